@@ -1,0 +1,48 @@
+# make demo, make test: the two commands of the README. Each target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+.DEFAULT_GOAL := help
+.PHONY: help install demo test fast lint format bench lock clean
+
+help:
+	@echo "make install  a virtual environment with bakery in it: .venv/bin/bakery"
+	@echo "make demo     publish an example project to registries that run inside the command"
+	@echo "make test     every test; those that need a missing peer are skipped (CI: an error)"
+	@echo "make fast     the tests that finish in under a minute"
+	@echo "make lint     ruff, mypy, import-linter"
+	@echo "make peers    oras, crane, regctl, registries: what some tests compare with"
+	@echo "make bench    the figures of docs/performance.md"
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+install: $(STAMP)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not peer"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The lock names no package host: whoever installs decides where packages come from.
+lock: $(STAMP)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,96 @@
+"""What happens during a run, as frozen records for users and reports. Logs are for us; these are not logs.
+
+`emit` is passed in to whoever has something to tell; it returns at once and never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A target entered a step: `wait`, `assemble`, `soci`, `stage`, `commit`, `verify`."""
+
+    target: str  # uid
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A target left a step. `error` is one line, or "" where it went well."""
+
+    target: str
+    step: str
+    elapsed_s: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetried:
+    """A command or step of a target is tried again after `wait_s`. `attempt` is the one that failed (1-based)."""
+
+    target: str
+    step: str
+    attempt: int
+    wait_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """A request to a registry is sent again after `wait_s`: which host, what for, why."""
+
+    host: str
+    doing: str
+    about: str
+    attempt: int
+    wait_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostPaused:
+    """A registry told us to stay away; every request to it waits."""
+
+    host: str
+    wait_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesMissing:
+    """A target still waits for these sources."""
+
+    target: str
+    missing: tuple[str, ...]
+    waited_s: float
+    limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagMoved:
+    """A tag names something new. `previous` is the digest that it named before, or ""."""
+
+    target: str
+    reference: str
+    digest: str
+    previous: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something a reader should know that is no failure."""
+
+    target: str
+    message: str
+    warning: bool = True
+
+
+Event = StepStarted | StepFinished | StepRetried | RequestRetried | HostPaused | SourcesMissing | TagMoved | Noted
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """An `Emit` for those who do not want to know."""

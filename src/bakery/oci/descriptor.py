@@ -1,0 +1,125 @@
+"""Descriptors: digest, size and type of some content, and what the one who points at it says of it.
+
+Source: OCI image-spec 1.1, descriptor.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from bakery.errors import BadDocument, DigestMismatch
+from bakery.oci.digest import Digest
+from bakery.oci.platform import Platform
+
+MAX_SIZE: Final = 2**63 - 1
+_KNOWN = frozenset({"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"})
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A pointer to content. Equal when all it says is equal; hashed by digest, so it can be a key.
+
+    size is in bytes. data is the inline content, already checked against digest and size. extra holds members that
+    the specification does not name, in their order.
+    """
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    platform: Platform | None = field(default=None, hash=False)
+    artifact_type: str = field(default="", hash=False)
+    urls: tuple[str, ...] = field(default=(), hash=False)
+    data: bytes | None = field(default=None, hash=False, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, content: bytes, media_type: str) -> Self:
+        """The descriptor of these bytes."""
+        return cls(media_type, Digest.of(content), len(content))
+
+    @classmethod
+    def from_json(cls, value: object, *, about: object = "") -> Self:
+        """Read a descriptor. Raises BadDocument or BadDigest, naming `about` and the member that is wrong."""
+
+        def refuse(member: str, found: object, rule: str) -> BadDocument:
+            return BadDocument("reading a descriptor", about=about, answer=f"{member} {rule}, found {found!r:.100}")
+
+        if not isinstance(value, Mapping):
+            raise refuse("a descriptor", value, "must be an object")
+        media_type, size = value.get("mediaType", ""), value.get("size")
+        if not isinstance(media_type, str):
+            raise refuse("mediaType", media_type, "must be text")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
+            raise refuse("size", size, "must be a whole number from 0 to 2^63-1")
+        annotations = value.get("annotations") or {}
+        if not isinstance(annotations, Mapping) or not all(isinstance(text, str) for text in annotations.values()):
+            raise refuse("annotations", annotations, "must map text to text")
+        urls = value.get("urls") or []
+        if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+            raise refuse("urls", urls, "must be a list of texts")
+        artifact_type = value.get("artifactType", "")
+        if not isinstance(artifact_type, str):
+            raise refuse("artifactType", artifact_type, "must be text")
+        platform = value.get("platform")
+        digest = Digest.parse(value.get("digest"))
+        return cls(
+            media_type,
+            digest,
+            size,
+            annotations,
+            None if platform is None else Platform.from_json(platform),
+            artifact_type,
+            tuple(urls),
+            _inline(value.get("data"), digest, size, about),
+            {key: member for key, member in value.items() if key not in _KNOWN},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object, for `canonical.encode` with `canonical.DESCRIPTOR` (which drops what is empty)."""
+        return {
+            "mediaType": self.media_type,
+            "digest": str(self.digest),
+            "size": self.size,
+            "urls": list(self.urls),
+            "annotations": dict(self.annotations),
+            "data": "" if self.data is None else base64.b64encode(self.data).decode(),
+            "platform": self.platform.to_json() if self.platform else {},
+            "artifactType": self.artifact_type,
+            **self.extra,
+        }
+
+    def check(self, content: bytes, *, about: object = "") -> bytes:
+        """These bytes, if they are what the descriptor names. Raises DigestMismatch."""
+        if len(content) != self.size or Digest.of(content, self.digest.algorithm) != self.digest:
+            raise DigestMismatch(
+                "checking content",
+                about=about or self.digest,
+                answer=f"expected {self.size} bytes of {self.digest}, got {len(content)} bytes of {Digest.of(content)}",
+                hint="the source or a proxy before it altered the content; build and push it again",
+            )
+        return content
+
+    def bare(self) -> Self:
+        """Type, digest and size alone."""
+        return type(self)(self.media_type, self.digest, self.size)
+
+    def with_platform(self, platform: Platform | None) -> Self:
+        """The same pointer with this platform."""
+        return replace(self, platform=platform)
+
+
+def _inline(data: object, digest: Digest, size: int, about: object) -> bytes | None:
+    if data is None or data == "":
+        return None
+    try:
+        content = base64.b64decode(data, validate=True) if isinstance(data, str) else None
+    except (binascii.Error, ValueError):
+        content = None
+    if content is None or len(content) != size or Digest.of(content, digest.algorithm) != digest:
+        raise DigestMismatch("reading a descriptor", about=about, answer=f"its inline data is not {digest}")
+    return content

@@ -1,0 +1,117 @@
+"""How often and how long to try again: RetryPolicy, and the Clock that makes waiting testable.
+
+Decides nothing about *what* may be retried in the native engine: there the error says it (`BakeryError.transient`).
+Source: pipeline.md 3.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+_log = logging.getLogger(__name__)
+
+
+class Clock(Protocol):
+    """Where time comes from. Tests pass one that jumps."""
+
+    def now(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after this many seconds; cancellable."""
+        ...
+
+
+class SystemClock:
+    """The machine's monotonic clock."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How many attempts, and how long to wait between them.
+
+    max_attempts counts the first one. Delays are in seconds: `min(base_delay * multiplier ** (n - 1), max_delay)`
+    after attempt n (from 1), and with jitter a uniform draw between 0 and that ("full jitter").
+    retry_on looks at a failed result and says whether another attempt is worth it; None means never.
+    """
+
+    max_attempts: int = 5
+    base_delay: float = 2.0
+    max_delay: float = 32.0
+    multiplier: float = 2.0
+    jitter: bool = True
+    retry_on: Callable[[Any], bool] | None = None
+    attempts_were_set: bool = field(default=False, compare=False)  # by a user: then attempts bound the native engine
+
+    def ceiling_for(self, attempt: int) -> float:
+        """The longest wait after this attempt (1-based), in seconds."""
+        try:
+            wait = self.base_delay * self.multiplier ** (attempt - 1)
+        except OverflowError:
+            wait = self.max_delay
+        return min(wait, self.max_delay)
+
+    def delay_for(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
+        """The wait after this attempt (1-based), in seconds. `draw` gives a number in [0, 1)."""
+        ceiling = self.ceiling_for(attempt)
+        return ceiling * draw() if self.jitter else ceiling
+
+    def should_retry(self, result: object, attempt: int) -> bool:
+        """Whether a result of this attempt (1-based) deserves another one."""
+        return attempt < self.max_attempts and self.retry_on is not None and self.retry_on(result)
+
+    @classmethod
+    def from_environment(
+        cls,
+        environment: Mapping[str, str],
+        *,
+        retry_on: Callable[[Any], bool] | None = None,
+        base_delay: float = 2.0,
+        jitter: bool = True,
+    ) -> RetryPolicy:
+        """The policy that the four `BAKERY_REGISTRY_RETRY_*` variables ask for.
+
+        A value that is no number, or too small, warns and gives the default.
+        """
+
+        def number(suffix: str, default: float, least: float) -> float:
+            name = f"BAKERY_REGISTRY_RETRY_{suffix}"
+            text = environment.get(name, "").strip()
+            if not text:
+                return default
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            if not math.isfinite(value) or value < least:
+                _log.warning("%s=%r is not a number of at least %g; using %g", name, text, least, default)
+                return default
+            return value
+
+        attempts = number("ATTEMPTS", 5, 1)
+        if attempts != int(attempts):
+            _log.warning("BAKERY_REGISTRY_RETRY_ATTEMPTS=%r is not a whole number; using 5", attempts)
+            attempts = 5
+        return cls(
+            max_attempts=int(attempts),
+            base_delay=number("INITIAL_BACKOFF", base_delay, 0),
+            max_delay=number("MAX_BACKOFF", 32.0, 0),
+            multiplier=number("MULTIPLIER", 2.0, 1),
+            jitter=jitter,
+            retry_on=retry_on,
+            attempts_were_set=bool(environment.get("BAKERY_REGISTRY_RETRY_ATTEMPTS", "").strip()),
+        )

@@ -1,0 +1,30 @@
+"""Digests: only what is exactly a digest is one."""
+
+import pytest
+
+from bakery.errors import BadDigest
+from bakery.oci.digest import Digest
+
+BAD = {
+    "upper case": "sha256:" + "A" * 64,
+    "too short": "sha256:abc",
+    "sha512 with 64 digits": "sha512:" + "a" * 64,
+    "unknown algorithm": "md5:" + "a" * 32,
+    "a path": "sha256:../../v2/x/blobs/" + "a" * 43,
+    "an attribute": "__class__:" + "a" * 64,
+    "a line break": "sha256:" + "a" * 64 + "\n",
+    "nothing": "",
+    "no text": None,
+}
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
+def test_what_is_not_exactly_a_digest_is_refused(text):
+    with pytest.raises(BadDigest):
+        Digest.parse(text)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_a_digest_survives_being_printed_and_read(algorithm):
+    digest = Digest.of(b"bread", algorithm)
+    assert Digest.parse(str(digest)) == digest
