@@ -37,7 +37,7 @@ class Platform:
         parts = text.strip().split("/")
         if len(parts) not in (2, 3) or not all(parts):
             raise BadDocument("reading a platform", about=repr(text[:200]), hint="expected os/architecture[/variant]")
-        return cls(*parts)
+        return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
 
     @classmethod
     def from_json(cls, value: object) -> Self:
