@@ -1,0 +1,106 @@
+"""The `bakery` program: the table of its commands, and what becomes of an error.
+
+A command's module is imported when that command is asked for, and not before: `bakery --help` and `bakery version`
+must be quick (start-up is budgeted). A module offers `app` (a group) or `command` (one command).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from bakery.cli import options
+from bakery.errors import BakeryError, ExitCode, one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name on the command line, the module behind it, and its line in the help. `hidden`: an alias or old name."""
+
+    name: str
+    module: str
+    help: str
+    hidden: bool = False
+
+
+COMMANDS: tuple[Entry, ...] = (
+    Entry("ci", "bakery.cli.ci", "What a CI run calls: publish, merge, summary."),
+    Entry("imagetools", "bakery.cli.imagetools", "The steps of publishing one by one: merge, publish."),
+    Entry("oras", "bakery.cli.oras", "Old spelling of `imagetools merge`."),
+    Entry("rehearse", "bakery.cli.rehearse", "Publish a project to registries that run inside the command."),
+    Entry("registry", "bakery.cli.registry", "Serve the embedded registry for tests of your own."),
+    Entry("version", "bakery.cli.version", "Print the version."),
+)
+
+_CONTEXT_SETTINGS = {"help_option_names": ["--help"], "max_content_width": 110}
+
+
+def build_app(word: str | None) -> typer.Typer:
+    """The application, with the module of `word` imported; of every module where `word` is None (completion)."""
+    app = typer.Typer(
+        name="bakery",
+        help="Publishes multi-platform container images that CI has built and pushed by digest.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_CONTEXT_SETTINGS,
+    )
+    app.callback()(_root)
+    for entry in COMMANDS:
+        if word is None or entry.name == word:
+            module = importlib.import_module(entry.module)
+            if hasattr(module, "app"):
+                app.add_typer(module.app, name=entry.name, help=entry.help, hidden=entry.hidden, no_args_is_help=True)
+            else:
+                app.command(entry.name, help=module.command.__doc__, hidden=entry.hidden)(module.command)
+        else:
+            app.command(entry.name, help=entry.help, hidden=entry.hidden)(_not_imported)
+    return app
+
+
+def _root() -> None:
+    """Publishes multi-platform container images that CI has built and pushed by digest."""
+
+
+def _not_imported() -> None:
+    """Stands in the help for a command whose module was not needed."""
+    raise AssertionError("only the command that was asked for is run")
+
+
+def first_word(arguments: Sequence[str]) -> str | None:
+    """The first argument that is no option: the command that is meant, or "" where there is none."""
+    return next((argument for argument in arguments if not argument.startswith("-")), "")
+
+
+def guarded(action: Callable[[], Any]) -> int:
+    """Run and give the exit code. Every error becomes one message on stderr; a traceback only under --debug."""
+    try:
+        action()
+    except BakeryError as error:
+        if options.debug_wanted():
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except Exception as error:  # the last border: what is no BakeryError is our bug, told as such
+        if options.debug_wanted():
+            raise
+        print(f"error: {one_line(error)}. Next: run again with --debug and report what it prints", file=sys.stderr)
+        return ExitCode.FAILED
+    return ExitCode.DONE
+
+
+def run() -> None:
+    """The entry point of the `bakery` executable."""
+    completing = any(name.startswith("_BAKERY_COMPLETE") for name in os.environ)
+    app = build_app(None if completing else first_word(sys.argv[1:]))
+    sys.exit(guarded(lambda: app(prog_name="bakery")))
