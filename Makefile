@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast lint format bench lock clean
+.PHONY: help install demo test fast lint format peers bench lock clean
 
 help:
 	@echo "make install  a virtual environment with bakery in it: .venv/bin/bakery"
@@ -26,6 +26,9 @@ install: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
+demo: $(STAMP)
+	$(BIN)/bakery rehearse examples/hello
+
 fast: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and not peer"
 
@@ -38,6 +41,13 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+peers:
+	tests/peers/install
+
+# BENCH_ROWS picks rows by name, for example: make bench BENCH_ROWS="tiny auth"
+bench: $(STAMP)
+	$(BIN)/python -m bench $(BENCH_ROWS)
 
 # The lock names no package host: whoever installs decides where packages come from.
 lock: $(STAMP)

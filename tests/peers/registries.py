@@ -1,0 +1,157 @@
+"""Real registries for tests and bench: Debian's docker-registry 2.8.2 and distribution 3.1.2, one process each.
+
+Each listens on a loopback port that the kernel chose (read from its log, so no two can race for one), keeps its content
+in a folder of its own, allows deletion, and is killed when its block ends, whatever happened in it. Its access log is
+the judge of what was asked of it: the count does not come from our own client.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.peers.tokens import ISSUER, SERVICE, TokenService
+
+KINDS = ("docker-registry", "distribution")
+_LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
+_ACCESS = re.compile(rb'"([A-Z]+) (\S+) HTTP/[\d.]+" (\d{3}) ')
+
+
+@dataclass(frozen=True)
+class Basic:
+    """The one login that a registry takes by htpasswd."""
+
+    user: str = "baker"
+    password: str = "flour"
+
+    @property
+    def line(self) -> str:
+        # Registries take bcrypt only, and no bcrypt is at hand: this is "flour", at cost 5.
+        return f"{self.user}:$2b$05$abcdefghijklmnopqrstuu2cmGYtGOnX8.NluTuei.C.CQ4ntFXhC\n"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One line of a registry's access log."""
+
+    method: str
+    path: str
+    status: int
+
+
+@dataclass
+class RealRegistry:
+    """A running registry."""
+
+    kind: str
+    host: str  # 127.0.0.1:port, as it stands in references
+    folder: Path
+    process: subprocess.Popen[bytes]
+    auth: Basic | TokenService | None = None
+
+    @property
+    def blobs(self) -> Path:
+        """Where the content lies on disk: blobs/sha256/ab/abcd…/data."""
+        return self.folder / "storage" / "docker" / "registry" / "v2" / "blobs"
+
+    def asked(self, method: str = "") -> list[Asked]:
+        """Every request that was answered so far, in that order; of one method when it is named."""
+        lines = _ACCESS.findall((self.folder / "access.log").read_bytes())
+        every = [Asked(verb.decode(), path.decode(), int(status)) for verb, path, status in lines]
+        return [one for one in every if method in ("", one.method)]
+
+    def docker_config(self) -> dict[str, object]:
+        """The entry of a Docker `config.json` that logs in here."""
+        if self.auth is None:
+            return {}
+        login = base64.b64encode(f"{self.auth.user}:{self.auth.password}".encode()).decode()
+        return {"auths": {self.host: {"auth": login}}}
+
+
+def _config(folder: Path, auth: Basic | TokenService | None, *, logged: bool) -> dict[str, object]:
+    config: dict[str, object] = {
+        "version": 0.1,
+        "log": {"level": "info", "accesslog": {"disabled": not logged}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(folder / "storage"), "maxthreads": 100},
+            "delete": {"enabled": True},
+            "maintenance": {"uploadpurging": {"enabled": False}},
+        },
+        "http": {"addr": "127.0.0.1:0", "secret": "known to one process"},
+    }
+    match auth:
+        case Basic():
+            (folder / "htpasswd").write_text(auth.line)
+            config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
+        case TokenService():
+            bundle = {
+                "realm": auth.realm,
+                "service": SERVICE,
+                "issuer": ISSUER,
+                "rootcertbundle": str(auth.certificate),
+            }
+            config["auth"] = {"token": bundle}
+        case None:
+            pass
+    return config
+
+
+@contextmanager
+def serve(
+    kind: str, program: Path, folder: Path, *, auth: Basic | TokenService | None = None, logged: bool = True
+) -> Iterator[RealRegistry]:
+    """A registry that answers, until the block ends. `logged=False` spares the access log where only speed counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "config.yml"
+    config.write_text(json.dumps(_config(folder, auth, logged=logged)))  # JSON is YAML
+    log = folder / "log"
+    with log.open("wb") as errors, (folder / "access.log").open("wb") as access:
+        process = subprocess.Popen(
+            [program, "serve", config],
+            stdin=subprocess.DEVNULL,
+            stdout=access,
+            stderr=errors,
+            env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
+        )
+    try:
+        host = _address(process, log)
+        _answers(host)
+        yield RealRegistry(kind, host, folder, process, auth)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where it listens, from its log. A second is plenty; ten are given to a busy machine."""
+    for _ in range(500):
+        if found := _LISTENING.search(log.read_text("utf-8", "replace")):
+            return found[1]
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise AssertionError(f"the registry did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
+
+
+def _answers(host: str) -> None:
+    for _ in range(250):
+        try:
+            with urllib.request.urlopen(f"http://{host}/v2/", timeout=5):
+                return
+        except urllib.error.HTTPError as answer:
+            with answer:
+                if answer.code == 401:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.02)
+    raise AssertionError(f"{host}/v2/ does not answer")
