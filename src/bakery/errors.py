@@ -136,6 +136,22 @@ class BudgetSpent(BakeryError):
     """The time that the run may take is used up."""
 
 
+class ExecutorInterrupted(BaseException):
+    """A signal ended the work. Not an `Exception`, so that no `except Exception` of a job or plugin keeps it going.
+
+    signum: the first signal, 2 or 15. value: what the interrupted work returned all the same, or None.
+    """
+
+    def __init__(self, signum: int = 2, value: object = None) -> None:
+        super().__init__(f"interrupted by signal {signum}")
+        self.signum, self.value = signum, value
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """130 for SIGINT, 143 for SIGTERM."""
+        return ExitCode(128 + self.signum)
+
+
 class NotBuiltYet(BakeryError):
     """A feature that is named but not there. Nothing was done."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import Any
 import typer
 
 from bakery.cli import options
-from bakery.errors import BakeryError, ExitCode, one_line
+from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, one_line
+from bakery.parallel.root import interruptible
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,11 @@ def first_word(arguments: Sequence[str]) -> str | None:
 def guarded(action: Callable[[], Any]) -> int:
     """Run and give the exit code. Every error becomes one message on stderr; a traceback only under --debug."""
     try:
-        action()
+        with interruptible():
+            action()
+    except ExecutorInterrupted as error:
+        print(f"interrupted: {signal.Signals(error.signum).name}", file=sys.stderr)
+        return error.exit_code
     except BakeryError as error:
         if options.debug_wanted():
             raise

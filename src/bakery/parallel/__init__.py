@@ -1,0 +1,1 @@
+"""Running things side by side: jobs (the scheduler), root (what a signal ends)."""

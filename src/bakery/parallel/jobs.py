@@ -1,0 +1,250 @@
+"""The one scheduler: run_jobs runs many jobs, some at once, and makes every failure a value.
+
+Knows no process, no retry and no terminal, and imports nothing of its room: a publish runs its targets with it, a
+plugin its commands. Source: pipeline.md 2.1, 2.2, 2.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from bakery.errors import ExecutorInterrupted
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CONCURRENCY_VARIABLE = "BAKERY_MAX_CONCURRENCY"
+DEFAULT_CONCURRENCY = 4
+
+
+class Unit(Protocol):
+    """What a result can tell of: anything with a key, a label and a payload."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def display_label(self) -> str: ...
+    @property
+    def payload(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T]):
+    """Something to run once: `run` is awaited with the job's Slot. `payload` is the caller's, never looked at."""
+
+    key: str
+    run: Callable[[Slot], Awaitable[T]]
+    label: str = ""
+    payload: Any = None
+
+    @property
+    def display_label(self) -> str:
+        """What people read: the label, else the key."""
+        return self.label or self.key
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult(Generic[T]):
+    """How a job ended. Either `value` is what it returned, or `exception` what it raised. `duration` in seconds.
+
+    A value may itself say "failed"; the job is `ok` all the same. Time spent queueing for a slot is not counted.
+    """
+
+    job: Unit
+    value: T | None
+    exception: BaseException | None = None
+    duration: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return self.job.key
+
+    @property
+    def ok(self) -> bool:
+        return self.exception is None
+
+
+class _Gate:
+    """`limit` places. Jobs that come back from `released()` go before jobs that have not begun; else first come."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._resuming: deque[asyncio.Future[None]] = deque()
+        self._fresh: deque[asyncio.Future[None]] = deque()
+
+    async def acquire(self, *, resuming: bool = False) -> None:
+        if self._free > 0:  # then nobody waits: release() hands a place on before it counts it free
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        queue = self._resuming if resuming else self._fresh
+        queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in queue:
+                queue.remove(turn)
+            if not turn.cancelled():  # the place was handed to us in the same moment: hand it on
+                self.release()
+            raise
+
+    def release(self) -> None:
+        for queue in (self._resuming, self._fresh):
+            while queue:
+                turn = queue.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    return
+        self._free += 1
+
+
+class Slot:
+    """A job's place among those that run. Given to the job's `run`."""
+
+    def __init__(self, gate: _Gate, ending: Callable[[], bool]) -> None:
+        self._gate, self._ending = gate, ending
+        self._held = False
+
+    @asynccontextmanager
+    async def released(self) -> AsyncIterator[None]:
+        """Wait inside without holding the place: others run meanwhile. It is taken again on the way out."""
+        if not self._held:
+            raise ValueError("released() inside released()")
+        self._give_back()
+        try:
+            yield
+        finally:
+            # When the whole run is being cancelled nobody begins any more, and to queue would only delay the end.
+            # Any other exception, such as a timeout round this wait, is for the job to handle, in its place.
+            if not self._ending():
+                await self._gate.acquire(resuming=True)
+                self._held = True
+
+    async def _take(self) -> None:
+        await self._gate.acquire()
+        self._held = True
+
+    def _give_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._gate.release()
+
+
+async def run_jobs(
+    jobs: Sequence[Job[T]],
+    *,
+    limit: int,
+    on_start: Callable[[Job[T]], None] | None = None,
+    on_result: Callable[[JobResult[T]], None] | None = None,
+    fail_fast: bool = False,
+    failed: Callable[[JobResult[T]], bool] = lambda result: not result.ok,
+) -> list[JobResult[T]]:
+    """Run every job, at most `limit` at once, begun in the order given. Results come in that order too.
+
+    on_result is called once per job in the order of completion, in this event loop's thread; an exception from it (or
+    from on_start) stops everything and is raised here. fail_fast: after the first result that `failed` says of, no
+    further job begins; those running finish, those never begun are absent from the list.
+    Every exception of a job becomes its result, but for cancellation and ExecutorInterrupted, which end the run.
+    Raises ValueError for duplicate keys: results could not be told apart.
+    """
+    _refuse_duplicates(jobs)
+    owner = asyncio.current_task()
+    assert owner is not None
+    cancelled_before = owner.cancelling()
+    broken: list[BaseException] = []  # what a callback raised, or ExecutorInterrupted from a job
+    results: dict[str, JobResult[T]] = {}
+    gate = _Gate(max(1, limit))
+    stop = asyncio.Event()  # set by the first failure under fail_fast
+
+    def ending() -> bool:
+        return bool(broken) or owner.cancelling() > cancelled_before
+
+    async def one(job: Job[T]) -> None:
+        slot = Slot(gate, ending)
+        await slot._take()
+        try:
+            if stop.is_set():
+                return
+            if on_start is not None:
+                on_start(job)
+            result = await _attempt(job, slot)
+            results[job.key] = result
+            if fail_fast and failed(result):
+                stop.set()
+            if on_result is not None:
+                on_result(result)
+        except (Exception, ExecutorInterrupted) as error:  # only callbacks and an interrupt get here
+            broken.append(error)
+            raise
+        finally:
+            slot._give_back()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(one(job), name=job.display_label)
+    except BaseExceptionGroup:
+        if broken:
+            raise broken[0] from None
+        raise
+    return [results[job.key] for job in jobs if job.key in results]
+
+
+async def _attempt(job: Job[T], slot: Slot) -> JobResult[T]:
+    started = time.monotonic()
+    try:
+        value = await job.run(slot)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled the job: it awaited something that was cancelled elsewhere. That is its failure alone.
+        return JobResult(job, None, error, time.monotonic() - started)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a value, so that the siblings go on
+        return JobResult(job, None, error, time.monotonic() - started)
+    return JobResult(job, value, None, time.monotonic() - started)
+
+
+def _refuse_duplicates(jobs: Sequence[Unit]) -> None:
+    seen: set[str] = set()
+    for job in jobs:
+        if job.key in seen:
+            raise ValueError(f"two jobs have the key {job.key!r}")
+        seen.add(job.key)
+
+
+def resolve_max_workers(
+    jobs: int | None,
+    n: int,
+    *,
+    default: int = DEFAULT_CONCURRENCY,
+    environment: Mapping[str, str] = os.environ,
+) -> int:
+    """How many of `n` things to do at once: `jobs` if it is positive, else BAKERY_MAX_CONCURRENCY, else `default`.
+
+    At least 1 and at most max(1, n). A value of the variable that is no number warns and gives the default.
+    """
+    wanted = jobs if jobs is not None and jobs > 0 else _from_environment(environment, default)
+    workers = max(1, min(wanted, max(1, n)))
+    _log.info("Using %d worker(s) for %d concurrent operation(s)", workers, n)
+    return workers
+
+
+def _from_environment(environment: Mapping[str, str], default: int) -> int:
+    text = environment.get(CONCURRENCY_VARIABLE, "").strip()
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        _log.warning("%s=%r is not a number; using %d", CONCURRENCY_VARIABLE, text, default)
+        return default
