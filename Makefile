@@ -12,8 +12,11 @@ help:
 	@echo "make test     every test; those that need a missing peer are skipped (CI: an error)"
 	@echo "make fast     the tests that finish in under a minute"
 	@echo "make lint     ruff, mypy, import-linter"
+	@echo "make format   let ruff write the tree as lint wants it"
 	@echo "make peers    oras, crane, regctl, registries: what some tests compare with"
 	@echo "make bench    the figures of docs/performance.md"
+	@echo "make lock     requirements.lock anew from pyproject.toml (needs uv in PATH)"
+	@echo "make clean    remove what make has made, .peers left out"
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -50,8 +53,8 @@ bench: $(STAMP)
 	$(BIN)/python -m bench $(BENCH_ROWS)
 
 # The lock names no package host: whoever installs decides where packages come from.
-lock: $(STAMP)
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+lock:
+	uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
 
 clean:
