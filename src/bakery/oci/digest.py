@@ -22,6 +22,8 @@ class Hasher(Protocol):
 
     def hexdigest(self) -> str: ...
 
+    def copy(self) -> Hasher: ...
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
