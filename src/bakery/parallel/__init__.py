@@ -1,1 +1,55 @@
-"""Running things side by side: jobs (the scheduler), root (what a signal ends)."""
+"""Running commands side by side, for plugins: `run(tasks)` and `run_jobs(jobs)` wait for their results.
+
+Underneath: `jobs` (the scheduler), `spawn` (the one way to start a process), `command` (tasks, jobs, runner, retry),
+`transient` (what is worth a retry), `root` (what a signal ends). Asynchronous code imports those. Names are loaded when
+asked for, since the root alone is needed by every command.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bakery.errors import ExecutorInterrupted
+    from bakery.parallel.blocking import run, run_jobs
+    from bakery.parallel.command import (
+        BlockingRunner,
+        CommandResult,
+        CommandRunner,
+        ShellJob,
+        ShellResult,
+        ShellTask,
+    )
+    from bakery.parallel.jobs import JobResult, resolve_max_workers
+    from bakery.retry import RetryPolicy
+
+__all__ = [
+    "BlockingRunner",
+    "CommandResult",
+    "CommandRunner",
+    "ExecutorInterrupted",
+    "JobResult",
+    "RetryPolicy",
+    "ShellJob",
+    "ShellResult",
+    "ShellTask",
+    "resolve_max_workers",
+    "run",
+    "run_jobs",
+]
+
+_HOMES = {
+    "ExecutorInterrupted": "bakery.errors",
+    "JobResult": "bakery.parallel.jobs",
+    "RetryPolicy": "bakery.retry",
+    "resolve_max_workers": "bakery.parallel.jobs",
+    "run": "bakery.parallel.blocking",
+    "run_jobs": "bakery.parallel.blocking",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES.get(name, "bakery.parallel.command")), name)

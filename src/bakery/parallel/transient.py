@@ -1,0 +1,91 @@
+"""Whether a failed command of oras or soci is worth another attempt, by what it printed. Pure.
+
+The native engine does not ask here: its errors say it themselves. Permanent words win, so that "unauthorized:
+repository not found" fails at once; numbers count as words only, so that a digest with "403" in it says nothing.
+Source: pipeline.md 3.2, both lists, and the spellings that its "faults" paragraph found missing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+_LINES = 50  # of each stream: the reason stands at an end of it, never in the middle of a megabyte
+
+
+class Outcome(Protocol):
+    """What is looked at: a CommandResult, a ShellResult, an Exit."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def stdout(self) -> bytes: ...
+    @property
+    def stderr(self) -> bytes: ...
+    @property
+    def timed_out(self) -> bool: ...
+
+
+def _words(*patterns: str) -> re.Pattern[str]:
+    # Not \b: a hyphen, dot or colon joins a number to a tag, an address, a port or a size ("v1.500", "10.0.0.1:503").
+    return re.compile("|".join(rf"(?<![\w.:/@-])(?:{pattern})(?![\w/-]|[.:]\w)" for pattern in patterns))
+
+
+# oras says "basic credential not found" for a 401 that it has no login for (1.3.6, November 2026), and Go says
+# "executable file not found" of a credential helper: nothing will appear by waiting.
+_REFUSED = re.compile(r"unauthorized|invalid reference|credential not found|executable file not found")
+# A GHCR secondary rate limit is a 403, and passes (registry.md): the text, not the number, tells what it is.
+_RATE_LIMIT = re.compile(r"rate limit|too ?many ?requests")
+_FORBIDDEN = re.compile(r"forbidden|denied")
+_REFUSED_NUMBER = _words("401")
+_FORBIDDEN_NUMBER = _words("403")
+_TRANSIENT_TEXT = re.compile(
+    "|".join(
+        (
+            r"not found",
+            r"(?:manifest|blob|name)[ _]unknown",
+            r"internal server error",
+            r"bad gateway",
+            r"service unavailable",
+            r"gateway time-?out",
+            r"temporarily unavailable",
+            r"connection refused",
+            r"connection reset",
+            r"broken pipe",
+            r"no such host",
+            r"time-?out",
+            r"timed out",
+            r"deadline exceeded",
+        )
+    )
+)
+_TRANSIENT_NUMBER = _words("408", "425", "429", "499", r"5\d\d")
+_EOF = re.compile(r"\beof\b")
+
+
+def looks_transient(result: Outcome) -> bool:
+    """Whether the same command may succeed later. A timeout may; a program that could not be started may not."""
+    if result.ok or result.returncode is None:
+        return False
+    if result.timed_out:
+        return True
+    text = _without_names("\n".join((_both_ends(result.stderr), _both_ends(result.stdout)))).lower()
+    if _REFUSED.search(text) or _REFUSED_NUMBER.search(text):
+        return False
+    if _RATE_LIMIT.search(text):
+        return True
+    if _FORBIDDEN.search(text) or _FORBIDDEN_NUMBER.search(text):
+        return False
+    return any(pattern.search(text) for pattern in (_TRANSIENT_TEXT, _TRANSIENT_NUMBER, _EOF))
+
+
+def _both_ends(output: bytes) -> str:
+    lines = output.decode(errors="replace").splitlines()
+    return "\n".join(lines if len(lines) <= 2 * _LINES else lines[:_LINES] + lines[-_LINES:])
+
+
+def _without_names(text: str) -> str:
+    """The text without references, URLs and digests: a repository named "denied" says nothing of a failure."""
+    return re.sub(r"sha(?:256|512):[0-9a-fA-F]+|\S*(?<!\bi)/\S*", " ", text)

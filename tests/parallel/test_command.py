@@ -1,0 +1,227 @@
+"""Tasks, jobs, their runner and retries, through the synchronous face and the asynchronous one."""
+
+import asyncio
+import sys
+import threading
+
+import pytest
+
+from bakery.events import Event, StepFinished, StepRetried, StepStarted
+from bakery.parallel import RetryPolicy, ShellJob, ShellTask, run, run_jobs
+from bakery.parallel.command import CommandRunner, Surroundings, run_shell_jobs
+from bakery.parallel.transient import looks_transient
+
+
+class JumpingClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self):
+        self.slept = []
+
+    def now(self):
+        return sum(self.slept)
+
+    async def sleep(self, seconds):
+        self.slept.append(seconds)
+
+
+def flaky(tmp_path, failures, stderr="503: Service Unavailable", code=1):
+    """A command that fails so many times, then prints `done`."""
+    counter = tmp_path / "count"
+    script = (
+        f"n=$(cat {counter} 2>/dev/null || echo 0); n=$((n+1)); echo $n > {counter}; "
+        f'if [ $n -le {failures} ]; then echo "{stderr}" >&2; exit {code}; fi; echo done'
+    )
+    return ["sh", "-c", script]
+
+
+def calls(tmp_path):
+    return int((tmp_path / "count").read_text())
+
+
+PATIENT = RetryPolicy(jitter=False, retry_on=looks_transient)
+
+
+def test_results_of_tasks_in_the_order_asked_with_what_each_was():
+    tasks = [
+        ShellTask("slow", ["sh", "-c", "sleep 0.2; echo slow"], payload=1),
+        ShellTask("quick", ["echo", "quick"], label="Quick"),
+        ShellTask("failing", ["sh", "-c", "exit 4"]),
+        ShellTask("missing", ["/no/such/program"]),
+        ShellTask("late", ["sleep", "600"], timeout=0.1),
+    ]
+    order = []
+    results = run(tasks, lambda result: order.append((result.task.key, threading.current_thread())), jobs=5)
+    assert [result.task for result in results] == tasks
+    assert [result.ok for result in results] == [True, True, False, False, False]
+    assert [result.stdout for result in results[:2]] == [b"slow\n", b"quick\n"]
+    assert results[2].returncode == 4
+    assert results[2].exception is None
+    assert results[3].returncode is None
+    assert results[3].exception is not None
+    assert results[4].timed_out
+    assert {thread for _, thread in order} == {threading.current_thread()}
+    keys = [key for key, _ in order]
+    assert sorted(keys) == sorted(task.key for task in tasks)
+    assert keys.index("quick") < keys.index("slow")
+    assert tasks[1].display_label == "Quick"
+    assert tasks[0].display_label == "slow"
+
+
+def test_nothing_asked_nothing_done():
+    assert run([]) == []
+    assert run_jobs([]) == []
+
+
+def test_duplicate_keys_are_refused():
+    with pytest.raises(ValueError, match="'a'"):
+        run([ShellTask("a", ["true"]), ShellTask("a", ["true"])])
+
+
+def test_tasks_fail_fast():
+    tasks = [ShellTask("a", ["false"]), ShellTask("b", ["true"])]
+    assert [result.task.key for result in run(tasks, jobs=1, fail_fast=True)] == ["a"]
+
+
+def test_a_job_runs_commands_in_order_and_returns_what_it_likes():
+    def plain(runner):
+        first = runner.run(["echo", "one"])
+        second = runner.run(["sh", "-c", f"echo {first.stdout.decode().strip()} two"])
+        return second.stdout
+
+    async def asynchronous(runner):
+        return (await runner.run(["echo", "three"])).stdout
+
+    def broken(runner):
+        raise LookupError("no")
+
+    jobs = [ShellJob("plain", plain, payload=7), ShellJob("async", asynchronous), ShellJob("broken", broken)]
+    results = run_jobs(jobs, jobs=2)
+    assert [result.value for result in results] == [b"one two\n", b"three\n", None]
+    assert isinstance(results[2].exception, LookupError)
+    assert [result.ok for result in results] == [True, True, False]
+    assert results[0].job is jobs[0]
+
+
+def test_blocking_jobs_run_side_by_side_and_off_the_loop():
+    barrier = threading.Barrier(3, timeout=10)
+
+    def work(runner):
+        barrier.wait()
+        return runner.run(["echo", runner.key]).stdout
+
+    results = run_jobs([ShellJob(key, work) for key in "abc"], jobs=3)
+    assert [result.value for result in results] == [b"a\n", b"b\n", b"c\n"]
+
+
+def test_a_failing_command_does_not_raise_in_the_job():
+    results = run_jobs([ShellJob("a", lambda runner: runner.run(["false"]))])
+    assert results[0].ok
+    assert results[0].value is not None
+    assert not results[0].value.ok
+
+
+async def test_transient_twice_then_success_waits_two_and_four_seconds(tmp_path):
+    clock, events = JumpingClock(), list[Event]()
+    runner = CommandRunner("a", retry=PATIENT, surroundings=Surroundings(events.append, clock))
+    result = await runner.run(flaky(tmp_path, 2), step_label="copy")
+    assert result.ok
+    assert result.stdout == b"done\n"
+    assert result.attempts == 3
+    assert clock.slept == [2, 4]
+    assert [type(event) for event in events] == [StepStarted, StepRetried, StepRetried, StepFinished]
+    assert events[1] == StepRetried("a", "copy", 1, 2, "exit code 1: 503: Service Unavailable")
+
+
+async def test_attempts_used_up_give_the_last_failure_and_say_so(tmp_path, caplog):
+    clock = JumpingClock()
+    runner = CommandRunner("a", retry=PATIENT, surroundings=Surroundings(clock=clock))
+    result = await runner.run(flaky(tmp_path, 9, code=5), step_label="copy")
+    assert (result.returncode, result.attempts, calls(tmp_path)) == (5, 5, 5)
+    assert clock.slept == [2, 4, 8, 16]
+    assert "a: copy: gave up after 5 attempts" in caplog.text
+
+
+async def test_a_permanent_failure_runs_once_without_a_word_in_the_log(tmp_path, caplog):
+    runner = CommandRunner("a", retry=PATIENT, surroundings=Surroundings(clock=JumpingClock()))
+    result = await runner.run(flaky(tmp_path, 9, stderr="unauthorized: not found"))
+    assert (result.attempts, calls(tmp_path)) == (1, 1)
+    assert caplog.text == ""
+
+
+async def test_without_a_policy_nothing_is_tried_again(tmp_path):
+    assert (await CommandRunner("a").run(flaky(tmp_path, 1))).attempts == 1
+
+
+async def test_a_job_gives_its_commands_their_defaults_and_a_command_may_differ(tmp_path):
+    clock = JumpingClock()
+
+    async def work(runner):
+        first = await runner.run(flaky(tmp_path, 1))
+        slow = await runner.run(["sleep", "600"], retry=RetryPolicy(max_attempts=1))
+        unlimited = await runner.run(["sleep", "0.2"], timeout=0)
+        return first.attempts, slow.timed_out, unlimited.ok
+
+    job = ShellJob("a", work, retry=PATIENT, command_timeout=0.1)
+    results = await run_shell_jobs([job], surroundings=Surroundings(clock=clock))
+    assert results[0].value == (2, True, True)
+
+
+async def test_waiting_between_attempts_holds_no_slot(tmp_path):
+    order: list[str] = []
+    second_has_run = asyncio.Event()
+
+    class Clock(JumpingClock):
+        async def sleep(self, seconds):
+            # Returns only after the other job, which needs the one slot that there is, has run.
+            await second_has_run.wait()
+
+    async def first(runner):
+        await runner.run(flaky(tmp_path, 1), retry=PATIENT)
+        order.append("first")
+
+    async def second(runner):
+        order.append("second")
+        second_has_run.set()
+
+    jobs = [ShellJob("first", first), ShellJob("second", second)]
+    await run_shell_jobs(jobs, jobs=1, surroundings=Surroundings(clock=Clock()))
+    assert order == ["second", "first"]
+
+
+async def test_an_interrupted_job_that_swallows_it_starts_nothing_more():
+    begun, started_after = asyncio.Event(), []
+
+    async def stubborn(runner):
+        try:
+            begun.set()
+            await runner.sleep(600)
+        except asyncio.CancelledError:
+            started_after.append(await runner.run([sys.executable, "-c", "print('no')"]))
+
+    async with asyncio.TaskGroup() as group:
+        root = group.create_task(run_shell_jobs([ShellJob("a", stubborn)]))
+        await begun.wait()
+        root.cancel()
+    assert started_after == []
+
+
+def test_cancelled_blocking_jobs_are_told_by_an_exception_that_except_exception_does_not_catch():
+    told = threading.Event()
+
+    def stubborn(runner):
+        while True:
+            try:
+                runner.run(["sleep", "600"])
+            except Exception:  # noqa: BLE001 - that this catches too little is what is tested
+                continue
+            except BaseException:
+                told.set()
+                raise
+
+    def callback(result):
+        raise LookupError("stop everything")
+
+    with pytest.raises(LookupError):
+        run_jobs([ShellJob("stubborn", stubborn), ShellJob("b", lambda runner: None)], callback, jobs=2)
+    assert told.wait(10)

@@ -1,0 +1,202 @@
+"""Starting, ending and reaping real processes. Waits are for lines, pipes and ends, never for time."""
+
+import asyncio
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from bakery.parallel import spawn as module
+from bakery.parallel.spawn import CommandTimedOut, NotStarted, OutputTooLarge, spawn
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+class Readiness:
+    """A pipe that a child and its own children hold open: a byte says ready, the pipe's end says that all have gone."""
+
+    def __init__(self, tmp_path):
+        self.path = tmp_path / "ready"
+        os.mkfifo(self.path)
+        self._pipe: io.FileIO | None = None
+
+    async def ready(self):
+        if self._pipe is None:  # to open it waits for a writer
+            self._pipe = await asyncio.to_thread(io.FileIO, self.path)
+        assert await asyncio.to_thread(self._pipe.read, 1)
+
+    async def all_gone(self):
+        """Returns when nobody holds the pipe any more."""
+        if self._pipe is None:
+            await self.ready()
+        assert self._pipe is not None
+        await asyncio.to_thread(self._pipe.readall)
+
+    def close(self):
+        if self._pipe is not None:
+            self._pipe.close()
+
+
+@pytest.fixture
+def readiness(tmp_path):
+    pipe = Readiness(tmp_path)
+    yield pipe
+    pipe.close()
+
+
+async def test_output_code_and_duration_of_a_command():
+    done = await spawn(python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"))
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
+    assert done.exception is None
+    assert not done.ok
+    assert done.duration > 0
+    assert module.running() == 0
+
+
+async def test_environment_and_folder_are_given_and_stdin_is_empty(tmp_path):
+    code = "import os, sys; print(dict(os.environ).get('KEY'), os.getcwd(), repr(sys.stdin.read()))"
+    done = await spawn(python(code), env={"KEY": "value"}, cwd=tmp_path)
+    assert done.stdout.decode().split() == ["value", str(tmp_path), "''"]
+
+
+async def test_a_child_leads_a_session_of_its_own():
+    done = await spawn(python("import os; print(os.getpid() == os.getsid(0) == os.getpgid(0))"))
+    assert done.stdout == b"True\n"
+
+
+@pytest.mark.parametrize(
+    ("cmd", "cwd", "says"),
+    [
+        (["/no/such/program"], None, "No such file or directory"),
+        (["/"], None, "Permission denied"),
+        (["true"], "/no/such/folder", "/no/such/folder"),
+        (["true", "a\0b"], None, "null byte"),
+    ],
+)
+async def test_what_cannot_be_started_is_a_result(cmd, cwd, says):
+    done = await spawn(cmd, cwd=cwd)
+    assert done.returncode is None
+    assert isinstance(done.exception, NotStarted)
+    assert says in str(done.exception)
+    assert module.running() == 0
+
+
+async def test_a_timeout_ends_the_command_and_keeps_what_it_wrote():
+    code = "import time; print('said', flush=True); time.sleep(600)"
+    done = await spawn(python(code), timeout_s=0.3)
+    assert done.timed_out
+    assert isinstance(done.exception, CommandTimedOut)
+    assert done.exception.transient
+    assert done.stdout == b"said\n"
+    assert done.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("limit", [None, 0, -1])
+async def test_no_limit(limit):
+    assert (await spawn(["true"], timeout_s=limit)).ok
+
+
+async def test_last_words_on_sigterm_are_kept():
+    # A shell, because it is there at once: the limit must not run out before the trap is set.
+    done = await spawn(["sh", "-c", "trap 'echo cleaned up; exit 0' TERM; echo ready; sleep 600 & wait"], timeout_s=1)
+    assert done.stdout == b"ready\ncleaned up\n"
+    assert done.returncode == 0
+    assert not done.ok
+
+
+async def test_cancelling_ends_the_whole_group_also_where_it_ignores_sigterm(readiness):
+    # The leader obeys SIGTERM; its child ignores it, holds the pipe, and is still there when the leader has gone.
+    code = (
+        "import signal, subprocess, sys, time\n"
+        f"pipe = open({str(readiness.path)!r}, 'w')\n"
+        "ignoring = 'import signal, time; signal.signal(15, signal.SIG_IGN);'\n"
+        "ignoring += 'print(end=\"r\", flush=True); time.sleep(600)'\n"
+        "subprocess.run([sys.executable, '-c', ignoring], stdout=pipe)"
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(spawn(python(code), grace_s=0.2))
+        await readiness.ready()
+        running.cancel()
+    assert running.cancelled()
+    await readiness.all_gone()
+    assert module.running() == 0
+
+
+async def test_what_a_finished_command_leaves_in_its_group_is_ended(readiness):
+    code = f"(echo r; exec sleep 600) > {readiness.path} 2> {os.devnull} &"
+    async with asyncio.TaskGroup() as group:
+        group.create_task(readiness.all_gone())
+        done = await spawn(["sh", "-c", code])
+    assert done.ok
+
+
+async def test_a_second_cancellation_does_not_leave_the_child_behind(readiness):
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (pipe.write('t'), pipe.flush()))\n"
+        f"pipe = open({str(readiness.path)!r}, 'w')\n"
+        "pipe.write('r'); pipe.flush()\n"
+        "while True: time.sleep(600)"
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(spawn(python(code), grace_s=0.5))
+        await readiness.ready()
+        running.cancel()
+        await readiness.ready()  # it has seen SIGTERM: we are in the middle of ending it
+        running.cancel()
+    assert running.cancelled()
+    await readiness.all_gone()
+    assert module.running() == 0
+
+
+async def test_more_output_than_the_cap_is_an_error_and_never_a_silent_cut():
+    done = await spawn(python("while True: print('x' * 1000)"), cap_bytes=50_000)
+    assert isinstance(done.exception, OutputTooLarge)
+    assert not done.ok
+    assert len(done.stdout) == 50_000
+    assert "xxx" in str(done.exception)
+
+
+async def test_output_exactly_at_the_cap_is_whole():
+    done = await spawn(python("print('x' * 49_999)"), cap_bytes=50_000)
+    assert done.ok
+    assert len(done.stdout) == 50_000
+
+
+async def test_large_output_on_both_streams_neither_blocks_nor_is_lost():
+    code = "import sys\nfor n in range(200): sys.stdout.write('o' * 10000); sys.stderr.write('e' * 10000)"
+    done = await spawn(python(code))
+    assert (len(done.stdout), len(done.stderr)) == (2_000_000, 2_000_000)
+
+
+async def test_an_error_of_the_callback_leaves_no_child():
+    def broken():
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await spawn(["sleep", "600"], on_start=broken)
+    assert module.running() == 0
+
+
+async def test_without_pidfd_a_thread_waits_instead(monkeypatch):
+    monkeypatch.delattr(os, "pidfd_open")
+    done = await spawn(["sh", "-c", "exit 7"])
+    assert done.returncode == 7
+    assert module.running() == 0
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_no_descriptor_is_left_open():
+    before = descriptors()
+    for _ in range(20):
+        await spawn(["true"])
+    await spawn(["sleep", "600"], timeout_s=0.01)
+    assert descriptors() <= before
