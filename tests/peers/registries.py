@@ -63,6 +63,10 @@ class RealRegistry:
         """Where the content lies on disk: blobs/sha256/ab/abcd…/data."""
         return self.folder / "storage" / "docker" / "registry" / "v2" / "blobs"
 
+    def repository(self, name: str) -> Path:
+        """Where a repository's links lie on disk: _manifests/tags/TAG/current/link, _layers/sha256/HEX/link."""
+        return self.blobs.parent / "repositories" / name
+
     def asked(self, method: str = "") -> list[Asked]:
         """Every request that was answered so far, in that order; of one method when it is named."""
         lines = _ACCESS.findall((self.folder / "access.log").read_bytes())
@@ -71,10 +75,11 @@ class RealRegistry:
 
     def docker_config(self) -> dict[str, object]:
         """The entry of a Docker `config.json` that logs in here."""
-        if self.auth is None:
-            return {}
-        login = base64.b64encode(f"{self.auth.user}:{self.auth.password}".encode()).decode()
-        return {"auths": {self.host: {"auth": login}}}
+        return {} if self.auth is None else {"auths": docker_auths(self.host, self.auth)}
+
+
+def docker_auths(host: str, auth: Basic | TokenService) -> dict[str, dict[str, str]]:
+    return {host: {"auth": base64.b64encode(f"{auth.user}:{auth.password}".encode()).decode()}}
 
 
 def _config(folder: Path, auth: Basic | TokenService | None, *, logged: bool) -> dict[str, object]:

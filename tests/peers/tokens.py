@@ -15,7 +15,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -72,6 +72,7 @@ class TokenService:
     password: str
     folder: Path
     expires_in_s: int
+    key: SigningKey
     requests: list[tuple[str, ...]] = field(default_factory=list)  # the scopes of each answered request
     refused: int = 0
 
@@ -79,8 +80,23 @@ class TokenService:
     def certificate(self) -> Path:
         return self.folder / "issuer.pem"
 
+    def token(self, *scopes: str) -> str:
+        """A token for these scopes, not counted as a request."""
+        now = int(time.time())
+        claims: dict[str, object] = {
+            "iss": ISSUER,
+            "sub": self.user,
+            "aud": SERVICE,
+            "exp": now + self.expires_in_s,
+            "nbf": now - 10,
+            "iat": now,
+            "jti": uuid.uuid4().hex,
+            "access": _access(scopes),
+        }
+        return self.key.sign(claims)
 
-def _access(scopes: list[str]) -> list[dict[str, object]]:
+
+def _access(scopes: Sequence[str]) -> list[dict[str, object]]:
     """`repository:a/b:pull,push` as a claim. A repository's name may hold colons nowhere, a type neither."""
     granted: list[dict[str, object]] = []
     for scope in scopes:
@@ -90,7 +106,7 @@ def _access(scopes: list[str]) -> list[dict[str, object]]:
     return granted
 
 
-def _handler(service: TokenService, key: SigningKey) -> type[BaseHTTPRequestHandler]:
+def _handler(service: TokenService) -> type[BaseHTTPRequestHandler]:
     basic = "Basic " + base64.b64encode(f"{service.user}:{service.password}".encode()).decode()
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,18 +129,7 @@ def _handler(service: TokenService, key: SigningKey) -> type[BaseHTTPRequestHand
             # Distribution's token specification lets one parameter hold several scopes, parted by spaces.
             scopes = [scope for text in asked.get("scope", []) for scope in text.split()]
             service.requests.append(tuple(scopes))
-            now = int(time.time())
-            claims: dict[str, object] = {
-                "iss": ISSUER,
-                "sub": service.user,
-                "aud": SERVICE,
-                "exp": now + service.expires_in_s,
-                "nbf": now - 10,
-                "iat": now,
-                "jti": uuid.uuid4().hex,
-                "access": _access(scopes),
-            }
-            self._send(200, {"token": key.sign(claims), "expires_in": service.expires_in_s})
+            self._send(200, {"token": service.token(*scopes), "expires_in": service.expires_in_s})
 
         def _send(self, status: int, value: object) -> None:
             body = json.dumps(value).encode()
@@ -153,9 +158,10 @@ def token_service(
     key = SigningKey()
     folder.mkdir(parents=True, exist_ok=True)
     with _Server(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        service = TokenService(f"http://127.0.0.1:{server.server_port}/token", user, password, folder, expires_in_s)
+        realm = f"http://127.0.0.1:{server.server_port}/token"
+        service = TokenService(realm, user, password, folder, expires_in_s, key)
         service.certificate.write_bytes(key.certificate.public_bytes(serialization.Encoding.PEM))
-        server.RequestHandlerClass = _handler(service, key)
+        server.RequestHandlerClass = _handler(service)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="token service")
         thread.start()
         try:

@@ -1,0 +1,92 @@
+"""Who is measured: the script of regctl, the pipeline of oras, and us; and the measuring of one process to its end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.peers.programs import ROOT
+
+from bench.scene import Scene, Traffic
+from bench.workload import BuiltTarget, write_plan, write_project
+
+HERE = Path(__file__).parent
+BAKERY = ROOT / ".venv" / "bin" / "bakery"
+
+
+@dataclass
+class Measured:
+    """One contender's run. Memory is the largest single process, CPU is that of all its processes."""
+
+    name: str
+    exit_code: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    said: str
+    registry_cpu_s: float = 0.0
+    traffic: Traffic | None = None
+    token_requests: int | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def measure(
+    name: str, command: Sequence[str | Path], environment: dict[str, str], folder: Path, *, timeout_s: float = 900
+) -> Measured:
+    """Run a command to its end. Its output goes to a file: a full pipe must not slow it down."""
+    log = folder / f"{name}.log"
+    with log.open("wb") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        usage, status = _wait(process, started + timeout_s)
+        wall_s = time.perf_counter() - started
+    return Measured(
+        name,
+        os.waitstatus_to_exitcode(status),
+        wall_s,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss * 1024,
+        log.read_text("utf-8", "replace")[-3000:],
+    )
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[resource.struct_rusage, int]:
+    """Wait for one child and get its resource usage, which Popen.wait would throw away."""
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return usage, status
+        if time.perf_counter() > deadline:
+            process.kill()
+            deadline = float("inf")
+        time.sleep(0.005)
+
+
+def script(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
+    """The shell script of regctl, eight targets at a time."""
+    plan = scene.folder / "plan.tsv"
+    write_plan(plan, targets, scene.source, scene.destinations)
+    return measure("script", [HERE / "peers" / "script", plan], scene.environment, scene.folder)
+
+
+def pipeline(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
+    """The pipeline of oras commands, copying and verifying one after the other."""
+    plan = scene.folder / "plan.tsv"
+    write_plan(plan, targets, scene.source, scene.destinations)
+    return measure("pipeline", [HERE / "peers" / "pipeline", plan], scene.environment, scene.folder)
+
+
+def ours(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
+    """`bakery ci publish`, with its defaults."""
+    project = scene.folder / "project"
+    metadata = write_project(project, targets, scene.source, scene.destinations)
+    command: list[str | Path] = [BAKERY, "ci", "publish", "--context", project, *metadata]
+    return measure("ours", command, scene.environment, scene.folder)

@@ -1,0 +1,243 @@
+"""A relay in front of registries that makes them as far away as real ones: the round trip, and the price of connecting.
+
+`python -m bench.relay 0.04 HOST:PORT…` listens once per registry and prints the addresses as one line of JSON. Every
+byte is late by half a round trip in each direction; what a new connection carries is late by two round trips more (TCP
+and TLS). It is a delay line, not a lock step: bodies flow at full speed behind their first byte, and it treats all
+clients alike.
+
+It counts: requests by method, body bytes received, bytes answered, connections. A line `stats` on stdin prints the
+counts as JSON and `reset` sets them to zero; the end of stdin ends it. It changes nothing in what it carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from collections import Counter, deque
+from typing import cast
+
+_HEAD_LIMIT = 1 << 20
+_QUEUE_LIMIT = 16 << 20  # more than a round trip's worth of loopback: above it the sender is made to wait
+_LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
+
+
+class RequestCounter:
+    """Counts HTTP/1.1 requests in what a client sends, however the bytes were cut. Reads heads and skips bodies."""
+
+    def __init__(self) -> None:
+        self.methods: Counter[str] = Counter()
+        self.body_bytes = 0
+        self._buffer = b""
+        self._skip = 0  # bytes of a body still to come
+        self._chunked = False
+
+    def feed(self, data: bytes) -> None:
+        if self._skip >= len(data) and not self._buffer:
+            self._skip -= len(data)
+            self.body_bytes += len(data)
+            return
+        self._buffer += data
+        while self._buffer and self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Take one piece off the buffer; False when more bytes are needed."""
+        if self._skip:
+            taken = min(self._skip, len(self._buffer))
+            self._skip -= taken
+            self.body_bytes += taken
+            self._buffer = self._buffer[taken:]
+            return True
+        if self._chunked:
+            return self._chunk_size()
+        head, mark, rest = self._buffer.partition(b"\r\n\r\n")
+        if not mark:
+            if len(self._buffer) > _HEAD_LIMIT:
+                raise ValueError("a request's head has no end")
+            return False
+        self._buffer = rest
+        self.methods[head.split(b" ", 1)[0].decode("ascii", "replace")] += 1
+        if _CHUNKED.search(head):
+            self._chunked = True
+        elif length := _LENGTH.search(head):
+            self._skip = int(length[1])
+        return True
+
+    def _chunk_size(self) -> bool:
+        line, mark, rest = self._buffer.partition(b"\r\n")
+        if not mark:
+            return False
+        if not line:  # the end of a chunk's data
+            self._buffer = rest
+            return True
+        size = int(line.split(b";")[0], 16)
+        if size == 0:
+            if not rest.startswith(b"\r\n"):
+                return False
+            self._chunked = False
+            self._buffer = rest[2:]
+            return True
+        self._buffer = rest
+        self._skip = size
+        return True
+
+
+class Counts:
+    """What passed one relay since the last reset."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.reset()
+
+    def reset(self) -> None:
+        self.requests.clear()
+        self.sent_bytes = 0
+        self.answered_bytes = 0
+        self.connections = 0
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "requests": dict(self.requests),
+            "sent_bytes": self.sent_bytes,
+            "answered_bytes": self.answered_bytes,
+            "connections": self.connections,
+        }
+
+
+class _Line:
+    """One direction of one connection: bytes go in now and come out later, in order."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, delay_s: float, not_before: float) -> None:
+        self._loop = loop
+        self._delay_s = delay_s
+        self._not_before = not_before
+        self._queue: deque[bytes | None] = deque()  # None: the sender has ended
+        self._queued = 0
+        self.source: asyncio.Transport | None = None
+        self.sink: asyncio.Transport | None = None
+
+    def put(self, data: bytes | None) -> None:
+        due = max(self._loop.time() + self._delay_s, self._not_before)
+        self._queue.append(data)
+        self._queued += len(data or b"")
+        if self._queued > _QUEUE_LIMIT and self.source is not None:
+            self.source.pause_reading()
+        if self._delay_s == 0 and self.sink is not None and len(self._queue) == 1:
+            self.flush_one()
+        else:
+            # A timer takes whatever is first: timers that are due together may fire in any order, bytes may not.
+            self._loop.call_at(due, self.flush_one)
+
+    def flush_one(self) -> None:
+        if self.sink is None or not self._queue:  # the other side is not connected yet, or has gone
+            if self._queue:
+                self._loop.call_later(0.001, self.flush_one)
+            return
+        data = self._queue.popleft()
+        if data is None:
+            self.sink.close()
+            return
+        self._queued -= len(data)
+        if not self.sink.is_closing():
+            self.sink.write(data)
+        if self._queued < _QUEUE_LIMIT // 2 and self.source is not None and not self.source.is_closing():
+            self.source.resume_reading()
+
+
+class _End(asyncio.Protocol):
+    """Either end of a relayed connection: what it reads goes into `out`."""
+
+    def __init__(self, out: _Line, back: _Line, counts: Counts, counter: RequestCounter | None) -> None:
+        self._out, self._back, self._counts, self._counter = out, back, counts, counter
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._out.source = self._back.sink = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._counter is None:
+            self._counts.answered_bytes += len(data)
+        else:
+            before = self._counter.body_bytes
+            self._counter.feed(data)
+            self._counts.sent_bytes += self._counter.body_bytes - before
+            self._counts.requests.update(self._counter.methods)
+            self._counter.methods.clear()
+        self._out.put(data)
+
+    def pause_writing(self) -> None:
+        if self._back.source is not None:
+            self._back.source.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._back.source is not None and not self._back.source.is_closing():
+            self._back.source.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc  # either way the other side is told that nothing more comes
+        self._out.put(None)
+
+
+class Relay:
+    """Listens for one registry."""
+
+    def __init__(self, upstream: str, round_trip_s: float) -> None:
+        self.counts = Counts()
+        self._host, _, port = upstream.rpartition(":")
+        self._port = int(port)
+        self._round_trip_s = round_trip_s
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self) -> str:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accepted, "127.0.0.1", 0, backlog=1024)
+        return "127.0.0.1:" + str(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Listen no more, and wait until the connections that were open have ended."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def _accepted(self) -> asyncio.Protocol:
+        loop = asyncio.get_running_loop()
+        self.counts.connections += 1
+        half = self._round_trip_s / 2
+        there = _Line(loop, half, loop.time() + 2 * self._round_trip_s + half)
+        back = _Line(loop, half, 0)
+        task = loop.create_task(self._connect(there, back))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return _End(there, back, self.counts, RequestCounter())
+
+    async def _connect(self, there: _Line, back: _Line) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: _End(back, there, self.counts, None), self._host, self._port)
+        except OSError:
+            if back.sink is not None:
+                back.sink.abort()
+
+
+async def main(round_trip_s: float, upstreams: list[str]) -> None:
+    relays = [Relay(upstream, round_trip_s) for upstream in upstreams]
+    print(json.dumps([await relay.listen() for relay in relays]), flush=True)
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        if line.strip() == b"stats":
+            print(json.dumps([relay.counts.as_json() for relay in relays]), flush=True)
+        elif line.strip() == b"reset":
+            for relay in relays:
+                relay.counts.reset()
+            print("{}", flush=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the bench, which then ends us
+    asyncio.run(main(float(sys.argv[1]), sys.argv[2:]))

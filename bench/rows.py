@@ -1,0 +1,256 @@
+"""The rows of the table: which work, at which distance, for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.peers.registries import RealRegistry
+from tests.peers.tokens import TokenService, token_service
+
+from bench import check, contenders
+from bench.contenders import Measured
+from bench.scene import KIND, Scene, environment_for, relay, scene, start
+from bench.workload import BuiltTarget, Shape, build, load
+
+Contender = Callable[[Scene, Sequence[BuiltTarget]], Measured]
+ROUND_TRIP_S = 0.040
+TINY = Shape(images=20, layers=2, layer_bytes=300)
+BIG = Shape(images=4, layers=3, layer_bytes=24_000_000)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `peer` is who ours is compared with, which may be ours under other conditions."""
+
+    name: str
+    what: str
+    goal: str
+    peer: Measured | None
+    ours: Measured | None
+    ratio: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def loaded(shape: Shape, tokens: TokenService | None = None) -> Iterator[tuple[RealRegistry, list[BuiltTarget], Path]]:
+    """A temporary registry with every build in it, and a folder for the row that is removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="bakery-bench-"))
+    try:
+        with start(KIND, folder / "source", tokens) as source:
+            targets = list(build(shape))
+            headers = {"Authorization": f"Bearer {tokens.token(*source_scopes(targets))}"} if tokens else None
+            asyncio.run(load(source.host, targets, headers=headers))
+            yield source, targets, folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def source_scopes(targets: Sequence[BuiltTarget]) -> list[str]:
+    return sorted({f"repository:{target.source_repository}:pull,push" for target in targets})
+
+
+def once(
+    contender: Contender,
+    source: RealRegistry,
+    targets: Sequence[BuiltTarget],
+    folder: Path,
+    *,
+    round_trip_s: float | None,
+    tokens: TokenService | None = None,
+    read_back: Sequence[BuiltTarget] | None = None,
+) -> Measured:
+    """One run against fresh destinations, read back afterwards (all targets, or those of `read_back`)."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    with scene(source, place, round_trip_s=round_trip_s, tokens=tokens) as here:
+        asked_before = len(tokens.requests) if tokens else 0
+        cpu_before = sum(cpu_s(one) for one in here.registries)
+        result = contender(here, targets)
+        result.registry_cpu_s = sum(cpu_s(one) for one in here.registries) - cpu_before
+        if tokens:
+            result.token_requests = len(tokens.requests) - asked_before
+        if here.relay:
+            result.traffic = here.relay.traffic()
+        if result.exit_code:
+            result.problems.append(f"exit {result.exit_code}: {result.said[-600:]}")
+        result.problems += check.problems(
+            targets if read_back is None else read_back,
+            here.registries[1:],
+            direct_environment(here, tokens),
+            tokens=tokens is not None,
+        )
+    shutil.rmtree(place, ignore_errors=True)
+    return result
+
+
+def direct_environment(here: Scene, tokens: TokenService | None) -> dict[str, str]:
+    """The reader goes past the relay, so it needs the logins of the registries' own addresses."""
+    return environment_for(here.folder / "reader", [one.host for one in here.registries], tokens)
+
+
+def cpu_s(registry: RealRegistry) -> float:
+    """CPU seconds that a registry's process has used so far (proc(5), stat, fields 14 and 15)."""
+    fields = Path(f"/proc/{registry.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def median(runs: Sequence[Measured]) -> Measured:
+    """The run in the middle by time, with the problems of all."""
+    middle = sorted(runs, key=lambda run: run.wall_s)[len(runs) // 2]
+    middle.problems = [problem for run in runs for problem in run.problems]
+    return middle
+
+
+def side_by_side(
+    source: RealRegistry,
+    targets: Sequence[BuiltTarget],
+    folder: Path,
+    *,
+    round_trip_s: float | None,
+    repeat: int,
+    peer: Contender = contenders.script,
+) -> tuple[Measured, Measured]:
+    """Peer and ours by turns, so that a slow minute of the machine falls on both."""
+    peers, own = [], []
+    for _ in range(repeat):
+        peers.append(once(peer, source, targets, folder, round_trip_s=round_trip_s))
+        own.append(once(contenders.ours, source, targets, folder, round_trip_s=round_trip_s))
+    result = median(peers), median(own)
+    if round_trip_s is None:  # nothing stood in between to count: once more, not for the clock
+        for measured, contender in zip(result, (peer, contenders.ours), strict=True):
+            measured.traffic = once(contender, source, targets, folder, round_trip_s=0).traffic
+    return result
+
+
+def compared(name: str, what: str, goal: str, shape: Shape, *, round_trip_s: float | None, repeat: int) -> Row:
+    with loaded(shape) as (source, targets, folder):
+        peer, own = side_by_side(source, targets, folder, round_trip_s=round_trip_s, repeat=repeat)
+    notes = []
+    if peer.traffic and own.traffic:
+        share = own.traffic.requests.total() / peer.traffic.requests.total()
+        notes.append(f"requests: {share:.0%} of the script's (goal: at most 70 %)")
+    return Row(name, what, goal, peer, own, peer.wall_s / own.wall_s, tuple(notes))
+
+
+def tiny_40ms(repeat: int) -> Row:
+    what = "20 targets x 2 platforms x 2 registries x 4 tags, tiny layers, 40 ms round trip; peer: script"
+    return compared("tiny-40ms", what, "ratio at least 4", TINY, round_trip_s=ROUND_TRIP_S, repeat=repeat)
+
+
+def tiny_40ms_tools(repeat: int) -> Row:
+    del repeat  # minutes long: once is enough to see where it stands
+    with loaded(TINY) as (source, targets, folder):
+        peer = once(contenders.pipeline, source, targets, folder, round_trip_s=ROUND_TRIP_S)
+        own = once(contenders.ours, source, targets, folder, round_trip_s=ROUND_TRIP_S)
+    what = "the same, against the pipeline of oras commands"
+    return Row("tiny-40ms-tools", what, "", peer, own, peer.wall_s / own.wall_s)
+
+
+def tiny_near(repeat: int) -> Row:
+    what = "the same without an added round trip; peer: script"
+    return compared("tiny-near", what, "ratio at least 2.5", TINY, round_trip_s=None, repeat=repeat)
+
+
+def versions_40ms(repeat: int) -> Row:
+    what = "20 targets in 4 repositories (tags in push order), 40 ms; peer: script, in no order"
+    shape = Shape(images=4, versions=5, layers=TINY.layers, layer_bytes=TINY.layer_bytes)
+    return compared("versions-40ms", what, "", shape, round_trip_s=ROUND_TRIP_S, repeat=repeat)
+
+
+def big(repeat: int) -> Row:
+    what = "4 targets x 2 platforms x 3 layers of 24 MB x 2 registries; peer: script"
+    return compared("big", what, "ratio at least 1.25", BIG, round_trip_s=None, repeat=repeat)
+
+
+def auth(repeat: int) -> Row:
+    """Ours with bearer tokens on all three registries, against ours without."""
+    with ExitStack() as stack:
+        source, targets, folder = stack.enter_context(loaded(TINY))
+        plain = [once(contenders.ours, source, targets, folder, round_trip_s=ROUND_TRIP_S) for _ in range(repeat)]
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bakery-bench-tokens-")))
+        tokens = stack.enter_context(token_service(place))
+        far = stack.enter_context(relay(ROUND_TRIP_S, [tokens.realm.split("/")[2]]))
+        tokens.realm = f"http://{far.hosts[0]}/token"
+        source, targets, folder = stack.enter_context(loaded(TINY, tokens))
+        with_tokens = [
+            once(contenders.ours, source, targets, folder, round_trip_s=ROUND_TRIP_S, tokens=tokens)
+            for _ in range(repeat)
+        ]
+    without, own = median(plain), median(with_tokens)
+    repositories = 3 * len({target.image for target in targets})
+    return Row(
+        "auth-40ms",
+        "tiny-40ms with bearer tokens on all three registries; compared with: ours without",
+        "ours with tokens at most 1.3 times ours without",
+        without,
+        own,
+        own.wall_s / without.wall_s,
+        (f"{own.token_requests} token requests for {repositories} repositories",),
+    )
+
+
+def thousand(repeat: int) -> Row:
+    """Ours with 250, 500 and 1,000 targets: time, requests and memory per target."""
+    del repeat
+    notes, last, first = [], None, None
+    for count in (250, 500, 1000):
+        with loaded(Shape(images=count // 5, versions=5, layers=TINY.layers, layer_bytes=TINY.layer_bytes)) as (
+            source,
+            targets,
+            folder,
+        ):
+            last = once(
+                contenders.ours, source, targets, folder, round_trip_s=0, read_back=targets[:: max(1, count // 20)]
+            )
+        first = first or last
+        asked = last.traffic.requests.total() if last.traffic else 0
+        notes.append(
+            f"{count} targets: {last.wall_s:.1f} s; a target {1000 * last.wall_s / count:.1f} ms"
+            f" and {asked / count:.1f} requests; {last.peak_bytes / 2**20:.0f} MiB"
+        )
+    return Row("thousand", "250, 500 and 1,000 targets", "linear, under 300 MiB", None, last, None, tuple(notes))
+
+
+def start_up(repeat: int) -> Row:
+    """The median of some starts of `bakery --help` and `bakery version`."""
+    notes = []
+    slowest: Measured | None = None
+    with tempfile.TemporaryDirectory(prefix="bakery-bench-start-") as place:
+        environment = environment_for(Path(place), [], None)
+        for arguments in (["--help"], ["version"]):
+            runs = [
+                contenders.measure("ours", [contenders.BAKERY, *arguments], environment, Path(place))
+                for _ in range(max(5, 3 * repeat))
+            ]
+            middle = median(runs)
+            times = statistics.median(run.wall_s for run in runs)
+            notes.append(f"bakery {arguments[0]}: {times:.3f} s")
+            if slowest is None or middle.wall_s > slowest.wall_s:
+                slowest = middle
+    return Row("start-up", "bakery --help, bakery version", "under 0.25 s", None, slowest, None, tuple(notes))
+
+
+ROWS: dict[str, Callable[[int], Row]] = {
+    "start-up": start_up,
+    "tiny-40ms": tiny_40ms,
+    "tiny-near": tiny_near,
+    "versions-40ms": versions_40ms,
+    "big": big,
+    "auth-40ms": auth,
+    "thousand": thousand,
+    "tiny-40ms-tools": tiny_40ms_tools,
+}
+
+
+def run(name: str, repeat: int) -> tuple[Row, float]:
+    """A row and how long it took to measure."""
+    started = time.perf_counter()
+    return ROWS[name](repeat), time.perf_counter() - started

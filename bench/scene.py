@@ -1,0 +1,139 @@
+"""What a contender publishes from and to: real registries, near or behind the relay, with or without bearer tokens."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.peers.programs import ROOT, find
+from tests.peers.registries import RealRegistry, docker_auths, serve
+from tests.peers.tokens import TokenService
+
+KIND = "distribution"  # the registry behind every row but those of faults
+
+
+@dataclass
+class Traffic:
+    """What went over the wire, as the relay saw it."""
+
+    requests: Counter[str] = field(default_factory=Counter)
+    sent_bytes: int = 0
+    answered_bytes: int = 0
+    connections: int = 0
+
+
+class RelayProcess:
+    """A running `bench.relay`."""
+
+    def __init__(self, process: subprocess.Popen[str], hosts: Sequence[str]) -> None:
+        self._process = process
+        self.hosts = tuple(hosts)
+
+    def traffic(self) -> Traffic:
+        total = Traffic()
+        for one in self._ask("stats"):
+            total.requests.update(one["requests"])
+            total.sent_bytes += one["sent_bytes"]
+            total.answered_bytes += one["answered_bytes"]
+            total.connections += one["connections"]
+        return total
+
+    def _ask(self, word: str) -> Any:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(word + "\n")
+        stdin.flush()
+        return json.loads(stdout.readline())
+
+
+@contextmanager
+def relay(round_trip_s: float, upstreams: Sequence[str]) -> Iterator[RelayProcess]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.relay", str(round_trip_s), *upstreams],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            yield RelayProcess(process, json.loads(process.stdout.readline()))
+        finally:
+            process.kill()
+
+
+@dataclass
+class Scene:
+    """Addresses as the contender is told them, and the registries behind them, the source first."""
+
+    hosts: tuple[str, ...]
+    registries: tuple[RealRegistry, ...]
+    folder: Path
+    relay: RelayProcess | None
+    environment: dict[str, str]
+
+    @property
+    def source(self) -> str:
+        return self.hosts[0]
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        return self.hosts[1:]
+
+
+def start(kind: str, folder: Path, auth: TokenService | None = None) -> Any:
+    program = find(kind)
+    if program is None:
+        raise SystemExit(f"bench: {kind} is not here: run `make peers`")
+    return serve(kind, program, folder, auth=auth, logged=False)
+
+
+@contextmanager
+def scene(
+    source: RealRegistry, folder: Path, *, round_trip_s: float | None, tokens: TokenService | None = None
+) -> Iterator[Scene]:
+    """Two fresh destinations beside a loaded source. `round_trip_s` None: no relay, the registries themselves."""
+    with ExitStack() as stack:
+        fresh = [stack.enter_context(start(KIND, folder / name, tokens)) for name in ("one", "two")]
+        registries = (source, *fresh)
+        hosts = tuple(one.host for one in registries)
+        running = None
+        if round_trip_s is not None:
+            running = stack.enter_context(relay(round_trip_s, hosts))
+            hosts = running.hosts
+        yield Scene(hosts, registries, folder, running, environment_for(folder, hosts, tokens))
+
+
+def environment_for(folder: Path, hosts: Sequence[str], tokens: TokenService | None) -> dict[str, str]:
+    """One environment for every contender: plain HTTP and the same login for all registries, nothing of ours else."""
+    home = folder / "home"
+    (home / ".docker").mkdir(parents=True)
+    logins: dict[str, object] = {}
+    if tokens is not None:
+        for host in hosts:
+            logins |= docker_auths(host, tokens)
+    (home / ".docker" / "config.json").write_text(json.dumps({"auths": logins}))
+    regctl = {"hosts": {host: {"tls": "disabled"} for host in hosts}}
+    (home / "regctl.json").write_text(json.dumps(regctl))
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(home),
+        "DOCKER_CONFIG": str(home / ".docker"),
+        "REGCTL_CONFIG": str(home / "regctl.json"),
+        "REGCTL": str(find("regctl")),
+        "ORAS": str(find("oras")),
+        "PYTHONPATH": str(ROOT / "src"),
+        "LANG": "C.UTF-8",
+    }
+    if tokens is not None:
+        environment["BAKERY_TRUSTED_REALMS"] = tokens.realm.rpartition("/")[0]
+    return environment

@@ -1,0 +1,247 @@
+"""Builds of many targets, loaded into a temporary registry as CI would have left them, and the project they belong to.
+
+The content is pseudo-random (one seed, so every run sees the same bytes) and does not compress. The loader writes by
+plain HTTP of its own: neither our client nor a peer has been there before the clock starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import random
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+ARCHITECTURES = ("amd64", "arm64")
+CREATED = "2026-11-01T12:00:00Z"
+OS_TAG = "ubuntu-24.04"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How much there is to publish."""
+
+    images: int = 20
+    versions: int = 1
+    layers: int = 2
+    layer_bytes: int = 512
+
+    @property
+    def targets(self) -> int:
+        return self.images * self.versions
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Some content: its digest and either the bytes or what makes them again (big layers are not kept)."""
+
+    digest: str
+    size: int
+    seed: str
+    size_of_file: int
+    data: bytes | None
+
+    def content(self) -> bytes:
+        return self.data if self.data is not None else layer(self.seed, self.size_of_file)
+
+
+@dataclass(frozen=True)
+class Built:
+    """One platform's image in the temporary registry."""
+
+    architecture: str
+    manifest: bytes
+    blobs: tuple[Blob, ...]
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.manifest)
+
+
+@dataclass(frozen=True)
+class BuiltTarget:
+    """A target and its builds."""
+
+    image: str
+    version: str
+    builds: tuple[Built, ...]
+
+    @property
+    def uid(self) -> str:
+        return f"{self.image}-{self.version.replace('.', '-')}-ubuntu-24-04"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return (self.version, f"{self.version}-a", f"{self.version}-b", f"{self.version}-{OS_TAG}")
+
+    @property
+    def source_repository(self) -> str:
+        return f"tmp/{self.image}/tmp"
+
+    @property
+    def repository(self) -> str:
+        return f"acme/{self.image}"
+
+
+def digest_of(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def layer(seed: str, size: int) -> bytes:
+    """A gzipped tar of one incompressible file."""
+    data = random.Random(seed).randbytes(size)
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        entry = tarfile.TarInfo("opt/content.bin")
+        entry.size = size
+        archive.addfile(entry, io.BytesIO(data))
+    return gzip.compress(tar.getvalue(), compresslevel=0 if size > 1 << 16 else 6, mtime=0)
+
+
+def _blob(data: bytes, seed: str, size_of_file: int) -> Blob:
+    return Blob(digest_of(data), len(data), seed, size_of_file, data if len(data) < 1 << 16 else None)
+
+
+def _built(name: str, architecture: str, shape: Shape) -> Built:
+    layers = []
+    for number in range(shape.layers):
+        seed = f"{name}/{architecture}/{number}"
+        layers.append(_blob(layer(seed, shape.layer_bytes), seed, shape.layer_bytes))
+    config = {
+        "created": CREATED,
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Labels": {"org.opencontainers.image.title": name}},
+        "rootfs": {"type": "layers", "diff_ids": [one.digest for one in layers]},
+    }
+    config_blob = _blob(json.dumps(config).encode(), "", 0)
+
+    def describe(media_type: str, blob: Blob) -> dict[str, object]:
+        return {"mediaType": media_type, "digest": blob.digest, "size": blob.size}
+
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": describe(CONFIG, config_blob),
+        "layers": [describe(LAYER, one) for one in layers],
+    }
+    return Built(architecture, json.dumps(manifest, indent=2).encode(), (config_blob, *layers))
+
+
+def build(shape: Shape) -> Iterator[BuiltTarget]:
+    """The targets of a shape, one after the other: a thousand of them need not be in memory to be loaded."""
+    for image_number in range(shape.images):
+        for version_number in range(shape.versions):
+            image, version = f"app-{image_number:04}", f"1.{version_number}.0"
+            name = f"{image}-{version}"
+            yield BuiltTarget(image, version, tuple(_built(name, one, shape) for one in ARCHITECTURES))
+
+
+async def load(host: str, targets: Sequence[BuiltTarget], *, headers: dict[str, str] | None = None) -> None:
+    """Push every build by digest into the temporary registry at `host`, as CI's build jobs did."""
+    gate = asyncio.Semaphore(16)
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=120)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout, auto_decompress=False) as session:
+
+        async def one(target: BuiltTarget, built: Built) -> None:
+            async with gate:
+                base = f"http://{host}/v2/{target.source_repository}"
+                for blob in built.blobs:
+                    async with session.post(f"{base}/blobs/uploads/") as answer:
+                        answer.raise_for_status()
+                        place = answer.headers["Location"]
+                    url = place if place.startswith("http") else f"http://{host}{place}"
+                    url += ("&" if "?" in url else "?") + f"digest={blob.digest}"
+                    async with session.put(url, data=blob.content()) as answer:
+                        answer.raise_for_status()
+                async with session.put(
+                    f"{base}/manifests/{built.digest}", data=built.manifest, headers={"Content-Type": MANIFEST}
+                ) as answer:
+                    answer.raise_for_status()
+
+        async with asyncio.TaskGroup() as group:
+            for target in targets:
+                for built in target.builds:
+                    group.create_task(one(target, built))
+
+
+def write_project(
+    folder: Path, targets: Sequence[BuiltTarget], source_host: str, destinations: Sequence[str]
+) -> list[Path]:
+    """bakery.yaml and one metadata file per platform; the metadata files' paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images: dict[str, list[str]] = {}
+    for target in targets:
+        images.setdefault(target.image, []).append(target.version)
+    project = {
+        "repository": {
+            "url": "https://example.org/acme/images",
+            "vendor": "Acme",
+            "maintainer": "Image Team <images@example.org>",
+        },
+        "registries": [{"host": host, "namespace": "acme"} for host in destinations],
+        "images": [
+            {
+                "name": image,
+                "tagPatterns": [
+                    {"patterns": ["{{ Version }}", "{{ Version }}-a", "{{ Version }}-b", "{{ Version }}-{{ OS }}"]}
+                ],
+                "versions": [
+                    {
+                        "name": version,
+                        "os": [{"name": "Ubuntu 24.04", "platforms": [f"linux/{one}" for one in ARCHITECTURES]}],
+                    }
+                    for version in versions
+                ],
+            }
+            for image, versions in images.items()
+        ],
+    }
+    (folder / "bakery.yaml").write_text(json.dumps(project, indent=1))  # JSON is YAML
+    files = []
+    for number, architecture in enumerate(ARCHITECTURES):
+        entries = {
+            target.uid: {
+                "image.name": f"{source_host}/{target.source_repository}",
+                "containerimage.digest": target.builds[number].digest,
+                "containerimage.descriptor": {
+                    "mediaType": MANIFEST,
+                    "digest": target.builds[number].digest,
+                    "size": len(target.builds[number].manifest),
+                    "platform": {"architecture": architecture, "os": "linux"},
+                    "annotations": {"org.opencontainers.image.created": CREATED},
+                },
+            }
+            for target in targets
+        }
+        file = folder / f"metadata-{architecture}.json"
+        file.write_text(json.dumps(entries))
+        files.append(file)
+    return files
+
+
+def write_plan(path: Path, targets: Sequence[BuiltTarget], source_host: str, destinations: Sequence[str]) -> None:
+    """The same work for the scripts: one line a target, fields parted by tabs."""
+    lines = [
+        "\t".join(
+            (
+                target.uid,
+                f"{source_host}/{target.source_repository}",
+                ",".join(built.digest for built in target.builds),
+                ",".join(f"{host}/{target.repository}" for host in destinations),
+                ",".join(target.tags),
+            )
+        )
+        for target in targets
+    ]
+    path.write_text("\n".join(lines) + "\n")
