@@ -1,0 +1,344 @@
+"""Blobs over the wire: look, read with resumption, push, mount. Decisions are in upload_plan, ranges and answers.
+
+A blob counts as there when its PUT or mount was acknowledged or a HEAD found it. What is read is checked by size and
+digest before its last bytes are given out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
+from bakery.registry import upload_plan as plan
+from bakery.registry.answers import Doing, Reply, Verdict, verdict
+from bakery.registry.endpoint import Ask
+from bakery.registry.faults import UnsafeTarget
+from bakery.registry.gate import Lane
+from bakery.registry.operation import Operations
+from bakery.registry.origin import Url
+from bakery.registry.ranges import BadRange, check_resumed
+from bakery.registry.transport import Body, Incoming
+
+_log = logging.getLogger(__name__)
+
+OpenBody = Callable[[], AsyncIterator[bytes]]
+
+_SMALL_BYTES: Final = 256 * 1024  # larger ones go through the lane for bodies
+_SLOW_BYTES_PER_S: Final = 10_000_000  # how fast a body is taken to travel when a token must outlive it
+_WORTH_BYTES: Final = 1024 * 1024  # progress after which a broken download counts as new
+_OCTETS: Final = {"Content-Type": "application/octet-stream"}
+_FIRST_WAIT_S: Final = 0.25
+
+
+def _lane(size: int) -> Lane:
+    return Lane.SMALL if size <= _SMALL_BYTES else Lane.BODY
+
+
+class Blobs:
+    """The blob operations of one run."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._sessions: dict[tuple[Repository, Digest], Url] = {}  # left open by mounts that were not to be
+        self._manners: dict[str, plan.Manners] = {}
+
+    async def has(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """Whether the registry has this blob now."""
+        operations, about = self._operations, f"{repository}@{descriptor.digest}"
+
+        async def look() -> bool:
+            return await self._look(repository, descriptor)
+
+        return await operations.attempt(repository, "looking for a blob", about, look)
+
+    async def _look(self, repository: Repository, descriptor: Descriptor) -> bool:
+        endpoint = self._operations.endpoint(repository)
+        ask = self._ask("HEAD", repository, f"blobs/{descriptor.digest}", "looking for a blob", descriptor)
+        reply = await endpoint.send(ask)
+        if reply.status == 200:
+            return _is_blob(reply, descriptor, ask)
+        if reply.status in (404, 410):
+            return False
+        if reply.status == 403:
+            # A HEAD has no body to say why; GHCR's 403 may be a rate limit.
+            async with endpoint.open(
+                self._ask("GET", repository, f"blobs/{descriptor.digest}", ask.doing, descriptor)
+            ) as got:
+                if got.status == 200:
+                    return True
+                reply = await got.read(ask.limit_bytes, strict=False)
+        raise await endpoint.refusal(reply, ask)
+
+    def _ask(
+        self, method: str, repository: Repository, rest: str, doing: str, descriptor: Descriptor, **others: object
+    ) -> Ask:
+        operations = self._operations
+        return Ask(
+            method,
+            operations.endpoint(repository).url(repository, rest),
+            repository,
+            operations.scopes(repository),
+            doing,
+            f"{repository}@{descriptor.digest}",
+            **others,  # type: ignore[arg-type]  # the fields of Ask, given by name
+        )
+
+    async def read(
+        self, repository: Repository, descriptor: Descriptor, *, must_exist: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The blob's bytes as they come. Whoever stops early must close the iterator: it holds a slot of the host.
+
+        After a break it goes on where it stopped. must_exist: a 404 is lag. Raises DigestMismatch before the last
+        bytes are given out where they are not what the descriptor names.
+        """
+        if descriptor.data is not None:
+            yield descriptor.data
+            return
+        operations, hasher, size = self._operations, descriptor.digest.hasher(), descriptor.size
+        doing, about = "reading a blob", f"{repository}@{descriptor.digest}"
+        offset = failures = 0
+        lag_s, waited_s, since_pause = _FIRST_WAIT_S, 0.0, 0
+        done = False
+        while not done:
+            headers = {"Range": f"bytes={offset}-"} if offset else {}
+            ask = self._ask(
+                "GET", repository, f"blobs/{descriptor.digest}", doing, descriptor, headers=headers, lane=_lane(size)
+            )
+            try:
+                async with operations.endpoint(repository).open(ask) as incoming:
+                    if incoming.status >= 400:
+                        raise await operations.endpoint(repository).refusal(await incoming.read(0, strict=False), ask)
+                    skip = _check_start(incoming, offset, descriptor, about)
+                    async for chunk in incoming.chunks():
+                        if skip:
+                            skip, chunk = max(0, skip - len(chunk)), chunk[skip:]
+                            if not chunk:
+                                continue
+                        offset += len(chunk)
+                        hasher.update(chunk)
+                        if offset >= size:
+                            _check_end(offset, hasher.hexdigest(), descriptor, about)
+                            operations.seen(repository, descriptor.digest, waited=waited_s > 0)
+                            done = True
+                        yield chunk
+                        if done:
+                            break
+                    if offset < size:
+                        raise ConnectionFailed(doing, about=about, answer=f"it ended after {offset} of {size} bytes")
+                    if size == 0:
+                        _check_end(offset, hasher.hexdigest(), descriptor, about)
+                        done = True
+            except NotFound as error:
+                if not must_exist or operations.left_s <= 0:
+                    raise
+                waited_s += lag_s
+                await operations.wait_for_lag(repository, doing, about, lag_s, error)
+                lag_s = min(lag_s * 1.2, 5.0)
+            except BakeryError as error:
+                if not error.transient:
+                    raise
+                failures = 1 if offset - since_pause >= _WORTH_BYTES else failures + 1
+                since_pause = offset
+                await operations.pause(repository, doing, about, failures, error)
+
+    async def mount(self, repository: Repository, descriptor: Descriptor, source: Repository) -> bool:
+        """Ask the registry to take the blob over from another of its repositories. False where it will not.
+
+        Only a 201 counts. A session that a refusal opens is kept for the push that follows.
+        """
+        operations, key = self._operations, (repository, descriptor.digest)
+        operations.will_write(repository)
+        doing, about = "mounting a blob", f"{repository}@{descriptor.digest}"
+        endpoint = operations.endpoint(repository)
+        rest = f"blobs/uploads/?mount={descriptor.digest}&from={source.path}"
+        ask = Ask(
+            "POST",
+            endpoint.url(repository, rest),
+            repository,
+            operations.scopes(repository, mount_from=source),
+            doing,
+            about,
+            phase=Doing.OPEN_UPLOAD,
+            body=b"",
+        )
+        tried = False
+
+        async def once() -> bool:
+            nonlocal tried
+            if tried and await self._look(repository, descriptor):
+                return True  # the answer was lost, the mount was not
+            tried = True
+            reply = await endpoint.send(ask)
+            if reply.status == 201:
+                return _names(reply, descriptor) or await self._look(repository, descriptor)
+            if reply.status == 202 and reply.header("Location"):
+                self._sessions[key] = ask.url.resolve(reply.header("Location"))
+            elif verdict(reply, Doing.OPEN_UPLOAD) in (Verdict.THROTTLED, Verdict.NOT_TAKEN, Verdict.AMBIGUOUS):
+                raise await endpoint.refusal(reply, ask)
+            return False
+
+        try:
+            mounted = await operations.attempt(repository, doing, about, once)
+        except (RegistryError, UnsafeTarget) as error:
+            # Harbor, Hub and GitLab refuse the login for a source that they do not show us: push it plainly then.
+            _log.debug("not mounted: %s", error)
+            return False
+        if mounted:
+            operations.acknowledge(repository, descriptor.digest)
+        return mounted
+
+    async def push(
+        self, repository: Repository, descriptor: Descriptor, open_body: OpenBody, *, small: bytes | None = None
+    ) -> None:
+        """Upload a blob. `open_body` gives a fresh reader per attempt; `small` is the content where it is at hand."""
+        operations, key = self._operations, (repository, descriptor.digest)
+        operations.will_write(repository)
+        manners = self._manners.setdefault(repository.registry, plan.Manners())
+        body = Body(open_body, descriptor.size) if small is None else small
+        slices: _Slices | None = None
+        flow = plan.upload(descriptor, manners, self._sessions.pop(key, None))
+        step = next(flow)
+        try:
+            while True:
+                answer: plan.Sent | bool = False
+                match step:
+                    case plan.Open():
+                        answer = await self._step("POST", repository, descriptor, None, b"")
+                    case plan.Whole(session):
+                        url = session.with_query(f"digest={descriptor.digest}")
+                        answer = await self._step("PUT", repository, descriptor, url, body)
+                    case plan.Chunk(session, first, last):
+                        if slices is None or first == 0:
+                            slices = _Slices(open_body)
+                        part = await slices.take(last - first + 1)
+                        answer = await self._step("PATCH", repository, descriptor, session, part, f"{first}-{last}")
+                    case plan.Finish(session):
+                        url = session.with_query(f"digest={descriptor.digest}")
+                        answer = await self._step("PUT", repository, descriptor, url, b"")
+                    case plan.Look(settle):
+                        answer = await self._settle(repository, descriptor, settle=settle)
+                    case plan.Pause(failures, because):
+                        about = f"{repository}@{descriptor.digest}"
+                        await operations.pause(repository, "pushing a blob", about, failures, because)
+                step = flow.send(answer)
+        except StopIteration:
+            operations.acknowledge(repository, descriptor.digest)
+        except AuthError as error:
+            error.hint = await operations.endpoint(repository).hint(repository)
+            raise
+        finally:
+            flow.close()
+
+    async def _step(
+        self,
+        method: str,
+        repository: Repository,
+        descriptor: Descriptor,
+        url: Url | None,
+        body: bytes | Body,
+        content_range: str = "",
+    ) -> plan.Sent:
+        endpoint = self._operations.endpoint(repository)
+        size = body.size if isinstance(body, Body) else len(body)
+        headers = _OCTETS | {"Content-Range": content_range} if content_range else _OCTETS if size else {}
+        ask = Ask(
+            method,
+            url or endpoint.url(repository, "blobs/uploads/"),
+            repository,
+            self._operations.scopes(repository),
+            "opening an upload" if url is None else "pushing a blob",
+            f"{repository}@{descriptor.digest}",
+            Doing.OPEN_UPLOAD if url is None else Doing.SEND_BLOB,
+            headers,
+            body,
+            _lane(size),
+            lasting_s=size / _SLOW_BYTES_PER_S,
+        )
+        try:
+            reply = await endpoint.send(ask)
+        except BakeryError as error:
+            if not error.transient:
+                raise
+            return plan.Sent(error=error)
+        location = reply.header("Location") if reply.status < 300 else ""
+        return plan.Sent(reply, ask.url.resolve(location) if location else None)
+
+    async def _settle(self, repository: Repository, descriptor: Descriptor, *, settle: bool) -> bool:
+        """Whether the blob is there, looked for once or for as long as this host has lagged."""
+        operations, about = self._operations, f"{repository}@{descriptor.digest}"
+
+        async def look() -> bool | None:
+            return await self._look(repository, descriptor) or None
+
+        within_s = operations.endpoint(repository).longest_lag_s if settle else 0.0
+        return await operations.poll(repository, "looking for a blob", about, look, within_s=within_s) is True
+
+
+class _Slices:
+    """A body cut into parts of given sizes, each held in memory: what PATCH needs."""
+
+    def __init__(self, open_body: OpenBody) -> None:
+        self._chunks, self._held = open_body(), bytearray()
+
+    async def take(self, size: int) -> bytes:
+        """The next `size` bytes; fewer only at the end of the body."""
+        while len(self._held) < size:
+            chunk = await anext(self._chunks, b"")
+            if not chunk:
+                break
+            self._held += chunk
+        part = bytes(self._held[:size])
+        del self._held[:size]
+        return part
+
+
+def _names(reply: Reply, descriptor: Descriptor) -> bool:
+    """Whether a 201 says which blob it made: by header or Location. One that does not proves nothing."""
+    text = str(descriptor.digest)
+    location = reply.header("Location").replace("%3A", ":").replace("%3a", ":")
+    return reply.header("Docker-Content-Digest") == text or location.partition("?")[0].endswith(text)
+
+
+def _is_blob(reply: Reply, descriptor: Descriptor, ask: Ask) -> bool:
+    """Whether a 200 is about this blob. A web page answers 200 to everything, and means nothing by it."""
+    told, length = reply.header("Docker-Content-Digest"), reply.header("Content-Length")
+    if told and told != str(descriptor.digest) and told.partition(":")[0] == descriptor.digest.algorithm:
+        raise DigestMismatch(ask.doing, about=ask.about, answer=f"the registry answers for {told[:80]!r}")
+    if length.isdigit() and int(length) != descriptor.size:
+        if told:
+            raise DigestMismatch(
+                ask.doing, about=ask.about, answer=f"the registry has {length[:20]} bytes, expected {descriptor.size}"
+            )
+    elif told or (length.isdigit() and not reply.header("Content-Type").startswith("text/")):
+        return True
+    raise RegistryError(ask.doing, about=ask.about, status=200, answer="200, but this is no registry's answer")
+
+
+def _check_start(incoming: Incoming, offset: int, descriptor: Descriptor, about: str) -> int:
+    """How many bytes of this answer are to be skipped. Raises where it is not the rest that was asked for."""
+    length = incoming.headers.get("Content-Length", "")
+    if incoming.status == 206 and offset:
+        check_resumed(incoming.headers.getall("Content-Range", []), offset=offset, size=descriptor.size)
+        return 0
+    if incoming.status != 200:
+        raise BadRange("reading a blob", about=about, answer=f"{incoming.status} where content was expected")
+    if length and length != str(descriptor.size):
+        raise DigestMismatch(
+            "reading a blob", about=about, answer=f"{length[:20]} bytes are offered, expected {descriptor.size}"
+        )
+    return offset  # the server does not know Range and sends it all again: the digest at the end covers the seam
+
+
+def _check_end(received: int, hexdigest: str, descriptor: Descriptor, about: str) -> None:
+    if received != descriptor.size or hexdigest != descriptor.digest.hex:
+        raise DigestMismatch(
+            "reading a blob",
+            about=about,
+            answer=f"expected {descriptor.size} bytes of {descriptor.digest}, got {received} with {hexdigest}",
+            hint="the source or a proxy before it altered the content; build and push it again",
+        )

@@ -1,0 +1,507 @@
+"""The registry client: every operation on every registry of one run. It retries; nothing below it does, nor above.
+
+Reads give verified bytes. An acknowledged write is never repeated; one whose answer was lost is looked for first.
+Importing this module imports aiohttp, so callers do it when they need it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from typing import Any, Final, Self, TypeVar
+
+from bakery.errors import AuthError, BadDigest, BakeryError, DigestMismatch, InvalidContent, NotFound, RegistryError
+from bakery.events import Emit, ignore
+from bakery.oci import manifest as manifests
+from bakery.oci import media_type as mt
+from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Reference, Repository
+from bakery.registry import put_plan
+from bakery.registry.answers import Doing, Reply, Verdict, verdict
+from bakery.registry.blobs import Blobs, OpenBody
+from bakery.registry.endpoint import Ask
+from bakery.registry.faults import TagTaken
+from bakery.registry.operation import Operations
+from bakery.registry.origin import Url
+from bakery.registry.settings import Settings
+from bakery.registry.token import scope_of
+from bakery.registry.transport import Lookup, Stats, Transport, system_lookup
+from bakery.retry import Clock, RetryPolicy, SystemClock
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# distribution answers 404 where Accept lacks the stored type, so all types are named, on HEAD as well.
+_ACCEPT: Final = {"Accept": ", ".join(mt.ALL_MANIFESTS)}
+_MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+_MAX_PAGES: Final = 1000
+_NEXT = re.compile(r"<([^>]*)>\s*;\s*rel=\"?next\"?", re.IGNORECASE)
+_CONTENT_PATIENCE_S: Final = 30.0  # how long content that we pushed may be unknown before it counts as lost
+
+
+class Client:
+    """One client per run, for every registry host. Use it as an async context manager.
+
+    deadline: the clock's time at which the run's budget ends; None gives half an hour from now.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        policy: RetryPolicy,
+        clock: Clock | None = None,
+        emit: Emit = ignore,
+        deadline: float | None = None,
+        lookup: Lookup = system_lookup,
+    ) -> None:
+        self.stats = Stats()
+        self._clock = clock or SystemClock()
+        self._transport = Transport(settings, self.stats, lookup=lookup)
+        self._operations = Operations(
+            settings=settings,
+            policy=policy,
+            clock=self._clock,
+            emit=emit,
+            deadline=deadline,
+            transport=self._transport,
+            stats=self.stats,
+        )
+        self._blobs = Blobs(self._operations)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._transport.close()
+
+    def announce_writes(self, repositories: Iterable[Repository]) -> None:
+        """Say beforehand where this run will push: one token with pull and push is asked for instead of two."""
+        for repository in repositories:
+            self._operations.will_write(repository)
+
+    # Manifests and tags
+
+    async def head_manifest(self, reference: Reference) -> Descriptor | None:
+        """What a tag or digest names: type, digest and size. None where the registry does not have it."""
+        return await self._attempt(reference, "looking for a manifest", lambda: self._head(reference))
+
+    async def _head(self, reference: Reference) -> Descriptor | None:
+        endpoint = self._operations.endpoint(reference.repository)
+        ask = self._ask("HEAD", reference, "looking for a manifest", headers=_ACCEPT)
+        reply = await endpoint.send(ask)
+        if reply.status == 200:
+            found = _from_headers(reply)
+            if found is not None:
+                _check_asked(reference, found.digest, ask)
+                return found
+        elif reply.status in (404, 410):
+            return None
+        elif reply.status not in (403, 405):
+            raise await endpoint.refusal(reply, ask)
+        # No usable headers, no HEAD, or a 403 without a body to say why: GHCR's may be a rate limit.
+        got = await self._get(reference, ask.doing)
+        return got[0] if got is not None else None
+
+    async def get_manifest(
+        self,
+        reference: Reference,
+        *,
+        must_exist: bool = False,
+        within_s: float | None = None,
+        expected: Descriptor | None = None,
+    ) -> tuple[Descriptor, bytes]:
+        """The manifest's own bytes, checked, and what describes them. Raises NotFound where there is none.
+
+        must_exist: a 404 is lag, and is waited for during `within_s` seconds or what is left of the budget.
+        expected: the descriptor that led here; type, size and digest must be as it says.
+        """
+        doing = "reading a manifest"
+        repository = reference.repository
+
+        async def look() -> tuple[Descriptor, bytes] | None:
+            return await self._get(reference, doing, expected)
+
+        if not must_exist:
+            found = await self._attempt(reference, doing, look)
+        else:
+            asked_at = self._clock.now()
+            limit_s = self._operations.left_s if within_s is None else within_s
+            found = await self._operations.poll(repository, doing, str(reference), look, within_s=limit_s)
+            if found is not None and reference.digest is not None:
+                waited = self._clock.now() - asked_at > 0.2
+                self._operations.seen(repository, reference.digest, waited=waited)
+        if found is None:
+            hint = "it was waited for; see whether it was pushed" if must_exist else "check the name, and push it first"
+            raise NotFound(doing, about=reference, status=404, answer="the registry does not have it", hint=hint)
+        return found
+
+    async def _get(
+        self, reference: Reference, doing: str, expected: Descriptor | None = None
+    ) -> tuple[Descriptor, bytes] | None:
+        endpoint = self._operations.endpoint(reference.repository)
+        ask = self._ask("GET", reference, doing, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES)
+        reply = await endpoint.send(ask)
+        if reply.status in (404, 410) and verdict(reply, Doing.READ) is not Verdict.LOGIN:
+            return None
+        if reply.status != 200:
+            raise await endpoint.refusal(reply, ask)
+        return self._verified(reply, reference, ask, expected)
+
+    def _verified(
+        self, reply: Reply, reference: Reference, ask: Ask, expected: Descriptor | None
+    ) -> tuple[Descriptor, bytes]:
+        raw = reply.body
+        algorithm = reference.digest.algorithm if reference.digest is not None else "sha256"
+        digest = Digest.of(raw, algorithm)
+        _check_asked(reference, digest, ask)
+        told = reply.header("Docker-Content-Digest")
+        if told and told.partition(":")[0] == algorithm and told != str(digest):
+            answer = f"its header says {told[:80]!r}, its bytes are {digest}"
+            if reference.digest is not None:
+                raise DigestMismatch(ask.doing, about=reference, answer=answer)
+            _log.warning("%s: %s", reference, answer)  # many registries get this wrong for tags; the bytes decide
+        content_type = mt.essence(reply.header("Content-Type"))
+        stated = content_type if content_type in mt.ALL_MANIFESTS else ""
+        if expected is not None:
+            if stated and expected.media_type in mt.ALL_MANIFESTS and stated != expected.media_type:
+                raise DigestMismatch(
+                    ask.doing, about=reference, answer=f"it is served as {stated}, expected {expected.media_type}"
+                )
+            expected.check(raw, about=str(reference))
+            stated = expected.media_type
+        found = manifests.parse(raw, media_type=stated, about=reference)
+        return Descriptor(found.media_type, digest, len(raw)), raw
+
+    async def put_manifest(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        raw: bytes,
+        *,
+        tag: str | None = None,
+        known: Collection[Digest] = (),
+    ) -> None:
+        """Put a manifest under its digest, or move a tag to it. Once it returns, the registry has acknowledged it.
+
+        known: content that was found in place before. Raises ContentMissing, naming what to push again, where the
+        registry does not see what the manifest names.
+        """
+        reference = Reference(repository, tag=tag or "", digest=None if tag else descriptor.digest)
+        if len(raw) > MAX_MANIFEST_BYTES:
+            raise InvalidContent(
+                "pushing a manifest",
+                about=reference,
+                answer=f"{len(raw)} bytes, more than the {MAX_MANIFEST_BYTES} allowed",
+            )
+        descriptor.check(raw, about=str(reference))
+        operations = self._operations
+        operations.will_write(repository)
+        endpoint = operations.endpoint(repository)
+        named = _Named(raw, descriptor.media_type)
+        flow = put_plan.put(
+            descriptor.digest,
+            about=str(reference),
+            is_tag=tag is not None,
+            names=named.digests,
+            ours=lambda digest: operations.is_ours(repository, digest) or digest in known,
+        )
+        ask = self._ask(
+            "PUT",
+            reference,
+            "pushing a manifest" if tag is None else "moving a tag",
+            phase=Doing.PUT_MANIFEST,
+            headers={"Content-Type": descriptor.media_type},
+            body=raw,
+        )
+        began: float | None = None
+        step = next(flow)
+        try:
+            while True:
+                answer: put_plan.Result = None
+                match step:
+                    case put_plan.Put():
+                        try:
+                            answer = await endpoint.send(ask)
+                        except BakeryError as error:
+                            if not error.transient:
+                                raise
+                            answer = error
+                    case put_plan.Look(settle):
+                        answer = await self._settle(reference, descriptor.digest, settle=settle)
+                    case put_plan.Pause(failures, because):
+                        await operations.pause(repository, ask.doing, ask.about, failures, because)
+                    case put_plan.AwaitContent(rounds, because):
+                        began = self._clock.now() if began is None else began
+                        answer = self._clock.now() - began < max(_CONTENT_PATIENCE_S, endpoint.longest_lag_s)
+                        if answer:
+                            await operations.wait_for_lag(
+                                repository, ask.doing, ask.about, min(0.25 * 1.5**rounds, 5.0), because
+                            )
+                    case put_plan.WhatLacks(digests):
+                        answer = await self._lacking(repository, named, digests)
+                step = flow.send(answer)
+        except StopIteration:
+            operations.acknowledge(repository, descriptor.digest)
+        except AuthError as error:
+            error.hint = await endpoint.hint(repository)
+            raise
+        finally:
+            flow.close()
+
+    async def _settle(self, reference: Reference, digest: Digest, *, settle: bool) -> Digest | None:
+        """What the reference names now; with `settle`, watched until it names `digest` or has lagged long enough."""
+        last: Digest | None = None
+
+        async def look() -> Digest | None:
+            nonlocal last
+            found = await self._head(reference)
+            last = found.digest if found is not None else None
+            return last if last == digest else None
+
+        within_s = self._operations.endpoint(reference.repository).longest_lag_s if settle else 0.0
+        found = await self._operations.poll(
+            reference.repository, "looking for a manifest", str(reference), look, within_s=within_s
+        )
+        return found or last
+
+    async def _lacking(self, repository: Repository, named: _Named, digests: Iterable[Digest]) -> tuple[Digest, ...]:
+        lacking = []
+        for digest in digests:
+            descriptor = named.of(digest)
+            if named.is_manifest(digest):
+                there = await self.head_manifest(repository.with_digest(digest)) is not None
+            elif descriptor is not None:
+                there = await self.has_blob(repository, descriptor)
+            else:
+                there = True  # the manifest does not name it, so nobody could push it
+            if not there:
+                lacking.append(digest)
+        return tuple(lacking)
+
+    async def await_tag(
+        self,
+        repository: Repository,
+        tag: str,
+        digest: Digest,
+        *,
+        previous: Digest | None,
+        within_s: float | None = None,
+    ) -> Digest:
+        """Watch a tag that was moved until it reads as `digest`. Absent or still at `previous` is lag.
+
+        Raises TagTaken where it names a third thing, NotFound or RegistryError where time runs out.
+        """
+        reference, began = repository.with_tag(tag), self._clock.now()
+        last: Digest | None = None
+
+        async def look() -> Digest | None:
+            nonlocal last
+            found = await self._head(reference)
+            last = found.digest if found is not None else None
+            if last is not None and last not in (digest, previous):
+                raise TagTaken("reading a tag back", about=reference, found=last)
+            return last if last == digest else None
+
+        limit_s = self._operations.left_s if within_s is None else within_s
+        found = await self._operations.poll(repository, "reading a tag back", str(reference), look, within_s=limit_s)
+        waited_s = self._clock.now() - began
+        if found is None:
+            raise NotFound(
+                "reading a tag back",
+                about=reference,
+                status=404 if last is None else 200,
+                answer=f"after {waited_s:.0f} s it still names {last or 'nothing'}, expected {digest}",
+                hint="the registry lags, or another run moved the tag back; run it again",
+            )
+        return found
+
+    async def delete_manifest(self, reference: Reference) -> bool:
+        """Delete a tag, or a manifest by digest. False where the registry does not allow it. Gone already is True."""
+        doing, repository = "deleting", reference.repository
+        endpoint = self._operations.endpoint(repository)
+
+        async def once() -> bool:
+            # No one scope suits all: Quay refuses `delete`, IBM demands it, older distributions want `*`.
+            for actions in ("pull,push,delete", "*"):
+                ask = self._ask("DELETE", reference, doing, phase=Doing.DELETE)
+                ask = ask.with_scopes((scope_of(repository, actions),))
+                try:
+                    reply = await endpoint.send(ask)
+                except RegistryError as error:
+                    if error.transient:
+                        raise
+                    _log.debug("%s", error)
+                    continue
+                if reply.status in (200, 202, 204, 404):
+                    return True
+                refused = await endpoint.refusal(reply, ask)
+                if refused.transient:
+                    raise refused
+                _log.debug("%s", refused)
+                if reply.status not in (401, 403):
+                    return False
+            return False
+
+        return await self._attempt(reference, doing, once)
+
+    async def list_tags(self, repository: Repository) -> list[str]:
+        """All tags of a repository, in the registry's order. Raises NotFound where it does not exist."""
+        tags: list[str] = []
+        async for page in self._pages(repository, "tags/list?n=1000", "listing tags"):
+            # Nexus puts null in the list, some Artifactory versions put digests in it.
+            found = page.get("tags") or []
+            if not isinstance(found, list):
+                raise RegistryError("listing tags", about=repository, answer="tags is no list")
+            tags += [tag for tag in found if isinstance(tag, str) and ":" not in tag]
+        return tags
+
+    async def referrers(self, repository: Repository, digest: Digest) -> list[Descriptor]:
+        """What refers to this manifest: by the referrers API, or by the fallback tag where there is no such API."""
+        try:
+            pages = [page async for page in self._pages(repository, f"referrers/{digest}", "listing referrers")]
+        except RegistryError as error:
+            if error.status not in (200, 400, 404, 405, 406, 501):
+                raise
+            return await self._referrers_by_tag(repository, digest)
+        about = f"referrers of {repository}@{digest}"
+        entries: list[Any] = []
+        for page in pages:
+            found = page.get("manifests") or []
+            if not isinstance(found, list):
+                raise RegistryError("listing referrers", about=about, answer="manifests is no list")
+            entries += found
+        return [Descriptor.from_json(entry, about=about) for entry in entries]
+
+    async def _referrers_by_tag(self, repository: Repository, digest: Digest) -> list[Descriptor]:
+        tag = f"{digest.algorithm[:32]}-{digest.hex[:64]}"
+        try:
+            _, raw = await self.get_manifest(repository.with_tag(tag))
+        except NotFound:
+            return []
+        found = manifests.parse(raw, about=repository.with_tag(tag))
+        return list(found.manifests) if isinstance(found, manifests.Index) else []
+
+    async def _pages(self, repository: Repository, rest: str, doing: str) -> AsyncIterator[dict[str, Any]]:
+        """Follow `Link: …; rel=next`: within this origin and this repository only, and not for ever."""
+        endpoint = self._operations.endpoint(repository)
+        url: Url | None = endpoint.url(repository, rest)
+        for _ in range(_MAX_PAGES):
+            if url is None:
+                return
+            here = url
+
+            async def once(here: Url = here) -> Reply:
+                ask = Ask(
+                    "GET", here, repository, self._operations.scopes(repository), doing, str(repository),
+                    limit_bytes=_MAX_PAGE_BYTES,
+                )  # fmt: skip
+                reply = await endpoint.send(ask)
+                if reply.status != 200:
+                    raise await endpoint.refusal(reply, ask)
+                return reply
+
+            reply = await self._operations.attempt(repository, doing, str(repository), once)
+            referrers = rest.startswith("referrers/")
+            if referrers and mt.essence(reply.header("Content-Type")) != mt.OCI_INDEX:
+                raise RegistryError(doing, about=repository, status=200, answer="the answer is no OCI index")
+            yield parse_object(reply.body, about=here.redacted, limit_bytes=_MAX_PAGE_BYTES)
+            url = _next_page(reply, here, doing, repository)
+        raise RegistryError(doing, about=repository, answer=f"more than {_MAX_PAGES} pages")
+
+    # Blobs
+
+    async def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
+        """Whether the registry has this blob now."""
+        return await self._blobs.has(repository, descriptor)
+
+    def read_blob(
+        self, repository: Repository, descriptor: Descriptor, *, must_exist: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The blob's bytes as they come, checked before the last ones are given out; goes on after a break.
+
+        Close it (`contextlib.aclosing`) where it may be left early: it holds one of the host's slots.
+        """
+        return self._blobs.read(repository, descriptor, must_exist=must_exist)
+
+    async def push_blob(
+        self, repository: Repository, descriptor: Descriptor, open_body: OpenBody, *, small: bytes | None = None
+    ) -> None:
+        """Upload a blob; return once it is acknowledged or found. `open_body` gives a fresh reader per attempt."""
+        await self._blobs.push(repository, descriptor, open_body, small=small)
+
+    async def mount_blob(self, repository: Repository, descriptor: Descriptor, source: Repository) -> bool:
+        """Take a blob over from another repository of the same registry. False where the registry will not."""
+        return await self._blobs.mount(repository, descriptor, source)
+
+    # What they share
+
+    def _ask(self, method: str, reference: Reference, doing: str, **others: Any) -> Ask:
+        repository = reference.repository
+        endpoint = self._operations.endpoint(repository)
+        url = endpoint.url(repository, f"manifests/{reference.target}")
+        return Ask(method, url, repository, self._operations.scopes(repository), doing, str(reference), **others)
+
+    async def _attempt(self, reference: Reference, doing: str, work: Callable[[], Awaitable[T]]) -> T:
+        return await self._operations.attempt(reference.repository, doing, str(reference), work)
+
+
+class _Named:
+    """What a manifest names, read only when a registry says that it lacks something."""
+
+    def __init__(self, raw: bytes, media_type: str) -> None:
+        view = manifests.parse(raw, media_type=media_type)
+        blobs = () if isinstance(view, manifests.Index) else view.blobs
+        subject = () if view.subject is None else (view.subject,)
+        children = (view.manifests if isinstance(view, manifests.Index) else ()) + subject
+        self._blobs = {blob.digest: blob for blob in blobs if blob.media_type not in mt.NONDISTRIBUTABLE}
+        self._manifests = {child.digest: child for child in children}
+
+    @property
+    def digests(self) -> tuple[Digest, ...]:
+        return (*self._blobs, *self._manifests)
+
+    def of(self, digest: Digest) -> Descriptor | None:
+        return self._blobs.get(digest) or self._manifests.get(digest)
+
+    def is_manifest(self, digest: Digest) -> bool:
+        return digest in self._manifests
+
+
+def _from_headers(reply: Reply) -> Descriptor | None:
+    """The descriptor that a HEAD's headers give, or None where one is missing or odd."""
+    media_type, length = mt.essence(reply.header("Content-Type")), reply.header("Content-Length")
+    try:
+        digest = Digest.parse(reply.header("Docker-Content-Digest"))
+    except BadDigest:
+        return None
+    if media_type not in mt.ALL_MANIFESTS or not length.isdigit() or len(length) > 18:
+        return None
+    return Descriptor(media_type, digest, int(length))
+
+
+def _check_asked(reference: Reference, found: Digest, ask: Ask) -> None:
+    asked = reference.digest
+    if asked is not None and asked.algorithm == found.algorithm and asked != found:
+        raise DigestMismatch(
+            ask.doing,
+            about=reference,
+            answer=f"the registry answers with {found}",
+            hint="the registry or a proxy before it alters content; pull it with another tool and compare",
+        )
+
+
+def _next_page(reply: Reply, here: Url, doing: str, repository: Repository) -> Url | None:
+    link = reply.header("Link")
+    match = _NEXT.search(link) if link else None
+    if match is None:
+        return None
+    url = here.resolve(match[1])
+    if url.origin != here.origin or not url.target.startswith(f"/v2/{repository.path}/"):
+        raise RegistryError(
+            doing, about=repository, answer="its next page is somewhere else", hint="it is not followed"
+        )
+    return url

@@ -1,0 +1,119 @@
+"""One gate per registry host: how many requests at once, and nobody through while the host asked us to stay away.
+
+Two lanes, so that small requests never queue behind gigabytes. Their widths follow the host (additive increase,
+multiplicative decrease). A slot is held for one request and never across a wait for another slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bakery.events import Emit, HostPaused
+from bakery.retry import Clock
+
+
+class Lane(Enum):
+    """What a request carries."""
+
+    SMALL = "small"
+    BODY = "body"  # a blob large enough to fill the line
+
+
+@dataclass(slots=True)
+class _Width:
+    """How many may be inside at once: shrinks by half when the host complains, grows by one per round of successes."""
+
+    most: int
+    now: float
+    inside: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    def has_room(self) -> bool:
+        return self.inside < int(self.now)
+
+    def wake(self) -> None:
+        room = int(self.now) - self.inside
+        while room > 0 and self.waiting:
+            waiter = self.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                self.inside += 1  # the slot is handed over here, so no newcomer can take it in between
+                room -= 1
+
+
+class Gate:
+    """The gate of one host. Fair within a lane: who waits longest goes first."""
+
+    def __init__(self, host: str, *, clock: Clock, emit: Emit, small: int = 16, bodies: int = 4) -> None:
+        self._host, self._clock, self._emit = host, clock, emit
+        self._lanes = {Lane.SMALL: _Width(small, small), Lane.BODY: _Width(bodies, bodies)}
+        self._paused_until = float("-inf")
+
+    @asynccontextmanager
+    async def slot(self, lane: Lane) -> AsyncIterator[None]:
+        """Hold one slot of a lane; wait for it, and for the end of a pause."""
+        await self.enter(lane)
+        try:
+            yield
+        finally:
+            self.leave(lane)
+
+    async def enter(self, lane: Lane) -> None:
+        """Take a slot. Whoever enters must `leave`, whatever happens."""
+        width = self._lanes[lane]
+        while True:
+            if self._paused_until > self._clock.now():
+                await self._clock.sleep(self._paused_until - self._clock.now())
+                continue
+            if width.has_room() and not width.waiting:
+                width.inside += 1
+                return
+            waiter = asyncio.get_running_loop().create_future()
+            width.waiting.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self.leave(lane)  # the slot came together with the cancellation
+                raise
+            if self._paused_until <= self._clock.now():
+                return
+            self.leave(lane)  # a pause began while we queued: no slot is held across it
+
+    def leave(self, lane: Lane) -> None:
+        """Give a slot back."""
+        width = self._lanes[lane]
+        width.inside -= 1
+        width.wake()
+
+    def succeeded(self, lane: Lane) -> None:
+        """The host answered well: a little wider, up to where we began."""
+        width = self._lanes[lane]
+        if width.now < width.most:
+            width.now = min(width.now + 1 / width.now, width.most)
+            width.wake()
+
+    def pause(self, wait_s: float, reason: str) -> None:
+        """The host asks us to stay away: nobody enters for so long, and half as many after it."""
+        until = self._clock.now() + wait_s
+        if until <= self._paused_until:
+            return
+        fresh = self._paused_until <= self._clock.now()
+        self._paused_until = until
+        if fresh:
+            self.narrow()
+        self._emit(HostPaused(self._host, wait_s, reason))
+
+    def narrow(self) -> None:
+        """Half as many at once from now on, never less than one."""
+        for width in self._lanes.values():
+            width.now = max(1.0, width.now / 2)
+
+    def width(self, lane: Lane) -> int:
+        """How many may be inside now."""
+        return int(self._lanes[lane].now)

@@ -1,0 +1,83 @@
+"""The WWW-Authenticate parser."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bakery.registry.challenge import BadChallenge, Challenge, parse, preferred
+
+REALM = {"realm": "x"}
+READ = {
+    "bearer": (
+        'Bearer realm="https://a/t",service="s",scope="repository:x:pull"',
+        [Challenge("bearer", {"realm": "https://a/t", "service": "s", "scope": "repository:x:pull"})],
+    ),
+    "names in any case": ('BEARER Realm="https://a/t"', [Challenge("bearer", {"realm": "https://a/t"})]),
+    "unquoted value": ("Bearer realm=x", [Challenge("bearer", REALM)]),
+    "escapes": (r'Basic realm="a \"b\" \\c"', [Challenge("basic", {"realm": r'a "b" \c'})]),
+    "scheme alone": ("Negotiate", [Challenge("negotiate")]),
+    "scheme alone, then another": ('Negotiate, Basic realm="x"', [Challenge("negotiate"), Challenge("basic", REALM)]),
+    "two with parameters": (
+        'Digest realm="d", nonce="n", Bearer realm="b", service="s"',
+        [Challenge("digest", {"realm": "d", "nonce": "n"}), Challenge("bearer", {"realm": "b", "service": "s"})],
+    ),
+    "token68": (
+        "Negotiate abc+/==, Basic realm=x",
+        [Challenge("negotiate", {}, "abc+/=="), Challenge("basic", REALM)],
+    ),
+    "what looks like a parameter without value is token68": ("Bearer realm=", [Challenge("bearer", {}, "realm=")]),
+    "empty list items": (' , Basic realm="x" ,, ', [Challenge("basic", REALM)]),
+    "a comma in quotes": ('Bearer realm="a,b"', [Challenge("bearer", {"realm": "a,b"})]),
+    "spaces round the equals sign": ('Basic realm = "x"', [Challenge("basic", REALM)]),
+    "nothing": ("", []),
+}
+MALFORMED = [
+    'Bearer realm="open',
+    "Bearer service=a, realm=",
+    'Bearer realm="a" junk here',
+    '"quoted"',
+    'Bearer realm="a",realm="b"',
+    "Bearer realm=a\x00b",
+    'Bearer realm="a\r\nX: y"',
+]
+
+
+@pytest.mark.parametrize(("header", "expected"), READ.values(), ids=READ)
+def test_challenges_are_read_as_the_grammar_has_them(header, expected):
+    assert list(parse([header])) == expected
+
+
+@pytest.mark.parametrize("header", MALFORMED)
+def test_a_malformed_challenge_is_an_error_not_a_guess(header):
+    with pytest.raises(BadChallenge):
+        parse([header])
+
+
+def test_bearer_is_preferred_and_schemes_that_we_cannot_speak_are_passed_over():
+    lines = ["Negotiate", 'Basic realm="b"', 'Bearer realm="https://t"']
+    assert preferred(parse(lines)) == Challenge("bearer", {"realm": "https://t"})
+    assert preferred(parse(lines[:2])) == Challenge("basic", {"realm": "b"})
+    assert preferred(parse(lines[:1])) is None
+
+
+@given(st.lists(st.text(max_size=200), max_size=3))
+def test_no_text_breaks_the_parser(lines):
+    with contextlib.suppress(BadChallenge):
+        parse(lines)
+
+
+TOKENS = st.text(alphabet="abcXYZ019-_.", min_size=1, max_size=12)
+VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
+
+
+@given(st.lists(st.tuples(TOKENS, st.dictionaries(TOKENS.map(str.lower), VALUES, min_size=1, max_size=4)), max_size=4))
+def test_what_is_written_by_the_grammar_is_read_back(challenges):
+    def quoted(text: str) -> str:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    line = ", ".join(f"{scheme} " + ", ".join(f"{k}={quoted(v)}" for k, v in p.items()) for scheme, p in challenges)
+    assert [(c.scheme, dict(c.parameters)) for c in parse([line])] == [(s.lower(), p) for s, p in challenges]

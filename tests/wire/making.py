@@ -1,0 +1,102 @@
+"""What the wire tests make: clients that wait for nothing, images, a clock that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from bakery.events import Event
+from bakery.oci import media_type as mt
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.reference import Repository
+from bakery.registry.client import Client
+from bakery.registry.settings import Settings
+from bakery.retry import RetryPolicy
+from tests.wire.script import ScriptedServer
+
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+class JumpingClock:
+    """Time passes when somebody sleeps, and at no other moment."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        await asyncio.sleep(0)
+
+
+def make_client(
+    *,
+    clock: JumpingClock | None = None,
+    events: list[Event] | None = None,
+    policy: RetryPolicy | None = None,
+    **others: Any,
+) -> Client:
+    """A client without logins, whose waits take no time."""
+    clock = clock or JumpingClock()
+    settings = others.pop("settings", None) or Settings()
+    return Client(
+        settings=settings,
+        policy=policy or RetryPolicy(base_delay=0.5),
+        clock=clock,
+        emit=(lambda event: None) if events is None else events.append,
+        **others,
+    )
+
+
+def repository(server: ScriptedServer, path: str = "acme/app") -> Repository:
+    return Repository(server.host, path)
+
+
+def blob(content: bytes = b"some layer", media_type: str = LAYER_TYPE) -> tuple[Descriptor, bytes]:
+    return Descriptor.of(content, media_type), content
+
+
+def body_of(content: bytes, piece: int = 64 * 1024) -> Callable[[], AsyncIterator[bytes]]:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), piece):
+            yield content[start : start + piece]
+
+    return pieces
+
+
+def image(*layers: bytes, **members: Any) -> tuple[Descriptor, bytes]:
+    """An image manifest over these layers."""
+
+    def pointer(content: bytes, media_type: str) -> dict[str, Any]:
+        found = Descriptor.of(content, media_type)
+        return {"mediaType": media_type, "digest": str(found.digest), "size": found.size}
+
+    document = {
+        "schemaVersion": 2,
+        "mediaType": mt.OCI_MANIFEST,
+        "config": pointer(b"{}", mt.OCI_CONFIG),
+        "layers": [pointer(layer, LAYER_TYPE) for layer in layers],
+        **members,
+    }
+    raw = json.dumps(document).encode()
+    return Descriptor.of(raw, mt.OCI_MANIFEST), raw
+
+
+def headers_of(descriptor: Descriptor) -> dict[str, str]:
+    """What a registry says of a manifest."""
+    return {
+        "Content-Type": descriptor.media_type,
+        "Docker-Content-Digest": str(descriptor.digest),
+        "Content-Length": str(descriptor.size),
+    }
+
+
+def errors(code: str, message: str = "", detail: Any = None) -> bytes:
+    """The body of a refusal."""
+    return json.dumps({"errors": [{"code": code, "message": message, "detail": detail}]}).encode()

@@ -1,0 +1,203 @@
+"""A scripted server on a real socket: a table of expected requests. A request that the table lacks fails the test.
+
+It keeps every header and body byte that it got, and can answer as badly as a test wants: cut, reset, lie about lengths,
+never end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        found = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(found) < 2, f"{name} came {len(found)} times"
+        return found[0] if found else None
+
+    @property
+    def raw(self) -> str:
+        """Everything of it as one text, for looking for secrets."""
+        lines = [f"{self.method} {self.target}", *(f"{key}: {value}" for key, value in self.headers)]
+        return "\n".join(lines) + "\n\n" + self.body.decode("latin-1")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered.
+
+    length: a Content-Length that lies, or None for the true one, or "none" for no length at all (ends by closing).
+    cut: close after so many bytes of the body. reset: with a TCP reset, after what `cut` says. lose: read the request
+    whole and close without a word. endless: the body is repeated in chunks until the client goes away. early: answer
+    before the request's body is read, then close.
+    """
+
+    status: int = 200
+    headers: Iterable[tuple[str, str]] | Mapping[str, str] = ()
+    body: bytes = b""
+    length: int | str | None = None
+    cut: int | None = None
+    reset: bool = False
+    lose: bool = False
+    endless: bool = False
+    early: bool = False
+    hold: asyncio.Event | None = None
+
+
+@dataclass
+class Expected:
+    """One line of the table. `times` None: any number, also none."""
+
+    method: str
+    target: re.Pattern[str]
+    answer: Answer | Callable[[Received], Answer]
+    times: int | None
+    met: int = 0
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ScriptedServer:
+    """`async with ScriptedServer() as server`; at the end all that was expected must have come, and nothing else."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> None:
+        self.received: list[Received] = []
+        self.unexpected: list[Received] = []
+        self.connections = 0
+        self._tls, self._name = tls, name
+        self._table: list[Expected] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        assert not self.unexpected, f"unexpected requests: {[(r.method, r.target) for r in self.unexpected]}"
+        left = [(e.method, e.target.pattern, e.times - e.met) for e in self._table if e.times and e.met < e.times]
+        assert not left, f"these requests never came: {left}"
+
+    @property
+    def host(self) -> str:
+        """`127.0.0.1:port`: the registry's name in references."""
+        return f"{self._name}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{self.host}"
+
+    def expect(
+        self,
+        method: str,
+        target: str,
+        answer: Answer | Callable[[Received], Answer] | int = 200,
+        *,
+        times: int | None = 1,
+        regex: bool = False,
+    ) -> Expected:
+        """Add a line to the table. Of lines that fit, the first that is not used up answers."""
+        pattern = re.compile(target if regex else re.escape(target))
+        line = Expected(method, pattern, Answer(answer) if isinstance(answer, int) else answer, times)
+        self._table.append(line)
+        return line
+
+    def sent(self, method: str, part: str = "") -> list[Received]:
+        """The requests that came with this method, and this text in their target."""
+        return [request for request in self.received if request.method == method and part in request.target]
+
+    @property
+    def transcript(self) -> str:
+        return "\n---\n".join(request.raw for request in self.received + self.unexpected)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            with contextlib.suppress(
+                ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError
+            ):
+                while await self._one(reader, writer):
+                    pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, target, _ = head[0].split(" ")
+        headers = tuple((k, v.strip()) for k, _, v in (line.partition(":") for line in head[1:] if line))
+        length = int(next((v for k, v in headers if k.lower() == "content-length"), "0"))
+        line = next(
+            (e for e in self._table if e.method == method and e.target.fullmatch(target) and e.met != e.times), None
+        )
+        early = line is not None and isinstance(line.answer, Answer) and line.answer.early
+        body = b"" if early else await reader.readexactly(length)
+        request = Received(method, target, headers, body)
+        if line is None:
+            self.unexpected.append(request)
+            writer.write(b"HTTP/1.1 418 Not In The Script\r\nContent-Length: 0\r\n\r\n")
+            return True
+        self.received.append(request)
+        line.met += 1
+        line.came.set()
+        answer = line.answer if isinstance(line.answer, Answer) else line.answer(request)
+        if answer.hold is not None:
+            await answer.hold.wait()
+        return await self._answer(answer, request, writer)
+
+    async def _answer(self, answer: Answer, request: Received, writer: asyncio.StreamWriter) -> bool:
+        if answer.lose:
+            if answer.reset:
+                _reset(writer)
+            return False
+        pairs = list(answer.headers.items() if isinstance(answer.headers, Mapping) else answer.headers)
+        if answer.endless:
+            pairs.append(("Transfer-Encoding", "chunked"))
+        elif answer.length != "none" and not any(key.lower() == "content-length" for key, _ in pairs):
+            pairs.append(("Content-Length", str(len(answer.body) if answer.length is None else answer.length)))
+        head = f"HTTP/1.1 {answer.status} Answer\r\n" + "".join(f"{key}: {value}\r\n" for key, value in pairs) + "\r\n"
+        writer.write(head.encode("latin-1"))
+        if request.method == "HEAD":
+            return True
+        if answer.endless:
+            while True:
+                writer.write(b"%x\r\n%s\r\n" % (len(answer.body), answer.body))
+                await writer.drain()
+        writer.write(answer.body if answer.cut is None else answer.body[: answer.cut])
+        await writer.drain()
+        if answer.reset:
+            _reset(writer)
+        return answer.cut is None and not answer.reset and not answer.early and answer.length != "none"
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    found = writer.get_extra_info("socket")
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -1,0 +1,177 @@
+"""Manifests and tags over real sockets."""
+
+from __future__ import annotations
+
+import pytest
+
+from bakery.errors import BadDocument, DigestMismatch, NotFound
+from bakery.oci import media_type as mt
+from bakery.oci.digest import Digest
+from bakery.registry.faults import TagTaken
+from tests.wire.making import JumpingClock, errors, headers_of, image, make_client, repository
+from tests.wire.script import Answer, ScriptedServer
+
+
+async def test_a_tag_is_read_with_every_manifest_type_in_accept_because_narrow_ones_get_404():
+    descriptor, raw = image(b"a")
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, headers_of(descriptor), raw))
+        server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(descriptor)))
+        reference = repository(server).with_tag("v1")
+        assert await client.get_manifest(reference) == (descriptor, raw)
+        assert await client.head_manifest(reference) == descriptor
+        for request in server.received:
+            assert set((request.header("Accept") or "").split(", ")) == set(mt.ALL_MANIFESTS)
+            assert request.header("Accept-Encoding") == "identity"
+
+
+async def test_absence_is_none_for_a_look_and_an_error_for_a_read():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", "/v2/acme/app/manifests/v1", 404)
+        server.expect("GET", "/v2/acme/app/manifests/v1", Answer(404, body=errors("MANIFEST_UNKNOWN")))
+        reference = repository(server).with_tag("v1")
+        assert await client.head_manifest(reference) is None
+        with pytest.raises(NotFound, match="Next: "):
+            await client.get_manifest(reference)
+
+
+async def test_a_head_without_headers_is_repeated_as_a_get():
+    descriptor, raw = image(b"a")
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", "/v2/acme/app/manifests/v1", 200)
+        server.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, {"Content-Type": mt.OCI_MANIFEST}, raw))
+        assert await client.head_manifest(repository(server).with_tag("v1")) == descriptor
+
+
+async def test_what_must_exist_is_waited_for_ever_less_often_and_each_wait_is_told():
+    descriptor, raw = image(b"a")
+    clock, events = JumpingClock(), []
+    async with ScriptedServer() as server, make_client(clock=clock, events=events) as client:
+        server.expect("GET", f"/v2/acme/app/manifests/{descriptor.digest}", 404, times=4)
+        server.expect("GET", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, headers_of(descriptor), raw))
+        await client.get_manifest(repository(server).with_digest(descriptor.digest), must_exist=True)
+    assert clock.slept == sorted(clock.slept)
+    assert clock.slept[0] == 0.25
+    assert [event.wait_s for event in events] == clock.slept
+    assert all(event.reason for event in events)
+
+
+async def test_waiting_for_what_must_exist_ends_with_its_limit():
+    clock = JumpingClock()
+    async with ScriptedServer() as server, make_client(clock=clock) as client:
+        server.expect("GET", "/v2/acme/app/manifests/v1", 404, times=None)
+        with pytest.raises(NotFound):
+            await client.get_manifest(repository(server).with_tag("v1"), must_exist=True, within_s=30)
+    assert sum(clock.slept) == pytest.approx(30)
+
+
+async def test_bytes_that_are_not_the_asked_digest_are_refused():
+    descriptor, _ = image(b"a")
+    _, other = image(b"b")
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect(
+            "GET",
+            f"/v2/acme/app/manifests/{descriptor.digest}",
+            Answer(200, headers_of(descriptor), other, length=len(other)),
+        )
+        server.expect("HEAD", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, headers_of(image(b"b")[0])))
+        reference = repository(server).with_digest(descriptor.digest)
+        with pytest.raises(DigestMismatch):
+            await client.get_manifest(reference)
+        with pytest.raises(DigestMismatch):
+            await client.head_manifest(reference)
+
+
+async def test_an_expected_descriptor_must_agree_in_type_and_size():
+    descriptor, raw = image(b"a")
+    as_index = dict(headers_of(descriptor)) | {"Content-Type": mt.OCI_INDEX}
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, as_index, raw), times=2)
+        reference = repository(server).with_digest(descriptor.digest)
+        with pytest.raises((DigestMismatch, BadDocument)):
+            await client.get_manifest(reference, expected=descriptor)
+        with pytest.raises(BadDocument):
+            await client.get_manifest(reference)
+
+
+async def test_a_manifest_is_sent_byte_for_byte_under_its_digest_and_its_own_type():
+    descriptor, raw = image(b"a", annotations={"odd": "  kept as written "})
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("PUT", f"/v2/acme/app/manifests/{descriptor.digest}", 201)
+        await client.put_manifest(repository(server), descriptor, raw)
+        (put,) = server.received
+        assert put.body == raw
+        assert put.header("Content-Type") == descriptor.media_type
+
+
+async def test_a_lost_answer_to_a_put_is_settled_by_a_look_not_by_a_second_put():
+    descriptor, raw = image(b"a")
+    target = f"/v2/acme/app/manifests/{descriptor.digest}"
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("PUT", target, Answer(lose=True))
+        server.expect("HEAD", target, 404, times=3)
+        server.expect("HEAD", target, Answer(200, headers_of(descriptor)))
+        await client.put_manifest(repository(server), descriptor, raw)
+        assert len(server.sent("PUT")) == 1
+
+
+async def test_a_put_that_left_no_trace_for_five_seconds_is_sent_again():
+    descriptor, raw = image(b"a")
+    target = f"/v2/acme/app/manifests/{descriptor.digest}"
+    clock = JumpingClock()
+    async with ScriptedServer() as server, make_client(clock=clock) as client:
+        server.expect("PUT", target, Answer(502))
+        server.expect("HEAD", target, 404, times=None)
+        server.expect("PUT", target, 201)
+        await client.put_manifest(repository(server), descriptor, raw)
+        assert sum(clock.slept) >= 5
+
+
+async def test_a_tag_that_still_names_the_old_digest_is_lag_and_a_third_digest_is_not():
+    old, new, third = (image(text)[0] for text in (b"old", b"new", b"third"))
+    async with ScriptedServer() as server, make_client() as client:
+        target = "/v2/acme/app/manifests/v1"
+        server.expect("HEAD", target, Answer(200, headers_of(old)), times=2)
+        server.expect("HEAD", target, 404)
+        server.expect("HEAD", target, Answer(200, headers_of(new)))
+        assert await client.await_tag(repository(server), "v1", new.digest, previous=old.digest) == new.digest
+        server.expect("HEAD", target, Answer(200, headers_of(third)))
+        with pytest.raises(TagTaken) as caught:
+            await client.await_tag(repository(server), "v1", new.digest, previous=old.digest)
+        assert caught.value.found == third.digest
+
+
+async def test_a_tag_that_never_arrives_ends_with_what_it_names_instead():
+    old, new = (image(text)[0] for text in (b"old", b"new"))
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(old)), times=None)
+        with pytest.raises(NotFound, match=str(old.digest)):
+            await client.await_tag(repository(server), "v1", new.digest, previous=old.digest, within_s=20)
+
+
+@pytest.mark.parametrize("body", [errors("TAG_INVALID", "tag v1 already exists, it is immutable"), b""])
+async def test_an_immutable_tag_that_names_our_digest_already_is_a_success(body):
+    descriptor, raw = image(b"a")
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("PUT", "/v2/acme/app/manifests/v1", Answer(400 if body else 412, body=body))
+        server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(descriptor)))
+        await client.put_manifest(repository(server), descriptor, raw, tag="v1")
+
+
+async def test_tags_are_listed_over_pages_of_the_same_repository_only():
+    async with ScriptedServer() as server, make_client() as client:
+        link = {"Link": '</v2/acme/app/tags/list?n=1000&last=b>; rel="next"'}
+        server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, link, b'{"tags":["a","b"]}'))
+        server.expect("GET", "/v2/acme/app/tags/list?n=1000&last=b", Answer(200, {}, b'{"tags":["c",null]}'))
+        assert await client.list_tags(repository(server)) == ["a", "b", "c"]
+
+
+async def test_referrers_fall_back_to_the_tag_where_there_is_no_such_endpoint():
+    digest = Digest.of(b"subject")
+    raw = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", f"/v2/acme/app/referrers/{digest}", Answer(404, {"Content-Type": "text/plain"}, b"404"))
+        server.expect(
+            "GET", f"/v2/acme/app/manifests/sha256-{digest.hex}", Answer(200, {"Content-Type": mt.OCI_INDEX}, raw)
+        )
+        assert await client.referrers(repository(server), digest) == []
