@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bakery.errors import BadDocument, DigestMismatch, NotFound
@@ -45,7 +47,8 @@ async def test_a_head_without_headers_is_repeated_as_a_get():
 
 async def test_what_must_exist_is_waited_for_ever_less_often_and_each_wait_is_told():
     descriptor, raw = image(b"a")
-    clock, events = JumpingClock(), []
+    clock = JumpingClock()
+    events: list[Any] = []
     async with ScriptedServer() as server, make_client(clock=clock, events=events) as client:
         server.expect("GET", f"/v2/acme/app/manifests/{descriptor.digest}", 404, times=4)
         server.expect("GET", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, headers_of(descriptor), raw))
