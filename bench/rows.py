@@ -7,9 +7,10 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.peers.registries import RealRegistry
@@ -17,7 +18,7 @@ from tests.peers.tokens import TokenService, token_service
 
 from bench import check, contenders
 from bench.contenders import Measured
-from bench.scene import KIND, Scene, environment_for, relay, scene, start
+from bench.scene import KIND, Scene, Traffic, environment_for, helper, relay, scene, start
 from bench.workload import BuiltTarget, Shape, build, load
 
 Contender = Callable[[Scene, Sequence[BuiltTarget]], Measured]
@@ -80,19 +81,11 @@ def once(
             result.traffic = here.relay.traffic()
         if result.exit_code:
             result.problems.append(f"exit {result.exit_code}: {result.said[-600:]}")
-        result.problems += check.problems(
-            targets if read_back is None else read_back,
-            here.registries[1:],
-            direct_environment(here, tokens),
-            tokens=tokens is not None,
-        )
+        environment = environment_for(here.folder / "reader", [one.host for one in here.registries], tokens)
+        readers = [check.Reader(one.host, environment, one, tokens is not None) for one in here.registries[1:]]
+        result.problems += check.problems(targets if read_back is None else read_back, readers)
     shutil.rmtree(place, ignore_errors=True)
     return result
-
-
-def direct_environment(here: Scene, tokens: TokenService | None) -> dict[str, str]:
-    """The reader goes past the relay, so it needs the logins of the registries' own addresses."""
-    return environment_for(here.folder / "reader", [one.host for one in here.registries], tokens)
 
 
 def cpu_s(registry: RealRegistry) -> float:
@@ -104,8 +97,7 @@ def cpu_s(registry: RealRegistry) -> float:
 def median(runs: Sequence[Measured]) -> Measured:
     """The run in the middle by time, with the problems of all."""
     middle = sorted(runs, key=lambda run: run.wall_s)[len(runs) // 2]
-    middle.problems = [problem for run in runs for problem in run.problems]
-    return middle
+    return replace(middle, problems=[problem for run in runs for problem in run.problems])
 
 
 def side_by_side(
@@ -219,6 +211,57 @@ def thousand(repeat: int) -> Row:
     return Row("thousand", "250, 500 and 1,000 targets", "linear, under 300 MiB", None, last, None, tuple(notes))
 
 
+def against_faults(rules: str, seed: int, shape: Shape, *, lag_at_sources: bool) -> tuple[Measured, Counter[str]]:
+    """One run of ours between three embedded registries that misbehave; also the faults that it met."""
+    targets = list(build(shape))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bakery-bench-faults-")))
+        registries = stack.enter_context(helper("bench.faulty", rules, seed))
+        environment = environment_for(folder, registries.hosts, None)
+        if not lag_at_sources:
+            asyncio.run(load(registries.hosts[0], targets))
+        registries.ask("misbehave")
+        if lag_at_sources:
+            asyncio.run(load(registries.hosts[0], targets))
+        result = contenders.ours(Scene(registries.hosts, (), folder, None, environment), targets)
+        if result.exit_code:
+            result.problems.append(f"seed {seed}: exit {result.exit_code}: {result.said[-600:]}")
+        stats = registries.ask("calm")
+        result.traffic = Traffic(Counter(stats["requests"]))
+        readers = [check.Reader(host, environment, None) for host in registries.hosts[1:]]
+        result.problems += [f"seed {seed}: {problem}" for problem in check.problems(targets, readers)]
+    return result, Counter(stats["met"])
+
+
+def lag(repeat: int) -> Row:
+    """Reads after writes answer 404 for 4 s on all three registries, the sources' too: they were pushed just before."""
+    shape = Shape(images=6, layers=TINY.layers, layer_bytes=TINY.layer_bytes)
+    runs = [against_faults("lag", seed, shape, lag_at_sources=True) for seed in range(repeat)]
+    own = median([run for run, _ in runs])
+    slowest = max(run.wall_s for run, _ in runs)
+    notes = (f"slowest of {len(runs)}: {slowest:.1f} s; reads that met the lag: {runs[0][1]['lag']} in the first run",)
+    return Row("lag-4s", "6 targets, every read after a write is 404 for 4 s", "at most 15 s", None, own, None, notes)
+
+
+def faults(repeat: int) -> Row:
+    """The mix of faults, twenty seeds."""
+    del repeat
+    shape = Shape(images=10, layers=TINY.layers, layer_bytes=TINY.layer_bytes)
+    runs = [against_faults("mix", seed, shape, lag_at_sources=False) for seed in range(20)]
+    met: Counter[str] = Counter()
+    for _, counts in runs:
+        met.update(counts)
+    own = median([run for run, _ in runs])
+    right = sum(1 for run, _ in runs if not run.problems)
+    times = sorted(run.wall_s for run, _ in runs)
+    notes = (
+        f"{right} of {len(runs)} runs right; {times[0]:.1f} to {times[-1]:.1f} s",
+        "faults met: " + ", ".join(f"{name} {count}" for name, count in met.most_common()),
+    )
+    what = "10 targets; lag 2 s, 2 % 5xx, 1 % 429, 2 % resets, 1 % lost replies, 2 % cut bodies; 20 seeds"
+    return Row("faults", what, "20 of 20 right", None, own, None, notes)
+
+
 def start_up(repeat: int) -> Row:
     """The median of some starts of `bakery --help` and `bakery version`."""
     notes = []
@@ -245,6 +288,8 @@ ROWS: dict[str, Callable[[int], Row]] = {
     "versions-40ms": versions_40ms,
     "big": big,
     "auth-40ms": auth,
+    "lag-4s": lag,
+    "faults": faults,
     "thousand": thousand,
     "tiny-40ms-tools": tiny_40ms_tools,
 }

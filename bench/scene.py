@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,23 +30,24 @@ class Traffic:
     connections: int = 0
 
 
-class RelayProcess:
-    """A running `bench.relay`."""
+class Helper:
+    """A process of the bench (`bench.relay`, `bench.faulty`) that told its addresses and answers words with JSON."""
 
-    def __init__(self, process: subprocess.Popen[str], hosts: Sequence[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.hosts = tuple(hosts)
+        assert process.stdout is not None
+        self.hosts: tuple[str, ...] = tuple(json.loads(process.stdout.readline()))
 
     def traffic(self) -> Traffic:
         total = Traffic()
-        for one in self._ask("stats"):
+        for one in self.ask("stats"):
             total.requests.update(one["requests"])
             total.sent_bytes += one["sent_bytes"]
             total.answered_bytes += one["answered_bytes"]
             total.connections += one["connections"]
         return total
 
-    def _ask(self, word: str) -> Any:
+    def ask(self, word: str) -> Any:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -55,20 +57,24 @@ class RelayProcess:
 
 
 @contextmanager
-def relay(round_trip_s: float, upstreams: Sequence[str]) -> Iterator[RelayProcess]:
+def helper(module: str, *arguments: object) -> Iterator[Helper]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.relay", str(round_trip_s), *upstreams],
+        [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     with process:
         try:
-            assert process.stdout is not None
-            yield RelayProcess(process, json.loads(process.stdout.readline()))
+            yield Helper(process)
         finally:
             process.kill()
+
+
+def relay(round_trip_s: float, upstreams: Sequence[str]) -> AbstractContextManager[Helper]:
+    return helper("bench.relay", round_trip_s, *upstreams)
 
 
 @dataclass
@@ -78,7 +84,7 @@ class Scene:
     hosts: tuple[str, ...]
     registries: tuple[RealRegistry, ...]
     folder: Path
-    relay: RelayProcess | None
+    relay: Helper | None
     environment: dict[str, str]
 
     @property
