@@ -21,7 +21,7 @@ _FILES = {"distribution": "registry"}
 
 
 def find(name: str) -> Path | None:
-    """The program called `name`, if it is here: oras, crane, regctl, skopeo, docker-registry, distribution."""
+    """The program called `name`, if it is here: a file name, or `distribution` for its registry."""
     file = _FILES.get(name, name)
     ours = BIN / file
     if os.access(ours, os.X_OK):

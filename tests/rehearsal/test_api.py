@@ -120,7 +120,6 @@ RANGES = {  # header: (status, content, Content-Range)
     "bytes=-3": (206, LAYER[-3:], f"bytes {len(LAYER) - 3}-{len(LAYER) - 1}/{len(LAYER)}"),
     "bytes=0-999999": (206, LAYER, f"bytes 0-{len(LAYER) - 1}/{len(LAYER)}"),
     "bytes=0-1,4-5": (200, LAYER, None),
-    "bytes=4-2": (200, LAYER, None),
     "lines=1-2": (200, LAYER, None),
     "bytes=-": (200, LAYER, None),
 }
@@ -134,8 +133,8 @@ async def test_part_of_a_blob_is_sent_where_one_range_is_asked_for(http, header)
     assert (answer.status, answer.body, answer.headers.get("Content-Range")) == (status, content, told)
 
 
-@pytest.mark.parametrize("header", [f"bytes={len(LAYER)}-", "bytes=-0"])
-async def test_a_range_behind_the_end_is_416_with_its_own_length(http, header):
+@pytest.mark.parametrize("header", [f"bytes={len(LAYER)}-", "bytes=-0", "bytes=4-2"])
+async def test_a_range_without_a_byte_in_it_is_416_with_its_own_length(http, header):
     digest = await http.push_blob(LAYER)
     answer = await http("GET", f"/v2/{REPO}/blobs/{digest}", Range=header)
     assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{len(LAYER)}")

@@ -18,7 +18,7 @@ class Content(Protocol):
     @property
     def size(self) -> int | None: ...
 
-    def read(self, offset: int, length: int) -> bytes | memoryview:
+    def read(self, offset: int, length: int, /) -> bytes | memoryview:
         """Up to `length` bytes from `offset`; at least one where there is one."""
         ...
 

@@ -137,7 +137,7 @@ class Api:
             try:
                 part = wanted(asked, size)
             except NotSatisfiable:
-                refusal = failure("SIZE_INVALID", message="the range begins after the end", status=416)
+                refusal = failure("SIZE_INVALID", message="no byte of it is in that range", status=416)
                 return refusal.with_header("Content-Range", f"bytes */{size}")
             if part is not None:
                 start, length = part
@@ -201,10 +201,19 @@ class Api:
             there = self.traits.mount_without_source and any(
                 self.storage.blob(other, digest) is not None and call.may_pull(other) for other in self.storage.names()
             )
-        if not there:
+        if not there or (self.traits.mount_needs_manifest and not self._named(source, digest)):
             return None
         self.storage.hold_blob(name, digest)
         return self._created(call, "blobs", digest)
+
+    def _named(self, repository: str, digest: Digest) -> bool:
+        """Whether a manifest of this repository names this blob."""
+        for held in (self.storage.repository(repository) or Repository()).manifests:
+            found = self.storage.manifest(repository, held)
+            view = oci.parse(_whole(found[1])) if found else None
+            if isinstance(view, oci.Manifest) and any(blob.digest == digest for blob in view.blobs):
+                return True
+        return False
 
     async def patch_upload(self, call: Call) -> Answer:
         upload = self._upload(call)
@@ -274,6 +283,9 @@ class Api:
         return upload
 
     def _misplaced(self, call: Call, upload: Upload) -> Answer | None:
+        least = self.traits.least_part_bytes
+        if least is not None and 0 < upload.last_length < least and call.body.left != 0:
+            return failure("SIZE_INVALID", message=f"the part before this one is smaller than {least} bytes")
         content_range = call.head.headers.get("content-range")
         if content_range is None or not self.traits.ranges_checked:
             return None

@@ -160,8 +160,48 @@ class Stale(_OnArrival):
 
 
 @dataclass(frozen=True, slots=True)
+class Endless(_OnArrival):
+    """A good answer whose body never ends."""
+
+    content_type: str = "application/vnd.oci.image.index.v1+json"
+    piece: bytes = b" " * 65536
+
+    def instead(self) -> Answer:
+        return Answer(200, (("Content-Type", self.content_type),), _NoEnd(self.piece))
+
+
+@dataclass(frozen=True, slots=True)
+class Relocate(_OfAnswers):
+    """Location names another origin, such as `http://127.0.0.1:5001`, with the same path and query."""
+
+    origin: str
+
+    def changed(self, answer: Answer, /) -> Answer | None:
+        place = answer.header("Location")
+        if not place:
+            return None
+        path = place if place.startswith("/") else "/" + place.partition("://")[2].partition("/")[2]
+        return answer.with_header("Location", self.origin + path)
+
+
+@dataclass(frozen=True, slots=True)
 class ExpireToken(_OnArrival):
     """The token that came with the request has just ended."""
+
+
+class _NoEnd:
+    """Content that is one piece again and again."""
+
+    size = None
+
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+
+    def read(self, _offset: int, length: int, /) -> bytes:
+        return self._piece[:length]
+
+    def close(self) -> None:
+        pass
 
 
 class _Altered:

@@ -9,7 +9,7 @@ _ONE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
 
 class NotSatisfiable(Exception):
-    """The range begins after the end."""
+    """The range begins after the content's end, or after its own (RFC 9110 15.5.17)."""
 
 
 def wanted(header: str, size: int) -> tuple[int, int] | None:
@@ -27,8 +27,6 @@ def wanted(header: str, size: int) -> tuple[int, int] | None:
         return size - length, length
     start = int(match[1])
     last = int(match[2]) if match[2] else size - 1
-    if match[2] and last < start:
-        return None
-    if start >= size:
+    if start >= size or (match[2] and last < start):
         raise NotSatisfiable
     return start, min(last, size - 1) - start + 1

@@ -33,9 +33,11 @@ class Traits:
     # Uploads.
     single_post: bool = True  # POST ?digest= takes the body; else it is thrown away and 202 answers (distribution 2.8)
     mount: bool = True
+    mount_needs_manifest: bool = False  # only what a manifest of the source repository names can be mounted (ECR)
     mount_without_source: bool = True  # a mount that names no source finds the blob in any repository
     max_patch_bytes: int | None = None  # more is 416 (GHCR)
     min_chunk_bytes: int | None = None  # told by OCI-Chunk-Min-Length
+    least_part_bytes: int | None = None  # a chunk that follows a smaller one is refused (ECR: S3 multipart)
     patch_status: int = 202
     stuck_range: bool = False  # Range stays at the first chunk's end though the data arrived (ECR)
     ranges_checked: bool = True  # else Content-Range is ignored and every chunk appended (distribution 2.8)

@@ -29,6 +29,7 @@ class Upload:
         self.busy = False  # a request is writing to it
         self.step = 0
         self.offset = 0
+        self.last_length = 0  # of the chunk that came last
         self.first_end = 0  # where the first chunk ended: what a registry with a stuck Range keeps telling
         self._incoming = incoming
         self._hasher = new_hasher(algorithm)
@@ -58,6 +59,7 @@ class Upload:
             self.busy = False
         if self.offset == 0:
             self.first_end = self._incoming.size
+        self.last_length = self._incoming.size - self.offset
         self.offset = self._incoming.size
         self.step += 1
 

@@ -1,0 +1,71 @@
+"""What `bakery registry serve` starts and what it tells at the end, as values. Opens no socket itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bakery.rehearsal.embedded import EmbeddedRegistry
+from bakery.rehearsal.faults import Lag, Rule
+from bakery.rehearsal.profiles import Profile, profile
+from bakery.rehearsal.tokens import Access, Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody wants served. faults: a profile's name, or "". lag_s: 404 after a write, in seconds."""
+
+    port: int = 0
+    storage: Path | None = None
+    faults: str = ""
+    seed: int = 0
+    lag_s: float = 0.0
+    users: Mapping[str, str] | None = None
+    basic: bool = False
+
+    @property
+    def about(self) -> str:
+        """In a few words."""
+        place = f"kept in {self.storage}" if self.storage else "in memory"
+        parts = [place, f"faults of {self.faults}, seed {self.seed}" if self.faults else "no faults"]
+        parts += [f"lag {self.lag_s:g} s"] if self.lag_s else []
+        parts += [f"{'Basic' if self.basic else 'token'} authentication"] if self.users else []
+        return ", ".join(parts)
+
+
+def registry(asked: Asked) -> EmbeddedRegistry:
+    """The registry, not yet listening. Raises UsageError for a profile that is not there."""
+    chosen = profile(asked.faults) if asked.faults else Profile("", "")
+    lag = (Rule(name="lag", effect=Lag(asked.lag_s), method="GET HEAD"),) if asked.lag_s else ()
+    scheme = Scheme.BASIC if asked.basic else Scheme.BEARER
+    return EmbeddedRegistry(
+        asked.storage,
+        asked.port,
+        traits=chosen.traits,
+        access=Access(users=asked.users, scheme=scheme) if asked.users else None,
+        rules=(*chosen.rules, *lag),
+        seed=asked.seed,
+    )
+
+
+def counts(served: EmbeddedRegistry) -> dict[str, Any]:
+    """What came and what was met, for machines."""
+    return {
+        "requests": served.count(),
+        "by_route": {f"{method} {route.value}": number for method, route, number in served.log.totals()},
+        "body_bytes": served.log.body_bytes,
+        "token_requests": len(served.token_requests),
+        "faults_met": dict(served.faults_met),
+    }
+
+
+def told(counted: Mapping[str, Any]) -> list[str]:
+    """The same in lines for people."""
+    lines = [f"{counted['requests']} requests, {counted['body_bytes']} bytes of bodies"]
+    lines += [f"  {number:8} {kind}" for kind, number in counted["by_route"].items()]
+    if counted["faults_met"]:
+        lines.append("faults met:")
+        lines += [f"  {number:8} {name}" for name, number in sorted(counted["faults_met"].items())]
+    return lines
