@@ -83,7 +83,7 @@ def first_word(arguments: Sequence[str]) -> str | None:
 def guarded(action: Callable[[], Any]) -> int:
     """Run and give the exit code. Every error becomes one message on stderr; a traceback only under --debug."""
     try:
-        with interruptible(to_the_end=True):
+        with interruptible():
             action()
     except ExecutorInterrupted as error:
         print(f"interrupted: {signal.Signals(error.signum).name}", file=sys.stderr)
@@ -108,5 +108,5 @@ def guarded(action: Callable[[], Any]) -> int:
 def run() -> None:
     """The entry point of the `bakery` executable."""
     completing = any(name.startswith("_BAKERY_COMPLETE") for name in os.environ)
-    # Building it imports the command's module, which takes long enough for a signal to come.
-    sys.exit(guarded(lambda: build_app(None if completing else first_word(sys.argv[1:]))(prog_name="bakery")))
+    app = build_app(None if completing else first_word(sys.argv[1:]))
+    sys.exit(guarded(lambda: app(prog_name="bakery")))
