@@ -1,0 +1,279 @@
+"""Which tags a target gets: the patterns, the default sets, and their rendering. Pure. Source: config.md 11.
+
+Most patterns are text with `{{ Name }}` or `{{ Name | filter }}`; those are rendered here, thousands a second. Any
+other goes to Jinja2, which is imported then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from bakery.config import filters
+from bakery.config.problem import Finding, Keys, nearest
+from bakery.config.project import Image, TagPattern
+
+NAMES = ("Version", "OS", "Variant", "Name", "Channel")
+LONGEST = 128  # characters; OCI distribution-spec 1.1, "Pulling manifests"
+_SKIPPING = frozenset({"OS", "Variant", "Channel"})
+
+_V = "{{ Version }}"
+_BARE = "{{ Version | stripMetadata }}"
+_MINOR = "{{ Version | stripPatch }}"
+_PRIMARY = ("primaryOS", "primaryVariant")
+_ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("-{{ OS }}-{{ Variant }}", ()),
+    ("-{{ Variant }}", ("primaryOS",)),
+    ("-{{ OS }}", ("primaryVariant",)),
+    ("", _PRIMARY),
+)
+_LATEST = (
+    TagPattern(("{{ OS }}-{{ Variant }}",), ("latest",)),
+    TagPattern(("{{ OS }}",), ("latest", "primaryVariant")),
+    TagPattern(("{{ Variant }}",), ("latest", "primaryOS")),
+    TagPattern(("latest",), ("latest", *_PRIMARY)),
+)
+_CHANNEL = (
+    TagPattern(("{{ Channel }}-{{ OS }}-{{ Variant }}",), ("channelLatest",)),
+    TagPattern(("{{ Channel }}-{{ Variant }}",), ("channelLatest", "primaryOS")),
+    TagPattern(("{{ Channel }}-{{ OS }}",), ("channelLatest", "primaryVariant")),
+    TagPattern(("{{ Channel }}",), ("channelLatest", *_PRIMARY)),
+)
+_ORDINARY = (
+    *(TagPattern((_V + ending, _BARE + ending), only or ("all",)) for ending, only in _ENDINGS),
+    *_LATEST,
+    *_CHANNEL,
+)
+_MATRIX = (
+    *(
+        pattern
+        for ending, only in _ENDINGS
+        for pattern in (
+            TagPattern((_V + ending,), only or ("all",)),
+            TagPattern((_MINOR + ending,), ("latestPatch", *only)),
+        )
+    ),
+    *_LATEST,
+    *_CHANNEL[1:],  # the original has no line for channel, system and variant together
+)
+
+
+def default_patterns(*, matrix: bool) -> tuple[TagPattern, ...]:
+    """The patterns of an image that gives none."""
+    return _MATRIX if matrix else _ORDINARY
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a pattern is rendered for. Texts are empty where the target has no such thing."""
+
+    version: str
+    system: str
+    variant: str
+    name: str
+    channel: str
+    latest: bool
+    primary_system: bool
+    primary_variant: bool
+    latest_patch: bool
+    channel_head: bool
+
+    def values(self) -> dict[str, str]:
+        """The names of patterns."""
+        return {
+            "Version": self.version,
+            "OS": self.system,
+            "Variant": self.variant,
+            "Name": self.name,
+            "Channel": self.channel,
+        }
+
+
+class UnusablePattern(Exception):  # turned into a problem where the pattern's place is known
+    """A pattern that failed to render, or gives a tag that no registry takes."""
+
+    def __init__(self, pattern: str, reason: str) -> None:
+        super().__init__(reason)
+        self.pattern, self.reason = pattern, reason
+
+
+def applies(only: tuple[str, ...], subject: Subject) -> bool:
+    """Whether every filter holds. `all` switches the others off, except `channelLatest`."""
+    if "channelLatest" in only and not subject.channel_head:
+        return False
+    return "all" in only or all(_FLAGS[name](subject) for name in only)
+
+
+_FLAGS: dict[str, Callable[[Subject], bool]] = {
+    "latest": lambda subject: subject.latest,
+    "primaryOS": lambda subject: subject.primary_system,
+    "primaryVariant": lambda subject: subject.primary_variant,
+    "latestPatch": lambda subject: subject.latest_patch,
+    "channelLatest": lambda subject: subject.channel_head,
+}
+
+
+class PatternSet:
+    """The patterns of an image and variant. Which of them apply is worked out once for each combination of flags."""
+
+    def __init__(self, patterns: Iterable[TagPattern]) -> None:
+        self._patterns = tuple(patterns)
+        self._applying: dict[tuple[bool, ...], tuple[str, ...]] = {}
+
+    def suffixes(self, subject: Subject) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The suffixes of a target, unique and sorted, and the patterns that came out empty and give no tag.
+
+        Raises UnusablePattern where a pattern cannot be rendered or a tag would be too long.
+        """
+        found: set[str] = set()
+        empty: list[str] = []
+        values = subject.values()
+        for pattern in self._applying_to(subject):
+            rendered = _render(pattern, values)
+            if rendered is None:
+                continue
+            text = filters.tag_text(rendered)
+            if not text:
+                empty.append(pattern)
+            elif len(text) > LONGEST:
+                many = f"a tag of {len(text)} characters; {LONGEST} are allowed"
+                raise UnusablePattern(pattern, f"it gives {many}: {text}")
+            else:
+                found.add(text)
+        return tuple(sorted(found)), tuple(empty)
+
+    def _applying_to(self, subject: Subject) -> tuple[str, ...]:
+        flags = tuple(flag(subject) for flag in _FLAGS.values())
+        known = self._applying.get(flags)
+        if known is None:
+            groups = (group for group in self._patterns if applies(group.only, subject))
+            known = tuple(dict.fromkeys(pattern for group in groups for pattern in group.patterns))
+            self._applying[flags] = known
+        return known
+
+
+_PLACEHOLDER = re.compile(r"\{\{-?\s*(?P<name>\w+)\s*(?:\|\s*(?P<filter>\w+)\s*)?-?\}\}")
+_SIMPLE: Mapping[str, Callable[[str], str]] = {
+    "stripMetadata": lru_cache(maxsize=16384)(filters.strip_metadata),
+    "stripPatch": lru_cache(maxsize=16384)(filters.strip_patch),
+    "condense": filters.condense,
+    "tagSafe": filters.tag_safe,
+}
+Segment = str | tuple[str, Callable[[str], str] | None]
+
+
+@lru_cache(maxsize=4096)
+def _simple(pattern: str) -> tuple[tuple[Segment, ...], frozenset[str]] | None:
+    """A pattern as text and placeholders, with the names that must hold something; None where it takes Jinja2."""
+    segments: list[Segment] = []
+    needed: set[str] = set()
+    end = 0
+    for match in _PLACEHOLDER.finditer(pattern):
+        name, filter_name = match["name"], match["filter"]
+        if name not in NAMES or (filter_name and filter_name not in _SIMPLE) or "-" in match[0]:
+            return None
+        if match.start() > end:
+            segments.append(pattern[end : match.start()])
+        segments.append((name, _SIMPLE[filter_name] if filter_name else None))
+        needed.add(name)
+        end = match.end()
+    rest = pattern[end:]
+    if any("{" in text for text in (rest, *(one for one in segments if isinstance(one, str)))):
+        return None
+    if rest:
+        segments.append(rest)
+    return tuple(segments), frozenset(needed & _SKIPPING)
+
+
+def _render(pattern: str, values: Mapping[str, str]) -> str | None:
+    """The text of a pattern, or None where it needs something that the target does not have."""
+    simple = _simple(pattern)
+    if simple is None:
+        return _render_with_jinja(pattern, values)
+    segments, needed = simple
+    for name in needed:
+        if not values[name]:
+            return None
+    text = ""
+    for segment in segments:
+        if isinstance(segment, str):
+            text += segment
+        else:
+            name, change = segment
+            text += change(values[name]) if change else values[name]
+    return text
+
+
+def _render_with_jinja(pattern: str, values: Mapping[str, str]) -> str | None:
+    from bakery.config import jinja  # Jinja2 waits until a pattern needs it
+
+    if any(not values[name] for name in jinja.needed_names(pattern) & _SKIPPING):
+        return None
+    try:
+        return jinja.render_pattern(pattern, values)
+    except Exception as error:  # filters of a pattern may raise anything; the pattern is to blame
+        raise UnusablePattern(pattern, f"it cannot be rendered: {str(error) or type(error).__name__}") from error
+
+
+def check_patterns(images: Iterable[Image]) -> list[Finding]:
+    """What is wrong with patterns before anything is rendered: syntax, names that nothing defines."""
+    return [found for image in images for found in (*_tag_findings(image), *_name_findings(image))]
+
+
+def pattern_place(image: Image, pattern: str) -> Keys:
+    """Where the first use of a pattern is written; the image where it is of the default set."""
+    for path, text in _written_patterns(image):
+        if text == pattern:
+            return path
+    return image.place
+
+
+def _written_patterns(image: Image) -> Iterator[tuple[Keys, str]]:
+    holders = [(image.place, image.tag_patterns)]
+    holders += [((*image.place, "variants", index), one.tag_patterns) for index, one in enumerate(image.variants)]
+    for path, groups in holders:
+        if groups is _ORDINARY or groups is _MATRIX:
+            continue
+        for number, group in enumerate(groups):
+            for index, pattern in enumerate(group.patterns):
+                yield (*path, "tagPatterns", number, "patterns", index), pattern
+
+
+def _tag_findings(image: Image) -> Iterator[Finding]:
+    known: dict[str, set[str] | None] = dict.fromkeys(NAMES)
+    for path, pattern in _written_patterns(image):
+        if _simple(pattern) is None:
+            yield from _pattern_findings(pattern, path, known)
+
+
+def _name_findings(image: Image) -> Iterator[Finding]:
+    matrix = image.matrix
+    if matrix is None or matrix.name_pattern is None:
+        return
+    dependencies = {one.name for one in matrix.dependencies} | {one.dependency for one in matrix.constraints}
+    known = {"Dependencies": dependencies, "Values": set(matrix.values)}
+    yield from _pattern_findings(matrix.name_pattern, (*matrix.place, "namePattern"), known)
+
+
+def _pattern_findings(pattern: str, path: Keys, known: Mapping[str, set[str] | None]) -> Iterator[Finding]:
+    from bakery.config import jinja
+
+    fault, line = jinja.syntax_fault(pattern)
+    if fault:
+        yield Finding(path, f"the pattern {pattern!r} cannot be read: {fault}{_in_line(pattern, line)}")
+        return
+    for name, line in jinja.undefined_names(pattern, known):
+        head, dot, _ = name.partition(".")
+        there = sorted(known.get(head) or ()) if dot else list(known)
+        allowed = ", ".join(f"{head}.{one}" if dot else one for one in there)
+        meant = nearest(name.rpartition(".")[2], there)
+        yield Finding(
+            path, f"the pattern {pattern!r} uses {name}, which is not defined{_in_line(pattern, line)}; "
+            f"defined: {allowed or 'nothing'}", f"write {head + dot if dot else ''}{meant}" if meant else "",
+        )  # fmt: skip
+
+
+def _in_line(pattern: str, line: int) -> str:
+    return f" (line {line} of the pattern)" if "\n" in pattern else ""

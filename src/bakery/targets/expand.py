@@ -1,0 +1,255 @@
+"""From a version of an image to its targets: one per variant and system. Pure but for the environment passed in.
+
+Which versions there are is decided by `bakery.targets.select`. Source: config.md 13 and 14.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bakery.config.matrix import build_args, rows
+from bakery.config.problem import Finding, InvalidProject, Keys, Problem
+from bakery.config.project import Image, Project, Secret, System, Variant, Version
+from bakery.config.references import uid_fault, uid_text
+from bakery.config.tags import PatternSet, Subject, UnusablePattern, pattern_place
+from bakery.targets.labels import project_labels, revision, target_labels, version_labels
+from bakery.targets.target import Target
+
+NO_SYSTEM_PLATFORMS = ("linux/amd64",)
+Pair = tuple[Image, Version]
+
+
+def written_versions(image: Image) -> Iterator[Version]:
+    """The versions of an image that are known without asking anybody: listed ones, and rows of a pinned matrix."""
+    yield from image.versions
+    if image.matrix is not None and image.matrix.written:
+        yield from rows(image.matrix, {}).versions
+
+
+def sort_key(target: Target) -> str:
+    """The text that targets are sorted by, in plain character order (config.md 13)."""
+    text = f"ImageTarget(image='{target.image}', version='{target.version}'"
+    if target.variant is not None:
+        text += f", variant='{target.variant}'"
+    if target.os is not None:
+        text += f", os='{target.os}'"
+    return f"{text})"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One tag that several targets would push: the last one would win."""
+
+    tag: str
+    uids: tuple[str, ...]
+
+
+def contested(targets: Iterable[Target]) -> tuple[Claim, ...]:
+    """The tags that more than one target claims, sorted by tag."""
+    owners: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
+    for target in targets:
+        uid = target.uid
+        for tag in target.tags:
+            first = owners.setdefault(tag, uid)
+            if first != uid:
+                several.setdefault(tag, [first]).append(uid)
+    return tuple(Claim(tag, tuple(dict.fromkeys(several[tag]))) for tag in sorted(several))
+
+
+class Expander:
+    """Makes the targets of a project's versions, and keeps what is to be told about them."""
+
+    def __init__(self, project: Project, environ: Mapping[str, str] = os.environ) -> None:
+        self.findings: dict[tuple[Keys, str], Finding] = {}
+        self._project = project
+        self._environ = environ
+        self._shared = project_labels(project.repository, revision(project.context))
+        self._patterns: dict[tuple[str, str | None], PatternSet] = {}
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What was found, with places."""
+        return tuple(self._project.document.problem(found) for found in self.findings.values())
+
+    def _tell(self, found: Finding) -> None:
+        self.findings.setdefault((found.path, found.message), found)
+
+    def targets(
+        self,
+        pair: Pair,
+        variants: Sequence[Variant | None] | None = None,
+        systems: Sequence[System | None] | None = None,
+    ) -> list[Target]:
+        """The targets of one version, in the order of variants and of sorted systems. By default all of them."""
+        image, version = pair
+        shared = self._shared | version_labels(image, version)
+        args = build_args(version) if version.matrix else {}
+        secrets = tuple(secret for secret in image.secrets if self._environ.get(secret.variable))
+        return [
+            self._target(image, version, variant, system, shared, args, secrets)
+            for variant in ((image.variants or (None,)) if variants is None else variants)
+            for system in ((version.systems or (None,)) if systems is None else systems)
+        ]
+
+    def _target(
+        self,
+        image: Image,
+        version: Version,
+        variant: Variant | None,
+        system: System | None,
+        shared: Mapping[str, str],
+        args: Mapping[str, str],
+        secrets: tuple[Secret, ...],
+    ) -> Target:
+        variant_name = variant.name if variant else None
+        system_name = system.name if system else None
+        primary_os = system is None or system.primary
+        primary_variant = variant is None or variant.primary
+        suffixes = self._suffixes(image, version, variant, system, primary_os, primary_variant)
+        repositories = version.repositories or (image.name,)
+        directory = f"{image.subpath}/{version.subpath}"
+        endings = [one.extension for one in (system, variant) if one is not None]
+        channel = version.channel if version.development else None
+        uid = uid_text(image.name, version.name, variant_name, system_name, channel)
+        fault = uid_fault(uid)
+        if fault:
+            self._tell(Finding(version.place, f"the version {version.name!r} cannot be used: {fault}"))
+        return Target(
+            uid=uid,
+            image=image.name,
+            version=version.name,
+            variant=variant_name,
+            os=system_name,
+            platforms=system.platforms if system else NO_SYSTEM_PLATFORMS,
+            tags=_all_tags(repositories, suffixes),
+            repositories=repositories,
+            suffixes=suffixes,
+            containerfile=".".join([f"{directory}/Containerfile", *filter(None, endings)]),
+            image_path=image.subpath,
+            version_path=directory,
+            latest=version.latest,
+            primary_os=primary_os,
+            primary_variant=primary_variant,
+            development=version.development,
+            matrix=version.matrix,
+            channel=channel,
+            channel_head=version.channel_head,
+            labels=dict(shared) | target_labels(version, variant_name, system_name),
+            build_args=args,
+            build_target=version.build_target,
+            secrets=secrets,
+            options=variant.options if variant else image.options,
+            system=system,
+            variant_tag_name=variant.tag_name if variant else None,
+        )
+
+    def _suffixes(
+        self,
+        image: Image,
+        version: Version,
+        variant: Variant | None,
+        system: System | None,
+        primary_os: bool,
+        primary_variant: bool,
+    ) -> tuple[str, ...]:
+        key = (image.name, variant.name if variant else None)
+        patterns = self._patterns.get(key)
+        if patterns is None:
+            patterns = PatternSet((*image.tag_patterns, *(variant.tag_patterns if variant else ())))
+            self._patterns[key] = patterns
+        subject = Subject(
+            version=version.name,
+            system=system.tag_name if system else "",
+            variant=variant.tag_name if variant else "",
+            name=image.name,
+            channel=(version.channel or "") if version.development else "",
+            latest=version.latest,
+            primary_system=primary_os,
+            primary_variant=primary_variant,
+            latest_patch=version.latest_patch,
+            channel_head=version.channel_head,
+        )
+        try:
+            suffixes, empty = patterns.suffixes(subject)
+        except UnusablePattern as error:
+            place = pattern_place(image, error.pattern)
+            about = f"the tag pattern {error.pattern!r} cannot be used for the version {version.name!r}: {error.reason}"
+            self._tell(Finding(place, about))
+            return ()
+        for pattern in empty:
+            self._tell(
+                Finding(
+                    pattern_place(image, pattern),
+                    f"the tag pattern {pattern!r} gives an empty tag for the version {version.name!r}: it is left out",
+                    warning=True,
+                )
+            )
+        return suffixes
+
+
+def _all_tags(repositories: Sequence[str], suffixes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted([f"{repository}:{suffix}" for repository in repositories for suffix in suffixes]))
+
+
+def written_targets(project: Project, environ: Mapping[str, str] = os.environ) -> tuple[Target, ...]:
+    """Every target that bakery.yaml names without asking anybody, in target order.
+
+    Raises InvalidProject where a name or pattern gives something that no registry takes, or two targets have one uid.
+    """
+    expander = Expander(project, environ)
+    targets = [
+        target
+        for image in project.images
+        for version in written_versions(image)
+        for target in expander.targets((image, version))
+    ]
+    refuse(project, [*expander.findings.values(), *same_uids(project, targets)])
+    return tuple(sorted(targets, key=sort_key))
+
+
+def same_uids(project: Project, targets: Iterable[Target]) -> list[Finding]:
+    """An error for each uid that two targets have: metadata files could not tell them apart."""
+    first: dict[str, Target] = {}
+    findings: dict[str, Finding] = {}
+    for target in targets:
+        other = first.setdefault(target.uid, target)
+        if other is not target:
+            place = _place(project, target)
+            text = f"two targets have the uid {target.uid!r}: {sort_key(other)} and {sort_key(target)}"
+            findings.setdefault(target.uid, Finding(place, text, "rename one of them"))
+    return list(findings.values())
+
+
+def claim_findings(project: Project, claims: Iterable[Claim], targets: Iterable[Target]) -> list[Finding]:
+    """A warning for each pair of targets that claim tags of one name; the tags are counted, the first one is named."""
+    by_uid = {target.uid: target for target in targets}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for claim in claims:
+        groups.setdefault(claim.uids, []).append(claim.tag)
+    findings = []
+    for uids, tags in groups.items():
+        more = f" and {len(tags) - 1} more" if len(tags) > 1 else ""
+        text = f"{' and '.join(uids)} claim one tag: {tags[0]}{more}; the last one pushed would win"
+        hint = "give them different tags, or leave one of them out"
+        findings.append(Finding(_place(project, by_uid[uids[-1]]), text, hint, warning=True, strict=True))
+    return findings
+
+
+def refuse(project: Project, findings: Iterable[Finding]) -> None:
+    """Raise InvalidProject where one of the findings is an error."""
+    found = list(findings)
+    if any(not one.warning for one in found):
+        problems = [project.document.problem(one) for one in found]
+        raise InvalidProject(project.file, [*problems, *project.problems])
+
+
+def _place(project: Project, target: Target) -> Keys:
+    image = project.image(target.image)
+    if image is None:
+        return ()
+    version = next((one for one in image.versions if one.name == target.version), None)
+    if version is not None and not target.matrix and not target.development:
+        return version.place
+    return image.matrix.place if image.matrix and target.matrix else image.place

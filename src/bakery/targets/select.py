@@ -1,0 +1,287 @@
+"""Which targets are meant: the filters of the command line over what a project expands to. Source: config.md 13, 15.
+
+Versions that must be looked up come from a `Catalog`; without one, what would need it is left out and told.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bakery.config.matrix import rows
+from bakery.config.problem import Finding, InvalidProject, Problem
+from bakery.config.project import Image, Matrix, Project, Version
+from bakery.errors import BakeryError, UsageError
+from bakery.targets.expand import Expander, Pair, claim_findings, contested, refuse, same_uids, sort_key
+from bakery.targets.target import Target
+from bakery.targets.version_match import matches
+
+Mode = Literal["exclude", "include", "only"]
+
+
+class NotFoundOut(BakeryError):
+    """A version that a product's API should have told is not known: it did not answer, or must not be asked."""
+
+
+class Catalog(Protocol):
+    """Answers of product APIs. Both methods may raise NotFoundOut; an answer that was once given is kept."""
+
+    def prepare(self, images: Sequence[Image], *, matrices: Sequence[Matrix], channel: str | None) -> None:
+        """Ask, side by side, for all that the images' development versions and these matrices need."""
+
+    def constrained(self, matrix: Matrix) -> Mapping[str, tuple[str, ...]]:
+        """The versions that a matrix's constraints mean, newest first, by dependency."""
+
+    def dev_versions(self, image: Image, channel: str | None) -> tuple[list[Version], list[Finding]]:
+        """The development versions of an image (of one channel only, where given), and what could not be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The filters of a command. Empty text and None mean: everything. Raises UsageError for a bad expression."""
+
+    image_name: str = ""
+    image_version: str = ""
+    image_variant: str = ""
+    image_os: str = ""
+    image_platforms: tuple[str, ...] = ()
+    latest: bool = False
+    dev_versions: Mode = "exclude"
+    dev_channel: str | None = None
+    matrix_versions: Mode = "exclude"
+
+    def __post_init__(self) -> None:
+        for option, texts in (
+            ("--image-name", (self.image_name,)),
+            ("--image-variant", (self.image_variant,)),
+            ("--image-os", (self.image_os,)),
+            ("--image-platform", self.image_platforms),
+        ):
+            for text in texts:
+                try:
+                    re.compile(text)
+                except re.error as error:
+                    raise UsageError(
+                        f"reading {option}", about=repr(text), answer=f"this is no regular expression: {error}",
+                        hint="write . [ ( * + ? with a backslash where the character itself is meant",
+                    ) from error  # fmt: skip
+
+    def described(self) -> str:
+        """The filters as they are written on a command line; for messages."""
+        given = [
+            f"{option} {value}"
+            for option, value in (
+                ("--image-name", self.image_name),
+                ("--image-version", self.image_version),
+                ("--image-variant", self.image_variant),
+                ("--image-os", self.image_os),
+                *(("--image-platform", text) for text in self.image_platforms),
+                ("--dev-channel", self.dev_channel),
+            )
+            if value
+        ]
+        given += ["--latest"] if self.latest else []
+        given += [f"--dev-versions {self.dev_versions}", f"--matrix-versions {self.matrix_versions}"]
+        return " ".join(given)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The versions that pass the filters, in file order (not in target order), and what is to be told."""
+
+    pairs: tuple[Pair, ...]
+    problems: tuple[Problem, ...]
+    failed: int = 0  # development versions that could not be found out
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The targets that pass the filters, in target order; what is to be told; and tags that several of them claim."""
+
+    targets: tuple[Target, ...]
+    problems: tuple[Problem, ...]
+    failed: int = 0
+
+
+class _Choosing:
+    """One pass over the images, with the notes that it leaves."""
+
+    def __init__(self, project: Project, selection: Selection, catalog: Catalog | None) -> None:
+        self.project, self.selection, self.catalog = project, selection, catalog
+        self.findings: list[Finding] = []
+        self.failed = 0
+
+    def warn(self, found: Finding | str) -> None:
+        self.findings.append(Finding((), found, warning=True, at=(0, 0)) if isinstance(found, str) else found)
+
+    def pairs(self) -> list[Pair]:
+        selection = self.selection
+        if selection.dev_channel and selection.dev_versions == "exclude":
+            self.warn("--dev-channel has no effect while development versions are excluded")
+        if selection.latest and selection.dev_versions != "exclude":
+            self.warn("--latest drops every development version: none is ever latest")
+        images = [image for image in self.project.images if re.search(selection.image_name, image.name)]
+        images = [image for image in images if self._taken(image)]
+        if self.catalog is not None:
+            dev = images if selection.dev_versions != "exclude" and not selection.latest else []
+            asked = [image.matrix for image in images if image.matrix and self._rows_wanted(image)]
+            self.catalog.prepare(dev, matrices=[one for one in asked if not one.written], channel=selection.dev_channel)
+        return [(image, version) for image in images for version in self._versions(image)]
+
+    def _taken(self, image: Image) -> bool:
+        mode = self.selection.matrix_versions
+        if image.matrix is None and mode == "only":
+            if self.selection.image_name:
+                self.warn(
+                    Finding(image.place, f"{image.name} has no matrix: --matrix-versions only drops it", warning=True)
+                )
+            return False
+        if image.matrix is not None and mode == "exclude":
+            if self.selection.image_name:
+                text = f"{image.name} has a matrix: it is left out without --matrix-versions include"
+                self.warn(Finding(image.place, text, warning=True))
+            return False
+        return True
+
+    def _rows_wanted(self, image: Image) -> bool:
+        return image.matrix is not None and self.selection.dev_versions != "only"
+
+    def _versions(self, image: Image) -> Iterable[Version]:
+        selection = self.selection
+        versions: list[Version] = list(image.versions)
+        if image.matrix is not None and self._rows_wanted(image):
+            versions = self._rows(image.matrix)
+        if selection.dev_versions != "exclude" and image.dev_sources and not selection.latest:
+            versions += self._dev_versions(image)
+        for version in versions:
+            if self._dropped(version) is None:
+                yield version
+        if selection.image_version:
+            self._tell_dropped(image, versions)
+
+    def _tell_dropped(self, image: Image, versions: Sequence[Version]) -> None:
+        """Warn where the version that was asked for is there, and another filter drops it."""
+        asked = [version for version in versions if matches(self.selection.image_version, version.name)]
+        reasons = [(version, self._dropped(version)) for version in asked]
+        for version, reason in reasons:
+            if reason is not None:
+                self.warn(Finding(version.place, f"{image.name} {version.name} is left out: {reason}", warning=True))
+
+    def _dropped(self, version: Version) -> str | None:
+        """Why a version is left out, or None. `--image-version` comes last: what others drop can then be told."""
+        selection = self.selection
+        if version.development:
+            if selection.dev_versions == "exclude":
+                return "it is a development version (--dev-versions exclude)"
+            if selection.dev_channel and version.channel != selection.dev_channel:
+                return f"its channel is {version.channel or 'none'} (--dev-channel {selection.dev_channel})"
+        elif selection.dev_versions == "only":
+            return "it is no development version (--dev-versions only)"
+        if selection.latest and (not version.latest or version.development):
+            return "it is not latest (--latest)"
+        if selection.image_version and not matches(selection.image_version, version.name):
+            return "another version was asked for"
+        return None
+
+    def _rows(self, matrix: Matrix) -> list[Version]:
+        resolved: Mapping[str, tuple[str, ...]] = {}
+        if not matrix.written:
+            if self.catalog is None:
+                text = "the rows of this matrix are not known without asking product APIs: it is left out"
+                self.warn(Finding(matrix.place, text, warning=True))
+                return []
+            resolved = self.catalog.constrained(matrix)
+        made = rows(matrix, resolved)
+        self.findings += made.findings
+        refuse(self.project, made.findings)
+        return list(made.versions)
+
+    def _dev_versions(self, image: Image) -> list[Version]:
+        if self.catalog is None:
+            text = f"the development versions of {image.name} are not known without asking product APIs"
+            self.warn(Finding(image.place, text, warning=True))
+            return []
+        versions, findings = self.catalog.dev_versions(image, self.selection.dev_channel)
+        self.findings += findings
+        self.failed += len(findings)
+        return versions
+
+
+def choose(project: Project, selection: Selection, catalog: Catalog | None = None) -> Chosen:
+    """The versions that pass the filters on images and versions, in file order. `ci matrix` lists these."""
+    choosing = _Choosing(project, selection, catalog)
+    pairs = tuple(choosing.pairs())
+    return Chosen(pairs, _located(project, choosing.findings), choosing.failed)
+
+
+def select(
+    project: Project,
+    selection: Selection,
+    catalog: Catalog | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+) -> Selected:
+    """The targets that pass all filters, in target order.
+
+    Raises InvalidProject where two targets have one uid or a name cannot be used, UsageError for a bad expression.
+    """
+    choosing = _Choosing(project, selection, catalog)
+    pairs = choosing.pairs()
+    expander = Expander(project, environ)
+    narrowing = _Narrowing(selection, choosing.warn)
+    targets = [target for pair in pairs for target in narrowing.targets(expander, pair)]
+    refuse(project, [*expander.findings.values(), *same_uids(project, targets)])
+    targets.sort(key=sort_key)
+    claims = claim_findings(project, contested(targets), targets)
+    found = [*choosing.findings, *expander.findings.values(), *claims]
+    return Selected(tuple(targets), _located(project, found), choosing.failed)
+
+
+class _Narrowing:
+    """The filters on variant, system and platform. What lacks the thing that is filtered on is kept, with a warning."""
+
+    def __init__(self, selection: Selection, warn: Callable[[Finding | str], None]) -> None:
+        self._selection, self._warn = selection, warn
+        self._filtered = bool(selection.image_variant or selection.image_os or selection.image_platforms)
+
+    def targets(self, expander: Expander, pair: Pair) -> list[Target]:
+        if not self._filtered:
+            return expander.targets(pair)
+        image, version = pair
+        wanted = self._selection
+        variants: Sequence[object | None] = image.variants or (None,)
+        if wanted.image_variant and image.variants:
+            variants = [one for one in image.variants if re.search(wanted.image_variant, one.name)]
+        elif wanted.image_variant:
+            self._kept(pair, "variants", "--image-variant")
+        systems: Sequence[object | None] = version.systems or (None,)
+        if version.systems:
+            systems = [
+                one
+                for one in version.systems
+                if re.search(wanted.image_os, one.name)
+                and (
+                    not wanted.image_platforms
+                    or any(re.search(text, platform) for text in wanted.image_platforms for platform in one.platforms)
+                )
+            ]
+        elif wanted.image_os:
+            self._kept(pair, "systems", "--image-os")
+        elif wanted.image_platforms:
+            self._kept(pair, "systems", "--image-platform")
+        return expander.targets(pair, variants, systems)  # type: ignore[arg-type]  # narrowed lists of the same things
+
+    def _kept(self, pair: Pair, lacking: str, option: str) -> None:
+        image, version = pair
+        text = f"{image.name} {version.name} has no {lacking}: {option} does not apply to it"
+        self._warn(Finding(version.place, text, warning=True))
+
+
+def _located(project: Project, findings: Iterable[Finding]) -> tuple[Problem, ...]:
+    return tuple(project.document.problem(found) for found in dict.fromkeys(findings))
+
+
+__all__ = ["Catalog", "Chosen", "InvalidProject", "Mode", "NotFoundOut", "Selected", "Selection", "choose", "select"]

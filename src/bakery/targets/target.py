@@ -1,0 +1,95 @@
+"""A target: one image to build and publish, with everything that the project file says about it.
+
+Made by `bakery.targets.expand`; nothing here reads files or asks anybody. Source: config.md 14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bakery.config.filters import tag_safe
+from bakery.targets.push_order import UNKNOWN, version_rank
+
+if TYPE_CHECKING:
+    from bakery.config.project import Secret, System
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One (image, version, variant?, system?) of a project.
+
+    tags: `destination:suffix`, sorted as text. platforms: as declared, such as `linux/amd64`. labels: without
+    `created`, which publishing adds. options: the effective options of every tool. image_path and version_path are
+    relative to the context.
+    """
+
+    uid: str
+    image: str
+    version: str
+    variant: str | None
+    os: str | None
+    platforms: tuple[str, ...]
+    tags: tuple[str, ...]
+    repositories: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    containerfile: str
+    image_path: str
+    version_path: str
+    latest: bool
+    primary_os: bool
+    primary_variant: bool
+    development: bool
+    matrix: bool
+    channel: str | None
+    channel_head: bool
+    labels: Mapping[str, str] = field(repr=False)
+    build_args: Mapping[str, str]
+    build_target: str | None
+    secrets: tuple[Secret, ...]
+    options: Mapping[str, Any] = field(repr=False)
+    system: System | None = field(repr=False)
+    variant_tag_name: str | None = field(repr=False)
+
+    def __hash__(self) -> int:
+        return hash((self.uid, self.tags))
+
+    @property
+    def primary(self) -> bool:
+        """Whether both system and variant are primary; one that is absent counts as primary."""
+        return self.primary_os and self.primary_variant
+
+    @property
+    def destinations(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The repositories that the tags live in, sorted, each with its suffixes, sorted."""
+        return tuple((repository, self.suffixes) for repository in self.repositories) if self.suffixes else ()
+
+    def option(self, tool: str) -> Any:
+        """The effective options of a tool. Raises KeyError for a tool that no plugin brought."""
+        return self.options[tool]
+
+    def push_key(self) -> tuple[Any, ...]:
+        """What targets are sorted by for pushing: the newest and primary last (pipeline.md 1)."""
+        return (
+            self.image,
+            self.latest,
+            UNKNOWN if self.matrix else version_rank(self.version),
+            self.primary_os + self.primary_variant,
+            self.version,
+            self.variant or "",
+            self.os or "",
+        )
+
+    def temp_name(self, temp_registry: str) -> str:
+        """The repository in the temporary registry that builds are pushed to by digest."""
+        return f"{temp_registry.rstrip('/')}/{self.image}/tmp"  # noqa: S108  # a repository, no directory
+
+    def cache_name(self, cache_registry: str, platforms: Sequence[str] = ()) -> str:
+        """The reference of the build cache. platforms: those that are built, the declared ones by default."""
+        built = platforms or self.platforms
+        parts = [tag_safe(self.version.partition("+")[0])]
+        parts += [name for name in (self.system.tag_name if self.system else None, self.variant_tag_name) if name]
+        if len(built) == 1:
+            parts.append(built[0].rpartition("/")[2])
+        return f"{cache_registry.rstrip('/')}/{self.image}/cache:{'-'.join(parts)}"

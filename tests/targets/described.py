@@ -1,0 +1,48 @@
+"""Targets and selections as the expected results of example projects write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bakery.targets.select import Selection
+from bakery.targets.target import Target
+
+
+def described(target: Target) -> dict[str, Any]:
+    """A target in the shape of expected.json, which leaves out what changes from commit to commit."""
+    return {
+        "uid": target.uid,
+        "image": target.image,
+        "version": target.version,
+        "variant": target.variant,
+        "os": target.os,
+        "platforms": list(target.platforms),
+        "tags": list(target.tags),
+        "containerfile": target.containerfile,
+        "latest": target.latest,
+        "primary": target.primary,
+        "dev": target.development,
+        "matrix": target.matrix,
+        "channel": target.channel,
+        "build_args": dict(target.build_args),
+        "build_target": target.build_target,
+        "secrets": [secret.id for secret in target.secrets],
+        "labels": {key: value for key, value in target.labels.items() if not key.endswith((".revision", ".created"))},
+    }
+
+
+def selection(arguments: Sequence[str]) -> Selection:
+    """The selection that these words of a command line mean."""
+    given: dict[str, Any] = {}
+    words = iter(arguments)
+    for word in words:
+        if word == "--latest":
+            given["latest"] = True
+        elif word == "--image-platform":
+            given["image_platforms"] = (*given.get("image_platforms", ()), next(words))
+        elif word == "--dev-spec":
+            next(words)  # not a filter: it goes to the catalogue
+        else:
+            given[word.removeprefix("--").replace("-", "_")] = next(words)
+    return Selection(**given)
