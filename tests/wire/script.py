@@ -75,17 +75,19 @@ class Expected:
 class ScriptedServer:
     """`async with ScriptedServer() as server`; at the end all that was expected must have come, and nothing else."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1", bind: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.received: list[Received] = []
         self.unexpected: list[Received] = []
         self.connections = 0
-        self._tls, self._name = tls, name
+        self._tls, self._name, self._bind, self.port = tls, name, bind, port
         self._table: list[Expected] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, self._bind, self.port, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -180,6 +182,8 @@ class ScriptedServer:
         pairs = list(answer.headers.items() if isinstance(answer.headers, Mapping) else answer.headers)
         if answer.endless:
             pairs.append(("Transfer-Encoding", "chunked"))
+        elif request.method == "HEAD" and answer.length is None:
+            pass  # a HEAD says what the test says, and nothing of its own
         elif answer.length != "none" and not any(key.lower() == "content-length" for key, _ in pairs):
             pairs.append(("Content-Length", str(len(answer.body) if answer.length is None else answer.length)))
         head = f"HTTP/1.1 {answer.status} Answer\r\n" + "".join(f"{key}: {value}\r\n" for key, value in pairs) + "\r\n"

@@ -7,7 +7,7 @@ digest before its last bytes are given out.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
 from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
@@ -90,7 +90,7 @@ class Blobs:
 
     async def read(
         self, repository: Repository, descriptor: Descriptor, *, must_exist: bool = False
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The blob's bytes as they come. Whoever stops early must close the iterator: it holds a slot of the host.
 
         After a break it goes on where it stopped. must_exist: a 404 is lag. Raises DigestMismatch before the last

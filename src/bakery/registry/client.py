@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable
 from typing import Any, Final, Self, TypeVar
 
 from bakery.errors import AuthError, BadDigest, BakeryError, DigestMismatch, InvalidContent, NotFound, RegistryError
@@ -25,7 +25,7 @@ from bakery.registry.blobs import Blobs, OpenBody
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import TagTaken
 from bakery.registry.operation import Operations
-from bakery.registry.origin import Url
+from bakery.registry.origin import Reach, Url, reach_of
 from bakery.registry.settings import Settings
 from bakery.registry.token import scope_of
 from bakery.registry.transport import Lookup, Stats, Transport, system_lookup
@@ -45,7 +45,8 @@ _CONTENT_PATIENCE_S: Final = 30.0  # how long content that we pushed may be unkn
 class Client:
     """One client per run, for every registry host. Use it as an async context manager.
 
-    deadline: the clock's time at which the run's budget ends; None gives half an hour from now.
+    deadline: the clock's time at which the run's budget ends; None gives half an hour from now. lookup and classify
+    say where names lead and what kind of address that is; only tests have reasons to pass others.
     """
 
     def __init__(
@@ -57,10 +58,11 @@ class Client:
         emit: Emit = ignore,
         deadline: float | None = None,
         lookup: Lookup = system_lookup,
+        classify: Callable[[str], Reach] = reach_of,
     ) -> None:
         self.stats = Stats()
         self._clock = clock or SystemClock()
-        self._transport = Transport(settings, self.stats, lookup=lookup)
+        self._transport = Transport(settings, self.stats, lookup=lookup, classify=classify)
         self._operations = Operations(
             settings=settings,
             policy=policy,
@@ -420,7 +422,7 @@ class Client:
 
     def read_blob(
         self, repository: Repository, descriptor: Descriptor, *, must_exist: bool = False
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The blob's bytes as they come, checked before the last ones are given out; goes on after a break.
 
         Close it (`contextlib.aclosing`) where it may be left early: it holds one of the host's slots.

@@ -118,16 +118,16 @@ class _Addresses:
 class _Resolver(AbstractResolver):
     """Gives a connector only such addresses as it may connect to."""
 
-    def __init__(self, addresses: _Addresses, allowed: frozenset[Reach]) -> None:
-        self._addresses, self._allowed = addresses, allowed
+    def __init__(self, addresses: _Addresses, allowed: frozenset[Reach], classify: Callable[[str], Reach]) -> None:
+        self._addresses, self._allowed, self._classify = addresses, allowed, classify
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         addresses = await self._addresses.of(host, port)
-        good = [address for address in addresses if reach_of(address) in self._allowed]
+        good = [address for address in addresses if self._classify(address) in self._allowed]
         if not good:
-            kinds = ", ".join(sorted({reach_of(address).value for address in addresses})) or "no"
+            kinds = ", ".join(sorted({self._classify(address).value for address in addresses})) or "no"
             raise UnsafeTarget("connecting to", about=host, answer=f"its name leads to {kinds} addresses only")
         return [
             ResolveResult(
@@ -253,8 +253,15 @@ class Incoming:
 class Transport:
     """Connections to all hosts of a run, pooled apart by what addresses they may lead to."""
 
-    def __init__(self, settings: Settings, stats: Stats, *, lookup: Lookup = system_lookup) -> None:
-        self._settings, self._stats = settings, stats
+    def __init__(
+        self,
+        settings: Settings,
+        stats: Stats,
+        *,
+        lookup: Lookup = system_lookup,
+        classify: Callable[[str], Reach] = reach_of,
+    ) -> None:
+        self._settings, self._stats, self._classify = settings, stats, classify
         self._addresses = _Addresses(lookup)
         self._sessions: dict[tuple[frozenset[Reach], bool], aiohttp.ClientSession] = {}
         self._tls: ssl.SSLContext | None = None
@@ -264,7 +271,7 @@ class Transport:
         literal = literal_reach(origin.host)
         if literal is not None:
             return literal
-        found = {reach_of(address) for address in self._addresses.known(origin.host)}
+        found = {self._classify(address) for address in self._addresses.known(origin.host)}
         for reach in (Reach.PUBLIC, Reach.PRIVATE, Reach.LOOPBACK):
             if reach in found:
                 return reach
@@ -313,7 +320,9 @@ class Transport:
                 raise sending.error from None
             if isinstance(error, aiohttp.ClientConnectorError):
                 self._addresses.forget(url.origin.host)
-            raise _wrapped(error, request, cut=sending is not None and not sending.complete) from error
+            cut = sending is not None and not sending.complete
+            # Some of aiohttp's texts hold the whole URL, with what signs it: such a cause would leak in a traceback.
+            raise _wrapped(error, request, cut=cut) from (None if isinstance(error, _TELLTALES) else error)
         incoming = Incoming(response, request, self._stats, settings.stall_s, sending)
         if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
             response.close()
@@ -330,7 +339,7 @@ class Transport:
         session = self._sessions.get(key)
         if session is None:
             connector = aiohttp.TCPConnector(
-                resolver=_Resolver(self._addresses, key[0]),
+                resolver=_Resolver(self._addresses, key[0], self._classify),
                 use_dns_cache=False,
                 limit=0,  # the gates bound it
                 keepalive_timeout=_KEPT_ALIVE_S,
@@ -365,6 +374,9 @@ class Transport:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+
+
+_TELLTALES: Final = (aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
 class _Broken(Exception):  # internal: turned into a ConnectionFailed where it is caught

@@ -1,0 +1,286 @@
+"""Writing the converted image: ztoc descriptors, SOCI indexes, rewritten manifests, the new index. Pure.
+
+Byte for byte what the real tool writes where its result is sound, and better where soci.md, "Conversion" 5, says so.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from bakery.errors import BakeryError
+from bakery.oci import canonical
+from bakery.oci import media_type as mt
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import ATTESTATION_OF, Manifest
+from bakery.oci.platform import Platform
+from bakery.soci import media
+from bakery.soci.failure import LayerUnsupported
+from bakery.soci.index import LayerIndex, merge_spans
+from bakery.soci.options import SociOptions
+from bakery.soci.plan import Entry, Fate, Plan
+
+_EMPTY: Final = b"{}"
+_PREFETCH_VERSION: Final = "1.0"
+
+LayerResults = Mapping[Digest, LayerIndex | BakeryError]
+"""What indexing gave for each layer of the plan. LayerUnsupported leaves the layer without ztoc; others are raised."""
+
+
+class Content(NamedTuple):
+    """Some bytes and the descriptor by which they are found."""
+
+    descriptor: Descriptor
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The result. Upload `blobs`, then `soci_indexes` and `manifests`, then `root`.
+
+    changed: False where nothing could be indexed; then `root` is the input and the rest is empty. manifests: those
+    that are new bytes. kept: entries whose content is as it was. notes: what a reader should know.
+    """
+
+    changed: bool
+    root: Content
+    manifests: tuple[Content, ...] = ()
+    soci_indexes: tuple[Content, ...] = ()
+    blobs: tuple[Content, ...] = field(default=(), repr=False)
+    kept: tuple[Descriptor, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _SociIndex:
+    content: Content
+    blobs: tuple[Content, ...]
+
+
+def convert(plan: Plan, results: LayerResults) -> Converted:
+    """The converted image. Raises the first error among `results` that is not LayerUnsupported."""
+    notes = list(plan.notes)
+    for work in plan.layers:
+        found = results[work.descriptor.digest]
+        if isinstance(found, LayerUnsupported):
+            notes.append(f"layer {work.descriptor.digest} gets no ztoc: {found.answer}")
+        elif isinstance(found, BakeryError):
+            raise found
+    made: dict[int, _SociIndex] = {}
+    for image in plan.images:
+        manifest = plan.entries[image.entry].manifest
+        built = None if manifest is None else _soci_index(manifest, plan, results, notes, str(image.platform))
+        if built is not None:
+            made[image.entry] = built
+    if not made:
+        notes.append("no layer of this image can be indexed: it stays as it is")
+        return Converted(False, Content(plan.root, plan.raw), notes=tuple(notes))
+    return _assemble(plan, made, notes)
+
+
+def _assemble(plan: Plan, made: Mapping[int, _SociIndex], notes: list[str]) -> Converted:
+    manifests: dict[Digest, Content] = {}
+    kept: dict[Digest, Descriptor] = {}
+    descriptors: dict[int, dict[str, Any]] = {}  # by entry; what is missing is left out
+    moved: dict[str, str] = {}  # digest of an image before and after; the one with a SOCI index counts
+    considered = {image.entry for image in plan.images}
+    for number, entry in enumerate(plan.entries):
+        if entry.fate is not Fate.IMAGE:
+            continue
+        content, members = _rewritten(plan, number, made.get(number), number in considered)
+        descriptors[number] = members
+        before = str(entry.descriptor.digest)
+        if number in made or before not in moved:
+            moved[before] = str(content.descriptor.digest)
+        if content.descriptor.digest == entry.descriptor.digest:
+            kept[content.descriptor.digest] = content.descriptor
+        else:
+            manifests[content.descriptor.digest] = content
+    for number, entry in enumerate(plan.entries):
+        if entry.fate is Fate.KEPT:
+            descriptors[number] = _relinked(_members(plan, number), moved)
+            kept[entry.descriptor.digest] = entry.descriptor
+    listed = _with_soci_indexes(plan, made, descriptors, kept)
+    document = dict(plan.index.document) if plan.index else {"schemaVersion": 2}
+    document |= {"mediaType": mt.OCI_INDEX, "manifests": listed}
+    raw = canonical.encode(document, canonical.INDEX)
+    blobs = {content.descriptor.digest: content for built in made.values() for content in built.blobs}
+    soci = {built.content.descriptor.digest: built.content for built in made.values()}
+    return Converted(
+        True,
+        Content(Descriptor.of(raw, mt.OCI_INDEX), raw),
+        tuple(manifests.values()),
+        tuple(soci.values()),
+        tuple(blobs.values()),
+        tuple(kept.values()),
+        tuple(notes),
+    )
+
+
+def _members(plan: Plan, number: int) -> dict[str, Any]:
+    """The JSON of an entry's descriptor, unknown members included."""
+    if plan.index is not None:
+        return dict(plan.index.document["manifests"][number])
+    # One manifest becomes the only entry of a new index; what an index.json said of it is not carried over.
+    platform = plan.entries[number].platform
+    return {"platform": platform.to_json()} if platform else {}
+
+
+def _rewritten(plan: Plan, number: int, built: _SociIndex | None, considered: bool) -> tuple[Content, dict[str, Any]]:
+    """An image's manifest as an OCI manifest, and its descriptor."""
+    entry = plan.entries[number]
+    if entry.manifest is None:
+        raise ValueError("an image entry has its manifest")
+    document = dict(entry.manifest.document)
+    document["mediaType"] = mt.OCI_MANIFEST
+    document["config"] = dict(document["config"]) | {"mediaType": mt.OCI_CONFIG}
+    annotations = dict(entry.manifest.annotations)
+    if built is not None:
+        annotations[media.INDEX_DIGEST] = str(built.content.descriptor.digest)
+    elif considered:
+        annotations.pop(media.INDEX_DIGEST, None)
+    document["annotations"] = annotations
+    raw = canonical.encode(document, canonical.MANIFEST)
+    descriptor = Descriptor.of(raw, mt.OCI_MANIFEST)
+    members = _members(plan, number) | {
+        "mediaType": mt.OCI_MANIFEST,
+        "digest": str(descriptor.digest),
+        "size": descriptor.size,
+        "annotations": annotations,
+    }
+    if descriptor.digest != entry.descriptor.digest:
+        # Inline data of the old manifest under the new digest would make every reader refuse the index.
+        members.pop("data", None)
+    return Content(descriptor, raw), members
+
+
+def _relinked(members: dict[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
+    """An attestation's descriptor, pointing to the image's new manifest."""
+    annotations = members.get("annotations") or {}
+    target = moved.get(annotations.get(ATTESTATION_OF, ""))
+    if target is not None:
+        members["annotations"] = annotations | {ATTESTATION_OF: target}
+    return members
+
+
+def _with_soci_indexes(
+    plan: Plan,
+    made: Mapping[int, _SociIndex],
+    descriptors: Mapping[int, dict[str, Any]],
+    kept: dict[Digest, Descriptor],
+) -> list[dict[str, Any]]:
+    """The entries of the new index: each SOCI index in the place of the one before it, else at the end."""
+    places = dict(descriptors)
+    appended: list[dict[str, Any]] = []
+    old = [number for number, entry in enumerate(plan.entries) if entry.fate is Fate.SOCI]
+    for image in plan.images:
+        entry = plan.entries[image.entry]
+        before = next((number for number in old if _belongs(plan.entries[number], entry)), None)
+        if before is not None:
+            old.remove(before)
+        built = made.get(image.entry)
+        if built is None:
+            continue
+        descriptor = built.content.descriptor
+        asked = bool(plan.options.platforms)
+        found = _members(plan, image.entry).get("platform")
+        members = {
+            "mediaType": mt.OCI_MANIFEST,
+            "digest": str(descriptor.digest),
+            "size": descriptor.size,
+            "annotations": {media.IMAGE_DIGEST: descriptors[image.entry]["digest"]},
+            "platform": found if found and not asked else image.platform.to_json(),
+            "artifactType": media.SOCI_INDEX,
+        }
+        if before is None:
+            appended.append(members)
+        else:
+            places[before] = members
+    for number in old:
+        # Of a platform that was not asked for, or of an image that is not in this index.
+        places[number] = _members(plan, number)
+        kept[plan.entries[number].descriptor.digest] = plan.entries[number].descriptor
+    return [places[number] for number in sorted(places)] + appended
+
+
+def _belongs(old: Entry, image: Entry) -> bool:
+    """Whether this SOCI index of the input is the image's."""
+    if old.descriptor.annotations.get(media.IMAGE_DIGEST) == str(image.descriptor.digest):
+        return _same_platform(old.descriptor.platform, image.platform) or old.descriptor.platform is None
+    return _same_platform(old.descriptor.platform, image.platform)
+
+
+def _same_platform(one: Platform | None, other: Platform | None) -> bool:
+    return one is not None and other is not None and one.normalised() == other.normalised()
+
+
+def _soci_index(
+    manifest: Manifest, plan: Plan, results: LayerResults, notes: list[str], named: str
+) -> _SociIndex | None:
+    """The SOCI index of one image; None where none of its layers has a ztoc."""
+    options = plan.options
+    planned = {work.descriptor.digest for work in plan.layers}
+    indexed: list[tuple[Descriptor, LayerIndex]] = []
+    for layer in manifest.layers:
+        found = results[layer.digest] if layer.digest in planned else None
+        if isinstance(found, LayerIndex) and media.compression(layer.media_type) is not None:
+            indexed.append((layer, found))
+    if not indexed:
+        return None
+    empty = Content(Descriptor.of(_EMPTY, media.SOCI_INDEX), _EMPTY)
+    layers = [_ztoc(layer, found, options) for layer, found in indexed]
+    layers += _prefetch(indexed, options, notes, named)
+    raw = canonical.encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": mt.OCI_MANIFEST,
+            "config": empty.descriptor.to_json(),
+            "layers": [content.descriptor.to_json() for content in layers],
+            "annotations": {media.BUILD_TOOL: options.build_tool_identifier},
+        },
+        canonical.MANIFEST,
+    )
+    return _SociIndex(Content(Descriptor.of(raw, mt.OCI_MANIFEST), raw), (empty, *layers))
+
+
+def _ztoc(layer: Descriptor, found: LayerIndex, options: SociOptions) -> Content:
+    annotations = {
+        media.LAYER_TYPE: layer.media_type,
+        media.LAYER_DIGEST: str(layer.digest),
+        media.SPAN_SIZE: str(found.span_size),
+    }
+    if options.marks_xattrs and not found.has_xattrs:
+        annotations[media.NO_XATTRS] = "true"
+    return Content(Descriptor(media.ZTOC, found.digest, len(found.ztoc), annotations), found.ztoc)
+
+
+def _prefetch(
+    indexed: Sequence[tuple[Descriptor, LayerIndex]], options: SociOptions, notes: list[str], named: str
+) -> list[Content]:
+    """The prefetch artifacts, in layer order: which spans hold the configured files, each in its topmost layer."""
+    wanted = list(dict.fromkeys(clean_path(path) for path in options.prefetch_files))
+    spans: dict[Digest, list[tuple[int, int]]] = {}
+    for layer, found in reversed(indexed):
+        for path, span in found.spans_of(wanted).items():
+            spans.setdefault(layer.digest, []).append(span)
+            wanted.remove(path)
+    notes += [f"the file to prefetch {path!r} is in no indexed layer of {named}" for path in wanted]
+    artifacts: list[Content] = []
+    for layer, _ in indexed:
+        if layer.digest in spans:
+            merged = [{"start_span": first, "end_span": last} for first, last in merge_spans(spans[layer.digest])]
+            document = {"version": _PREFETCH_VERSION, "prefetch_spans": merged}
+            raw = json.dumps(document, separators=(",", ":")).encode()
+            descriptor = Descriptor.of(raw, media.PREFETCH)
+            annotations = {media.LAYER_DIGEST: str(layer.digest)}
+            artifacts.append(Content(Descriptor(media.PREFETCH, descriptor.digest, len(raw), annotations), raw))
+    return artifacts
+
+
+def clean_path(path: str) -> str:
+    """A configured path as a layer spells it: no `.`, `..`, doubled or leading slashes, no spaces around."""
+    return posixpath.normpath("/" + path.strip()).lstrip("/")

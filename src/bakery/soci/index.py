@@ -1,0 +1,135 @@
+"""Indexing one layer: its bytes in, in any pieces, its ztoc out. One inflate, one pass, nothing of the layer is kept.
+
+Synchronous and meant for a thread: libz and hashlib release the GIL. `stop()` may be called from another thread; the
+next `feed` then raises. Which layers get an index, and what is made of them, is in convert.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from bakery.errors import DigestMismatch
+from bakery.oci.digest import Digest
+from bakery.soci.checkpoint import Gauge, GzipSpans, PlainSpans, Spans
+from bakery.soci.inflate import Zlib
+from bakery.soci.options import Settings
+from bakery.soci.tar_scan import TarScanner
+from bakery.soci.ztoc import Ztoc, encode
+
+GZIP: Final = "gzip"
+PLAIN: Final = "tar"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerIndex:
+    """What indexing a layer gave. `has_xattrs`: some entry has extended attributes or is an opaque whiteout."""
+
+    ztoc: bytes = field(repr=False)
+    digest: Digest
+    span_size: int
+    has_xattrs: bool
+    spans: int
+    files: int
+    uncompressed_size: int
+
+    def spans_of(self, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """First and last span of each of these files that the layer has; of a name that occurs twice, the first."""
+        ztoc = Ztoc(self.ztoc)
+        wanted = {path.encode("utf-8", "surrogateescape"): path for path in paths}
+        found: dict[str, tuple[int, int]] = {}
+        if not wanted or ztoc.max_span_id < 0:
+            return found
+        for file in ztoc.files():
+            path = wanted.get(file.name)
+            if path is not None and path not in found:
+                found[path] = ztoc.span_of(file.offset), ztoc.span_of(file.offset + file.size)
+                if len(found) == len(wanted):
+                    break
+        return found
+
+
+class LayerIndexer:
+    """One layer on its way to its ztoc.
+
+    compression: GZIP or PLAIN, from the media type. about: what errors call the layer. size: its compressed bytes,
+    where they are known; limits depend on it. Raises, from `feed` and `finish`: LayerDamaged, LayerUnsupported,
+    LayerLimit, Abandoned (failure.py); NoZlib from the constructor.
+    """
+
+    def __init__(
+        self,
+        compression: str,
+        settings: Settings | None = None,
+        *,
+        about: str = "a layer",
+        size: int | None = None,
+        library: Zlib | None = None,
+    ) -> None:
+        self._settings = settings or Settings()
+        self._gauge = Gauge(about, self._settings.limits, size)
+        self._size = size
+        self._scanner = TarScanner(self._gauge)
+        span_size = self._settings.span_size
+        self._spans: Spans
+        if compression == GZIP:
+            self._spans = GzipSpans(span_size, self._scanner.feed, self._gauge, library=library)
+        else:
+            self._spans = PlainSpans(span_size, self._scanner.feed, self._gauge)
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes of the layer."""
+        try:
+            self._spans.feed(chunk)
+        except BaseException:
+            self._spans.close()
+            raise
+
+    def stop(self) -> None:
+        """Nobody wants the result any more: the thread that feeds is told at its next chunk, or sooner."""
+        self._gauge.stopped = True
+
+    def finish(self) -> LayerIndex:
+        """The layer's index; all of the layer must have been fed."""
+        spans, settings = self._spans, self._settings
+        try:
+            self._gauge.check(spans.uncompressed_size)
+            spans.finish()
+            self._scanner.finish()
+        finally:
+            spans.close()
+        if self._size is not None and spans.compressed_size != self._size:
+            raise DigestMismatch(
+                "indexing",
+                about=self._gauge.about,
+                answer=f"its descriptor says {self._size} bytes, {spans.compressed_size} came",
+                hint="the source is damaged: build and push it again",
+            )
+        ztoc = encode(
+            self._scanner.files,
+            spans,
+            archive_size=self._scanner.archive_size,
+            span_size=settings.span_size,
+            identifier=settings.build_tool_identifier.encode(),
+        )
+        return LayerIndex(
+            ztoc,
+            Digest.of(ztoc),
+            settings.span_size,
+            self._scanner.has_xattrs,
+            spans.max_span_id + 1,
+            self._scanner.files.count,
+            spans.uncompressed_size,
+        )
+
+
+def merge_spans(spans: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """Sorted, and one where they overlap or touch."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(last, merged[-1][1])
+        else:
+            merged.append((first, last))
+    return merged

@@ -1,0 +1,183 @@
+"""Inflating one gzip member after another, stopping at every deflate block. libz through ctypes.
+
+Why libz and why ctypes: only `inflate(Z_BLOCK)` tells where a block ends (zlib manual, "inflate"; Python's zlib
+module does not offer it, isal and zlib-ng's Python packages neither). No build step is needed, and the GIL is released
+during each call. Measured with bench/soci.py: as fast as Python's own zlib module.
+Knows nothing of checkpoints and tar.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from collections.abc import Sequence
+from typing import Final
+
+from bakery.soci.failure import NoZlib
+
+WINDOW: Final = 32768
+
+_Z_OK, _Z_STREAM_END, _Z_BUF_ERROR, _Z_MEM_ERROR = 0, 1, -5, -4
+_Z_BLOCK: Final = 5
+_GZIP_ONLY: Final = 31  # windowBits 15 + 16: the gzip format and no other
+_RAW: Final = -15
+_NAMES: Final = ("libz.so.1", "libz.dylib", "libz.1.dylib", "zlib1.dll")
+
+# What one step found.
+MORE: Final = 0  # the output is full or the input used up, nothing else
+BLOCK_END: Final = 1  # at the end of a header, or of a block that is not the member's last
+MEMBER_END: Final = 2  # the member's trailer was read and is right
+CORRUPT: Final = 3
+
+
+class _Stream(ctypes.Structure):
+    """z_stream of zlib.h. Its layout has been the same since zlib 1.0."""
+
+    _fields_ = (
+        ("next_in", ctypes.c_void_p),
+        ("avail_in", ctypes.c_uint),
+        ("total_in", ctypes.c_ulong),
+        ("next_out", ctypes.c_void_p),
+        ("avail_out", ctypes.c_uint),
+        ("total_out", ctypes.c_ulong),
+        ("msg", ctypes.c_char_p),
+        ("state", ctypes.c_void_p),
+        ("zalloc", ctypes.c_void_p),
+        ("zfree", ctypes.c_void_p),
+        ("opaque", ctypes.c_void_p),
+        ("data_type", ctypes.c_int),
+        ("adler", ctypes.c_ulong),
+        ("reserved", ctypes.c_ulong),
+    )
+
+
+class Zlib:
+    """The functions of one libz."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.inflate = library.inflate
+        self.inflate.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        self.init = library.inflateInit2_
+        self.init.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
+        self.reset = library.inflateReset
+        self.reset.argtypes = [ctypes.c_void_p]
+        self.end = library.inflateEnd
+        self.end.argtypes = [ctypes.c_void_p]
+        self.prime = library.inflatePrime
+        self.prime.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+        self.set_dictionary = library.inflateSetDictionary
+        self.set_dictionary.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint]
+        library.zlibVersion.restype = ctypes.c_char_p
+        self.version: bytes = library.zlibVersion()
+
+
+_loaded: dict[tuple[str, ...], Zlib] = {}
+
+
+def load(names: Sequence[str] = _NAMES) -> Zlib:
+    """The machine's libz, under the first of `names` that is there. Raises NoZlib."""
+    key = tuple(names)
+    if key not in _loaded:
+        for name in (*names, None):
+            # The names first: find_library runs ldconfig or a compiler, which takes longer than a small layer.
+            found = name or (ctypes.util.find_library("z") if key == _NAMES else None)
+            if found is None:
+                continue
+            try:
+                _loaded[key] = Zlib(ctypes.CDLL(found))
+                break
+            except (OSError, AttributeError):
+                continue
+        else:
+            raise NoZlib(
+                "loading zlib",
+                about=", ".join(names),
+                answer="none of these libraries is there",
+                hint="install zlib (Debian, Ubuntu: zlib1g; Fedora, Alpine: zlib)",
+            )
+    return _loaded[key]
+
+
+class BlockInflater:
+    """One stream through libz, a step at a time, into a buffer of the caller's.
+
+    `take(chunk)` gives it input, `room(address, size)` a place for output, and each `step()` goes on until the output
+    is full, the input used up, or something happened that has a name above. Gzip members are checked by libz
+    (CRC-32, length). Must be closed; closing twice is fine.
+    """
+
+    def __init__(self, library: Zlib | None = None, *, raw: bool = False) -> None:
+        self._zlib = library or load()
+        self._stream = _Stream()
+        self._at = ctypes.addressof(self._stream)
+        self._input = b""
+        self._open = False
+        answer = self._zlib.init(self._at, _RAW if raw else _GZIP_ONLY, self._zlib.version, ctypes.sizeof(_Stream))
+        if answer != _Z_OK:
+            raise MemoryError(f"inflateInit2 answered {answer}")
+        self._open = True
+
+    def take(self, chunk: bytes) -> None:
+        """The next input. What was taken before must be used up."""
+        self._input = chunk  # keeps the bytes alive while libz points into them
+        self._stream.next_in = ctypes.cast(ctypes.c_char_p(chunk), ctypes.c_void_p).value
+        self._stream.avail_in = len(chunk)
+
+    def room(self, address: int, size: int) -> None:
+        """Where output goes, and how many bytes have place there."""
+        self._stream.next_out = address
+        self._stream.avail_out = size
+
+    @property
+    def input_left(self) -> int:
+        """Bytes of input not yet read."""
+        return int(self._stream.avail_in)
+
+    @property
+    def room_left(self) -> int:
+        """Bytes of output that still have place."""
+        return int(self._stream.avail_out)
+
+    @property
+    def unused_bits(self) -> int:
+        """After BLOCK_END: how many bits of the last byte read belong to the next block."""
+        return int(self._stream.data_type) & 7
+
+    @property
+    def message(self) -> str:
+        """After CORRUPT: what libz says is wrong."""
+        return (self._stream.msg or b"invalid data").decode("ascii", "replace")
+
+    def step(self) -> int:
+        """Inflate on, at most to the end of the block."""
+        answer = self._zlib.inflate(self._at, _Z_BLOCK)
+        if answer in (_Z_OK, _Z_BUF_ERROR):
+            # bit 7: at the end of a header or block; bit 6: the block was the last of its member. BUF_ERROR too: the
+            # end-of-block code can lie in bits read before, and then the call neither reads nor writes a byte.
+            return BLOCK_END if self._stream.data_type & 0xC0 == 0x80 else MORE
+        if answer == _Z_STREAM_END:
+            return MEMBER_END
+        if answer == _Z_MEM_ERROR:
+            raise MemoryError("inflate found no memory")
+        return CORRUPT
+
+    def next_member(self) -> None:
+        """After MEMBER_END: be ready for another gzip header."""
+        self._zlib.reset(self._at)
+
+    def start_at(self, window: bytes, bits: int, first_byte: int) -> None:
+        """For a raw stream: begin inside it, with `bits` bits of `first_byte` and this window behind us."""
+        if bits:
+            self._zlib.prime(self._at, bits, first_byte >> (8 - bits))
+        buffer = ctypes.create_string_buffer(window, len(window))
+        self._zlib.set_dictionary(self._at, ctypes.addressof(buffer), len(window))
+
+    def close(self) -> None:
+        """Give the memory back to libz."""
+        if self._open:
+            self._open = False
+            self._zlib.end(self._at)
+
+    def __del__(self) -> None:
+        if getattr(self, "_open", False):
+            self.close()

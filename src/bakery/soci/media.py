@@ -1,0 +1,48 @@
+"""Media types and annotations of the SOCI world, and which layers can be indexed (soci.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bakery.oci.descriptor import Descriptor
+from bakery.soci.index import GZIP, PLAIN
+
+SOCI_INDEX: Final = "application/vnd.amazon.soci.index.v2+json"
+ZTOC: Final = "application/octet-stream"
+PREFETCH: Final = "application/vnd.amazon.soci.prefetch.v1+json"
+
+INDEX_DIGEST: Final = "com.amazon.soci.index-digest"
+IMAGE_DIGEST: Final = "com.amazon.soci.image-manifest-digest"
+BUILD_TOOL: Final = "com.amazon.soci.build-tool-identifier"
+LAYER_TYPE: Final = "com.amazon.soci.image-layer-mediaType"
+LAYER_DIGEST: Final = "com.amazon.soci.image-layer-digest"
+SPAN_SIZE: Final = "com.amazon.soci.span-size"
+NO_XATTRS: Final = "com.amazon.soci.disable-xattrs"
+
+_OCI: Final = "application/vnd.oci.image.layer."
+_DOCKER: Final = "application/vnd.docker.image.rootfs."
+_COMPRESSION: Final[Mapping[str, str]] = {
+    f"{_OCI}v1.tar+gzip": GZIP,
+    f"{_OCI}nondistributable.v1.tar+gzip": GZIP,
+    f"{_DOCKER}diff.tar.gzip": GZIP,
+    f"{_DOCKER}foreign.diff.tar.gzip": GZIP,
+    f"{_OCI}v1.tar": PLAIN,
+    f"{_DOCKER}diff.tar": PLAIN,
+    f"{_DOCKER}foreign.diff.tar": PLAIN,
+}
+
+
+def compression(media_type: str) -> str | None:
+    """How a layer of this type is indexed: GZIP, PLAIN, or None where it cannot be."""
+    return _COMPRESSION.get(media_type)
+
+
+def is_layer(media_type: str) -> bool:
+    """Whether this is a layer at all, one that can be indexed or another, such as zstd."""
+    return media_type.startswith((_OCI, _DOCKER))
+
+
+def is_soci_index(entry: Descriptor) -> bool:
+    """Whether an index entry is a SOCI index."""
+    return entry.artifact_type == SOCI_INDEX

@@ -1,0 +1,115 @@
+"""What a caller may choose about SOCI conversion, and what a layer may cost. Values only; nothing is read here.
+
+Defaults of span and minimum size are those of the real tool (pipeline.md 5.6), so that the same image gives the same
+digests whoever converts it. The build tool identifier is ours: it is part of the digest and must stay as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Final, Self
+
+from bakery.errors import UsageError
+from bakery.oci.platform import Platform
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+DEFAULT_SPAN_SIZE: Final = 4 * MIB
+DEFAULT_MIN_LAYER_SIZE: Final = 10 * MIB
+# Part of every ztoc and SOCI index: another text gives other digests, so no version number of ours stands in it.
+DEFAULT_BUILD_TOOL_IDENTIFIER: Final = "Bakery SOCI v1"
+BUILD_TOOL_IDENTIFIER_VARIABLE: Final = "BAKERY_BUILD_TOOL_IDENTIFIER"
+LIMITS_VARIABLE: Final = "BAKERY_SOCI_LIMITS"
+XATTR: Final = "xattr"
+_MAX_SPAN_SIZE: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class SociOptions:
+    """How an image is converted.
+
+    span_size: bytes of uncompressed content between two checkpoints. min_layer_size: smaller layers get no ztoc.
+    platforms: those to index, spelled as asked for; none means all but unknown ones.
+    """
+
+    enabled: bool = False
+    span_size: int = DEFAULT_SPAN_SIZE
+    min_layer_size: int = DEFAULT_MIN_LAYER_SIZE
+    prefetch_files: tuple[str, ...] = ()
+    optimizations: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    build_tool_identifier: str = DEFAULT_BUILD_TOOL_IDENTIFIER
+
+    def __post_init__(self) -> None:
+        if not 0 < self.span_size <= _MAX_SPAN_SIZE:
+            raise UsageError("choosing a span size", about=self.span_size, hint="give a positive number of bytes")
+        if self.min_layer_size < 0:
+            raise UsageError(
+                "choosing a minimum layer size", about=self.min_layer_size, hint="give a number of bytes, 0 for all"
+            )
+        unknown = [name for name in self.optimizations if name != XATTR]
+        if unknown:
+            raise UsageError("choosing optimizations", about=", ".join(unknown), hint=f"known: {XATTR}")
+
+    @property
+    def marks_xattrs(self) -> bool:
+        """Whether layers without extended attributes are marked as such."""
+        return XATTR in self.optimizations
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one layer may cost before it is taken for an attack. All settable; each is named in the error it causes.
+
+    uncompressed: bytes after inflating, whatever the layer's size. ratio: those bytes per compressed byte, which
+    counts above `allowance` bytes only, so that a small layer of zeros passes. entries, toc: files of the archive,
+    and bytes of their names, links and records. header: bytes of one extended header (the real tool's is the same).
+    headers: extended headers before one entry. checkpoints: bytes of windows, 32 KiB for each span.
+    """
+
+    uncompressed: int = 1024 * GIB
+    ratio: int = 200
+    allowance: int = GIB
+    entries: int = 500_000
+    toc: int = 128 * MIB
+    header: int = MIB
+    headers: int = 100
+    checkpoints: int = 512 * MIB
+
+    def for_layer(self, size: int | None) -> int:
+        """The uncompressed bytes allowed for a layer of `size` compressed bytes (None: not known)."""
+        if size is None:
+            return self.uncompressed
+        return min(self.uncompressed, max(self.allowance, self.ratio * size))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`entries=1000000,ratio=500`: the defaults with these changed. Raises UsageError."""
+        return cls().changed(dict(_pair(item) for item in text.split(",") if item.strip()))
+
+    def changed(self, values: Mapping[str, int]) -> Self:
+        """The same limits but for these."""
+        known = {item.name for item in fields(self)}
+        unknown = sorted(values.keys() - known)
+        if unknown:
+            raise UsageError("choosing a limit", about=", ".join(unknown), hint=f"known: {', '.join(sorted(known))}")
+        return replace(self, **values)
+
+
+def _pair(item: str) -> tuple[str, int]:
+    name, _, number = item.partition("=")
+    if not number.strip().isascii() or not number.strip().isdigit():
+        raise UsageError("choosing a limit", about=repr(item[:100]), hint="expected name=whole number")
+    return name.strip(), int(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides a layer's ztoc, beside the layer. Equal settings and equal layers give equal ztocs."""
+
+    span_size: int = DEFAULT_SPAN_SIZE
+    build_tool_identifier: str = DEFAULT_BUILD_TOOL_IDENTIFIER
+    limits: Limits = field(default_factory=Limits)

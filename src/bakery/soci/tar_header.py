@@ -1,0 +1,155 @@
+"""One tar header, one extended header: bytes to values. Knows no stream.
+
+It reads what Go's archive/tar reads and refuses what that refuses, because the SOCI snapshotter looks at layers through
+it (soci.md, "files"). Source: POSIX.1-2017, pax, "ustar" and "pax Interchange Format"; GNU tar manual.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from zlib import adler32
+
+BLOCK: Final = 512
+ZERO_BLOCK: Final = bytes(BLOCK)
+
+_OCTAL = re.compile(rb"[0-7]+")
+_DECIMAL = re.compile(rb"[+-]?[0-9]+")
+_INT64: Final = 2**63
+_MTIME_KEYS: Final = (b"mtime", b"atime", b"ctime")
+_TEXT_KEYS: Final = frozenset({b"path", b"linkpath", b"uname", b"gname"})
+XATTR_PREFIX: Final = b"SCHILY.xattr."
+
+
+class BadHeader(Exception):
+    """The bytes are no tar header, or not such as Go reads. The scanner turns it into an error that names the layer."""
+
+
+def text(field: bytes) -> bytes:
+    """The field up to its first NUL."""
+    end = field.find(0)
+    return field if end < 0 else field[:end]
+
+
+def number(field: bytes) -> int:
+    """An octal or base-256 number, as a signed 64-bit integer. Raises BadHeader."""
+    if field and field[0] & 0x80:
+        # Base 256, two's complement; the first bit only marks it, the second is the sign.
+        value = int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
+        if field[0] & 0x40:
+            value -= 1 << 8 * len(field) - 1
+        if not -_INT64 <= value < _INT64:
+            raise BadHeader
+        return value
+    digits = field.strip(b" \0")
+    if not digits:
+        return 0
+    digits = text(digits)
+    if _OCTAL.fullmatch(digits) is None:
+        raise BadHeader
+    value = int(digits, 8)
+    if value >= 2 * _INT64:
+        raise BadHeader
+    return value - 2 * _INT64 if value >= _INT64 else value
+
+
+def checksum_fits(block: bytes) -> bool:
+    """Whether the header's checksum is right, summed over unsigned bytes or over signed ones, as old tars did."""
+    if block[148] & 0x80:
+        return False
+    try:
+        stated = number(block[148:156])
+    except BadHeader:
+        return False
+    # adler32's low half is 1 plus the sum of the bytes, modulo 65521: exact for up to 256 bytes, and in C.
+    around = (adler32(block[:148]) & 0xFFFF) + (adler32(block[156:384]) & 0xFFFF) + (adler32(block[384:]) & 0xFFFF) - 3
+    if around + 256 == stated:
+        return True
+    rest = block[:148] + block[156:]
+    return sum(rest) - 256 * sum(byte > 127 for byte in rest) + 256 == stated
+
+
+def parse_decimal(value: bytes) -> int:
+    """A decimal 64-bit integer of an extended header. Raises BadHeader."""
+    if len(value) > 40 or _DECIMAL.fullmatch(value) is None:
+        raise BadHeader
+    found = int(value)
+    if not -_INT64 <= found < _INT64:
+        raise BadHeader
+    return found
+
+
+def parse_time(value: bytes) -> tuple[int, int]:
+    """Seconds and nanoseconds of a PAX time such as `-1.5`. Raises BadHeader."""
+    whole, _, fraction = value.partition(b".")
+    seconds = parse_decimal(whole)
+    if not fraction:
+        return seconds, 0
+    if not fraction.isdigit():
+        raise BadHeader
+    nanoseconds = int(fraction[:9].ljust(9, b"0"))
+    if whole.startswith(b"-") and nanoseconds:
+        return seconds - 1, 1_000_000_000 - nanoseconds
+    return seconds, nanoseconds
+
+
+def time_text(seconds: int, nanoseconds: int) -> bytes:
+    """RFC 3339 in UTC; nothing for a year that it cannot write. Python's datetime has no year 0."""
+    days, rest = divmod(seconds, 86400)
+    # Civil date from days, by years that begin in March (proleptic Gregorian calendar).
+    era, day_of_era = divmod(days + 719468, 146097)
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    if not 0 <= year <= 9999:
+        return b""
+    fraction = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
+    hour, minute, second = rest // 3600, rest // 60 % 60, rest % 60
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}{fraction}Z".encode()
+
+
+def parse_records(data: bytes) -> dict[bytes, bytes]:
+    """The records of a PAX extended header; of a repeated key the last counts. Raises BadHeader."""
+    records: dict[bytes, bytes] = {}
+    sparse: list[bytes] = []
+    at, end = 0, len(data)
+    while at < end:
+        space = data.find(b" ", at)
+        length = parse_decimal(data[at:space] if space >= 0 else b"")
+        stop = at + length
+        if length < 5 or stop > end or stop <= space + 1 or data[stop - 1] != 0x0A:
+            raise BadHeader
+        key, equals, value = data[space + 1 : stop - 1].partition(b"=")
+        if not equals or not key or b"\0" in (value if key in _TEXT_KEYS else key):
+            raise BadHeader
+        at = stop
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            # GNU sparse 0.0 repeats these two in turn; Go folds them into the map of 0.1.
+            wanted = b"GNU.sparse.numbytes" if len(sparse) % 2 else b"GNU.sparse.offset"
+            if key != wanted or b"," in value:
+                raise BadHeader
+            sparse.append(value)
+        else:
+            records[key] = value
+    if sparse:
+        records[b"GNU.sparse.map"] = b",".join(sparse)
+    return records
+
+
+def is_sparse(records: dict[bytes, bytes]) -> bool:
+    """Whether Go takes a file with these records for a sparse one, whose data does not lie as its size says."""
+    version = records.get(b"GNU.sparse.major", b""), records.get(b"GNU.sparse.minor", b"")
+    if version in ((b"0", b"0"), (b"0", b"1"), (b"1", b"0")):
+        return True
+    return version == (b"", b"") and bool(records.get(b"GNU.sparse.map"))
+
+
+def check_times(records: dict[bytes, bytes]) -> None:
+    """Raises BadHeader for a time that Go would refuse, though only mtime is used."""
+    for key in _MTIME_KEYS:
+        value = records.get(key)
+        if value:
+            parse_time(value)

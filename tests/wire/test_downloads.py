@@ -1,0 +1,176 @@
+"""Reading blobs over real sockets: verified to the last byte, resumed by strict rules, never longer than they claim."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from bakery.errors import BakeryError, ConnectionFailed, DigestMismatch, InvalidContent, NotFound
+from bakery.oci.descriptor import Descriptor
+from bakery.registry.client import Client
+from bakery.registry.ranges import BadRange
+from bakery.retry import RetryPolicy
+from tests.wire.making import JumpingClock, blob, make_client, repository
+from tests.wire.script import Answer, ScriptedServer
+
+CONTENT = bytes(range(251)) * 4000  # a megabyte
+LAYER, _ = blob(CONTENT)
+TARGET = f"/v2/acme/app/blobs/{LAYER.digest}"
+TWICE = RetryPolicy(max_attempts=2, attempts_were_set=True)
+
+
+async def collect(
+    client: Client,
+    server: ScriptedServer,
+    descriptor: Descriptor = LAYER,
+    *,
+    into: bytearray | None = None,
+    **options: bool,
+) -> bytes:
+    received = bytearray() if into is None else into
+    async with contextlib.aclosing(client.read_blob(repository(server), descriptor, **options)) as chunks:
+        async for chunk in chunks:
+            received += chunk
+    return bytes(received)
+
+
+def part(start: int, **others: object) -> Answer:
+    headers = {"Content-Range": f"bytes {start}-{LAYER.size - 1}/{LAYER.size}"}
+    return Answer(206, headers, CONTENT[start:], **others)  # type: ignore[arg-type]  # the fields of Answer, by name
+
+
+async def test_a_blob_arrives_as_it_is():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        assert await collect(client, server) == CONTENT
+        assert server.received[0].header("Range") is None
+
+
+async def test_inline_data_needs_no_request():
+    with_data = Descriptor(LAYER.media_type, LAYER.digest, LAYER.size, data=CONTENT)
+    async with ScriptedServer() as server, make_client() as client:
+        assert await collect(client, server, with_data) == CONTENT
+
+
+async def test_a_broken_download_goes_on_where_it_stopped():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=300_000))
+        server.expect("GET", TARGET, lambda request: part(int((request.header("Range") or "")[6:-1]), cut=300_000))
+        server.expect("GET", TARGET, lambda request: part(int((request.header("Range") or "")[6:-1])))
+        assert await collect(client, server) == CONTENT
+
+
+async def test_a_clean_early_end_without_a_length_is_a_break_too():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT[:-1], length="none"))
+        server.expect("GET", TARGET, part(LAYER.size - 1))
+        assert await collect(client, server) == CONTENT
+
+
+async def test_a_server_without_ranges_sends_it_all_again_and_the_digest_covers_the_seam():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=400_000))
+        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        assert await collect(client, server) == CONTENT
+
+
+WRONG_PARTS = {
+    "another first byte": [("Content-Range", f"bytes 7-{LAYER.size - 1}/{LAYER.size}")],
+    "another last byte": [("Content-Range", f"bytes 400000-{LAYER.size - 2}/{LAYER.size}")],
+    "another total": [("Content-Range", f"bytes 400000-{LAYER.size - 1}/{LAYER.size + 1}")],
+    "none at all": [],
+    "two of them": [("Content-Range", f"bytes 400000-{LAYER.size - 1}/{LAYER.size}")] * 2,
+    "nonsense": [("Content-Range", "bytes */*")],
+}
+
+
+@pytest.mark.parametrize("headers", WRONG_PARTS.values(), ids=WRONG_PARTS)
+async def test_a_part_that_is_not_the_one_asked_for_is_refused(headers):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=400_000))
+        server.expect("GET", TARGET, Answer(206, headers, CONTENT[400_000:]))
+        with pytest.raises(BadRange):
+            await collect(client, server)
+
+
+async def test_a_416_with_a_false_length_neither_hangs_nor_counts_as_the_end():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=400_000))
+        server.expect("GET", TARGET, Answer(416, body=b"range not satisfiable", length=LAYER.size, cut=21))
+        with pytest.raises(BakeryError, match="416"):
+            await collect(client, server)
+
+
+WRONG_BYTES = {
+    "right size, wrong bytes": Answer(200, body=CONTENT[:-1] + b"X"),
+    "one byte more, told": Answer(200, body=CONTENT + b"X"),
+    "one byte more, untold": Answer(200, body=b"X" + CONTENT, length="none"),
+    "one byte less, told": Answer(200, body=CONTENT[:-1]),
+}
+
+
+@pytest.mark.parametrize("answer", WRONG_BYTES.values(), ids=WRONG_BYTES)
+async def test_wrong_content_is_found_out_before_its_last_bytes_are_given_out(answer):
+    received = bytearray()
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, answer)
+        with pytest.raises(DigestMismatch):
+            await collect(client, server, into=received)
+    assert len(received) < LAYER.size
+
+
+async def test_a_blob_that_always_ends_early_is_an_error_when_attempts_are_spent():
+    async with ScriptedServer() as server, make_client(policy=TWICE) as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=1000))
+        server.expect("GET", TARGET, part(1000, cut=0))
+        with pytest.raises(ConnectionFailed):
+            await collect(client, server)
+
+
+async def test_a_blob_that_must_exist_is_waited_for():
+    clock = JumpingClock()
+    async with ScriptedServer() as server, make_client(clock=clock) as client:
+        server.expect("GET", TARGET, 404, times=3)
+        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        assert await collect(client, server, must_exist=True) == CONTENT
+    assert len(clock.slept) == 3
+
+
+async def test_a_blob_that_is_not_there_is_an_error_at_once():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, 404)
+        with pytest.raises(NotFound):
+            await collect(client, server)
+
+
+async def test_a_redirect_to_storage_goes_without_the_registrys_headers_and_anew_for_each_resumption():
+    async with ScriptedServer() as storage, ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(307, {"Location": f"{storage.origin}/bucket/x?sig=1"}))
+        server.expect("GET", TARGET, Answer(307, {"Location": f"{storage.origin}/bucket/x?sig=2"}))
+        storage.expect("GET", "/bucket/x?sig=1", Answer(200, body=CONTENT, cut=500_000))
+        storage.expect("GET", "/bucket/x?sig=2", lambda request: part(int((request.header("Range") or "")[6:-1])))
+        assert await collect(client, server) == CONTENT
+
+
+async def test_redirects_without_end_end():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(307, {"Location": TARGET}), times=None)
+        with pytest.raises(BakeryError, match="10 redirects"):
+            await collect(client, server)
+
+
+async def test_a_compressed_answer_is_refused_and_not_decoded():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, {"Content-Encoding": "gzip"}, CONTENT))
+        with pytest.raises(InvalidContent, match="compressed"):
+            await collect(client, server)
+
+
+async def test_whoever_stops_early_gives_the_slot_back():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT), times=12)
+        for _ in range(12):
+            async with contextlib.aclosing(client.read_blob(repository(server), LAYER)) as chunks:
+                async for _chunk in chunks:
+                    break

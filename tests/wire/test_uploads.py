@@ -1,0 +1,318 @@
+"""Pushing and mounting blobs over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bakery.errors import AuthError, DigestMismatch, RegistryError, Unavailable
+from bakery.events import Event, HostPaused
+from bakery.retry import RetryPolicy
+from tests.wire.making import JumpingClock, blob, body_of, errors, make_client, repository
+from tests.wire.script import Answer, Received, ScriptedServer
+
+UPLOADS = "/v2/acme/app/blobs/uploads/"
+CONTENT = bytes(range(256)) * 2000  # 512 kB: several pieces
+LAYER, _ = blob(CONTENT)
+HEAD = f"/v2/acme/app/blobs/{LAYER.digest}"
+
+
+def opened(session: str = "one", **others: str) -> Answer:
+    return Answer(202, {"Location": f"/up/{session}?_state=a%2Fb%3D", **others})
+
+
+def commit(session: str = "one") -> str:
+    return f"/up/{session}?_state=a%2Fb%3D&digest={LAYER.digest}"
+
+
+async def test_a_blob_goes_in_one_post_and_one_put_with_nothing_before():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", commit(), 201)
+        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        post, put = server.received
+        assert (post.header("Content-Length"), post.body) == ("0", b"")
+        assert put.body == CONTENT
+        assert put.header("Content-Length") == str(len(CONTENT))
+        assert put.header("Transfer-Encoding") is None
+
+
+async def test_the_servers_location_is_kept_byte_for_byte():
+    async with ScriptedServer() as server, make_client() as client:
+        location = "/odd/p%2fath;v=1/?b=2&a=%7e%41+x&sig=A%2BB%3D"
+        server.expect("POST", UPLOADS, Answer(202, {"Location": f"{server.origin}{location}"}))
+        server.expect("PUT", f"{location}&digest={LAYER.digest}", 201)
+        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+
+
+async def test_small_content_goes_without_a_reader():
+    small, content = blob(b"{}")
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", f"/up/one?_state=a%2Fb%3D&digest={small.digest}", 201)
+        await client.push_blob(repository(server), small, body_of(b""), small=content)
+        assert server.received[1].body == b"{}"
+
+
+async def test_an_empty_blob_is_put_with_an_explicit_length_of_zero():
+    empty, _ = blob(b"")
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", f"/up/one?_state=a%2Fb%3D&digest={empty.digest}", 201)
+        await client.push_blob(repository(server), empty, body_of(b""))
+        assert server.received[1].header("Content-Length") == "0"
+
+
+async def test_a_lost_commit_answer_is_settled_by_a_look_not_by_a_second_upload():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", commit(), Answer(lose=True))
+        server.expect("HEAD", HEAD, 404, times=2)
+        server.expect("HEAD", HEAD, Answer(200, {"Content-Length": str(LAYER.size)}))
+        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        assert len(server.sent("PUT")) == 1
+
+
+async def test_an_upload_that_left_no_trace_starts_anew_with_a_fresh_body_and_session():
+    clock = JumpingClock()
+    async with ScriptedServer() as server, make_client(clock=clock) as client:
+        server.expect("POST", UPLOADS, opened("one"))
+        server.expect("PUT", commit("one"), Answer(lose=True, reset=True))
+        server.expect("HEAD", HEAD, 404, times=None)
+        server.expect("POST", UPLOADS, opened("two"))
+        server.expect("PUT", commit("two"), 201)
+        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        assert [put.body for put in server.sent("PUT")] == [CONTENT, CONTENT]
+        assert sum(clock.slept) >= 5  # looked for as long as a host may lag, then sent again
+
+
+async def test_a_body_cut_on_its_way_is_not_looked_for_since_it_cannot_be_there():
+    large = bytes(40_000_000)  # more than the sockets hold
+    layer, _ = blob(large)
+    async with ScriptedServer() as server, make_client() as client:
+        digest = f"/up/one?_state=a%2Fb%3D&digest={layer.digest}"
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", digest, Answer(500, early=True, reset=True))
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", digest, 201)
+        server.expect("HEAD", f"/v2/acme/app/blobs/{layer.digest}", 404, times=None)
+        await client.push_blob(repository(server), layer, body_of(large, 1 << 20))
+        assert len(server.sent("PUT")) == 2
+
+
+@pytest.mark.parametrize("code", ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", ""])
+async def test_a_stale_session_is_answered_by_a_look_and_a_fresh_post(code):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened("one"))
+        server.expect("PUT", commit("one"), Answer(404, body=errors(code) if code else b"404 page not found"))
+        server.expect("HEAD", HEAD, 404, times=None)
+        server.expect("POST", UPLOADS, opened("two"))
+        server.expect("PUT", commit("two"), 201)
+        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+
+
+async def test_a_stale_session_whose_blob_is_there_is_a_success():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", commit(), Answer(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
+        server.expect("HEAD", HEAD, 404)
+        server.expect("HEAD", HEAD, Answer(200, {"Docker-Content-Digest": str(LAYER.digest)}))
+        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+
+
+async def test_a_refused_body_is_final_and_says_why():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", commit(), Answer(403, body=errors("DENIED", "quota exceeded")))
+        with pytest.raises(AuthError, match="quota exceeded"):
+            await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+
+
+async def test_a_digest_refused_three_times_is_wrong():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened(), times=3)
+        server.expect("PUT", commit(), Answer(400, body=errors("DIGEST_INVALID")), times=3)
+        server.expect("HEAD", HEAD, 404, times=None)
+        with pytest.raises(RegistryError, match="DIGEST_INVALID"):
+            await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+
+
+async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_from_then_on():
+    content = bytes(range(256)) * 40_000  # 10.24 MB
+    layer, _ = blob(content)
+    sizes: list[int] = []
+
+    def chunk(request: Received) -> Answer:
+        sizes.append(len(request.body))
+        at = len(sizes)
+        return Answer(202, {"Location": f"/up/chunk{at}", "Range": "0-0"})
+
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Answer(202, {"Location": "/up/chunk0"}), times=3)
+        server.expect(
+            "PUT", f"/up/chunk0?digest={layer.digest}", Answer(416, body=errors("UNSUPPORTED", "exceeds 4.00MiB"))
+        )
+        server.expect("PATCH", "/up/chunk[0-9]", chunk, times=6, regex=True)
+        server.expect("PUT", f"/up/chunk3?digest={layer.digest}", 201)
+        server.expect("PUT", f"/up/chunk6?digest={layer.digest}", 201)
+        await client.push_blob(repository(server), layer, body_of(content, 100_000))
+        await client.push_blob(repository(server), layer, body_of(content, 100_000))
+        assert b"".join(request.body for request in server.sent("PATCH")) == content * 2
+        assert max(sizes) == 4 * 1024 * 1024
+        ranges = [request.header("Content-Range") for request in server.sent("PATCH")]
+        assert ranges[:3] == ["0-4194303", "4194304-8388607", "8388608-10239999"]
+
+
+async def test_a_range_that_stands_still_does_not_make_us_send_bytes_twice():
+    """ECR: PATCH says 201 and Range sticks at the first chunk although the data is stored."""
+    content = bytes(9 * 1024 * 1024)
+    layer, _ = blob(content)
+    stuck = Answer(201, {"Location": "/up/one", "Range": "0-4194303"})
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Answer(202, {"Location": "/up/one"}), times=2)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", Answer(413))
+        server.expect("PATCH", "/up/one", stuck, times=3)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", 201)
+        await client.push_blob(repository(server), layer, body_of(content))
+        assert sum(len(request.body) for request in server.sent("PATCH")) == len(content)
+
+
+async def test_chunks_are_as_large_as_the_registry_wants():
+    content = bytes(12 * 1024 * 1024)
+    layer, _ = blob(content)
+    answer = Answer(202, {"Location": "/up/one", "OCI-Chunk-Min-Length": str(6 * 1024 * 1024)})
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, answer, times=2)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", Answer(405))
+        server.expect("PATCH", "/up/one", answer, times=2)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", 201)
+        await client.push_blob(repository(server), layer, body_of(content))
+
+
+async def test_a_mount_counts_when_the_answer_names_the_blob():
+    source = "acme/base"
+    target = f"{UPLOADS}?mount={LAYER.digest}&from={source}"
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", target, Answer(201, {"Location": f"/v2/acme/app/blobs/{LAYER.digest}"}))
+        assert await client.mount_blob(repository(server), LAYER, repository(server, source))
+
+
+async def test_a_mount_that_names_nothing_is_proved_by_a_look():
+    target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", target, 201)
+        server.expect("HEAD", HEAD, 404)
+        assert not await client.mount_blob(repository(server), LAYER, repository(server, "acme/base"))
+
+
+async def test_the_session_of_a_refused_mount_is_used_by_the_push_that_follows():
+    target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", target, opened())
+        server.expect("PUT", commit(), 201)
+        assert not await client.mount_blob(repository(server), LAYER, repository(server, "acme/base"))
+        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+async def test_any_other_answer_to_a_mount_is_just_no(status):
+    target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", target, status)
+        server.expect("GET", "/v2/", 401, times=None)
+        assert not await client.mount_blob(repository(server), LAYER, repository(server, "acme/base"))
+
+
+class Listening(list[Event]):
+    """Events, and a signal for the first one."""
+
+    def __init__(self, first: asyncio.Event) -> None:
+        super().__init__()
+        self.first = first
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        self.first.set()
+
+
+async def test_a_host_that_says_429_is_left_alone_by_all_requests_for_as_long_as_it_says():
+    clock = JumpingClock()
+    paused = asyncio.Event()
+    events = Listening(paused)
+    other, _ = blob(b"other")
+    async with ScriptedServer() as server, make_client(clock=clock, events=events) as client:
+        server.expect("HEAD", HEAD, Answer(429, {"Retry-After": "7"}, errors("TOOMANYREQUESTS")))
+        server.expect("HEAD", HEAD, 404)
+        server.expect("HEAD", f"/v2/acme/app/blobs/{other.digest}", 404)
+        began = clock.now()
+
+        async def ask_later() -> float:
+            await paused.wait()
+            await client.has_blob(repository(server), other)
+            return clock.now()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(client.has_blob(repository(server), LAYER))
+            later = group.create_task(ask_later())
+        assert later.result() - began >= 7
+        assert [event.wait_s for event in events if isinstance(event, HostPaused)] == [7.0]
+
+
+async def test_ghcrs_wait_is_read_from_its_message():
+    events: list[Event] = []
+    async with ScriptedServer() as server, make_client(events=events) as client:
+        text = "rate limited: retry-after: 2500ms, allowed: 2000/minute"
+        server.expect("HEAD", HEAD, Answer(403))
+        server.expect(
+            "GET", HEAD, Answer(403, body=b"You have exceeded a secondary rate limit. Please wait a few minutes")
+        )
+        server.expect("HEAD", HEAD, Answer(403))
+        server.expect("GET", HEAD, Answer(403, body=errors("TOOMANYREQUESTS", text)))
+        server.expect("HEAD", HEAD, 404)
+        assert not await client.has_blob(repository(server), LAYER)
+        assert [event.wait_s for event in events if isinstance(event, HostPaused)] == [60.0, 2.5]
+
+
+async def test_attempts_count_only_where_a_user_set_them():
+    policy = RetryPolicy(max_attempts=2, attempts_were_set=True)
+    async with ScriptedServer() as server, make_client(policy=policy) as client:
+        server.expect("HEAD", HEAD, 500, times=2)
+        with pytest.raises(Unavailable):
+            await client.has_blob(repository(server), LAYER)
+        server.expect("HEAD", HEAD, 500, times=9)
+        server.expect("HEAD", HEAD, 404)
+        async with make_client(policy=RetryPolicy(max_attempts=2)) as patient:
+            assert not await patient.has_blob(repository(server), LAYER)
+
+
+async def test_the_time_budget_ends_all_trying():
+    clock = JumpingClock()
+    async with ScriptedServer() as server, make_client(clock=clock, deadline=clock.now() + 90) as client:
+        server.expect("HEAD", HEAD, 500, times=None)
+        with pytest.raises(Unavailable, match="time budget"):
+            await client.has_blob(repository(server), LAYER)
+        assert clock.now() - 1000 <= 90
+
+
+async def test_a_host_that_is_down_is_given_up_long_before_the_budget():
+    clock = JumpingClock()
+    async with ScriptedServer() as server:
+        gone = repository(server)
+    async with make_client(clock=clock) as client:
+        with pytest.raises(Exception, match="no connection"):
+            await client.has_blob(gone, LAYER)
+    assert clock.now() - 1000 < 120
+
+
+async def test_a_failing_reader_comes_out_as_its_own_error():
+    async def broken():
+        yield CONTENT[:1000]
+        raise DigestMismatch("reading the source", about="x")
+
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", commit(), Answer(201), times=None)
+        with pytest.raises(DigestMismatch, match="reading the source"):
+            await client.push_blob(repository(server), LAYER, broken)
+        assert not server.sent("PUT")
