@@ -1,0 +1,1 @@
+"""Moves content between stores: once, streaming, checked. Knows neither HTTP nor SOCI."""
