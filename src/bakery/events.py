@@ -80,6 +80,15 @@ class TagMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetFinished:
+    """A target is through. `state` is `published`, `unchanged`, `failed` or `stopped`."""
+
+    target: str
+    state: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something a reader should know that is no failure."""
 
@@ -88,7 +97,17 @@ class Noted:
     warning: bool = True
 
 
-Event = StepStarted | StepFinished | StepRetried | RequestRetried | HostPaused | SourcesMissing | TagMoved | Noted
+Event = (
+    StepStarted
+    | StepFinished
+    | StepRetried
+    | RequestRetried
+    | HostPaused
+    | SourcesMissing
+    | TagMoved
+    | TargetFinished
+    | Noted
+)
 Emit = Callable[[Event], None]
 
 

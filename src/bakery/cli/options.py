@@ -66,3 +66,51 @@ def configure_logging() -> None:
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s", force=True)
     logging.getLogger("bakery").setLevel(level)
+
+
+Metadata = Annotated[
+    list[str],
+    typer.Argument(metavar="METADATA...", help="Build metadata files, or patterns for them.", show_default=False),
+]
+ImageName = Annotated[
+    str | None, typer.Option("--image-name", metavar="RE", help="Only images whose name this matches anywhere.")
+]
+TempRegistry = Annotated[
+    str | None,
+    typer.Option("--temp-registry", help="Where builds were pushed. Sources are read where the metadata says."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="How many targets at once (BAKERY_MAX_CONCURRENCY)."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; ask no registry.")]
+Engine = Annotated[
+    str, typer.Option("--engine", envvar="BAKERY_ENGINE", metavar="native|cli", help="What moves the content.")
+]
+WaitTimeout = Annotated[
+    float,
+    typer.Option("--wait-timeout", envvar="BAKERY_WAIT_TIMEOUT", min=0, help="Seconds to wait for a target's builds."),
+]
+TimeBudget = Annotated[
+    float,
+    typer.Option("--time-budget", envvar="BAKERY_TIME_BUDGET", min=0, help="Seconds that the run may take."),
+]
+AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Nothing to publish is no failure.")]
+AllowMissingPlatforms = Annotated[
+    bool, typer.Option("--allow-missing-platforms", help="Publish a target that lacks a declared platform.")
+]
+DevChannel = Annotated[
+    str | None, typer.Option("--dev-channel", metavar="release|preview|daily", help="Only this channel's dev versions.")
+]
+DevSpec = Annotated[
+    str | None, typer.Option("--dev-spec", envvar="BAKERY_DEV_SPEC", metavar="JSON", help="Pins development versions.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Ask no product API for development versions.")]
+Summary = Annotated[bool, typer.Option("--summary", help="Print what was published.")]
+SummaryFormat = Annotated[
+    str,
+    typer.Option("--summary-format", metavar="table|json", help="table goes to stderr, json to stdout."),
+]
+SummaryFile = Annotated[
+    Path | None, typer.Option("--summary-file", dir_okay=False, help="Write the summary there too.", show_default=False)
+]

@@ -141,6 +141,19 @@ class Client:
             raise NotFound(doing, about=reference, status=404, answer="the registry does not have it", hint=hint)
         return found
 
+    async def await_manifest(self, reference: Reference, *, within_s: float | None = None) -> Descriptor:
+        """Look until a manifest that we pushed can be read. A 404 is lag, until `within_s` or the budget ends it."""
+        doing, began = "reading a manifest back", self._clock.now()
+        limit_s = self._operations.left_s if within_s is None else within_s
+        found = await self._operations.poll(
+            reference.repository, doing, str(reference), lambda: self._head(reference), within_s=limit_s
+        )
+        if found is None:
+            waited_s = self._clock.now() - began
+            hint = "the registry lags, or somebody deleted it; run it again"
+            raise NotFound(doing, about=reference, status=404, answer=f"after {waited_s:.0f} s still absent", hint=hint)
+        return found
+
     async def _get(
         self, reference: Reference, doing: str, expected: Descriptor | None = None
     ) -> tuple[Descriptor, bytes] | None:

@@ -1,0 +1,251 @@
+"""What the publishing commands share: from a command line to an outcome and what is said of it.
+
+`ci publish`, `ci merge`, `imagetools publish`, `imagetools merge` and `oras merge` are one pipeline; they differ in
+whether SOCI takes part and in the options they offer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakery.errors import ExecutorInterrupted, ExitCode, NotBuiltYet, NothingSelected, UsageError
+from bakery.events import Event, HostPaused, Noted, RequestRetried, SourcesMissing, TagMoved
+
+if TYPE_CHECKING:
+    from bakery.config.project import Project
+    from bakery.publish.engine import Engine
+    from bakery.publish.outcome import Outcome
+    from bakery.publish.pipeline import RunOptions
+    from bakery.publish.plan import Plan
+    from bakery.targets.target import Target
+
+_log = logging.getLogger(__name__)
+
+ENGINES = ("native", "cli")
+FORMATS = ("table", "json")
+NATIVE_JOBS = 16  # one job is a few small requests at a time, not a process
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asked for on the command line of a publishing command."""
+
+    metadata: Sequence[str]
+    context: Path
+    image_name: str | None = None
+    jobs: int | None = None
+    dry_run: bool = False
+    engine: str = "native"
+    with_soci: bool = True
+    wait_limit_s: float = 600.0
+    time_budget_s: float = 1800.0
+    allow_empty: bool = False
+    allow_missing_platforms: bool = False
+    dev_channel: str | None = None
+    dev_spec: str | None = None
+    offline: bool = False
+    summary: bool = False
+    summary_format: str = "table"
+    summary_file: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("--engine", self.engine, ENGINES),
+            ("--summary-format", self.summary_format, FORMATS),
+        ):
+            if value not in known:
+                raise UsageError(f"reading {name}", about=repr(value), hint=f"one of {', '.join(known)}")
+
+
+def publish(request: Request) -> ExitCode:
+    """Do what was asked and say what became of it. Gives the exit code; raises BakeryError where nothing was begun."""
+    from bakery.parallel.root import run_interruptible
+    from bakery.publish.pipeline import Run
+    from bakery.report.table import plan_table
+
+    plan = make_request_plan(request)
+    if plan is None:
+        return ExitCode.DONE
+    if request.dry_run:
+        _say(plan_table(plan))
+        return ExitCode.FAILED if plan.refused else ExitCode.DONE
+    run = Run(plan, make_engine(request, plan), options=run_options(request, len(plan.targets)), emit=log_event)
+    try:
+        outcome = run_interruptible(run.execute())
+    except ExecutorInterrupted:
+        report(run.outcome(interrupted=True), request)
+        raise
+    report(outcome, request)
+    return outcome.exit_code
+
+
+def make_request_plan(request: Request) -> Plan | None:
+    """The plan, or None where there is rightly nothing to do. Raises BakeryError for anything that cannot be used."""
+    from bakery.publish.plan import make_plan
+    from bakery.targets.metadata import find_files, read_metadata
+
+    pattern = _pattern("--image-name", request.image_name)
+    files = find_files(request.metadata, Path.cwd())
+    if not files:
+        _refuse_nothing(request, f"no file matches {' '.join(request.metadata)}")
+        return None
+    metadata = read_metadata(files)
+    targets = find_targets(request, metadata.uids)
+    named = [target for target in targets if target.uid in metadata.uids]
+    unknown = sorted(set(metadata.uids) - {target.uid for target in targets})
+    for uid in unknown:
+        _log.warning("%s is in the metadata but no target of bakery.yaml", uid)
+    if not named:
+        _refuse_nothing(request, f"the files name no target of bakery.yaml ({len(metadata.uids)} entries read)")
+        return None
+    selected = [target for target in named if pattern is None or pattern.search(target.image)]
+    if not selected:
+        _log.warning("--image-name %s leaves none of the %d targets that were built", request.image_name, len(named))
+        return None
+    _log.info("Found %d targets in %d files", len(selected), len(files))
+    return make_plan(selected, metadata, with_soci=request.with_soci)
+
+
+def find_targets(request: Request, uids: Sequence[str]) -> Sequence[Target]:
+    """The project's targets: those that bakery.yaml writes out, and the others only if a uid is not among them.
+
+    Product APIs are asked only in the second case (pipeline.md 10).
+    """
+    from bakery.targets.expand import written_targets
+
+    project = load(request.context)
+    return written_targets(project, request.environment)
+
+
+def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
+    """Every target that a project writes out, of the images that are meant. Raises NothingSelected for none."""
+    from bakery.targets.expand import written_targets
+
+    pattern = _pattern("--image-name", image_name)
+    targets = [one for one in written_targets(load(context)) if pattern is None or pattern.search(one.image)]
+    if not targets:
+        hint = "give the folder of a project that has images with versions"
+        raise NothingSelected("looking for targets in", about=context, answer="there are none", hint=hint)
+    return targets
+
+
+def load(context: Path) -> Project:
+    """The project in this folder; its warnings are logged."""
+    from bakery.config.load import load_project
+
+    project = load_project(context)
+    for problem in project.problems:
+        _log.warning("%s", problem)
+    return project
+
+
+def make_engine(request: Request, plan: Plan) -> Engine:
+    """The engine that was asked for, ready to be entered."""
+    if request.engine == "cli":
+        raise NotBuiltYet("choosing the engine", about="cli", answer="not built yet", hint="leave --engine out")
+    from bakery.engines.native import NativeEngine
+    from bakery.registry.client import Client
+    from bakery.registry.settings import Settings
+    from bakery.retry import RetryPolicy, SystemClock
+
+    clock = SystemClock()
+    client = Client(
+        settings=Settings.from_environment(request.environment),
+        policy=RetryPolicy.from_environment(request.environment, base_delay=0.5),
+        clock=clock,
+        emit=log_event,
+        deadline=clock.now() + request.time_budget_s,
+    )
+    client.announce_writes(plan.repositories)
+    return NativeEngine(client)
+
+
+def run_options(request: Request, targets: int) -> RunOptions:
+    """How the run behaves, from options and environment."""
+    from bakery.parallel.jobs import resolve_max_workers
+    from bakery.publish.pipeline import RunOptions
+
+    return RunOptions(
+        jobs=resolve_max_workers(request.jobs, targets, default=NATIVE_JOBS, environment=request.environment),
+        wait_limit_s=request.wait_limit_s,
+        allow_missing_platforms=request.allow_missing_platforms,
+        source_date_epoch=_source_date_epoch(request.environment),
+    )
+
+
+def report(outcome: Outcome, request: Request) -> None:
+    """Say what became of it: people read stderr, machines stdout and the summary file."""
+    from bakery.report.summary import dump, to_json
+    from bakery.report.table import outcome_lines, outcome_table
+
+    document = dump(to_json(outcome))
+    if request.summary_file is not None:
+        request.summary_file.write_text(document if request.summary_format == "json" else outcome_table(outcome))
+    if request.summary and request.summary_format == "json":
+        sys.stdout.write(document)
+        sys.stdout.flush()
+    elif request.summary:
+        _say(outcome_table(outcome))
+    _say(outcome_lines(outcome))
+
+
+def log_event(event: Event) -> None:
+    """Tell the log what happens: what a reader of a CI run wants to see while it goes on."""
+    match event:
+        case RequestRetried():
+            about, reason = f"{event.doing} {event.about}", event.reason
+            _log.warning("%s: attempt %d: %s; again in %.1f s", about, event.attempt, reason, event.wait_s)
+        case HostPaused():
+            _log.warning("%s asks us to stay away for %.1f s: %s", event.host, event.wait_s, event.reason)
+        case SourcesMissing():
+            missing = ", ".join(event.missing)
+            _log.info("%s: waiting on %s (%.0f of %.0f s)", event.target, missing, event.waited_s, event.limit_s)
+        case TagMoved():
+            _log.info("%s: %s -> %s (was %s)", event.target, event.reference, event.digest, event.previous or "new")
+        case Noted():
+            _log.log(logging.WARNING if event.warning else logging.INFO, "%s: %s", event.target, event.message)
+        case _:
+            _log.debug("%s", event)
+
+
+def _refuse_nothing(request: Request, reason: str) -> None:
+    """There is nothing to publish: said as a warning where that is allowed, raised where it is not."""
+    if not request.allow_empty:
+        raise NothingSelected("looking for something to publish", answer=reason, hint="--allow-empty if that is right")
+    _log.warning("nothing to publish: %s", reason)
+
+
+def _check_word(option: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise UsageError(f"reading {option}", about=repr(word), hint=f"one of {', '.join(known)}")
+
+
+def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError(f"reading {option}", about=repr(text), answer=f"no regular expression: {error}") from None
+
+
+def _source_date_epoch(environment: Mapping[str, str]) -> int | None:
+    text = environment.get("SOURCE_DATE_EPOCH", "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > 11:
+        raise UsageError("reading SOURCE_DATE_EPOCH", about=repr(text), hint="whole seconds since 1970, or unset it")
+    return int(text)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

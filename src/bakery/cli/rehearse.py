@@ -1,0 +1,52 @@
+"""`bakery rehearse`: publish a project to registries that run inside the command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bakery.cli import options
+from bakery.cli.publishing import log_event
+
+
+def command(
+    project: Annotated[Path, typer.Argument(help="The folder with bakery.yaml (here).", show_default=False)] = Path(),
+    image_name: options.ImageName = None,
+    builds: Annotated[
+        Path | None,
+        typer.Option("--builds", help="Metadata files and a layout of real builds.", file_okay=False, exists=True),
+    ] = None,
+    faults: Annotated[
+        str, typer.Option("--faults", metavar="NAME", help="Registries behave as ghcr, hub, ecr, flaky or hostile.")
+    ] = "",
+    seed: Annotated[int, typer.Option("--seed", help="Which run of the faults' dice.")] = 0,
+    jobs: options.Jobs = None,
+    time_budget: options.TimeBudget = 1800.0,
+    summary_format: options.SummaryFormat = "table",
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Publish a project to registries that run inside the command: small images, real transfer, nothing left."""
+    from bakery.cli.publishing import NATIVE_JOBS, find_project_targets
+    from bakery.parallel.jobs import resolve_max_workers
+    from bakery.parallel.root import run_interruptible
+    from bakery.plugins.rehearse import Rehearsal, rehearse
+    from bakery.report.summary import dump, to_json
+    from bakery.report.table import cast_table, outcome_lines, outcome_table
+    from bakery.retry import RetryPolicy
+
+    targets = find_project_targets(project, image_name)
+    workers = resolve_max_workers(jobs, len(targets), default=NATIVE_JOBS)
+    rehearsal = Rehearsal(targets, builds, faults, seed, workers, time_budget)
+    policy = RetryPolicy.from_environment(os.environ, base_delay=0.5)
+    done = run_interruptible(rehearse(rehearsal, policy=policy, emit=log_event))
+    if summary_format == "json":
+        sys.stdout.write(dump(to_json(done.outcome)))
+    text = outcome_table(done.outcome) + cast_table(done.stood_for, done.requests, done.faults_met)
+    sys.stderr.write(text + outcome_lines(done.outcome, doing="Rehearsal"))
+    raise typer.Exit(done.outcome.exit_code)

@@ -1,0 +1,208 @@
+"""The native engine: our own registry client and transfer, no other program. Implements publish.engine.Engine.
+
+It joins rooms that do not know each other: a repository of the client becomes a Store of transfer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from bakery.errors import BadDocument, NotBuiltYet, NotFound
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Reference, Repository
+from bakery.publish.engine import SociRequest
+from bakery.publish.image import Child, Content, Image
+from bakery.registry.client import Client
+from bakery.registry.faults import ContentMissing
+from bakery.tasks import together
+from bakery.transfer.copy import Mover
+from bakery.transfer.ledger import Ledger
+from bakery.transfer.spool import DEFAULT_LIMIT_BYTES, SpoolRoom
+from bakery.transfer.store import OpenBody, Store
+
+_log = logging.getLogger(__name__)
+
+REPAIRS = 3  # rounds in which a registry may say that it lacks blobs which it acknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryStore:
+    """A repository as transfer sees it. Equal when client and repository are."""
+
+    client: Client
+    repository: Repository
+
+    @property
+    def realm(self) -> str:
+        return self.repository.registry
+
+    async def has(self, blob: Descriptor) -> bool:
+        return await self.client.has_blob(self.repository, blob)
+
+    def read(self, blob: Descriptor) -> AsyncIterator[bytes]:
+        return self.client.read_blob(self.repository, blob, must_exist=True)
+
+    async def write(self, blob: Descriptor, body: OpenBody) -> None:
+        await self.client.push_blob(self.repository, blob, body)
+
+    async def mount(self, blob: Descriptor, source: Store) -> bool:
+        assert isinstance(source, RepositoryStore)
+        return await self.client.mount_blob(self.repository, blob, source.repository)
+
+
+class NativeEngine:
+    """Publishes by itself. Enter it once a run; it enters the client too.
+
+    spool_limit_bytes bounds what lies between sources and destinations at one time; spool_directory None means the
+    system's temporary directory.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        spool_limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        spool_directory: Path | None = None,
+    ) -> None:
+        self._client = client
+        self._spool_limit, self._spool_directory = spool_limit_bytes, spool_directory
+        self._exits = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._exits.enter_async_context(self._client)
+        owner = await self._exits.enter_async_context(_owner())
+        spools = SpoolRoom(owner, limit_bytes=self._spool_limit, directory=self._spool_directory)
+        self._exits.callback(spools.close)
+        self._mover = Mover(owner, spools)
+        self._manifests: Ledger[bool] = Ledger(owner)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._exits.aclose()
+
+    async def find(self, reference: Reference) -> Content | None:
+        try:
+            descriptor, raw = await self._client.get_manifest(reference)
+        except NotFound:
+            return None
+        return Content(descriptor, raw)
+
+    async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
+        _, raw = await self._client.get_manifest(repository.with_digest(descriptor.digest), must_exist=True)
+        return descriptor.check(raw, about=repository.with_digest(descriptor.digest))
+
+    async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+        if descriptor.size > limit_bytes:
+            raise BadDocument(
+                "reading a blob",
+                about=repository.with_digest(descriptor.digest),
+                answer=f"{descriptor.size} bytes, more than the {limit_bytes} allowed",
+            )
+        if descriptor.data is not None:
+            return descriptor.data
+        async with self._mover.holding(descriptor, self._store(repository)) as spool:
+            return b"".join([piece async for piece in spool.read()])
+
+    async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
+        raise NotBuiltYet(
+            "converting to SOCI",
+            about=image.digest,
+            answer=f"this version cannot, so {request} for {len(towards)} destinations is not obeyed",
+            hint="set enabled: false in the soci options of bakery.yaml; nothing is shipped unconverted",
+        )
+
+    async def stage(self, image: Image, repository: Repository) -> None:
+        store = self._store(repository)
+        made = [
+            self._mover.bring_made(blob, image.made[blob.digest], store)
+            for blob in {blob.digest: blob for child in image.children for blob in child.manifest.blobs}.values()
+            if blob.digest in image.made
+        ]
+        written, *_ = await together([self._stage_children(image, store), *made])
+        reference = repository.with_digest(image.digest)
+        # Where a child was missing the index cannot be sound: no need to look for it.
+        if written or not await self._has_manifest(reference):
+            await self._put(image.index, repository)
+            await self._client.await_manifest(reference)
+
+    async def read_tag(self, repository: Repository, tag: str) -> Digest | None:
+        found = await self._client.head_manifest(repository.with_tag(tag))
+        return found.digest if found else None
+
+    async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
+        _log.debug("%s:%s: %s -> %s", repository, tag, previous, image.digest)
+        await self._client.put_manifest(repository, image.index.descriptor, image.index.raw, tag=tag)
+
+    async def verify_tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
+        await self._client.await_tag(repository, tag, image.digest, previous=previous)
+
+    async def remove_tag(self, repository: Repository, tag: str) -> bool:
+        return await self._client.delete_manifest(repository.with_tag(tag))
+
+    def _store(self, repository: Repository) -> RepositoryStore:
+        return RepositoryStore(self._client, repository)
+
+    async def _stage_children(self, image: Image, store: RepositoryStore) -> bool:
+        """Every child with its blobs; whether anything had to be written."""
+        return any(await together(self._stage_once(image, child, store) for child in image.children))
+
+    async def _stage_once(self, image: Image, child: Child, store: RepositoryStore) -> bool:
+        key = (store, child.descriptor.digest)
+        return await self._manifests.once(key, lambda: self._stage_child(image, child, store))
+
+    async def _stage_child(self, image: Image, child: Child, store: RepositoryStore) -> bool:
+        reference = store.repository.with_digest(child.descriptor.digest)
+        there, brought = await together([self._has_manifest(reference), self._bring_blobs(image, child, store)])
+        if there and not brought:
+            return False
+        for round_ in range(REPAIRS):
+            try:
+                await self._put(child.content, store.repository)
+                break
+            except ContentMissing as error:
+                if round_ == REPAIRS - 1:
+                    raise
+                for digest in error.digests:
+                    self._mover.doubt(digest, store)
+                await self._bring_blobs(image, child, store)
+        await self._client.await_manifest(reference)
+        return True
+
+    async def _bring_blobs(self, image: Image, child: Child, store: RepositoryStore) -> bool:
+        origin = self._store(child.origin)
+        blobs = {blob.digest: blob for blob in child.manifest.blobs if blob.digest not in image.made}
+        return any(await together(self._mover.bring(blob, origin, store) for blob in blobs.values()))
+
+    async def _has_manifest(self, reference: Reference) -> bool:
+        return await self._client.head_manifest(reference) is not None
+
+    async def _put(self, content: Content, repository: Repository) -> None:
+        await self._client.put_manifest(repository, content.descriptor, content.raw)
+
+
+class _RunIsOver(Exception):
+    """Ends the owner's tasks; never seen outside."""
+
+
+@asynccontextmanager
+async def _owner() -> AsyncIterator[asyncio.TaskGroup]:
+    """The group that owns what targets share. At the end it cancels what nobody waits for any more."""
+    failure: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            try:
+                yield group
+            except BaseException as error:  # noqa: BLE001  # raised again below, when the tasks have ended
+                failure = error
+            raise _RunIsOver
+    except* _RunIsOver:
+        pass
+    if failure is not None:
+        raise failure

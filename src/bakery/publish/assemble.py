@@ -1,0 +1,154 @@
+"""Put the platforms' builds together into one index. Pure: bytes in, bytes out, and the same bytes always.
+
+Source: pipeline.md 4.1, 5.4 and 5.5 ("→ ours"): platforms come from the registry, indexes are flattened, attestations
+are kept with their annotations and follow the images, nothing depends on the clock or on the order of the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from bakery.errors import BadDocument
+from bakery.oci import canonical
+from bakery.oci import media_type as mt
+from bakery.oci.annotation import CREATED, format_time, parse_time
+from bakery.oci.canonical import parse_object
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import ATTESTATION_OF, is_attestation
+from bakery.oci.platform import Platform
+from bakery.oci.reference import Reference
+from bakery.publish.image import Child, Content, Image
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What one source turned out to hold: its manifests, flattened, and when it was made (metadata's word)."""
+
+    source: Reference
+    children: tuple[Child, ...]
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFacts:
+    """What an image config says of the image."""
+
+    platform: Platform | None
+    created: datetime | None
+
+
+def read_config(raw: bytes, *, about: object) -> ConfigFacts:
+    """Platform and creation time of an image config. A config of another kind has neither."""
+    document = parse_object(raw, about=about)
+    platform = None
+    if isinstance(document.get("os"), str) and isinstance(document.get("architecture"), str):
+        platform = Platform.from_json(document)
+    return ConfigFacts(platform, parse_time(document.get("created")))
+
+
+def newest(times: Iterable[datetime | None]) -> datetime | None:
+    """The latest of those that are known."""
+    return max((time for time in times if time is not None), default=None)
+
+
+def choose(builds: Sequence[Build]) -> tuple[tuple[Child, ...], tuple[str, ...]]:
+    """One image a platform, with the attestations of the chosen ones; and what should be noted about the choice.
+
+    Of two builds of one platform the newest wins, with a warning when their digests differ; where the times say
+    nothing the higher digest wins, so that the order of the files does not count. Raises BadDocument for an image
+    whose platform nobody tells.
+    """
+    chosen: dict[Platform, tuple[Build, Child]] = {}
+    notes: list[str] = []
+    for build, child in sorted(_images(builds), key=_age):
+        platform = child.descriptor.platform
+        if platform is None:
+            raise BadDocument(
+                "reading the platform of",
+                about=build.source,
+                answer="neither an index nor the image config names it",
+                hint="build with --platform, or publish an image that has os and architecture in its config",
+            )
+        key = platform.normalised()
+        if key in chosen and chosen[key][1].descriptor.digest != child.descriptor.digest:
+            notes.append(
+                f"two builds of {platform}: taking the newer {child.descriptor.digest} and "
+                f"leaving {chosen[key][1].descriptor.digest}"
+            )
+        chosen[key] = (build, child)
+    images = [child for _, child in (chosen[key] for key in sorted(chosen))]
+    kept = {child.descriptor.digest for child in images}
+    attestations: dict[Digest, Child] = {}
+    for build in builds:
+        for child in build.children:
+            if not _is_image(child) and _describes(child) in kept | {None}:
+                attestations.setdefault(child.descriptor.digest, child)
+    position = {child.descriptor.digest: number for number, child in enumerate(images)}
+
+    def place(child: Child) -> tuple[int, str]:
+        about = _describes(child)
+        return position[about] if about else len(images), str(child.descriptor.digest)
+
+    following = sorted(attestations.values(), key=place)
+    return (*images, *following), tuple(notes)
+
+
+def _images(builds: Sequence[Build]) -> Iterable[tuple[Build, Child]]:
+    return ((build, child) for build in builds for child in build.children if _is_image(child))
+
+
+def _age(pair: tuple[Build, Child]) -> tuple[datetime, str]:
+    build, child = pair
+    return build.created or datetime.min.replace(tzinfo=UTC), str(child.descriptor.digest)
+
+
+def _is_image(child: Child) -> bool:
+    platform = child.descriptor.platform
+    return not is_attestation(child.descriptor) and not (platform is not None and platform.is_unknown)
+
+
+def _describes(child: Child) -> Digest | None:
+    """The digest of the image that an attestation is about; None where it does not say."""
+    text = child.descriptor.annotations.get(ATTESTATION_OF)
+    return Digest.parse(text) if text else None
+
+
+def missing_platforms(children: Iterable[Child], declared: Iterable[str]) -> tuple[str, ...]:
+    """Which declared platforms no image covers. A declared platform without variant is covered by any variant."""
+    there = {child.descriptor.platform.normalised() for child in children if child.descriptor.platform is not None}
+    loose = there | {replace(platform, variant="", os_version="", os_features=()) for platform in there}
+    return tuple(text for text in declared if Platform.parse(text).normalised() not in loose)
+
+
+def index_annotations(
+    annotations: Mapping[str, str], children: Iterable[ConfigFacts], source_date_epoch: int | None
+) -> dict[str, str]:
+    """The index's annotations: the target's labels, with `created` = SOURCE_DATE_EPOCH, else the newest config's time.
+
+    Never the time of publishing: a second run must give the same digest (pipeline.md 5.5).
+    """
+    result = {key: text for key, text in annotations.items() if key != CREATED}
+    created = newest(facts.created for facts in children)
+    if source_date_epoch is not None:
+        created = datetime.fromtimestamp(source_date_epoch, UTC)
+    if created is not None:
+        result[CREATED] = format_time(created)
+    return result
+
+
+def assemble(children: Sequence[Child], annotations: Mapping[str, str], notes: tuple[str, ...] = ()) -> Image:
+    """The OCI index of these children, in the bytes of soci.md "JSON bytes". The same children give the same digest."""
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": mt.OCI_INDEX,
+        "manifests": [child.descriptor.to_json() for child in children],
+        "annotations": dict(annotations),
+    }
+    raw = canonical.encode(document, canonical.INDEX)
+    if len(raw) > canonical.MAX_MANIFEST_BYTES:
+        raise BadDocument("assembling an index", answer=f"{len(raw)} bytes, more than registries take")
+    return Image(Content(Descriptor.of(raw, mt.OCI_INDEX), raw), tuple(children), notes=notes)

@@ -1,0 +1,60 @@
+"""An assembled image: the index, its children as bytes, and where their blobs lie. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import Manifest
+from bakery.oci.reference import Reference, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A manifest or index as it is: the bytes, and what names them. The bytes are never re-encoded (first wall)."""
+
+    descriptor: Descriptor
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One manifest of an image's index, with its bytes, its view, and the repository where its blobs can be read."""
+
+    content: Content
+    manifest: Manifest
+    origin: Repository
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """As it stands in the index: with platform and annotations."""
+        return self.content.descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What is published under a target's tags.
+
+    made: blobs that exist nowhere yet, because we made them (ztocs, empty configs), by digest.
+    notes: what a reader should know, such as "nothing to index".
+    """
+
+    index: Content
+    children: tuple[Child, ...]
+    made: Mapping[Digest, bytes] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        """The digest that every tag will name."""
+        return self.index.descriptor.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One platform's build: where its manifest or index lies, always by digest."""
+
+    reference: Reference
+    content: Content

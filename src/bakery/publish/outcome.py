@@ -1,0 +1,129 @@
+"""What became of a run: target × destination × tag, and the exit code that follows. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bakery.errors import AuthError, BakeryError, ExitCode
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
+from bakery.publish.plan import Skipped
+
+
+class Step(StrEnum):
+    """Where in the pipeline something happened."""
+
+    PLAN = "plan"
+    WAIT = "wait"
+    ASSEMBLE = "assemble"
+    SOCI = "soci"
+    STAGE = "stage"
+    COMMIT = "commit"
+    VERIFY = "verify"
+
+
+class State(StrEnum):
+    """How something ended."""
+
+    PUBLISHED = "published"  # written or moved by this run, and read back
+    UNCHANGED = "unchanged"  # all was in place already
+    FAILED = "failed"
+    STOPPED = "stopped"  # the run was interrupted before it was done
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Where a target or destination failed, and why."""
+
+    step: Step
+    error: Exception
+
+    @property
+    def is_authentication(self) -> bool:
+        """Whether better credentials would have helped."""
+        return isinstance(self.error, AuthError)
+
+
+@dataclass(frozen=True, slots=True)
+class TagOutcome:
+    """One tag at one destination. `previous` is what it named before this run; None where it was new or unknown."""
+
+    tag: str
+    state: State
+    previous: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationOutcome:
+    """One repository of one target."""
+
+    repository: Repository
+    state: State
+    tags: tuple[TagOutcome, ...]
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformOutcome:
+    """One entry of the published index. size_bytes is that of config and layers."""
+
+    platform: str
+    digest: Digest
+    size_bytes: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOutcome:
+    """One target. `digest` is the published index; None where it was never assembled."""
+
+    uid: str
+    image: str
+    version: str
+    variant: str
+    os: str
+    state: State
+    digest: Digest | None
+    platforms: tuple[PlatformOutcome, ...]
+    destinations: tuple[DestinationOutcome, ...]
+    failure: Failure | None = None  # of the target as a whole, before any destination
+    notes: tuple[str, ...] = ()
+    elapsed_s: float = 0.0
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """All that went wrong with it."""
+        own = (self.failure,) if self.failure else ()
+        return own + tuple(place.failure for place in self.destinations if place.failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A whole run."""
+
+    targets: tuple[TargetOutcome, ...]
+    skipped: tuple[Skipped, ...] = ()
+    warnings: tuple[str, ...] = ()
+    interrupted: bool = False
+    elapsed_s: float = 0.0
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Every failure of every target."""
+        return tuple(failure for target in self.targets for failure in target.failures)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 done · 1 a target failed · 4 when every failure is one of authentication (pipeline.md 5.9)."""
+        failures = self.failures
+        if not failures:
+            return ExitCode.DONE
+        if all(failure.is_authentication for failure in failures):
+            return ExitCode.AUTHENTICATION
+        return ExitCode.FAILED
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether this is a failure of the world, told as such, and not a bug of ours."""
+    return isinstance(error, BakeryError)

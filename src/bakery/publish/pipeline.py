@@ -1,0 +1,314 @@
+"""A whole run: every target from its builds to its verified tags. Read `_publish` first: it is one target's story.
+
+Targets run side by side as jobs of `parallel.jobs`; only the moving of tags has an order, one repository at a time
+(Turnstile). A failure is a value at the border of a target and of a destination: it never stops another one.
+Second wall: no tag moves before everything it names is readable at that destination.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from bakery.errors import BakeryError, ConfigurationError, one_line
+from bakery.events import Emit, Noted, StepFinished, StepStarted, TagMoved, TargetFinished, ignore
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
+from bakery.parallel.jobs import Job, Slot, run_jobs
+from bakery.publish.assemble import assemble, choose, index_annotations, missing_platforms
+from bakery.publish.engine import Engine
+from bakery.publish.image import Image
+from bakery.publish.outcome import (
+    DestinationOutcome,
+    Failure,
+    Outcome,
+    PlatformOutcome,
+    State,
+    Step,
+    TagOutcome,
+    TargetOutcome,
+)
+from bakery.publish.plan import LATEST, Destination, Plan, PlannedTarget
+from bakery.publish.sources import read_sources, wait_for_sources
+from bakery.publish.turnstile import Turnstile
+from bakery.retry import Clock, SystemClock
+from bakery.tasks import together
+
+_log = logging.getLogger(__name__)
+
+WAIT_LIMIT_S: Final = 600.0  # for sources: pipeline.md 5.3
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run behaves. Times in seconds; source_date_epoch in Unix seconds, None where it is not set."""
+
+    jobs: int = 16
+    wait_limit_s: float = WAIT_LIMIT_S
+    allow_missing_platforms: bool = False
+    source_date_epoch: int | None = None
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of one target at one destination while the run goes on."""
+
+    destination: Destination
+    previous: dict[str, Digest | None] = field(default_factory=dict)  # what each tag named before, once read
+    written: set[str] = field(default_factory=set)  # tags that this run moved
+    verified: set[str] = field(default_factory=set)
+    staged: asyncio.Event = field(default_factory=asyncio.Event)  # or failed: it moves no content any more
+    failure: Failure | None = None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of one target while the run goes on. The outcome can be told from it at any moment."""
+
+    target: PlannedTarget
+    places: tuple[_Place, ...]
+    image: Image | None = None
+    notes: list[str] = field(default_factory=list)
+    failure: Failure | None = None
+    ended: bool = False
+    elapsed_s: float = 0.0
+
+
+class Run:
+    """One publish. `execute` does it; `outcome` tells how it stands, also after `execute` was cancelled."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        *,
+        options: RunOptions,
+        clock: Clock | None = None,
+        emit: Emit = ignore,
+    ) -> None:
+        self._plan, self._engine, self._options, self._emit = plan, engine, options, emit
+        self._clock = clock or SystemClock()
+        self._started = self._clock.now()
+        self._progress = {
+            target.uid: _Progress(target, tuple(_Place(destination) for destination in target.destinations))
+            for target in plan.targets
+        }
+        self._turnstiles = {
+            repository: Turnstile([target.uid for target in plan.targets if repository in _repositories(target)])
+            for repository in {repository for target in plan.targets for repository in _repositories(target)}
+        }
+
+    async def execute(self) -> Outcome:
+        """Publish everything that the plan names. Failures are in the outcome; only cancellation is raised."""
+        jobs = [Job(uid, self._job(progress), label=uid) for uid, progress in self._progress.items()]
+        async with self._engine:
+            for result in await run_jobs(jobs, limit=self._options.jobs):
+                if result.exception is not None:
+                    progress = self._progress[result.key]
+                    progress.failure = progress.failure or Failure(Step.PLAN, _as_exception(result.exception))
+        return self.outcome()
+
+    def outcome(self, *, interrupted: bool = False) -> Outcome:
+        """How the run stands."""
+        refused = [
+            _outcome(_Progress(item.target, (), failure=Failure(Step.PLAN, item.error), ended=True))
+            for item in self._plan.refused
+        ]
+        return Outcome(
+            (*refused, *(_outcome(progress) for progress in self._progress.values())),
+            self._plan.skipped,
+            self._plan.warnings,
+            interrupted,
+            self._clock.now() - self._started,
+        )
+
+    def _job(self, progress: _Progress) -> Callable[[Slot], Awaitable[None]]:
+        async def run(slot: Slot) -> None:
+            started = self._clock.now()
+            try:
+                await self._publish(progress, slot)
+                progress.ended = True
+            finally:
+                for place in progress.places:
+                    self._turnstiles[place.destination.repository].leave(progress.target.uid)
+                progress.elapsed_s = self._clock.now() - started
+                self._emit(TargetFinished(progress.target.uid, str(_state(progress)), progress.elapsed_s))
+
+        return run
+
+    async def _publish(self, progress: _Progress, slot: Slot) -> None:
+        target = progress.target
+        async with self._step(progress, Step.WAIT), slot.released():
+            found = await wait_for_sources(
+                target, self._engine, limit_s=self._options.wait_limit_s, clock=self._clock, emit=self._emit
+            )
+        async with self._step(progress, Step.ASSEMBLE):
+            holdings = await read_sources(target, self._engine, found)
+            children, notes = choose(holdings.builds)
+            self._check_platforms(progress, missing_platforms(children, target.platforms))
+            facts = [fact for child in children if (fact := holdings.facts.get(child.descriptor.digest)) is not None]
+            annotations = index_annotations(target.annotations, facts, self._options.source_date_epoch)
+            image = assemble(children, annotations, notes)
+            self._note(progress, notes)
+        if target.soci is not None:
+            async with self._step(progress, Step.SOCI):
+                image = await self._engine.convert(image, target.soci, towards=_repositories(target))
+                self._note(progress, image.notes)
+        progress.image = image
+        async with asyncio.TaskGroup() as group:
+            deliveries = [group.create_task(self._deliver(progress, place, image)) for place in progress.places]
+            for place in progress.places:
+                await place.staged.wait()
+            async with slot.released():  # what is left waits for other targets, and is small
+                await asyncio.wait(deliveries)
+
+    async def _deliver(self, progress: _Progress, place: _Place, image: Image) -> None:
+        """One destination: stage, wait for its turn, move the tags, verify. No other destination is waited for."""
+        turnstile, uid = self._turnstiles[place.destination.repository], progress.target.uid
+        try:
+            await self._stage(progress, place, image)
+            place.staged.set()
+            if place.failure is not None:
+                return
+            turnstile.arrive(uid)
+            await turnstile.turn(uid)
+            async with self._step(progress, Step.COMMIT, place):
+                await self._move_tags(progress, place, image)
+        finally:
+            turnstile.leave(uid)
+        if place.failure is None:
+            async with self._step(progress, Step.VERIFY, place):
+                await together(self._verify(place, image, tag) for tag in place.destination.tags)
+
+    async def _stage(self, progress: _Progress, place: _Place, image: Image) -> None:
+        async with self._step(progress, Step.STAGE, place):
+            await together([self._engine.stage(image, place.destination.repository), self._remember_tags(place)])
+
+    async def _remember_tags(self, place: _Place) -> None:
+        repository, tags = place.destination.repository, place.destination.tags
+        names = await together(self._engine.read_tag(repository, tag) for tag in tags)
+        place.previous = dict(zip(tags, names, strict=True))
+
+    async def _move_tags(self, progress: _Progress, place: _Place, image: Image) -> None:
+        moving = [tag for tag in place.destination.tags if place.previous[tag] != image.digest]
+        # `latest` last: some registries list tags by push time. The others of one target go side by side.
+        for batch in ([tag for tag in moving if tag != LATEST], [tag for tag in moving if tag == LATEST]):
+            await together(self._move_tag(progress, place, image, tag) for tag in batch)
+
+    async def _move_tag(self, progress: _Progress, place: _Place, image: Image, tag: str) -> None:
+        repository, previous = place.destination.repository, place.previous[tag]
+        await self._engine.tag(image, repository, tag, previous=previous)
+        place.written.add(tag)
+        reference = str(repository.with_tag(tag))
+        self._emit(TagMoved(progress.target.uid, reference, str(image.digest), str(previous or "")))
+
+    async def _verify(self, place: _Place, image: Image, tag: str) -> None:
+        previous = place.previous[tag]
+        await self._engine.verify_tag(image, place.destination.repository, tag, previous=previous)
+        place.verified.add(tag)
+
+    def _check_platforms(self, progress: _Progress, missing: Sequence[str]) -> None:
+        if not missing:
+            return
+        names = ", ".join(missing)
+        if not self._options.allow_missing_platforms:
+            raise BakeryError(
+                "assembling the platforms",
+                answer=f"bakery.yaml declares {names}, and no build has it",
+                hint="build the missing platform, or give --allow-missing-platforms",
+            )
+        self._note(progress, (f"published without {names}, which bakery.yaml declares",))
+
+    def _note(self, progress: _Progress, notes: Sequence[str]) -> None:
+        for note in notes:
+            if note not in progress.notes:
+                progress.notes.append(note)
+                self._emit(Noted(progress.target.uid, note))
+
+    @asynccontextmanager
+    async def _step(self, progress: _Progress, step: Step, place: _Place | None = None) -> AsyncIterator[None]:
+        """Tell of a step, and keep its failure: in the place where there is one, else as the end of the target."""
+        started, uid = self._clock.now(), progress.target.uid
+        name = f"{step} {place.destination.repository}" if place else str(step)
+        self._emit(StepStarted(uid, name))
+        try:
+            yield
+        except Exception as error:
+            _log.debug("%s failed in %s", uid, name, exc_info=error)
+            self._emit(StepFinished(uid, name, self._clock.now() - started, one_line(error)))
+            if place is None:
+                progress.failure = Failure(step, error)
+                raise
+            place.failure = Failure(step, error)
+        else:
+            self._emit(StepFinished(uid, name, self._clock.now() - started))
+
+
+def _repositories(target: PlannedTarget) -> tuple[Repository, ...]:
+    return tuple(destination.repository for destination in target.destinations)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else ConfigurationError("running a job", answer=repr(error))
+
+
+def _outcome(progress: _Progress) -> TargetOutcome:
+    target, image = progress.target, progress.image
+    return TargetOutcome(
+        target.uid,
+        target.image,
+        target.version,
+        target.variant,
+        target.os,
+        _state(progress),
+        image.digest if image else None,
+        _platforms(image) if image else (),
+        tuple(_place_outcome(place, progress) for place in progress.places),
+        progress.failure,
+        tuple(progress.notes),
+        progress.elapsed_s,
+    )
+
+
+def _state(progress: _Progress) -> State:
+    if progress.failure is not None or any(place.failure for place in progress.places):
+        return State.FAILED
+    if not progress.ended:
+        return State.STOPPED
+    return State.PUBLISHED if any(place.written for place in progress.places) else State.UNCHANGED
+
+
+def _place_outcome(place: _Place, progress: _Progress) -> DestinationOutcome:
+    tags = tuple(_tag_outcome(place, tag) for tag in place.destination.tags)
+    if place.failure is not None or progress.failure is not None:
+        state = State.FAILED
+    elif any(tag.state is State.STOPPED for tag in tags):
+        state = State.STOPPED
+    else:
+        state = State.PUBLISHED if place.written else State.UNCHANGED
+    return DestinationOutcome(place.destination.repository, state, tags, place.failure)
+
+
+def _tag_outcome(place: _Place, tag: str) -> TagOutcome:
+    if tag in place.verified:
+        state = State.PUBLISHED if tag in place.written else State.UNCHANGED
+    else:
+        state = State.FAILED if place.failure else State.STOPPED
+    return TagOutcome(tag, state, place.previous.get(tag))
+
+
+def _platforms(image: Image) -> tuple[PlatformOutcome, ...]:
+    return tuple(
+        PlatformOutcome(
+            str(child.descriptor.platform or ""),
+            child.descriptor.digest,
+            sum(blob.size for blob in child.manifest.blobs),
+            len(child.manifest.layers),
+        )
+        for child in image.children
+        if not (child.descriptor.platform and child.descriptor.platform.is_unknown)
+    )

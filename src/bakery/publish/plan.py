@@ -1,0 +1,155 @@
+"""What a run is going to do: which builds become which tags where. Pure and local: no registry is asked.
+
+Source: pipeline.md 4.2 and 5.1 ("→ ours").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from bakery.errors import BakeryError
+from bakery.oci.reference import Reference, Repository
+from bakery.publish.engine import SociRequest
+from bakery.targets.metadata import BuildResult, Metadata
+
+if TYPE_CHECKING:
+    from bakery.targets.target import Target
+
+LATEST: Final = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A repository and the tags that a target gets there, in the order in which they are written: `latest` last."""
+
+    repository: Repository
+    tags: tuple[str, ...]
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The tags as full references."""
+        return tuple(self.repository.with_tag(tag) for tag in self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTarget:
+    """One target of a run: its builds, its destinations, and how its index is made."""
+
+    uid: str
+    image: str
+    version: str
+    variant: str
+    os: str
+    builds: tuple[BuildResult, ...]
+    destinations: tuple[Destination, ...]
+    annotations: Mapping[str, str] = field(hash=False)  # of the index, without `created`
+    platforms: tuple[str, ...]  # declared in bakery.yaml, "linux/amd64"
+    soci: SociRequest | None = None  # None: not to be converted
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A target that the files name but that takes no part, and why."""
+
+    uid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A target that must not be published as it stands; the others go on."""
+
+    target: PlannedTarget
+    error: BakeryError
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The targets in push order (the newest is pushed last), and what is left out."""
+
+    targets: tuple[PlannedTarget, ...]
+    refused: tuple[Refused, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """Every destination, each once, in push order."""
+        return tuple(dict.fromkeys(place.repository for target in self.targets for place in target.destinations))
+
+
+def push_order(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags in the order of writing: sorted, `latest` last, because registries list tags by push time."""
+    return tuple(sorted(tags, key=lambda tag: (tag == LATEST, tag)))
+
+
+def make_plan(targets: Sequence[Target], metadata: Metadata, *, with_soci: bool = True) -> Plan:
+    """The plan for those of these targets that the files name.
+
+    targets: all that were selected, in any order. with_soci: False leaves the conversion out (`imagetools merge`).
+    Two targets that claim one tag are both refused. Raises BadReference where a destination is no valid reference.
+    """
+    planned: list[PlannedTarget] = []
+    skipped: list[Skipped] = []
+    warnings: list[str] = []
+    for target in sorted(targets, key=lambda target: target.push_key()):
+        builds = metadata.results.get(target.uid, ())
+        warnings += [f"{target.uid}: skipped: {reason}" for reason in metadata.incomplete.get(target.uid, ())]
+        if builds:
+            planned.append(_planned(target, builds, with_soci))
+        elif target.uid in metadata.incomplete:
+            skipped.append(Skipped(target.uid, "; ".join(metadata.incomplete[target.uid])))
+    clashes = _clashes(planned)
+    refused = tuple(Refused(target, clashes[target.uid]) for target in planned if target.uid in clashes)
+    sound = tuple(target for target in planned if target.uid not in clashes)
+    return Plan(sound, refused, tuple(skipped), tuple(warnings))
+
+
+def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -> PlannedTarget:
+    soci = target.option("soci") if with_soci else None
+    return PlannedTarget(
+        uid=target.uid,
+        image=target.image,
+        version=target.version,
+        variant=target.variant or "",
+        os=target.os or "",
+        builds=builds,
+        destinations=tuple(
+            Destination(Repository.parse(repository), push_order(suffixes))
+            for repository, suffixes in target.destinations
+        ),
+        annotations=target.labels,
+        platforms=target.platforms,
+        soci=_soci_request(soci) if soci is not None and soci.enabled else None,
+    )
+
+
+def _soci_request(options: Any) -> SociRequest:
+    return SociRequest(
+        span_size=options.span_size,
+        min_layer_size=options.min_layer_size,
+        prefetch_files=tuple(options.prefetch_files),
+        optimizations=tuple(options.optimizations),
+        platforms=tuple(options.platforms or ()),
+    )
+
+
+def _clashes(planned: Iterable[PlannedTarget]) -> dict[str, BakeryError]:
+    """By uid: the targets that claim a tag which another one claims too."""
+    claimed: dict[Reference, str] = {}
+    clashes: dict[str, BakeryError] = {}
+    for target in planned:
+        for reference in (reference for place in target.destinations for reference in place.references):
+            other = claimed.setdefault(reference, target.uid)
+            if other != target.uid:
+                error = BakeryError(
+                    "planning the tag",
+                    about=reference,
+                    answer=f"both {other} and {target.uid} claim it",
+                    hint="change tagPatterns in bakery.yaml, or publish one of them with --image-name",
+                )
+                clashes.setdefault(other, error)
+                clashes.setdefault(target.uid, error)
+    return clashes

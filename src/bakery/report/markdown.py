@@ -1,0 +1,75 @@
+"""Summaries as GitHub Markdown. Every cell is escaped: names come from users. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+HEADINGS: Final = (
+    "Image", "Version", "OS", "Variant", "State", "Platforms", "Tags", "Layers", "Registry Size", "Local Size",
+    "Cache Size", "Digest",
+)  # fmt: skip
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def escape(text: object) -> str:
+    """Text that Markdown shows as it is, inside a table too."""
+    out = str(text).replace("\\", "\\\\")
+    for character in "|`*_<>[]":
+        out = out.replace(character, f"\\{character}")
+    return " ".join(out.split())
+
+
+def size(size_bytes: int | None) -> str:
+    """A size for people; "-" where it is unknown."""
+    if size_bytes is None:
+        return "-"
+    amount = float(size_bytes)
+    for unit in _UNITS:
+        if amount < 1024 or unit == _UNITS[-1]:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    raise AssertionError("the last unit ends the loop")
+
+
+def summary_page(summary: Mapping[str, Any], *, disclaimer: str = "") -> str:
+    """The page for a step summary: a table of targets with a total, then what failed and what was skipped."""
+    targets: Sequence[Mapping[str, Any]] = summary["targets"]
+    lines = [f"> ⚠️ **{escape(disclaimer)}**", ""] if disclaimer else []
+    lines += ["### Build Summary", "", _row(HEADINGS), _row(["---"] * len(HEADINGS))]
+    lines += [_row(_cells(target)) for target in targets]
+    sizes = [size(summary[f"{kind}_size_bytes"]) for kind in ("registry", "local", "cache")]
+    counts = [summary["platform_builds"], summary["registry_tags"]]
+    total = [f"Total: {summary['build_targets']} targets", "", "", "", "", *counts, "", *sizes, ""]
+    lines.append(_row([f"**{cell}**" if cell != "" else "" for cell in total]))
+    failures = [(target, error) for target in targets for error in target["errors"]]
+    if failures:
+        lines += ["", "#### Failures", ""]
+        lines += [_failure_line(target, error) for target, error in failures]
+    if summary.get("skipped"):
+        lines += ["", "#### Skipped", ""]
+        lines += [f"- {escape(item.get('uid', ''))}: {escape(item.get('reason', ''))}" for item in summary["skipped"]]
+    return "\n".join(lines) + "\n"
+
+
+def _failure_line(target: Mapping[str, Any], error: Mapping[str, Any]) -> str:
+    place = f" at {escape(error['destination'])}" if error.get("destination") else ""
+    return f"- {escape(target['uid'])}: {escape(error.get('step', ''))}{place}: {escape(error.get('message', ''))}"
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _cells(target: Mapping[str, Any]) -> list[str]:
+    digest = f"`{target['digest']}`" if target["digest"] else "-"
+    return [
+        *(escape(target[key] or "-") for key in ("image_name", "version", "os", "variant", "state")),
+        escape(", ".join(str(item) for item in target["platforms"]) or "-"),
+        str(len(target["tags"])),
+        escape("-" if target["layers"] is None else target["layers"]),
+        size(target["registry_size"]),
+        size(target["local_size"]),
+        size(target["cache_size"]),
+        digest,
+    ]

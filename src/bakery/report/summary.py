@@ -1,0 +1,153 @@
+"""The outcome of a run as JSON and as text, and the parts of several runs put together. Pure.
+
+The JSON keeps the members of pipeline.md 6.2 and adds digests, states and failures. An unknown size is null, never 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from bakery.errors import one_line
+from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
+
+FORMAT: Final = 1  # raised when a member changes its meaning
+
+
+def to_json(outcome: Outcome) -> dict[str, Any]:
+    """The summary as a JSON value."""
+    targets = [_target(target) for target in outcome.targets]
+    return {
+        "format": FORMAT,
+        **_totals(targets),
+        "interrupted": outcome.interrupted,
+        "exit_code": int(outcome.exit_code),
+        "elapsed_s": round(outcome.elapsed_s, 3),
+        "targets": targets,
+        "skipped": [{"uid": item.uid, "reason": item.reason} for item in outcome.skipped],
+        "warnings": list(outcome.warnings),
+    }
+
+
+def dump(value: Mapping[str, Any]) -> str:
+    """The JSON text that is written to stdout and files: one document, two spaces, a final newline."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _target(target: TargetOutcome) -> dict[str, Any]:
+    tags = [
+        f"{place.repository}:{tag.tag}"
+        for place in target.destinations
+        for tag in place.tags
+        if tag.state in (State.PUBLISHED, State.UNCHANGED)
+    ]
+    errors = [] if target.failure is None else [_error(target.failure.step, "", target.failure.error)]
+    errors += [
+        _error(place.failure.step, str(place.repository), place.failure.error)
+        for place in target.destinations
+        if place.failure is not None
+    ]
+    return {
+        "uid": target.uid,
+        "image_name": target.image,
+        "version": target.version,
+        "os": target.os or None,
+        "variant": target.variant or None,
+        "state": str(target.state),
+        "digest": str(target.digest) if target.digest else None,
+        "platforms": [item.platform for item in target.platforms],
+        "platform_digests": {item.platform: str(item.digest) for item in target.platforms},
+        "tags": tags,
+        "layers": sum(item.layers for item in target.platforms) if target.platforms else None,
+        "registry_size": sum(item.size_bytes for item in target.platforms) if target.platforms else None,
+        "local_size": None,
+        "cache_ref": None,
+        "cache_size": None,
+        "destinations": [_destination(place) for place in target.destinations],
+        "errors": errors,
+        "notes": list(target.notes),
+        "elapsed_s": round(target.elapsed_s, 3),
+    }
+
+
+def _destination(place: DestinationOutcome) -> dict[str, Any]:
+    return {
+        "repository": str(place.repository),
+        "state": str(place.state),
+        "tags": [
+            {"tag": tag.tag, "state": str(tag.state), "previous": str(tag.previous) if tag.previous else None}
+            for tag in place.tags
+        ],
+    }
+
+
+def _error(step: str, destination: str, error: Exception) -> dict[str, Any]:
+    return {"step": str(step), "destination": destination or None, "message": one_line(error)}
+
+
+def _totals(targets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "build_targets": len(targets),
+        "platform_builds": sum(len(target["platforms"]) for target in targets),
+        "registry_tags": sum(len(target["tags"]) for target in targets),
+        "registry_size_bytes": _sum(target["registry_size"] for target in targets),
+        "local_size_bytes": _sum(target["local_size"] for target in targets),
+        "cache_size_bytes": _sum(target["cache_size"] for target in targets),
+    }
+
+
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    """The sum of those that are known; None where none is."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known else None
+
+
+def merge(summaries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several summaries as one, by uid: platforms, tags and sizes add up, the same platform or tag counts once.
+
+    Takes what `to_json` wrote, of this tool or an older one: members may be missing.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    skipped: list[Any] = []
+    for summary in summaries:
+        skipped += summary.get("skipped") or []
+        for target in summary.get("targets") or []:
+            uid = str(target.get("uid", ""))
+            merged[uid] = _merged(merged[uid], target) if uid in merged else _complete(target)
+    targets = sorted(
+        merged.values(),
+        key=lambda row: tuple(str(row[key] or "") for key in ("image_name", "version", "os", "variant")),
+    )
+    return {"format": FORMAT, **_totals(targets), "targets": targets, "skipped": skipped}
+
+
+def _complete(target: Mapping[str, Any]) -> dict[str, Any]:
+    lists = ("platforms", "tags", "errors", "notes", "destinations")
+    texts = ("uid", "image_name", "version", "os", "variant", "state", "digest")
+    numbers = ("layers", "registry_size", "local_size", "cache_ref", "cache_size")
+    row: dict[str, Any] = {key: list(target.get(key) or []) for key in lists}
+    row |= {key: target.get(key) for key in (*texts, *numbers)}
+    row["platform_digests"] = dict(target.get("platform_digests") or {})
+    return row
+
+
+def _merged(first: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    second = _complete(other)
+    fresh = [item for item in second["platforms"] if item not in first["platforms"]]
+    row = dict(first)
+    for key in ("platforms", "tags", "errors", "notes", "destinations"):
+        row[key] = first[key] + [item for item in second[key] if item not in first[key]]
+    row["platform_digests"] = first["platform_digests"] | second["platform_digests"]
+    for key in ("layers", "cache_ref", "cache_size", "digest", "local_size"):
+        row[key] = first[key] if first[key] is not None else second[key]
+    # A build file and a publish file of one target speak of the same platforms: they count once.
+    row["registry_size"] = (
+        _sum((first["registry_size"], second["registry_size"]))
+        if fresh
+        else (first["registry_size"] if first["registry_size"] is not None else second["registry_size"])
+    )
+    worst = ("failed", "stopped", "published", "unchanged")
+    states = [state for state in worst if state in (first["state"], second["state"])]
+    row["state"] = states[0] if states else first["state"] or second["state"]
+    return row

@@ -1,0 +1,36 @@
+"""Tasks side by side whose failure is one error. For the plain case; who needs more uses asyncio.TaskGroup itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+from bakery.errors import BakeryError
+
+T = TypeVar("T")
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run all of it at once and give the results in the order asked.
+
+    The first failure cancels the others and is raised as itself, not in a group; a bug goes before an expected error.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as group_of_errors:
+        raise _most_telling(group_of_errors) from None
+    return [task.result() for task in tasks]
+
+
+def _most_telling(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    leaves: list[BaseException] = []
+    pending: list[BaseException] = [errors]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if not isinstance(leaf, BakeryError)), leaves[0])

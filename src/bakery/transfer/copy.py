@@ -1,0 +1,64 @@
+"""Bring blobs where they are needed: look, mount, or send, each blob once a registry and read once from its source."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.transfer.ledger import Ledger
+from bakery.transfer.spool import Spool, SpoolRoom
+from bakery.transfer.store import Store
+
+
+class Mover:
+    """Brings blobs to stores. One a run; `owner` runs the work, so that no target's end takes it from another."""
+
+    def __init__(self, owner: asyncio.TaskGroup, spools: SpoolRoom) -> None:
+        self._spools = spools
+        self._arrivals: Ledger[bool] = Ledger(owner)
+        self._uploads: Ledger[Store] = Ledger(owner)
+
+    async def bring(self, blob: Descriptor, origin: Store, to: Store) -> bool:
+        """Make the blob readable at `to`. True where something had to be written, False where it was there."""
+        return await self._arrivals.once((to, blob.digest), lambda: self._bring(blob, origin, to))
+
+    async def bring_made(self, blob: Descriptor, content: bytes, to: Store) -> bool:
+        """The same for content that we made and hold in memory."""
+        return await self._arrivals.once((to, blob.digest), lambda: self._bring_made(blob, content, to))
+
+    def doubt(self, digest: Digest, at: Store) -> None:
+        """Forget that this blob is there: the registry says that it is not."""
+        self._arrivals.forget((at, digest))
+        self._uploads.forget((at.realm, digest))
+
+    def holding(self, blob: Descriptor, origin: Store) -> AbstractAsyncContextManager[Spool]:
+        """The blob's content for a reader of another kind; it shares the one download with every upload."""
+        return self._spools.holding(blob, origin)
+
+    async def _bring(self, blob: Descriptor, origin: Store, to: Store) -> bool:
+        if origin == to or await to.has(blob):
+            return False
+        if origin.realm == to.realm and await to.mount(blob, origin):
+            return True
+        where = await self._uploads.once((to.realm, blob.digest), lambda: self._upload(blob, origin, to))
+        if where != to and not await to.mount(blob, where):
+            await self._upload(blob, origin, to)
+        return True
+
+    async def _upload(self, blob: Descriptor, origin: Store, to: Store) -> Store:
+        async with self._spools.holding(blob, origin) as spool:
+            await to.write(blob, spool.read)
+        return to
+
+    async def _bring_made(self, blob: Descriptor, content: bytes, to: Store) -> bool:
+        if await to.has(blob):
+            return False
+
+        async def body() -> AsyncIterator[bytes]:
+            yield content
+
+        await to.write(blob, body)
+        return True

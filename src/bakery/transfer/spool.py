@@ -1,0 +1,190 @@
+"""A blob on its way: read once from its source, kept while anybody needs it, read behind the writer by many.
+
+Memory when small, an unlinked file when not, so that nothing is left when the process dies. A reader gets the last
+piece only after the writer has ended well: a broken download never becomes an upload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from bakery.errors import BakeryError
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.transfer.ledger import Ledger
+from bakery.transfer.store import Store
+
+IN_MEMORY_BYTES: Final = 256 * 1024
+PIECE_BYTES: Final = 1024 * 1024
+DEFAULT_LIMIT_BYTES: Final = 4 * 1024**3
+
+
+class Spool:
+    """One blob's content, growing while it is written. Made by SpoolRoom, which also fills it."""
+
+    def __init__(self, blob: Descriptor, directory: Path | None) -> None:
+        self.blob = blob
+        self.holders = 0
+        self.closed = False
+        self._memory = bytearray()
+        self._descriptor = -1
+        if blob.size > IN_MEMORY_BYTES:
+            self._descriptor = _unlinked_file(directory)
+        self._written = 0
+        self._complete = False
+        self._error: Exception | None = None
+        self._grown = asyncio.Event()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the writer gave up."""
+        return self._error is not None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody reads it or it is still being written."""
+        return self.holders > 0 or not (self._complete or self.failed)
+
+    async def fill(self, source: Store) -> None:
+        """Copy the blob from its source. Ends without raising: a failure is told to the readers."""
+        waiting = bytearray()
+        try:
+            async for chunk in source.read(self.blob):
+                waiting += chunk
+                if len(waiting) >= PIECE_BYTES:
+                    await self._append(waiting)
+                    waiting = bytearray()
+            await self._append(waiting)
+            self._complete = True
+        except Exception as error:  # noqa: BLE001  # kept for the readers, whoever they are
+            self._error = error
+        finally:
+            if not self._complete and self._error is None:
+                self._error = BakeryError("fetching a blob", about=self.blob.digest, answer="it was cancelled")
+            self._wake()
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """The content from its start. The last piece comes when the whole is known to be right."""
+        position = 0
+        while position < self.blob.size or not self._complete:
+            if self._error is not None:
+                raise self._error
+            # One byte less than there is, until it is complete: an upload that lacks its end is no upload.
+            available = self._written if self._complete else min(self._written, self.blob.size - 1)
+            if position < available:
+                piece = await self._at(position, min(PIECE_BYTES, available - position))
+                position += len(piece)
+                yield piece
+            else:
+                await self._grown.wait()
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        self.closed = True
+        self._memory = bytearray()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    async def _append(self, data: bytearray) -> None:
+        if self._descriptor < 0:
+            self._memory += data
+        else:
+            await asyncio.to_thread(_write_all, self._descriptor, data, self._written)
+        self._written += len(data)
+        self._wake()
+
+    async def _at(self, position: int, length: int) -> bytes:
+        if self._descriptor < 0:
+            return bytes(self._memory[position : position + length])
+        return await asyncio.to_thread(os.pread, self._descriptor, length, position)
+
+    def _wake(self) -> None:
+        self._grown.set()
+        self._grown = asyncio.Event()
+        if self._complete or self._error is not None:
+            self._grown.set()
+
+
+class SpoolRoom:
+    """All spools of a run, bounded in bytes. What nobody uses stays for those who ask later, until room is needed."""
+
+    def __init__(self, owner: asyncio.TaskGroup, *, limit_bytes: int, directory: Path | None = None) -> None:
+        self._owner, self._limit, self._directory = owner, limit_bytes, directory
+        self._spools: OrderedDict[Digest, Spool] = OrderedDict()  # least recently used first
+        self._ledger: Ledger[Spool] = Ledger(owner)
+        self._room = asyncio.Condition()
+        self._total = 0
+
+    @asynccontextmanager
+    async def holding(self, blob: Descriptor, source: Store) -> AsyncIterator[Spool]:
+        """The blob's spool, being filled or full; it stays open inside. Fetched from `source` if nobody did before."""
+        while True:
+            spool = await self._ledger.once(blob.digest, lambda: self._open(blob, source))
+            if not (spool.closed or spool.failed):
+                break
+            self._drop(spool)
+        spool.holders += 1
+        try:
+            yield spool
+        finally:
+            spool.holders -= 1
+            self._drop_failed(spool)
+            async with self._room:
+                self._room.notify_all()
+
+    def close(self) -> None:
+        """End: give everything back."""
+        for spool in list(self._spools.values()):
+            self._drop(spool)
+
+    async def _open(self, blob: Descriptor, source: Store) -> Spool:
+        async with self._room:
+            while self._total and self._total + blob.size > self._limit:
+                idle = next((spool for spool in self._spools.values() if not spool.in_use), None)
+                if idle is not None:
+                    self._drop(idle)
+                else:
+                    await self._room.wait()
+            spool = Spool(blob, self._directory)
+            self._spools[blob.digest] = spool
+            self._total += blob.size
+        self._owner.create_task(self._fill(spool, source))
+        return spool
+
+    async def _fill(self, spool: Spool, source: Store) -> None:
+        await spool.fill(source)
+        async with self._room:
+            self._room.notify_all()
+
+    def _drop_failed(self, spool: Spool) -> None:
+        if spool.failed and spool.holders == 0:
+            self._drop(spool)
+
+    def _drop(self, spool: Spool) -> None:
+        if self._spools.get(spool.blob.digest) is spool:
+            del self._spools[spool.blob.digest]
+            self._ledger.forget(spool.blob.digest)
+        if not spool.closed:
+            self._total -= spool.blob.size
+            spool.close()
+
+
+def _unlinked_file(directory: Path | None) -> int:
+    descriptor, name = tempfile.mkstemp(prefix="bakery-spool-", dir=directory)
+    Path(name).unlink()
+    return descriptor
+
+
+def _write_all(descriptor: int, data: bytes | bytearray, position: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, position)
+        view, position = view[written:], position + written

@@ -1,0 +1,36 @@
+"""What a place that holds blobs can do. A repository of a registry is one; a test's dictionary is another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Hashable
+from typing import Protocol
+
+from bakery.oci.descriptor import Descriptor
+
+OpenBody = Callable[[], AsyncIterator[bytes]]
+"""Gives the content from its start, each time it is called: a retry reads it again."""
+
+
+class Store(Protocol):
+    """Blobs of one repository. Equal stores are the same repository. Failures are BakeryErrors, retried inside."""
+
+    @property
+    def realm(self) -> Hashable:
+        """What can be mounted from each other: stores of one registry have one realm."""
+        ...
+
+    async def has(self, blob: Descriptor) -> bool:
+        """Whether the blob is there, with the right size."""
+        ...
+
+    def read(self, blob: Descriptor) -> AsyncIterator[bytes]:
+        """The content in chunks, digest and size checked: ends without error only if they are right."""
+        ...
+
+    async def write(self, blob: Descriptor, body: OpenBody) -> None:
+        """Store the content. An error that the body raises is raised as it is, and nothing is stored."""
+        ...
+
+    async def mount(self, blob: Descriptor, source: Store) -> bool:
+        """Make the blob of another store of this realm appear here, without its bytes. False: send them."""
+        ...

@@ -1,0 +1,151 @@
+"""The native engine over real sockets: what it sends, how often, and what it leaves behind."""
+
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+
+from bakery.engines.native import NativeEngine
+from bakery.errors import ExitCode
+from bakery.oci import manifest as views
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import Index, Manifest
+from bakery.publish.outcome import State
+from bakery.publish.pipeline import Run, RunOptions
+from bakery.registry.client import Client
+from bakery.registry.settings import Settings
+from bakery.rehearsal.embedded import EmbeddedRegistry
+from bakery.rehearsal.faults import Refuse
+from bakery.retry import RetryPolicy
+from tests.engines.workload import add_target, layer, plan
+
+
+@pytest.fixture
+async def registries():
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(EmbeddedRegistry()) for _ in range(3)]
+
+
+def client(deadline=None) -> Client:
+    return Client(settings=Settings.from_environment({}), policy=RetryPolicy(base_delay=0.01), deadline=deadline)
+
+
+async def publish(*targets, engine=None, **options):
+    return await Run(plan(*targets), engine or NativeEngine(client()), options=RunOptions(**options)).execute()
+
+
+def assert_published(registry, path, tag, digest):
+    """Index, children and blobs are all there, under the tag."""
+    assert registry.tags(path)[tag] == digest
+    _, raw = registry.manifest(path, tag)
+    index = views.parse(raw)
+    assert isinstance(index, Index)
+    for entry in index.manifests:
+        _, child = registry.manifest(path, entry.digest)
+        image = views.parse(child)
+        assert isinstance(image, Manifest)
+        for blob in image.blobs:
+            assert Digest.of(registry.blob(path, blob.digest)) == blob.digest
+
+
+async def test_two_targets_reach_two_registries_whole(registries):
+    source, one, two = registries
+    targets = [add_target(source, (one, two), uid, tags=(uid, f"{uid}-x"), path=f"acme/{uid}") for uid in ("a", "b")]
+    outcome = await publish(*targets)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    for target in outcome.targets:
+        for registry in (one, two):
+            assert_published(registry, f"acme/{target.uid}", target.uid, target.digest)
+
+
+async def test_a_second_run_sends_no_write(registries):
+    source, one, two = registries
+    targets = [add_target(source, (one, two), uid, tags=(uid,)) for uid in ("a", "b")]
+    first = await publish(*targets)
+    for registry in registries:
+        registry.forget_requests()
+    second = await publish(*targets)
+    assert second.exit_code == ExitCode.DONE
+    assert [target.state for target in second.targets] == [State.UNCHANGED] * 2
+    assert [target.digest for target in second.targets] == [target.digest for target in first.targets]
+    for registry in registries:
+        assert sum(registry.count(method) for method in ("PUT", "POST", "PATCH", "DELETE")) == 0
+
+
+DAMAGE = {
+    "a layer": lambda registry, path, index: registry.delete_blob(path, layer_digests(registry, path, index)[0]),
+    "a child": lambda registry, path, index: registry.delete_manifest(path, index.manifests[0].digest),
+    "a tag": lambda registry, path, index: registry.delete_tag(path, "latest"),
+}
+
+
+def layer_digests(registry, path, index):
+    _, raw = registry.manifest(path, index.manifests[0].digest)
+    image = views.parse(raw)
+    assert isinstance(image, Manifest)
+    return [blob.digest for blob in image.layers]
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+async def test_a_destination_of_which_a_part_was_deleted_is_repaired(registries, damage):
+    source, one, _ = registries
+    target = add_target(source, (one,), "a")
+    first = await publish(target)
+    _, raw = one.manifest("acme/app", "latest")
+    damage(one, "acme/app", views.parse(raw))
+    again = await publish(target)
+    assert again.exit_code == ExitCode.DONE
+    assert_published(one, "acme/app", "latest", first.targets[0].digest)
+
+
+async def test_each_blob_is_read_once_and_sent_once_a_registry_whatever_needs_it(registries):
+    source, one, two = registries
+    shared = layer("the base that all have")
+    targets = [add_target(source, (one, two), uid, shared=(shared,), path=f"acme/{uid}") for uid in ("a", "b", "c")]
+    outcome = await publish(*targets)
+    assert outcome.exit_code == ExitCode.DONE
+    digest = Digest.of(shared)
+    assert source.count("GET", "blob", "tmp/app/tmp") == 1 + 2 * 2 * 3  # the shared one, a config and a layer each
+    assert [registry.bodies_received(digest) for registry in (one, two)] == [1, 1]
+
+
+async def test_what_lies_in_the_same_registry_is_mounted_and_not_sent(registries):
+    source, *_ = registries
+    outcome = await publish(add_target(source, (source,), "a"))
+    assert outcome.exit_code == ExitCode.DONE
+    assert_published(source, "acme/app", "latest", outcome.targets[0].digest)
+    assert source.count("GET", "blob") == 2  # the configs, to know platform and time
+
+
+async def test_sources_may_lie_in_several_registries(registries):
+    source, other, one = registries
+    left, right = add_target(source, (one,), "a"), add_target(other, (one,), "a", repository="elsewhere/tmp")
+    outcome = await publish(replace(left, builds=(left.builds[0], right.builds[1])))
+    assert outcome.exit_code == ExitCode.DONE
+    assert_published(one, "acme/app", "latest", outcome.targets[0].digest)
+
+
+async def test_a_broken_download_never_becomes_an_upload(registries):
+    source, one, two = registries
+    target = add_target(source, (one, two), "a")
+    bad = Digest.of(layer("a linux/amd64"))
+    source.fault("GET", f"/blobs/{bad}", then="alter the body")
+    outcome = await publish(target)
+    assert outcome.exit_code == ExitCode.FAILED
+    assert "DigestMismatch" in {type(failure.error).__name__ for failure in outcome.failures}
+    for registry in (one, two):
+        assert registry.bodies_received(bad) == 0
+        assert registry.tags("acme/app") == {}
+
+
+async def test_a_dead_registry_fails_alone(registries):
+    source, one, two = registries
+    target = add_target(source, (one, two), "a")
+    two.fault("POST", "/blobs/uploads/", then=Refuse(403, "DENIED"))
+    outcome = await publish(target)
+    assert {str(place.repository): place.state for place in outcome.targets[0].destinations} == {
+        f"{one.address}/acme/app": State.PUBLISHED,
+        f"{two.address}/acme/app": State.FAILED,
+    }
+    assert outcome.exit_code == ExitCode.AUTHENTICATION
+    assert two.tags("acme/app") == {}

@@ -1,0 +1,168 @@
+"""An engine over dictionaries, for the decisions of `publish`. The real ones are held to the same by tests/contract.
+
+It knows what an engine promises: nothing is tagged that was not staged, staging needs its sources.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from bakery.errors import NotFound, RegistryError
+from bakery.oci import media_type as mt
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Reference, Repository
+from bakery.publish.engine import SociRequest
+from bakery.publish.image import Content, Image
+from bakery.publish.plan import Destination, PlannedTarget
+from bakery.targets.metadata import BuildResult
+
+TEMPORARY = Repository.parse("registry.example/tmp/app/tmp")
+
+
+class Clock:
+    """A clock that jumps when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time, self.slept = 0.0, list[float]()
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        await asyncio.sleep(0)
+
+
+class DictionaryEngine:
+    """Repositories in a dictionary. `refuse` may return an error for an action and a repository, or None."""
+
+    def __init__(self) -> None:
+        self.content: dict[tuple[Repository, Digest], tuple[str, bytes]] = {}
+        self.tags: dict[tuple[Repository, str], Digest] = {}
+        self.log: list[str] = []
+        self.refuse: Callable[[str, Repository], Exception | None] = lambda action, repository: None
+        self.on_stage: Callable[[Image, Repository], Any] | None = None
+        self.on_tag: Callable[[Repository, str], None] = lambda repository, tag: None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None: ...
+
+    def put(self, repository: Repository, raw: bytes, media_type: str) -> Descriptor:
+        descriptor = Descriptor.of(raw, media_type)
+        self.content[repository, descriptor.digest] = (media_type, raw)
+        return descriptor
+
+    def _check(self, action: str, repository: Repository) -> None:
+        error = self.refuse(action, repository)
+        if error is not None:
+            raise error
+
+    async def find(self, reference: Reference) -> Content | None:
+        self._check("find", reference.repository)
+        assert reference.digest is not None
+        found = self.content.get((reference.repository, reference.digest))
+        if found is None:
+            return None
+        return Content(Descriptor(found[0], reference.digest, len(found[1])), found[1])
+
+    async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
+        return self.content[repository, descriptor.digest][1]
+
+    async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+        return self.content[repository, descriptor.digest][1]
+
+    async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
+        self._check("convert", towards[0])
+        return image
+
+    async def stage(self, image: Image, repository: Repository) -> None:
+        self._check("stage", repository)
+        if self.on_stage is not None:
+            await self.on_stage(image, repository)
+        self.content[repository, image.digest] = (mt.OCI_INDEX, image.index.raw)
+        self.log.append(f"stage {repository}")
+
+    async def read_tag(self, repository: Repository, tag: str) -> Digest | None:
+        return self.tags.get((repository, tag))
+
+    async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
+        self._check("tag", repository)
+        assert (repository, image.digest) in self.content, "a tag moved before its index was staged"
+        self.tags[repository, tag] = image.digest
+        self.log.append(f"tag {repository}:{tag}")
+        self.on_tag(repository, tag)
+
+    async def verify_tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
+        self._check("verify", repository)
+        if self.tags.get((repository, tag)) != image.digest:
+            raise NotFound("verifying", about=repository.with_tag(tag), status=404)
+
+    async def remove_tag(self, repository: Repository, tag: str) -> bool:
+        return self.tags.pop((repository, tag), None) is not None
+
+
+def add_image(
+    engine: DictionaryEngine,
+    platform: str,
+    *,
+    created: str = "2026-11-01T00:00:00Z",
+    repository: Repository = TEMPORARY,
+    salt: str = "",
+) -> Descriptor:
+    """A one-layer image of this platform in the engine; its manifest's descriptor."""
+    os_name, architecture, *variant = platform.split("/")
+    config: dict[str, Any] = {"os": os_name, "architecture": architecture, "created": created, "salt": salt}
+    if variant:
+        config["variant"] = variant[0]
+    config_descriptor = engine.put(repository, json.dumps(config).encode(), mt.OCI_CONFIG)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": mt.OCI_MANIFEST,
+        "config": {"mediaType": mt.OCI_CONFIG, "digest": str(config_descriptor.digest), "size": config_descriptor.size},
+        "layers": [],
+    }
+    return engine.put(repository, json.dumps(manifest, indent=1).encode(), mt.OCI_MANIFEST)
+
+
+def build(descriptor: Descriptor, uid: str = "app", repository: Repository = TEMPORARY, **more: Any) -> BuildResult:
+    """The metadata's word on a build."""
+    from pathlib import Path
+
+    known = {"platform": None, "created": None} | more
+    return BuildResult(
+        uid, repository.with_digest(descriptor.digest), known["platform"], known["created"], Path("m.json")
+    )
+
+
+def target(
+    builds: Sequence[BuildResult],
+    destinations: Sequence[tuple[str, tuple[str, ...]]] = (("one.example/app", ("1.0", "latest")),),
+    *,
+    uid: str = "app",
+    platforms: tuple[str, ...] = ("linux/amd64", "linux/arm64"),
+    soci: SociRequest | None = None,
+) -> PlannedTarget:
+    """A target as a plan has it."""
+    return PlannedTarget(
+        uid,
+        "app",
+        "1.0",
+        "",
+        "",
+        tuple(builds),
+        tuple(Destination(Repository.parse(name), tags) for name, tags in destinations),
+        {"org.opencontainers.image.title": "App"},
+        platforms,
+        soci,
+    )
+
+
+def refusal(status: int = 403) -> RegistryError:
+    return RegistryError("doing something", about="somewhere", status=status)

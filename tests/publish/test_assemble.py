@@ -1,0 +1,137 @@
+"""Assembling: platforms come from the registry, attestations follow, and the same inputs give the same digest."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bakery.errors import BadDocument
+from bakery.oci import media_type as mt
+from bakery.oci.annotation import CREATED
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import ATTESTATION_OF, Index, is_attestation, parse
+from bakery.publish.assemble import ConfigFacts, assemble, choose, index_annotations, missing_platforms
+from bakery.publish.sources import read_sources, wait_for_sources
+from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
+
+LAYOUT = Path(__file__).parents[2] / "examples" / "hello" / "builds" / "layout"
+
+
+async def holdings(engine, builds):
+    planned = target(builds)
+    found = await wait_for_sources(planned, engine, limit_s=1, clock=Clock(), emit=lambda event: None)
+    return await read_sources(planned, engine, found)
+
+
+async def index_of(engine, builds) -> Index:
+    held = await holdings(engine, builds)
+    children, notes = choose(held.builds)
+    image = assemble(children, {}, notes)
+    view = parse(image.index.raw)
+    assert isinstance(view, Index)
+    return view
+
+
+def load_layout(engine) -> None:
+    """The images that a real buildx left, in the engine's temporary repository."""
+    for entry in (LAYOUT / "blobs" / "sha256").iterdir():
+        raw = entry.read_bytes()
+        try:
+            media_type = json.loads(raw).get("mediaType", "")
+        except (ValueError, UnicodeDecodeError, AttributeError):
+            media_type = ""
+        engine.content[TEMPORARY, Digest("sha256", entry.name)] = (media_type, raw)
+
+
+def parse_descriptor(engine, digest):
+    from bakery.oci.descriptor import Descriptor
+
+    media_type, raw = engine.content[TEMPORARY, digest]
+    return Descriptor(media_type, digest, len(raw))
+
+
+async def test_attested_indexes_of_real_buildx_are_flattened_and_both_platforms_kept():
+    engine = DictionaryEngine()
+    load_layout(engine)
+    metadata = [json.loads((LAYOUT.parent / f"attested-{arch}.json").read_text()) for arch in ("amd64", "arm64")]
+    uid = "hello-1-0-0-standard-ubuntu-22-04"
+    digests = [Digest.parse(file[uid]["containerimage.digest"]) for file in metadata]
+    view = await index_of(engine, [build(parse_descriptor(engine, digest)) for digest in digests])
+    assert [str(entry.platform) for entry in view.manifests] == [
+        "linux/amd64",
+        "linux/arm64",
+        "unknown/unknown",
+        "unknown/unknown",
+    ]
+    images = [str(entry.digest) for entry in view.manifests[:2]]
+    assert [entry.annotations[ATTESTATION_OF] for entry in view.manifests[2:]] == images
+    assert all(is_attestation(entry) for entry in view.manifests[2:])
+
+
+async def test_the_order_of_files_and_runs_does_not_change_the_digest():
+    engine = DictionaryEngine()
+    builds = [build(add_image(engine, name)) for name in ("linux/arm64", "linux/amd64", "linux/arm/v7")]
+    one = assemble(choose((await holdings(engine, builds)).builds)[0], {"b": "2", "a": "1"})
+    two = assemble(choose((await holdings(engine, builds[::-1])).builds)[0], {"a": "1", "b": "2"})
+    assert one.index.raw == two.index.raw
+    assert [str(child.descriptor.platform) for child in one.children] == ["linux/amd64", "linux/arm/v7", "linux/arm64"]
+
+
+async def test_of_two_builds_of_one_platform_the_newest_wins_with_a_warning():
+    engine = DictionaryEngine()
+    old = build(add_image(engine, "linux/amd64", salt="old"), created=datetime(2026, 1, 1, tzinfo=UTC))
+    new = build(add_image(engine, "linux/amd64", salt="new"), created=datetime(2026, 2, 1, tzinfo=UTC))
+    for builds in ([old, new], [new, old]):
+        held = await holdings(engine, builds)
+        (child,), notes = choose(held.builds)
+        assert child.descriptor.digest == new.reference.digest
+        assert str(old.reference.digest) in notes[0]
+
+
+async def test_a_platform_that_nobody_tells_is_an_error_that_says_what_to_do():
+    engine = DictionaryEngine()
+    config = engine.put(TEMPORARY, b"{}", mt.OCI_CONFIG)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": mt.OCI_MANIFEST,
+        "config": {"mediaType": mt.OCI_CONFIG, "digest": str(config.digest), "size": config.size},
+        "layers": [],
+    }
+    held = await holdings(engine, [build(engine.put(TEMPORARY, json.dumps(manifest).encode(), mt.OCI_MANIFEST))])
+    with pytest.raises(BadDocument, match="Next:"):
+        choose(held.builds)
+
+
+async def test_indexes_in_indexes_are_flattened_but_not_without_end():
+    engine = DictionaryEngine()
+    inner = add_image(engine, "linux/amd64")
+
+    def wrap(entry):
+        body = {"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": [entry.to_json()]}
+        return engine.put(TEMPORARY, json.dumps(body).encode(), mt.OCI_INDEX)
+
+    nested = wrap(wrap(inner))
+    view = await index_of(engine, [build(nested)])
+    assert [entry.digest for entry in view.manifests] == [inner.digest]
+    for _ in range(6):
+        nested = wrap(nested)
+    with pytest.raises(BadDocument, match="nested"):
+        await holdings(engine, [build(nested)])
+
+
+def test_created_is_the_newest_config_or_the_epoch_and_never_now():
+    facts = [ConfigFacts(None, datetime(2026, 1, day, tzinfo=UTC)) for day in (3, 5, 4)]
+    labels = {"title": "x", CREATED: "now"}
+    assert index_annotations(labels, facts, None) == {"title": "x", CREATED: "2026-01-05T00:00:00Z"}
+    assert index_annotations(labels, facts, 0) == {"title": "x", CREATED: "1970-01-01T00:00:00Z"}
+    assert index_annotations(labels, [], None) == {"title": "x"}
+
+
+async def test_a_declared_platform_is_covered_by_any_variant_of_it():
+    engine = DictionaryEngine()
+    held = await holdings(
+        engine, [build(add_image(engine, "linux/arm64/v8")), build(add_image(engine, "linux/arm/v7"))]
+    )
+    children, _ = choose(held.builds)
+    assert missing_platforms(children, ["linux/arm64", "linux/amd64", "linux/arm"]) == ("linux/amd64",)

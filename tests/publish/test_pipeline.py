@@ -1,0 +1,208 @@
+"""The pipeline's promises: what is waited for, what stops what, which order tags have, what an interrupt leaves."""
+
+import asyncio
+
+import pytest
+
+from bakery.errors import AuthError, ExitCode, NotFound
+from bakery.events import Event, SourcesMissing
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
+from bakery.publish.engine import SociRequest
+from bakery.publish.outcome import State, Step
+from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.plan import Plan
+from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
+
+ONE, TWO = "one.example/app", "two.example/app"
+BOTH = ((ONE, ("1.0", "latest")), (TWO, ("1.0", "latest")))
+
+
+def builds(engine, **more):
+    return [build(add_image(engine, name, **more)) for name in ("linux/amd64", "linux/arm64")]
+
+
+async def publish(engine, *targets, clock=None, events=None, **options):
+    emit = (events if events is not None else []).append
+    run = Run(Plan(targets), engine, options=RunOptions(**options), clock=clock or Clock(), emit=emit)
+    return await run.execute()
+
+
+async def test_tags_are_written_after_staging_with_latest_last_and_read_back():
+    engine = DictionaryEngine()
+    outcome = await publish(engine, target(builds(engine), ((ONE, ("1", "1.0", "latest")),)))
+    assert outcome.exit_code == ExitCode.DONE
+    assert engine.log[0] == f"stage {ONE}"
+    assert engine.log[-1] == f"tag {ONE}:latest"
+    assert {state.state for place in outcome.targets[0].destinations for state in place.tags} == {State.PUBLISHED}
+
+
+async def test_a_second_run_moves_no_tag():
+    engine = DictionaryEngine()
+    planned = target(builds(engine), BOTH)
+    first = await publish(engine, planned)
+    engine.log.clear()
+    second = await publish(engine, planned)
+    assert not [line for line in engine.log if line.startswith("tag")]
+    assert second.targets[0].state is State.UNCHANGED
+    assert second.targets[0].digest == first.targets[0].digest
+
+
+async def test_one_dead_destination_does_not_stop_the_other():
+    engine = DictionaryEngine()
+    engine.refuse = lambda action, repository: (
+        refusal() if action == "stage" and repository == Repository.parse(TWO) else None
+    )
+    outcome = await publish(engine, target(builds(engine), BOTH))
+    states = {str(place.repository): place.state for place in outcome.targets[0].destinations}
+    assert states == {ONE: State.PUBLISHED, TWO: State.FAILED}
+    assert outcome.exit_code == ExitCode.FAILED
+    assert not [tag for tag in engine.tags if str(tag[0]) == TWO]
+
+
+async def test_a_slow_destination_does_not_hold_back_the_other():
+    engine, tagged = DictionaryEngine(), asyncio.Event()
+
+    async def on_stage(image, repository):
+        if str(repository) == TWO:
+            async with asyncio.timeout(5):
+                await tagged.wait()
+
+    engine.on_stage = on_stage
+    engine.on_tag = lambda repository, name: tagged.set()
+    outcome = await publish(engine, target(builds(engine), BOTH), jobs=1)
+    assert outcome.exit_code == ExitCode.DONE
+
+
+async def test_one_failing_target_does_not_stop_another_and_moves_no_tag():
+    engine = DictionaryEngine()
+    good = target(builds(engine), uid="good", destinations=((ONE, ("good",)),))
+    bad = target(builds(engine)[:1], uid="bad", destinations=((ONE, ("bad",)),))
+    outcome = await publish(engine, bad, good)
+    assert [one.state for one in outcome.targets] == [State.FAILED, State.PUBLISHED]
+    assert outcome.targets[0].failure.step is Step.ASSEMBLE
+    assert "linux/arm64" in str(outcome.targets[0].failure.error)
+    assert [tag for _, tag in engine.tags] == ["good"]
+
+
+async def test_a_missing_platform_is_allowed_when_asked_for_and_noted():
+    engine = DictionaryEngine()
+    outcome = await publish(engine, target(builds(engine)[:1]), allow_missing_platforms=True)
+    assert outcome.exit_code == ExitCode.DONE
+    assert "linux/arm64" in outcome.targets[0].notes[0]
+
+
+async def test_targets_of_one_repository_commit_in_push_order_whatever_the_order_of_staging():
+    engine, staged = DictionaryEngine(), []
+    gate = asyncio.Event()
+    made = [builds(engine, salt=str(number)) for number in range(3)]
+    targets = [target(made[n], ((ONE, (f"{n}",)),), uid=f"t{n}") for n in range(3)]
+
+    async def on_stage(image, repository):
+        staged.append(image.digest)
+        if len(staged) == 1:
+            async with asyncio.timeout(5):
+                await gate.wait()  # the first to stage is the last to finish
+        elif len(staged) == 3:
+            gate.set()
+
+    engine.on_stage = on_stage
+    await publish(engine, *targets)
+    assert [line for line in engine.log if line.startswith("tag")] == [f"tag {ONE}:{n}" for n in range(3)]
+
+
+async def test_waiting_for_sources_holds_no_job_slot_and_polls_slower_and_slower():
+    engine, clock = DictionaryEngine(), Clock()
+    events: list[Event] = []
+    late_build = builds(engine, salt="late")
+    hidden = engine.content.pop((late_build[0].reference.repository, late_build[0].reference.digest))
+    late = target(late_build, ((ONE, ("late",)),), uid="late")
+    soon = target(builds(engine), ((TWO, ("soon",)),), uid="soon")
+
+    async def on_stage(image, repository):  # the other target gets its turn though only one job may run
+        engine.content[late_build[0].reference.repository, late_build[0].reference.digest] = hidden
+
+    engine.on_stage = on_stage
+    outcome = await publish(engine, late, soon, clock=clock, events=events, jobs=1)
+    assert outcome.exit_code == ExitCode.DONE
+    assert clock.slept[0] == 0.25
+    assert all(
+        after == pytest.approx(min(before * 1.2, 5))
+        for before, after in zip(clock.slept, clock.slept[1:], strict=False)
+    )
+    missing = [event for event in events if isinstance(event, SourcesMissing)]
+    assert missing[0].missing == (str(late_build[0].reference),)
+
+
+async def test_sources_that_never_come_fail_their_target_after_the_limit_and_are_named():
+    engine, clock = DictionaryEngine(), Clock()
+    made = builds(engine)
+    del engine.content[made[1].reference.repository, made[1].reference.digest]
+    outcome = await publish(engine, target(made), clock=clock, wait_limit_s=600)
+    failure = outcome.targets[0].failure
+    assert isinstance(failure.error, NotFound)
+    assert failure.step is Step.WAIT
+    assert str(made[1].reference) in str(failure.error)
+    assert str(made[0].reference) not in str(failure.error)
+    assert 590 <= clock.time <= 600
+    assert max(clock.slept) == 5
+
+
+async def test_a_wrong_password_ends_the_waiting_at_once():
+    engine, clock = DictionaryEngine(), Clock()
+    engine.refuse = lambda action, repository: AuthError("reading", status=401) if action == "find" else None
+    outcome = await publish(engine, target(builds(engine)), clock=clock)
+    assert clock.slept == []
+    assert outcome.exit_code == ExitCode.AUTHENTICATION
+
+
+async def test_a_bug_in_one_target_is_that_targets_failure_alone():
+    engine = DictionaryEngine()
+    engine.refuse = lambda action, repository: ZeroDivisionError("bug") if action == "convert" else None
+    broken = target(builds(engine), ((ONE, ("x",)),), uid="broken", soci=SociRequest())
+    fine = target(builds(engine), ((TWO, ("y",)),), uid="fine")
+    outcome = await publish(engine, broken, fine)
+    assert [one.state for one in outcome.targets] == [State.FAILED, State.PUBLISHED]
+    assert isinstance(outcome.targets[0].failure.error, ZeroDivisionError)
+
+
+async def test_a_tag_that_reads_back_as_something_else_fails_that_destination():
+    engine = DictionaryEngine()
+
+    def somebody_else(repository, name):
+        if str(repository) == TWO:
+            engine.tags[repository, name] = Digest.of(b"somebody else's")
+
+    engine.on_tag = somebody_else
+    outcome = await publish(engine, target(builds(engine), BOTH))
+    states = {
+        str(place.repository): (place.state, place.failure and place.failure.step)
+        for place in outcome.targets[0].destinations
+    }
+    assert states == {ONE: (State.PUBLISHED, None), TWO: (State.FAILED, Step.VERIFY)}
+
+
+async def test_an_interrupt_leaves_an_outcome_that_says_what_stands():
+    engine, reached, tagged = DictionaryEngine(), asyncio.Event(), asyncio.Event()
+    engine.on_tag = lambda repository, name: tagged.set()
+    done = target(builds(engine), ((ONE, ("1.0",)),), uid="done")
+    stuck = target(builds(engine), ((TWO, ("1.0",)),), uid="stuck")
+
+    async def on_stage(image, repository):
+        if str(repository) == TWO:
+            reached.set()
+            await asyncio.Event().wait()
+
+    engine.on_stage = on_stage
+    run = Run(Plan((done, stuck)), engine, options=RunOptions(), clock=Clock())
+    task = asyncio.ensure_future(run.execute())
+    async with asyncio.timeout(5):
+        await reached.wait()
+        await tagged.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    outcome = run.outcome(interrupted=True)
+    assert outcome.interrupted
+    assert {one.uid: one.state for one in outcome.targets}["stuck"] is State.STOPPED
+    assert [tag for _, tag in engine.tags] == ["1.0"]
