@@ -1,0 +1,322 @@
+"""OCI layouts: what is read is what the digest names, and nothing outside is ever opened (registry.md 7, row 18)."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+
+import pytest
+
+from bakery.errors import BadDigest, BadDocument, BakeryError, DigestMismatch, UsageError
+from bakery.oci import media_type as mt
+from bakery.oci.descriptor import Descriptor
+from bakery.transfer.layout import BadLayout, LayoutWriter, open_layout
+from tests.transfer.making import Content
+
+BLOB = b"some content" * 1000
+
+
+def simple() -> tuple[Content, Descriptor]:
+    content = Content()
+    blob = content.add(BLOB)
+    content.top = [content.index()]
+    return content, Descriptor.from_json(blob)
+
+
+@pytest.fixture(params=["folder", "tar", "tar with ./ before the names"])
+def layout_path(request, tmp_path):
+    content, _ = simple()
+    if request.param == "folder":
+        return content.folder(tmp_path / "layout")
+    return content.tar(tmp_path / "layout.tar", prefix="./" if "./" in request.param else "")
+
+
+def test_content_is_found_by_digest_in_a_folder_and_in_a_tar(layout_path):
+    content, blob = simple()
+    with open_layout(layout_path) as layout:
+        assert layout.has(blob)
+        assert b"".join(layout.read(blob)) == BLOB
+        assert str(layout.root().digest) == content.top[0]["digest"]
+        assert layout.document(blob) == BLOB
+        missing = Descriptor.of(b"missing", "x/y")
+        assert not layout.has(missing)
+        assert layout.document(missing) is None
+        with pytest.raises(BadLayout, match="does not hold"):
+            list(layout.read(missing))
+
+
+def test_two_blobs_of_a_tar_can_be_read_side_by_side(tmp_path):
+    content = Content()
+    one, two = content.add(b"1" * 3_000_000), content.add(b"2" * 3_000_000)
+    with open_layout(content.tar(tmp_path / "l.tar")) as layout:
+        pairs = zip(layout.read(Descriptor.from_json(one)), layout.read(Descriptor.from_json(two)), strict=True)
+        assert all(a.count(b"1") == b.count(b"2") == len(a) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"other content", BLOB[:-1], BLOB + b"x", b""], ids=["other", "short", "long", "empty"]
+)
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_content_that_is_not_what_its_name_says_never_ends_without_error(tmp_path, kind, wrong):
+    content, blob = simple()
+    content.blobs[blob.digest.hex] = wrong
+    path = content.folder(tmp_path / "l") if kind == "folder" else content.tar(tmp_path / "l.tar")
+    with open_layout(path) as layout:
+        received: list[bytes] = []
+        with pytest.raises(DigestMismatch):
+            received.extend(layout.read(blob))
+        assert b"".join(received) != BLOB
+
+
+def test_the_wanted_image_is_chosen_by_name_or_digest_when_there_are_several(tmp_path):
+    content = Content()
+    content.top = [
+        content.index() | {"annotations": {"org.opencontainers.image.ref.name": "a"}},
+        content.index(x=1) | {"annotations": {"org.opencontainers.image.ref.name": "b"}},
+    ]
+    with open_layout(content.folder(tmp_path / "l")) as layout:
+        assert str(layout.root("b").digest) == content.top[1]["digest"]
+        assert str(layout.root(content.top[0]["digest"]).digest) == content.top[0]["digest"]
+        with pytest.raises(BadLayout, match=r"2 of its 2 images.*: a, b"):
+            layout.root()
+        with pytest.raises(BadLayout, match="0 of its 2"):
+            layout.root("c")
+
+
+def test_the_same_image_listed_twice_is_one_image(tmp_path):
+    content = Content()
+    content.top = [content.index(), content.index()]
+    with open_layout(content.folder(tmp_path / "l")) as layout:
+        assert str(layout.root().digest) == content.top[0]["digest"]
+
+
+def secret_for(tmp_path, content: bytes):
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    return file
+
+
+def blob_is_a_link(path, blob, secret):
+    (path / "blobs/sha256" / blob.digest.hex).unlink()
+    (path / "blobs/sha256" / blob.digest.hex).symlink_to(secret)
+
+
+def blob_is_a_pipe(path, blob, secret):
+    (path / "blobs/sha256" / blob.digest.hex).unlink()
+    os.mkfifo(path / "blobs/sha256" / blob.digest.hex)
+
+
+def blob_is_a_folder(path, blob, secret):
+    (path / "blobs/sha256" / blob.digest.hex).unlink()
+    (path / "blobs/sha256" / blob.digest.hex).mkdir()
+
+
+def algorithm_is_a_link(path, blob, secret):
+    (path / "blobs/sha256").rename(secret.parent / "elsewhere")
+    (path / "blobs/sha256").symlink_to(secret.parent / "elsewhere")
+
+
+def blobs_is_a_link(path, blob, secret):
+    (path / "blobs").rename(secret.parent / "elsewhere")
+    (path / "blobs").symlink_to(secret.parent / "elsewhere")
+
+
+def blobs_is_a_file(path, blob, secret):
+    (path / "blobs").rename(secret.parent / "elsewhere")
+    (path / "blobs").write_text("x")
+
+
+@pytest.mark.parametrize(
+    "twist",
+    [blob_is_a_link, blob_is_a_pipe, blob_is_a_folder, algorithm_is_a_link, blobs_is_a_link, blobs_is_a_file],
+)
+def test_no_link_pipe_or_device_is_ever_read_as_a_blob(tmp_path, twist):
+    content, blob = simple()
+    path = content.folder(tmp_path / "l")
+    twist(path, blob, secret_for(tmp_path, BLOB))  # the right bytes even: it is where they are that is wrong
+    with open_layout(path) as layout:
+        with pytest.raises(BadLayout):
+            list(layout.read(blob))
+        with pytest.raises(BadLayout):
+            layout.has(blob)
+        with pytest.raises(BadLayout):
+            layout.document(blob)
+
+
+@pytest.mark.parametrize("name", ["index.json", "oci-layout"])
+def test_no_link_or_pipe_stands_for_the_top_files(tmp_path, name):
+    content, _ = simple()
+    for kind in ("link", "pipe"):
+        path = content.folder(tmp_path / kind)
+        original = (path / name).read_bytes()
+        (path / name).unlink()
+        if kind == "link":
+            (path / name).symlink_to(secret_for(tmp_path, original))
+        else:
+            os.mkfifo(path / name)
+        with pytest.raises(BadLayout), open_layout(path) as layout:
+            layout.root()
+
+
+@pytest.mark.parametrize("type_", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+@pytest.mark.parametrize("what", ["blob", "index.json"])
+def test_members_of_a_tar_that_are_no_regular_files_are_refused(tmp_path, type_, what):
+    content, blob = simple()
+    files = content.files()
+    name = f"blobs/sha256/{blob.digest.hex}" if what == "blob" else what
+    path = tmp_path / "l.tar"
+    with tarfile.open(path, "w") as archive:
+        for member_name, data in files.items():
+            member = tarfile.TarInfo(member_name)
+            if member_name == name:
+                member.type, member.linkname = type_, "/etc/passwd"
+                archive.addfile(member)
+            else:
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+    def use() -> None:
+        with open_layout(path) as layout:
+            layout.root()
+            list(layout.read(blob))
+
+    with pytest.raises(BadLayout, match="no regular file"):
+        use()
+
+
+def test_a_member_that_occurs_twice_in_a_tar_is_refused(tmp_path):
+    content, _ = simple()
+    path = content.tar(tmp_path / "l.tar")
+    with tarfile.open(path, "a") as archive:
+        member = tarfile.TarInfo("./index.json")
+        member.size = 2
+        archive.addfile(member, io.BytesIO(b"{}"))
+    with pytest.raises(BadLayout, match="occurs twice"), open_layout(path) as layout:
+        layout.root()
+
+
+def test_digests_that_are_paths_never_reach_a_file(tmp_path):
+    content, _ = simple()
+    content.top = [{"mediaType": mt.OCI_INDEX, "digest": "sha256:../../secret", "size": 1}]
+    with open_layout(content.folder(tmp_path / "l")) as layout, pytest.raises(BadDigest):
+        layout.root()
+
+
+NO_LAYOUTS = {
+    "nothing": lambda path: None,
+    "an empty folder": lambda path: path.mkdir(),
+    "a text file": lambda path: path.write_text("hello"),
+    "a pipe": lambda path: os.mkfifo(path),
+    "a gzip": lambda path: path.write_bytes(b"\x1f\x8b" + bytes(600)),
+    "an empty tar": lambda path: path.write_bytes(bytes(1024)),
+    "a layout of version 2": lambda path: (
+        path.mkdir(),
+        (path / "oci-layout").write_text('{"imageLayoutVersion":"2"}'),
+    ),
+    "a huge mark": lambda path: (path.mkdir(), (path / "oci-layout").write_bytes(b" " * 5000)),
+}
+
+
+@pytest.mark.parametrize("make", NO_LAYOUTS.values(), ids=NO_LAYOUTS)
+def test_what_is_no_layout_is_refused_with_its_path(tmp_path, make):
+    path = tmp_path / "thing"
+    make(path)
+    with pytest.raises(BakeryError, match=str(path)):
+        open_layout(path)
+
+
+def test_an_index_json_larger_than_a_manifest_may_be_is_not_read_into_memory(tmp_path):
+    content, _ = simple()
+    path = content.folder(tmp_path / "l")
+    os.truncate(path / "index.json", 5 * 1024 * 1024)
+    with open_layout(path) as layout, pytest.raises(BadLayout, match="larger than"):
+        layout.root()
+
+
+def test_an_index_json_that_could_be_read_in_two_ways_is_refused(tmp_path):
+    content, _ = simple()
+    path = content.folder(tmp_path / "l")
+    (path / "index.json").write_bytes(b'{"schemaVersion":2,"manifests":[],"manifests":[]}')
+    with open_layout(path) as layout, pytest.raises(BadDocument, match="twice"):
+        layout.root()
+
+
+@pytest.mark.parametrize("name", ["out", "out.tar"])
+def test_what_was_written_can_be_read_and_has_one_descriptor(tmp_path, name):
+    _, blob = simple()
+    root = Descriptor.of(b"{}", mt.OCI_INDEX)
+    with LayoutWriter(tmp_path / name) as writer:
+        writer.write(blob, [BLOB[:100], BLOB[100:]])
+        writer.write(root, [b"{}"])
+        assert not (tmp_path / name).exists()
+        writer.commit(root)
+    with open_layout(tmp_path / name) as layout:
+        assert b"".join(layout.read(blob)) == BLOB
+        assert layout.root() == root
+        assert layout.top().document == {
+            "schemaVersion": 2,
+            "mediaType": mt.OCI_INDEX,
+            "manifests": [{"mediaType": mt.OCI_INDEX, "digest": str(root.digest), "size": 2}],
+        }
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def broken() -> Iterator[bytes]:
+    yield b"some"
+    raise DigestMismatch("reading")
+
+
+@pytest.mark.parametrize("name", ["out", "out.tar"])
+def test_nothing_is_left_where_writing_failed(tmp_path, name):
+    with pytest.raises(DigestMismatch), LayoutWriter(tmp_path / name) as writer:
+        writer.write(Descriptor.of(BLOB, "x/y"), broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_content_gives_the_same_tar(tmp_path):
+    for name in ("one.tar", "two.tar"):
+        with LayoutWriter(tmp_path / name) as writer:
+            for number in (1, 2) if name == "one.tar" else (2, 1):
+                writer.write(Descriptor.of(b"%d" % number, "x/y"), [b"%d" % number])
+            writer.commit(Descriptor.of(b"1", mt.OCI_INDEX))
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+
+
+def test_writing_into_a_layout_adds_to_it_and_a_failure_leaves_its_image(tmp_path):
+    content, blob = simple()
+    path = content.folder(tmp_path / "l")
+    before = (path / "index.json").read_bytes()
+    with pytest.raises(DigestMismatch), LayoutWriter(path) as writer:
+        writer.write(Descriptor.of(b"new", "x/y"), broken())
+    assert (path / "index.json").read_bytes() == before
+    root = Descriptor.of(b"{}", mt.OCI_INDEX)
+    with LayoutWriter(path) as writer:
+        writer.write(root, [b"{}"])
+        writer.commit(root)
+    with open_layout(path) as layout:
+        assert layout.root() == root
+        assert layout.has(blob)
+    assert [file.name for file in path.rglob(".*")] == []
+
+
+def test_a_folder_that_is_something_else_is_not_written_into(tmp_path):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "letter").write_text("dear")
+    with pytest.raises(BadLayout, match="there is no oci-layout"):
+        LayoutWriter(tmp_path / "documents")
+    (tmp_path / "file").write_text("x")
+    for name in ("file", "new.tar.gz"):
+        with pytest.raises(UsageError):
+            LayoutWriter(tmp_path / name)
+
+
+def test_an_empty_folder_may_be_the_destination(tmp_path):
+    (tmp_path / "out").mkdir()
+    root = Descriptor.of(b"{}", mt.OCI_INDEX)
+    with LayoutWriter(tmp_path / "out") as writer:
+        writer.write(root, [b"{}"])
+        writer.commit(root)
+    assert json.loads((tmp_path / "out/index.json").read_bytes())["manifests"][0]["digest"] == str(root.digest)
