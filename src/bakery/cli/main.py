@@ -37,6 +37,9 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("oras", "bakery.cli.oras", "Old spelling of `imagetools merge`."),
     Entry("rehearse", "bakery.cli.rehearse", "Publish a project to registries that run inside the command."),
     Entry("registry", "bakery.cli.registry", "Serve the embedded registry for tests of your own."),
+    Entry("dgoss", "bakery.cli.dgoss", "Test images with goss, in containers."),
+    Entry("run", "bakery.cli.run", "Old spelling of `dgoss run`."),
+    Entry("r", "bakery.cli.run", "Short for `run`.", hidden=True),
     Entry("version", "bakery.cli.version", "Print the version."),
 )
 
@@ -63,6 +66,10 @@ def build_app(word: str | None) -> typer.Typer:
                 app.command(entry.name, help=module.command.__doc__, hidden=entry.hidden)(module.command)
         else:
             app.command(entry.name, help=entry.help, hidden=entry.hidden)(_not_imported)
+    if word not in {entry.name for entry in COMMANDS}:  # help, completion, or a command that a plugin may have
+        from bakery.plugin_api import other_plugins
+
+        other_plugins().register_cli(app)
     return app
 
 

@@ -1,0 +1,157 @@
+"""What a plugin is, and how plugins are found: entry points of the group `bakery.plugins`.
+
+A plugin that cannot be loaded, or does not fit, is a warning and never the end of a command. docs/plugins.md shows a
+whole one. Source: pipeline.md 7.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bakery.errors import UsageError
+
+if TYPE_CHECKING:
+    import typer
+
+    from bakery.config.options import OptionsRegistry
+    from bakery.targets.target import Target
+
+_log = logging.getLogger(__name__)
+
+GROUP = "bakery.plugins"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallResult:
+    """What a tool made of one target. artifacts: whatever the plugin's own `results` needs besides."""
+
+    exit_code: int
+    tool_name: str
+    target: Target
+    stdout: str
+    stderr: str
+    artifacts: Mapping[str, Any] | None = None
+
+
+class Plugin(Protocol):
+    """One tool. The class that the entry point names is called without arguments.
+
+    A plugin whose options are written in bakery.yaml besides has a `tool_options_class`: a pydantic model with a
+    literal field `tool`, and `update(other)` which gives these options over the other's.
+    """
+
+    name: str
+    description: str
+
+    def register_cli(self, app: typer.Typer) -> None:
+        """Add commands to the application."""
+        ...
+
+    def execute(self, base_path: Path, targets: Sequence[Target], **kwargs: Any) -> list[ToolCallResult]:
+        """Run the tool on these targets of the project in base_path. What fails is in the results."""
+        ...
+
+    def results(self, results: Sequence[ToolCallResult]) -> None:
+        """Show them, and exit with a code that is not 0 if anything failed."""
+        ...
+
+
+_MEMBERS = ("name", "description", "register_cli", "execute", "results")
+
+
+class Plugins:
+    """Loaded plugins, by name."""
+
+    def __init__(self, points: Iterable[EntryPoint]) -> None:
+        self._found: dict[str, Plugin] = {}
+        for point in points:
+            plugin = _load(point)
+            if plugin is None:
+                continue
+            if plugin.name in self._found:
+                _log.warning("two plugins are called %s; %s is left out", plugin.name, _told(point))
+                continue
+            self._found[plugin.name] = plugin
+
+    def __iter__(self) -> Iterator[Plugin]:
+        return iter(self._found.values())
+
+    def get(self, name: str) -> Plugin:
+        """The plugin of this name. Raises UsageError, which lists those that there are."""
+        plugin = self._found.get(name)
+        if plugin is None:
+            known = ", ".join(sorted(self._found)) or "none"
+            raise UsageError("looking for a plugin", about=repr(name), hint=f"known plugins: {known}")
+        return plugin
+
+    def register_cli(self, app: typer.Typer) -> None:
+        """Let every plugin add its commands. One that fails is a warning."""
+        for plugin in self:
+            try:
+                plugin.register_cli(app)
+            except Exception as error:  # noqa: BLE001 - somebody else's code: a warning, and the command goes on
+                _log.warning("the commands of plugin %s cannot be added: %s", plugin.name, error)
+
+    def register_options(self, registry: OptionsRegistry) -> None:
+        """Tell the registry of every plugin's options class. One that takes another's place is a warning."""
+        for plugin in self:
+            options_class = getattr(plugin, "tool_options_class", None)
+            if options_class is None:
+                continue
+            try:
+                replaced = registry.register(options_class, fallback=plugin.name)
+            except Exception as error:  # noqa: BLE001 - somebody else's class: a warning, and the plugin goes on without
+                _log.warning("the options of plugin %s cannot be used: %s", plugin.name, error)
+                continue
+            if replaced:
+                _log.warning("the options of plugin %s take the place of others of the same name", plugin.name)
+
+
+@lru_cache(maxsize=1)
+def load_plugins() -> Plugins:
+    """Every plugin that is installed, loaded once per process."""
+    return Plugins(entry_points(group=GROUP))
+
+
+@lru_cache(maxsize=1)
+def other_plugins() -> Plugins:
+    """Those that bakery itself did not bring, loaded once: its own have their place in its table of commands."""
+    return Plugins(point for point in entry_points(group=GROUP) if _distribution(point) != "bakery")
+
+
+def options_registry() -> OptionsRegistry:
+    """The tool options that bakery.yaml may have here: bakery's own, and those of the plugins of others."""
+    from bakery.config.options import OptionsRegistry
+
+    registry = OptionsRegistry()
+    other_plugins().register_options(registry)
+    return registry
+
+
+def _load(point: EntryPoint) -> Plugin | None:
+    try:
+        plugin = point.load()()
+    except Exception as error:  # noqa: BLE001 - somebody else's code: a warning, and the command goes on
+        _log.warning("plugin %s cannot be loaded: %s: %s", _told(point), type(error).__name__, error)
+        return None
+    lacking = [member for member in _MEMBERS if not hasattr(plugin, member)]
+    if lacking:
+        _log.warning("plugin %s is none: it lacks %s", _told(point), ", ".join(lacking))
+        return None
+    fitting: Plugin = plugin
+    return fitting
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else ""
+
+
+def _told(point: EntryPoint) -> str:
+    where = _distribution(point)
+    return f"{point.name} ({point.value}{f' of {where}' if where else ''})"

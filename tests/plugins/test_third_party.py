@@ -1,0 +1,140 @@
+"""The plugin of docs/plugins.md, installed as a package manager would leave it, and plugins that do not work."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.examples import make_project
+
+ROOT = Path(__file__).parents[2]
+BAKERY = [sys.executable, "-c", "from bakery.cli.main import run; run()"]
+PROJECT = """
+repository: {url: github.com/acme/images, vendor: Acme, maintainer: {name: A, email: a@acme.test}}
+registries: [{host: registry.acme.test, namespace: acme}]
+images:
+  - name: app
+    options: [{tool: lines, maximum: 2}]
+    versions: [{name: 1.0.0}]
+  - name: other
+    versions: [{name: 2.0.0}]
+"""
+
+
+def install(site, name, entry_points, modules):
+    """Leave in `site` what an installer leaves there: the modules, and the distribution's record."""
+    site.mkdir(exist_ok=True)
+    for file, text in modules.items():
+        (site / file).write_text(text)
+    record = site / f"{name.replace('-', '_')}-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{key} = {value}" for key, value in entry_points.items()]
+    (record / "entry_points.txt").write_text("[bakery.plugins]\n" + "\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def documented(tmp_path):
+    """The site folder with the plugin of the documentation."""
+    text = (ROOT / "docs/plugins.md").read_text()
+    project = tomllib.loads(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0])["project"]
+    module = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    site = tmp_path / "site"
+    install(site, project["name"], project["entry-points"]["bakery.plugins"], {"bakery_lines.py": module})
+    return site
+
+
+def bakery(site, *arguments):
+    paths = os.pathsep.join([str(site), str(ROOT / "src")])
+    return subprocess.run(
+        [*BAKERY, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+
+
+def test_the_documented_plugin_runs_and_its_options_are_read(documented, tmp_path):
+    folder = tmp_path / "project"
+    for target in make_project(folder, PROJECT.replace("tool: lines, maximum: 2", "tool: goss")):
+        (folder / target.containerfile).write_text("FROM x\nRUN y\nRUN z\n")
+    (folder / "bakery.yaml").write_text(PROJECT)
+
+    limits = bakery(documented, "lines", "limits", "--context", str(folder))
+    assert limits.stdout.splitlines() == ["app-1-0-0 2", "other-2-0-0 100"], limits.stderr
+
+    done = bakery(documented, "lines", "run", "--context", str(folder))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == ["too many: app-1-0-0: 3 lines", "other-2-0-0: 3 lines"]
+    assert bakery(documented, "lines", "run", "--context", str(folder), "--image-name", "other").returncode == 0
+
+
+def test_help_lists_what_plugins_bring(documented):
+    assert "Count the lines of Containerfiles." in bakery(documented, "--help").stdout
+
+
+def test_plugins_that_do_not_work_are_warnings_and_the_others_go_on(documented):
+    install(
+        documented,
+        "acme-broken",
+        {
+            "gone": "no_such_module:Plugin",
+            "raising": "acme_broken:Raising",
+            "lacking": "acme_broken:Lacking",
+            "failing": "acme_broken:Failing",
+            "twin": "acme_broken:Twin",
+        },
+        {
+            "acme_broken.py": """
+class Raising:
+    def __init__(self): raise RuntimeError("not today")
+class Lacking:
+    name = "lacking"
+class Failing:
+    name, description = "failing", ""
+    def register_cli(self, app): raise LookupError("no commands")
+    def execute(self, base_path, targets, **kwargs): return []
+    def results(self, results): pass
+class Twin(Failing):
+    name = "lines"
+    def register_cli(self, app): pass
+"""
+        },
+    )
+    done = bakery(documented, "--help")
+    assert done.returncode == 0
+    for said in (
+        "gone (no_such_module:Plugin of acme-broken) cannot be loaded",
+        "cannot be loaded: RuntimeError: not today",
+        "lacks description, register_cli, execute, results",
+        "the commands of plugin failing cannot be added: no commands",
+        "two plugins are called lines",
+    ):
+        assert said in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    # A command of bakery's own loads none of them.
+    assert bakery(documented, "version").stderr == ""
+
+
+def test_a_plugin_is_looked_up_by_name_and_an_unknown_name_lists_the_known(documented):
+    code = (
+        "from bakery.plugin_api import load_plugins\n"
+        "plugins = load_plugins()\n"
+        "print(plugins.get('lines').description)\n"
+        "try: plugins.get('lime')\n"
+        "except Exception as error: print(error)\n"
+    )
+    paths = os.pathsep.join([str(documented), str(ROOT / "src")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths}
+    )
+    first, second = done.stdout.splitlines()
+    assert first == "Count the lines of Containerfiles."
+    assert "'lime'" in second
+    assert "lines" in second
