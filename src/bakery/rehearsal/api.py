@@ -69,6 +69,11 @@ class Api:
             return failure("UNSUPPORTED", headers=(("Allow", ", ".join(methods)),))
         return await handler(self, call)
 
+    def close(self) -> None:
+        """Give up the open sessions and the storage."""
+        self.uploads.discard_all()
+        self.storage.close()
+
     # The base, and lists.
 
     async def base(self, _: Call) -> Answer:
@@ -222,7 +227,8 @@ class Api:
         refusal = self._misplaced(call, upload)
         if refusal is not None:
             return refusal
-        limit = self.traits.max_patch_bytes
+        # Only chunks that say where they go: clients that stream a blob by one bare PATCH do push layers to GHCR.
+        limit = self.traits.max_patch_bytes if "content-range" in call.head.headers else None
         try:
             with upload.chunk():
                 async for piece in call.body.pieces():

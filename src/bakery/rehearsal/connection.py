@@ -16,7 +16,7 @@ from typing import Final
 
 from bakery.rehearsal.answers import Answer, Delivery, failure
 from bakery.rehearsal.clock import Clock
-from bakery.rehearsal.http import MAX_HEAD_BYTES, ChunkedBody, Head, Malformed, answer_head, parse_head
+from bakery.rehearsal.http import MAX_HEAD_BYTES, ChunkedBody, Head, Malformed, answer_head, could_begin, parse_head
 
 _READ_AHEAD: Final = 1024 * 1024  # bytes taken from the socket before somebody asked for them
 _DRAIN_LIMIT: Final = 256 * 1024  # of an unread body: less is read away to keep the connection, more closes it
@@ -208,6 +208,8 @@ class Connection(asyncio.Protocol):
                 seen += await self.take()
             except ClientGone:
                 return None
+            if not could_begin(seen):
+                raise Malformed("this is no HTTP; the registry speaks plain HTTP only")
 
     def _refuse(self, problem: Malformed) -> None:
         answer = failure("UNSUPPORTED", message=str(problem), status=problem.status)

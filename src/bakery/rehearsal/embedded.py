@@ -126,7 +126,7 @@ class EmbeddedRegistry:
             await server.wait_closed()
         self._servers.clear()
         if self._service is not None:
-            self._service.api.storage.close()
+            self._service.api.close()
 
     # Where it is.
 

@@ -64,6 +64,11 @@ class Head:
         return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
 
 
+def could_begin(raw: bytes) -> bool:
+    """Whether a request can begin so. A TLS greeting cannot: who tries that first must be told so at once."""
+    return raw[:1].isalpha() or raw[:1] in (b"\r", b"\n", b"")
+
+
 def parse_head(raw: bytes) -> Head:
     """Read a request head, given without its closing empty line. Raises Malformed."""
     try:

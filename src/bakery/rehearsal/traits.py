@@ -35,7 +35,7 @@ class Traits:
     mount: bool = True
     mount_needs_manifest: bool = False  # only what a manifest of the source repository names can be mounted (ECR)
     mount_without_source: bool = True  # a mount that names no source finds the blob in any repository
-    max_patch_bytes: int | None = None  # more is 416 (GHCR)
+    max_patch_bytes: int | None = None  # a chunk with Content-Range of more is 416 (GHCR)
     min_chunk_bytes: int | None = None  # told by OCI-Chunk-Min-Length
     least_part_bytes: int | None = None  # a chunk that follows a smaller one is refused (ECR: S3 multipart)
     patch_status: int = 202

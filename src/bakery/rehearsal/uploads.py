@@ -119,5 +119,8 @@ class Uploads:
         """Forget it; its content was kept or is discarded by the caller."""
         self._open.pop(upload.name, None)
 
-    def __len__(self) -> int:
-        return len(self._open)
+    def discard_all(self) -> None:
+        """Forget every session and what arrived for it."""
+        for upload in self._open.values():
+            upload.incoming.discard()
+        self._open.clear()

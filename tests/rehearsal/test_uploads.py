@@ -1,0 +1,100 @@
+"""Uploads as a state machine: whatever the order of chunks, cuts and ends, the right bytes count and no others."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from bakery.oci.digest import Digest
+from bakery.rehearsal.clock import SystemClock
+from bakery.rehearsal.shelf import MemoryShelf
+from bakery.rehearsal.storage import Storage
+from bakery.rehearsal.uploads import Placement, Upload, placement, told_range
+
+RANGES = {  # Content-Range, bytes arrived, body length: what it means
+    ("0-9", 0, 10): Placement.NEXT,
+    ("10-19", 10, 10): Placement.NEXT,
+    ("10-19", 10, None): Placement.NEXT,
+    ("0-9", 10, 10): Placement.ELSEWHERE,
+    ("20-29", 10, 10): Placement.ELSEWHERE,
+    ("10-19", 10, 9): Placement.MALFORMED,
+    ("9-0", 9, 1): Placement.MALFORMED,
+    ("bytes 0-9/10", 0, 10): Placement.MALFORMED,
+    ("", 0, 0): Placement.MALFORMED,
+    ("-1-5", 0, 7): Placement.MALFORMED,
+}
+
+
+@pytest.mark.parametrize(("header", "arrived", "length"), RANGES)
+def test_a_chunk_goes_where_its_range_says_or_nowhere(header, arrived, length):
+    assert placement(header, arrived, length) is RANGES[header, arrived, length]
+
+
+@pytest.mark.parametrize(("arrived", "told"), [(0, "0-0"), (1, "0-0"), (2, "0-1"), (1000, "0-999")])
+def test_the_range_that_is_told_ends_at_the_last_byte(arrived, told):
+    assert told_range(arrived) == told
+
+
+class Uploading(RuleBasedStateMachine):
+    """Sessions against a model that is the list of bytes each should have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storage = Storage(MemoryShelf(), SystemClock())
+        self.kept: dict[Digest, bytes] = {}
+        self.arrived: dict[str, bytes] = {}
+
+    sessions: Bundle[Upload] = Bundle("sessions")
+
+    @rule(target=sessions, algorithm=st.sampled_from(["sha256", "sha512"]))
+    def begin(self, algorithm: str) -> Upload:
+        upload = Upload("a/b", self.storage.incoming(), algorithm)
+        self.arrived[upload.name] = b""
+        return upload
+
+    @rule(upload=sessions, pieces=st.lists(st.binary(max_size=20), max_size=4))
+    def chunk(self, upload: Upload, pieces: list[bytes]) -> None:
+        with upload.chunk():
+            for piece in pieces:
+                upload.write(piece)
+        self.arrived[upload.name] += b"".join(pieces)
+
+    @rule(upload=sessions, piece=st.binary(max_size=20))
+    def chunk_that_is_cut(self, upload: Upload, piece: bytes) -> None:
+        with suppress(ConnectionError), upload.chunk():
+            upload.write(piece)
+            raise ConnectionError
+
+    @rule(target=sessions, upload=consumes(sessions), algorithm=st.sampled_from(["sha256", "sha512"]))
+    def finish(self, upload: Upload, algorithm: str) -> Any:
+        content = self.arrived.pop(upload.name)
+        digest = Digest.of(content, algorithm)
+        assert not upload.names(Digest.of(content + b"!", algorithm))
+        assert upload.names(digest)
+        self.storage.keep_blob("a/b", digest, upload.incoming)
+        self.kept[digest] = content
+        return multiple()
+
+    @rule(target=sessions, upload=consumes(sessions))
+    def cancel(self, upload: Upload) -> Any:
+        upload.incoming.discard()
+        del self.arrived[upload.name]
+        return multiple()
+
+    @invariant()
+    def what_was_kept_is_what_was_sent(self) -> None:
+        for digest, content in self.kept.items():
+            held = self.storage.blob("a/b", digest)
+            assert held is not None
+            assert bytes(held.read(0, len(content) + 1)) == content
+        repository = self.storage.repository("a/b")
+        assert set(repository.blobs if repository else ()) == set(self.kept)
+
+
+TestUploading = Uploading.TestCase
+TestUploading.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
