@@ -152,6 +152,7 @@ def make_engine(request: Request, plan: Plan) -> Engine:
     if request.engine == "cli":
         raise NotBuiltYet("choosing the engine", about="cli", answer="not built yet", hint="leave --engine out")
     from bakery.engines.native import NativeEngine
+    from bakery.engines.soci import SociDefaults
     from bakery.registry.client import Client
     from bakery.registry.settings import Settings
     from bakery.retry import RetryPolicy, SystemClock
@@ -165,7 +166,7 @@ def make_engine(request: Request, plan: Plan) -> Engine:
         deadline=clock.now() + request.time_budget_s,
     )
     client.announce_writes(plan.repositories)
-    return NativeEngine(client)
+    return NativeEngine(client, soci=SociDefaults.from_environment(request.environment))
 
 
 def run_options(request: Request, targets: int) -> RunOptions:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from bakery.errors import BadDocument, NotBuiltYet, NotFound
+from bakery.engines.soci import Converter, SociDefaults, layers_of
+from bakery.errors import BadDocument, NotFound
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference, Repository
@@ -61,17 +62,18 @@ class NativeEngine:
     """Publishes by itself. Enter it once a run; it enters the client too.
 
     spool_limit_bytes bounds what lies between sources and destinations at one time; spool_directory None means the
-    system's temporary directory.
+    system's temporary directory. soci: what all conversions of the run have in common.
     """
 
     def __init__(
         self,
         client: Client,
         *,
+        soci: SociDefaults | None = None,
         spool_limit_bytes: int = DEFAULT_LIMIT_BYTES,
         spool_directory: Path | None = None,
     ) -> None:
-        self._client = client
+        self._client, self._soci = client, soci or SociDefaults()
         self._spool_limit, self._spool_directory = spool_limit_bytes, spool_directory
         self._exits = AsyncExitStack()
 
@@ -80,7 +82,8 @@ class NativeEngine:
         owner = await self._exits.enter_async_context(_owner())
         spools = SpoolRoom(owner, limit_bytes=self._spool_limit, directory=self._spool_directory)
         self._exits.callback(spools.close)
-        self._mover = Mover(owner, spools)
+        self._owner, self._mover = owner, Mover(owner, spools)
+        self._converter = Converter(owner, self._mover, self._store, self._soci)
         self._manifests: Ledger[bool] = Ledger(owner)
         return self
 
@@ -111,21 +114,13 @@ class NativeEngine:
             return b"".join([piece async for piece in spool.read()])
 
     async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
-        raise NotBuiltYet(
-            "converting to SOCI",
-            about=image.digest,
-            answer=f"this version cannot, so {request} for {len(towards)} destinations is not obeyed",
-            hint="set enabled: false in the soci options of bakery.yaml; nothing is shipped unconverted",
-        )
+        for blob, origin in layers_of(image):  # conversion changes no layer: uploads need not wait for it
+            for repository in towards:
+                self._owner.create_task(self._bring_early(blob, origin, repository))
+        return await self._converter.convert(image, request)
 
     async def stage(self, image: Image, repository: Repository) -> None:
-        store = self._store(repository)
-        made = [
-            self._mover.bring_made(blob, image.made[blob.digest], store)
-            for blob in {blob.digest: blob for child in image.children for blob in child.manifest.blobs}.values()
-            if blob.digest in image.made
-        ]
-        written, *_ = await together([self._stage_children(image, store), *made])
+        written = await self._stage_children(image, self._store(repository))
         reference = repository.with_digest(image.digest)
         # Where a child was missing the index cannot be sound: no need to look for it.
         if written or not await self._has_manifest(reference):
@@ -177,8 +172,21 @@ class NativeEngine:
 
     async def _bring_blobs(self, image: Image, child: Child, store: RepositoryStore) -> bool:
         origin = self._store(child.origin)
-        blobs = {blob.digest: blob for blob in child.manifest.blobs if blob.digest not in image.made}
-        return any(await together(self._mover.bring(blob, origin, store) for blob in blobs.values()))
+        blobs = {blob.digest: blob for blob in child.manifest.blobs}
+        return any(await together(self._bring(blob, image, origin, store) for blob in blobs.values()))
+
+    async def _bring(self, blob: Descriptor, image: Image, origin: Store, to: Store) -> bool:
+        if blob.digest in image.made:
+            return await self._mover.bring_made(blob, image.made[blob.digest], to)
+        return await self._mover.bring(blob, origin, to)
+
+    async def _bring_early(self, blob: Descriptor, origin: Repository, repository: Repository) -> None:
+        try:
+            await self._mover.bring(blob, self._store(origin), self._store(repository))
+        except (
+            Exception
+        ) as error:  # raised here it would end the run; the staging asks again and fails where it belongs
+            _log.debug("left for the staging to tell: %s", error)
 
     async def _has_manifest(self, reference: Reference) -> bool:
         return await self._client.head_manifest(reference) is not None

@@ -1,0 +1,142 @@
+"""SOCI in the native engine: which layers are indexed when, while they are on their way anyway.
+
+A layer is one more reader of its spool: it is downloaded once for the index and for every upload. Layers that images
+or targets share are indexed once a run. What the bytes are is decided in the soci room alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from bakery.errors import BakeryError
+from bakery.oci import manifest as views
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import Index, Manifest
+from bakery.oci.platform import Platform
+from bakery.oci.reference import Repository
+from bakery.publish.engine import SociRequest
+from bakery.publish.image import Child, Content, Image
+from bakery.soci.convert import Converted, convert
+from bakery.soci.failure import LayerUnsupported
+from bakery.soci.index import LayerIndex, LayerIndexer
+from bakery.soci.options import (
+    BUILD_TOOL_IDENTIFIER_VARIABLE,
+    DEFAULT_BUILD_TOOL_IDENTIFIER,
+    DEFAULT_MIN_LAYER_SIZE,
+    DEFAULT_SPAN_SIZE,
+    LIMITS_VARIABLE,
+    Limits,
+    Settings,
+    SociOptions,
+)
+from bakery.soci.plan import LayerWork, make_plan
+from bakery.tasks import together
+from bakery.transfer.copy import Mover
+from bakery.transfer.ledger import Ledger
+from bakery.transfer.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class SociDefaults:
+    """What is decided for all images of a run: the identifier that is part of every digest, and the limits."""
+
+    identifier: str = DEFAULT_BUILD_TOOL_IDENTIFIER
+    limits: Limits = Limits()  # noqa: RUF009  # a frozen value
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> SociDefaults:
+        """As BAKERY_BUILD_TOOL_IDENTIFIER and BAKERY_SOCI_LIMITS say. Raises UsageError for limits that are none."""
+        identifier = environment.get(BUILD_TOOL_IDENTIFIER_VARIABLE) or DEFAULT_BUILD_TOOL_IDENTIFIER
+        return cls(identifier, Limits.parse(environment.get(LIMITS_VARIABLE, "")))
+
+    def options(self, request: SociRequest) -> SociOptions:
+        """The whole of what a target asks for, with defaults where it says nothing."""
+        return SociOptions(
+            enabled=True,
+            span_size=DEFAULT_SPAN_SIZE if request.span_size is None else request.span_size,
+            min_layer_size=DEFAULT_MIN_LAYER_SIZE if request.min_layer_size is None else request.min_layer_size,
+            prefetch_files=request.prefetch_files,
+            optimizations=request.optimizations,
+            platforms=tuple(Platform.parse(text) for text in request.platforms),
+            build_tool_identifier=self.identifier,
+        )
+
+
+class Converter:
+    """Converts the images of one run. `owner` runs the indexing, `store_of` gives a repository as transfer sees it."""
+
+    def __init__(
+        self, owner: asyncio.TaskGroup, mover: Mover, store_of: Callable[[Repository], Store], defaults: SociDefaults
+    ) -> None:
+        self._mover, self._store_of, self._defaults = mover, store_of, defaults
+        self._indexes: Ledger[LayerIndex] = Ledger(owner)
+        self._processors = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def convert(self, image: Image, request: SociRequest) -> Image:
+        """The image with SOCI indexes; as it is, with a note, where nothing can be indexed.
+
+        Raises what indexing a layer raised, but for a layer that no ztoc can describe: it goes without one.
+        """
+        options = self._defaults.options(request)
+        documents = {child.descriptor.digest: child.content.raw for child in image.children}
+        plan = make_plan(image.index.descriptor, documents | {image.digest: image.index.raw}, options)
+        origins = {blob.digest: child.origin for child in image.children for blob in child.manifest.blobs}
+        settings = Settings(options.span_size, options.build_tool_identifier, self._defaults.limits)
+        found = await together(self._index(work, settings, origins[work.descriptor.digest]) for work in plan.layers)
+        results = {work.descriptor.digest: result for work, result in zip(plan.layers, found, strict=True)}
+        return _image(image, convert(plan, results), origins)
+
+    async def _index(self, work: LayerWork, settings: Settings, origin: Repository) -> LayerIndex | BakeryError:
+        key = (work.descriptor.digest, work.compression, settings)
+        try:
+            return await self._indexes.once(key, lambda: self._index_now(work, settings, origin))
+        except LayerUnsupported as error:
+            return error
+
+    async def _index_now(self, work: LayerWork, settings: Settings, origin: Repository) -> LayerIndex:
+        blob = work.descriptor
+        about = f"layer {origin.with_digest(blob.digest)}"
+        indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
+        try:
+            async with self._mover.holding(blob, self._store_of(origin)) as spool:
+                async for piece in spool.read():
+                    async with self._processors:
+                        await asyncio.to_thread(indexer.feed, piece)
+            return await asyncio.to_thread(indexer.finish)
+        except asyncio.CancelledError:
+            indexer.stop()  # a thread cannot be cancelled: it is told, and ends at its next piece
+            raise
+
+
+def _image(before: Image, converted: Converted, origins: Mapping[Digest, Repository]) -> Image:
+    """The converted image as publishing has it: every child with its bytes and where its blobs are."""
+    notes = (*before.notes, *converted.notes)
+    if not converted.changed:
+        return replace(before, notes=notes)
+    raw = {child.descriptor.digest: child.content.raw for child in before.children}
+    raw |= {content.descriptor.digest: content.raw for content in (*converted.manifests, *converted.soci_indexes)}
+    index = views.parse(converted.root.raw, about=converted.root.descriptor.digest)
+    assert isinstance(index, Index)
+    fallback = before.children[0].origin
+    children = []
+    for entry in index.manifests:
+        manifest = views.parse(raw[entry.digest], media_type=entry.media_type, about=entry.digest)
+        assert isinstance(manifest, Manifest)
+        children.append(Child(Content(entry, raw[entry.digest]), manifest, _origin(manifest, origins, fallback)))
+    made = {content.descriptor.digest: content.raw for content in converted.blobs}
+    return Image(Content(converted.root.descriptor, converted.root.raw), tuple(children), made, notes)
+
+
+def _origin(manifest: Manifest, origins: Mapping[Digest, Repository], fallback: Repository) -> Repository:
+    """Where the blobs of a manifest lie: where those of the image that it was made from lie."""
+    return next((origins[blob.digest] for blob in manifest.blobs if blob.digest in origins), fallback)
+
+
+def layers_of(image: Image) -> tuple[tuple[Descriptor, Repository], ...]:
+    """Every blob that exists somewhere, each once, with where it lies."""
+    found = {blob.digest: (blob, child.origin) for child in image.children for blob in child.manifest.blobs}
+    return tuple(found.values())

@@ -1,0 +1,104 @@
+"""SOCI on the way: converted before anything is published, each layer read once, a bad layer fails its target alone."""
+
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+
+from bakery.engines.native import NativeEngine
+from bakery.errors import ExitCode
+from bakery.oci import manifest as views
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import Index, Manifest
+from bakery.publish.engine import SociRequest
+from bakery.publish.outcome import State, Step
+from bakery.publish.pipeline import Run, RunOptions
+from bakery.registry.client import Client
+from bakery.registry.settings import Settings
+from bakery.rehearsal.embedded import EmbeddedRegistry
+from bakery.retry import RetryPolicy
+from bakery.soci import media
+from tests.engines.workload import add_target, layer, plan
+
+ALL = SociRequest(min_layer_size=0)
+
+
+@pytest.fixture
+async def registries():
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(EmbeddedRegistry()) for _ in range(3)]
+
+
+async def publish(*targets):
+    client = Client(settings=Settings.from_environment({}), policy=RetryPolicy(base_delay=0.01))
+    return await Run(plan(*targets), NativeEngine(client), options=RunOptions()).execute()
+
+
+def index_of(registry, path="acme/app", tag="latest"):
+    view = views.parse(registry.manifest(path, tag)[1])
+    assert isinstance(view, Index)
+    return view
+
+
+async def test_what_is_published_is_the_converted_image_with_all_that_it_names(registries):
+    source, one, two = registries
+    target = replace(add_target(source, (one, two), "a"), soci=ALL)
+    outcome = await publish(target)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert [item.platform for item in outcome.targets[0].platforms] == ["linux/amd64", "linux/arm64"]
+    for registry in (one, two):
+        index = index_of(registry)
+        images, soci = index.manifests[:2], index.manifests[2:]
+        assert [entry.artifact_type for entry in soci] == [media.SOCI_INDEX] * 2
+        for image, entry in zip(images, soci, strict=True):
+            assert entry.annotations[media.IMAGE_DIGEST] == str(image.digest)
+            manifest = views.parse(registry.manifest("acme/app", entry.digest)[1])
+            assert isinstance(manifest, Manifest)
+            for blob in manifest.blobs:
+                assert Digest.of(registry.blob("acme/app", blob.digest)) == blob.digest
+
+
+async def test_a_layer_is_read_once_for_its_index_and_for_every_upload(registries):
+    source, one, two = registries
+    shared = layer("the base that all have")
+    targets = [
+        replace(add_target(source, (one, two), uid, shared=(shared,), path=f"acme/{uid}"), soci=ALL)
+        for uid in ("a", "b")
+    ]
+    outcome = await publish(*targets)
+    assert outcome.exit_code == ExitCode.DONE
+    assert source.count("GET", "blob", "tmp/app/tmp") == 1 + 2 * 2 * 2
+    assert [registry.bodies_received(Digest.of(shared)) for registry in (one, two)] == [1, 1]
+
+
+async def test_a_second_run_sends_no_write(registries):
+    source, one, _ = registries
+    target = replace(add_target(source, (one,), "a"), soci=ALL)
+    await publish(target)
+    one.forget_requests()
+    outcome = await publish(target)
+    assert outcome.targets[0].state is State.UNCHANGED
+    assert sum(one.count(method) for method in ("PUT", "POST", "PATCH")) == 0
+
+
+async def test_an_image_with_nothing_to_index_is_published_as_it_is_with_a_note(registries):
+    source, one, _ = registries
+    target = replace(add_target(source, (one,), "a"), soci=SociRequest())  # its layers are below 10 MiB
+    outcome = await publish(target)
+    assert outcome.exit_code == ExitCode.DONE
+    assert len(index_of(one).manifests) == 2
+    assert "stays as it is" in outcome.targets[0].notes[0]
+
+
+async def test_a_damaged_layer_fails_its_target_alone_and_is_named(registries):
+    source, one, _ = registries
+    cut = layer("damaged")[:-12]
+    bad = replace(add_target(source, (one,), "bad", shared=(cut,), path="acme/bad"), soci=ALL)
+    good = replace(add_target(source, (one,), "good", path="acme/good"), soci=ALL)
+    outcome = await publish(bad, good)
+    assert [target.state for target in outcome.targets] == [State.FAILED, State.PUBLISHED]
+    failure = outcome.targets[0].failure
+    assert failure is not None
+    assert failure.step is Step.SOCI
+    assert str(Digest.of(cut)) in str(failure.error)
+    assert one.tags("acme/bad") == {}
