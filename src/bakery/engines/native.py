@@ -183,10 +183,8 @@ class NativeEngine:
     async def _bring_early(self, blob: Descriptor, origin: Repository, repository: Repository) -> None:
         try:
             await self._mover.bring(blob, self._store(origin), self._store(repository))
-        except (
-            Exception
-        ) as error:  # raised here it would end the run; the staging asks again and fails where it belongs
-            _log.debug("left for the staging to tell: %s", error)
+        except Exception as error:  # noqa: BLE001  # raised here it would end the run
+            _log.debug("left for the staging, which asks again and tells: %s", error)
 
     async def _has_manifest(self, reference: Reference) -> bool:
         return await self._client.head_manifest(reference) is not None
