@@ -97,7 +97,7 @@ class Blobs:
         bytes are given out where they are not what the descriptor names.
         """
         if descriptor.data is not None:
-            yield descriptor.data
+            yield descriptor.check(descriptor.data, about=f"{repository}@{descriptor.digest}")
             return
         operations, hasher, size = self._operations, descriptor.digest.hasher(), descriptor.size
         doing, about = "reading a blob", f"{repository}@{descriptor.digest}"

@@ -32,7 +32,6 @@ _HUB_KEYS: Final = (HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.
 _HELPER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
 _MAX_HELPER_BYTES: Final = 64 * 1024
-_HELPER_LIMIT_S: Final = 30.0
 _HELPER_LIFE_S: Final = 240.0  # workload-identity logins live five minutes
 _NOT_FOUND = (b"credentials not found", b"no credentials server url", b"not found in native")
 
@@ -45,6 +44,7 @@ class CredentialSources:
     files: tuple[Path, ...] = ()
     path: str = ""  # where helpers are looked for, as PATH
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # what helpers run with
+    helper_limit_s: float = 30.0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> CredentialSources:
@@ -83,8 +83,8 @@ class _Config:
 class Credentials:
     """The logins of one run. Files are read once; what a helper said is kept for a few minutes."""
 
-    def __init__(self, sources: CredentialSources, *, helper_limit_s: float = _HELPER_LIMIT_S) -> None:
-        self._sources, self._helper_limit_s = sources, helper_limit_s
+    def __init__(self, sources: CredentialSources) -> None:
+        self._sources = sources
         self._configs: list[_Config] | None = None
         self._from_helpers: dict[tuple[str, str], tuple[float, Login]] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -142,7 +142,7 @@ class Credentials:
             kept = self._from_helpers.get(key)
             if kept is not None and kept[0] > now:
                 return kept[1]
-            login = await _run_helper(helper, server, about, self._sources, self._helper_limit_s)
+            login = await _run_helper(helper, server, about, self._sources)
             self._from_helpers[key] = (now + _HELPER_LIFE_S, login)
             return login
 
@@ -215,7 +215,7 @@ def _login_of(entry: Any) -> Login | None:
     return Login(username, password, texts["identitytoken"], texts["registrytoken"])
 
 
-async def _run_helper(helper: str, server: str, about: str, sources: CredentialSources, limit_s: float) -> Login:
+async def _run_helper(helper: str, server: str, about: str, sources: CredentialSources) -> Login:
     """Ask `docker-credential-HELPER get`. No shell; found in PATH by a plain name; limited in time and output."""
 
     def refuse(rule: str, hint: str = "") -> AuthError:
@@ -238,11 +238,11 @@ async def _run_helper(helper: str, server: str, about: str, sources: CredentialS
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(sources.helper_limit_s):
             out, err = await _talk(process, server.encode())
             status = await process.wait()
     except TimeoutError:
-        raise refuse(f"it did not answer in {limit_s:g} s") from None
+        raise refuse(f"it did not answer in {sources.helper_limit_s:g} s") from None
     finally:
         _kill(process)
         await process.wait()
