@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bakery.config.matrix import rows
-from bakery.config.problem import Finding, InvalidProject, Problem
+from bakery.config.problem import Finding, Problem
 from bakery.config.project import Image, Matrix, Project, Version
-from bakery.errors import BakeryError, UsageError
+from bakery.errors import UsageError
 from bakery.targets.expand import Expander, Pair, claim_findings, contested, refuse, same_uids, sort_key
 from bakery.targets.target import Target
 from bakery.targets.version_match import matches
@@ -22,12 +22,8 @@ from bakery.targets.version_match import matches
 Mode = Literal["exclude", "include", "only"]
 
 
-class NotFoundOut(BakeryError):
-    """A version that a product's API should have told is not known: it did not answer, or must not be asked."""
-
-
 class Catalog(Protocol):
-    """Answers of product APIs. Both methods may raise NotFoundOut; an answer that was once given is kept."""
+    """Answers of product APIs, as `bakery.config.sources.catalog` gives them."""
 
     def prepare(self, images: Sequence[Image], *, matrices: Sequence[Matrix], channel: str | None) -> None:
         """Ask, side by side, for all that the images' development versions and these matrices need."""
@@ -282,6 +278,3 @@ class _Narrowing:
 
 def _located(project: Project, findings: Iterable[Finding]) -> tuple[Problem, ...]:
     return tuple(project.document.problem(found) for found in dict.fromkeys(findings))
-
-
-__all__ = ["Catalog", "Chosen", "InvalidProject", "Mode", "NotFoundOut", "Selected", "Selection", "choose", "select"]

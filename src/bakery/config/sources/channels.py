@@ -1,0 +1,155 @@
+"""What a product's channel offers for an operating system: a version and where to download it. Source: config.md 10."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from bakery.config.sources.fetch import NotFoundOut, Once, unexpected
+from bakery.config.systems import BuildSystem
+
+DOWNLOADS = "https://posit.co/wp-content/uploads/downloads.json"
+CONNECT_DAILY = "https://cdn.posit.co/connect/latest-packages.json"
+PPM_MAIN = "https://cdn.posit.co/package-manager/deb/amd64/rstudio-pm-main-latest.txt"
+PPM_RC = "https://cdn.posit.co/package-manager/deb/amd64/rstudio-pm-rc-latest.txt"
+_PPM = "https://cdn.posit.co/package-manager"
+_RELEASES: dict[str, tuple[str, ...]] = {
+    "connect": ("connect", "installer"),
+    "package-manager": ("rspm", "installer"),
+    "workbench": ("rstudio", "pro", "stable", "server", "installer"),
+    "workbench-session": ("rstudio", "pro", "stable", "session", "installer"),
+}
+VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+_ARCHITECTURES = re.compile(r"amd64|x86_64")
+
+
+def dailies(branch: str) -> str:
+    """Where the daily builds of a branch are listed."""
+    return f"https://dailies.rstudio.com/rstudio/{quote(branch, safe='')}/index.json"
+
+
+class PinRefused(NotFoundOut):
+    """A version was named, and the product has no such package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A version of a product, and where its package for one system is."""
+
+    version: str
+    url: str
+
+
+def manifest_url(product: str, channel: str, branch: str = "latest") -> str | None:
+    """What is asked for, or None where the product has no such channel."""
+    if channel == "release":
+        return DOWNLOADS
+    if product == "connect":
+        return CONNECT_DAILY if channel == "daily" else None
+    if product == "package-manager":
+        return PPM_RC if channel == "preview" else PPM_MAIN
+    return dailies(branch)
+
+
+def architecture(system: BuildSystem) -> str:
+    """The word that packages of a system use for 64-bit Intel."""
+    return "x86_64" if system.family == "rhel" else "amd64"
+
+
+def installer_key(product: str, system: BuildSystem) -> str:
+    """The key of a system in the lists of installers."""
+    number = int(system.major) if system.major.isdigit() else 0
+    if system.family == "rhel":
+        if product == "connect":
+            return "redhat8" if number == 8 else f"rhel{number}"
+        if product == "package-manager":
+            return "fedora28" if number == 8 else f"rhel{number}"
+        return f"rhel{system.version}"
+    if product == "package-manager" and (
+        (system.name == "ubuntu" and number > 22) or (system.name == "debian" and number > 11)
+    ):
+        return "ubuntu64"
+    if system.name == "ubuntu" and system.codename:
+        return system.codename
+    return {("debian", 12): "noble", ("debian", 11): "jammy"}.get((system.name, number), "multi")
+
+
+def offer(product: str, channel: str, system: BuildSystem, ask: Once, branch: str = "latest") -> Offer | None:
+    """What the channel has for a system, or None where it has nothing. Raises NotFoundOut where nobody tells."""
+    url = manifest_url(product, channel, branch)
+    if url is None:
+        return None
+    if channel == "release":
+        return _entry(url, _walk(ask.json(url), (*_RELEASES[product], installer_key(product, system))), "url")
+    if product == "connect":
+        return _connect_daily(url, ask, system)
+    if product == "package-manager":
+        version = ask.text(url)
+        return package_manager(version, system)
+    name = "session" if product == "workbench-session" else "workbench"
+    key = f"{installer_key(product, system)}-{architecture(system)}"
+    return _entry(url, _walk(ask.json(url), ("products", name, "platforms", key)), "link")
+
+
+def package_manager(version: str, system: BuildSystem) -> Offer | None:
+    """The package of a Package Manager version: its URL follows from the version."""
+    suffix, word = system.package_suffix, architecture(system)
+    if not suffix:
+        return None
+    before, after = ("-", ".") if system.family == "rhel" else ("_", "_")
+    quoted = quote(version, safe="")
+    return Offer(version, f"{_PPM}/{suffix}/{word}/rstudio-pm{before}{quoted}{after}{word}.{suffix}")
+
+
+def pinned(published: Offer, version: str) -> Offer:
+    """The published package's URL with another version in it. Raises PinRefused where the URL does not name one."""
+    forms = (lambda text: text, lambda text: quote(text, safe=""), lambda text: text.replace("+", "-"))
+    for form in forms:
+        if form(published.version) in published.url:
+            return Offer(version, published.url.replace(form(published.version), form(version)))
+    raise PinRefused(
+        "pinning a version", about=version,
+        answer=f"the URL of {published.version} does not name its version: {published.url}",
+        hint="leave out --dev-spec, or name a version of another channel",
+    )  # fmt: skip
+
+
+def for_platforms(url: str, platforms: tuple[str, ...]) -> str:
+    """The URL as builds for these platforms use it: one that serves several leaves the architecture to the build."""
+    return url if platforms == ("linux/amd64",) else _ARCHITECTURES.sub("$TARGETARCH", url)
+
+
+def _connect_daily(url: str, ask: Once, system: BuildSystem) -> Offer | None:
+    number = int(system.major) if system.major.isdigit() else 0
+    if system.family == "rhel":
+        name = f"el{number}"
+    elif system.name == "debian":
+        name = f"ubuntu{2 * number}"
+    else:
+        name = f"{system.name}{system.major}"
+    platform = f"{name}/{architecture(system)}"
+    packages = _walk(ask.json(url), ("packages",))
+    if not isinstance(packages, list):
+        raise unexpected(url, "it has no list of packages")
+    entry = next((one for one in packages if isinstance(one, Mapping) and one.get("platform") == platform), None)
+    return _entry(url, entry, "url")
+
+
+def _walk(value: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
+
+
+def _entry(url: str, entry: Any, link: str) -> Offer | None:
+    if entry is None:
+        return None
+    version, target = _walk(entry, ("version",)), _walk(entry, (link,))
+    if not isinstance(version, str) or not isinstance(target, str):
+        raise unexpected(url, f"an entry has no text `version` and `{link}`")
+    return Offer(version, target)

@@ -1,0 +1,38 @@
+"""The jobs of a CI run: one for each version and platform that is to be built. Pure. Source: config.md 16, `ci matrix`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bakery.config.project import Version
+from bakery.targets.expand import NO_SYSTEM_PLATFORMS, Pair
+
+FIELDS = ("version", "dev", "platform")
+"""What `--exclude` may drop."""
+
+
+def jobs(pairs: Iterable[Pair], exclude: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One object per version and platform, in the order of the versions. Without `platform` one per version.
+
+    Jobs of one development version on two channels would be equal: each then names its channel.
+    """
+    listed = list(pairs)
+    channels = Counter((image.name, version.name) for image, version in listed if version.development)
+    entries = []
+    for image, version in listed:
+        entry: dict[str, Any] = {"image": image.name, "version": version.name, "dev": version.development}
+        several = version.development and channels[image.name, version.name] > 1
+        for platform in (None,) if "platform" in exclude else platforms(version):
+            job = entry | ({"platform": platform} if platform else {})
+            if several and version.channel:
+                job["channel"] = version.channel
+            entries.append({key: value for key, value in job.items() if key not in exclude})
+    return entries
+
+
+def platforms(version: Version) -> tuple[str, ...]:
+    """The platforms of a version: those of its systems in sorted order, each once, first seen first."""
+    found = dict.fromkeys(platform for system in version.systems for platform in system.platforms)
+    return tuple(found) or NO_SYSTEM_PLATFORMS
