@@ -29,7 +29,7 @@ class _ImageChange:
     latest_row: bool = False
 
 
-class _Everything(Exception):  # noqa: N818  # control flow, not a failure
+class _Everything(Exception):  # control flow, not a failure
     """The change may concern every image."""
 
 
@@ -172,7 +172,11 @@ def _latest(entry: Mapping[str, Any]) -> bool:
 
 def _only_pins_removed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     old, new = before.get("matrix"), after.get("matrix")
-    if not isinstance(old, dict) or not isinstance(new, dict) or _without(before, "matrix") != _without(after, "matrix"):
+    if (
+        not isinstance(old, dict)
+        or not isinstance(new, dict)
+        or _without(before, "matrix") != _without(after, "matrix")
+    ):
         return False
     if _without(old, "dependencies") != _without(new, "dependencies"):
         return False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bakery.config.matrix import build_args, rows
 from bakery.config.problem import Finding, InvalidProject, Keys, Problem
@@ -253,3 +253,65 @@ def _place(project: Project, target: Target) -> Keys:
     if version is not None and not target.matrix and not target.development:
         return version.place
     return image.matrix.place if image.matrix and target.matrix else image.place
+
+
+def refuse_claims(project: Project, targets: Sequence[Target]) -> None:
+    """Raise InvalidProject where two targets claim one tag."""
+    found = claim_findings(project, contested(targets), targets)
+    refuse(project, [replace(one, warning=False) for one in found])
+
+
+def secret_findings(project: Project, targets: Iterable[Target], environ: Mapping[str, str] = os.environ) -> list[Finding]:
+    """A warning for each secret of these targets' images whose variable is not set: builds go without it."""
+    names = {target.image for target in targets}
+    return [
+        Finding(
+            (*image.place, "buildSecrets", index),
+            f"the secret {secret.id!r} is left out: {secret.variable} is not set",
+            warning=True,
+        )
+        for image in project.images
+        if image.name in names
+        for index, secret in enumerate(image.secrets)
+        if not environ.get(secret.variable)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a whole project expands to without asking anybody, in one sentence, and what is to be told."""
+
+    summary: str
+    problems: tuple[Problem, ...]
+
+
+def check_expansion(project: Project, *, strict: bool = False) -> Checked:
+    """Expand all that is written, and refuse what cannot be; with `strict` also tags that two targets claim."""
+    expander = Expander(project)
+    findings: list[Finding] = []
+    targets: list[Target] = []
+    waiting = 0
+    for image in project.images:
+        versions = list(image.versions)
+        if image.matrix is not None and image.matrix.written:
+            made = rows(image.matrix, {})
+            findings += made.findings
+            versions += made.versions
+        elif image.matrix is not None:
+            waiting += 1
+        targets += [target for version in versions for target in expander.targets((image, version))]
+    claims = claim_findings(project, contested(targets), targets)
+    findings += [*expander.findings.values(), *same_uids(project, targets)]
+    findings += [replace(one, warning=False) for one in claims] if strict else claims
+    refuse(project, findings)
+    versions_count = sum(len(image.versions) for image in project.images)
+    summary = (
+        f"{project.file}: {len(project.images)} images, {versions_count} versions, {len(targets)} targets, "
+        f"{sum(len(target.tags) for target in targets)} tags"
+    )
+    dev = sum(len(image.dev_sources) for image in project.images)
+    asked = [f"{waiting} matrices"] if waiting else []
+    asked += [f"{dev} development versions"] if dev else []
+    if asked:
+        summary += f"; not counted, since product APIs would be asked: {' and '.join(asked)}"
+    return Checked(summary, tuple(project.document.problem(found) for found in dict.fromkeys(findings)))

@@ -1,4 +1,4 @@
-"""The jobs of a CI run: one for each version and platform that is to be built. Pure. Source: config.md 16, `ci matrix`."""
+"""The jobs of a CI run: one for each version and platform that is to be built. Pure. Source: config.md 16."""
 
 from __future__ import annotations
 

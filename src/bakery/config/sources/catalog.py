@@ -185,8 +185,8 @@ class Catalog:
         if row:
             assert image.matrix is not None
             assert source.dependency is not None
-            subpath, dependencies = image.matrix.subpath, (Dependency(source.dependency, (found.version,)),)
-            build_target = image.matrix.build_target
+            subpath, build_target = image.matrix.subpath, image.matrix.build_target
+            dependencies: tuple[Dependency, ...] = (Dependency(source.dependency, (found.version,)),)
         else:
             subpath = f".dev-{found.version}".replace(" ", "-").lower()
             build_target = image.build_target

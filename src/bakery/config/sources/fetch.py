@@ -172,8 +172,8 @@ class Network:
                 reason = f"{type(error).__name__}: {error}"
         raise NotFoundOut(
             "asking", about=url, answer=reason,
-            hint="look whether this machine reaches it; name the version with --dev-spec, or give recorded answers with "
-            "BAKERY_HTTP_REPLAY",
+            hint="look whether this machine reaches it; name the version with --dev-spec, or give recorded answers "
+            "with BAKERY_HTTP_REPLAY",
         )  # fmt: skip
 
     def _opened(self) -> Any:

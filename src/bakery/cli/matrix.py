@@ -1,0 +1,132 @@
+"""`bakery ci matrix`: the jobs of a CI run, or the shares of its images. Registered by `bakery.cli.ci`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bakery.cli import filters, options
+from bakery.cli.filters import Filters, Mode, open_project, warn, write
+from bakery.errors import ConfigurationError, NothingSelected, one_line
+
+if TYPE_CHECKING:
+    from bakery.config.project import Project
+    from bakery.targets.changes import Narrowing
+
+
+class Field(str, Enum):
+    """What a job says besides its image."""
+
+    VERSION = "version"
+    DEV = "dev"
+    PLATFORM = "platform"
+
+
+def matrix_command(
+    image: Annotated[str, typer.Argument(metavar="[IMAGE]", help="Regular expression for names.")] = "",
+    context: options.Context = Path(),
+    image_version: filters.ImageVersion = "",
+    dev_versions: filters.DevVersions = Mode.EXCLUDE,
+    dev_channel: filters.DevChannel = None,
+    dev_stream: filters.DevStream = None,
+    dev_spec: filters.DevSpec = "",
+    matrix_versions: filters.MatrixVersions = Mode.EXCLUDE,
+    exclude: Annotated[
+        list[Field] | None, typer.Option("--exclude", help="Leave this field out; repeatable.", show_default=False)
+    ] = None,
+    base_ref: Annotated[
+        str,
+        typer.Option(
+            "--base-ref", metavar="REF", envvar="BAKERY_BASE_REF", show_default=False,
+            help="Only what changed since the merge base with this commit.",
+        ),
+    ] = "",
+    changed_files_from: Annotated[
+        str,
+        typer.Option(
+            "--changed-files-from", metavar="FILE", show_default=False,
+            help="Only what these files concern, one path a line, relative to the context; - is stdin.",
+        ),
+    ] = "",
+    shards: Annotated[
+        int | None,
+        typer.Option("--shards", metavar="N", min=1, help="Print N shares of the images for `ci publish --shard`.",
+                     show_default=False),
+    ] = None,
+    offline: filters.Offline = False,
+    strict: filters.Strict = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:  # fmt: skip
+    """Print the jobs of a CI run as one line of JSON: one per version and platform."""
+    from bakery.cli.json_text import one_line as json_line
+    from bakery.targets.jobs import jobs
+
+    wanted = Filters(
+        image, image_version, "", "", (), False, dev_versions, dev_channel, dev_stream, dev_spec, matrix_versions,
+        offline,
+    )  # fmt: skip
+    project = open_project(context, strict=strict)
+    if shards is not None:
+        write(json_line(_shares(project, wanted, shards)))
+        return
+    pairs = wanted.choose(project).pairs
+    if image_version and not pairs:
+        raise NothingSelected(
+            "selecting versions", about=wanted.selection()[0].described(), answer="no version passes these filters"
+        )
+    changes = _narrowing(project, context, base_ref, changed_files_from)
+    if changes is not None:
+        pairs = tuple(pair for pair in pairs if changes.takes(*pair))
+    write(json_line(jobs(pairs, [field.value for field in exclude or ()])))
+
+
+def _shares(project: Project, wanted: Filters, count: int) -> list[dict[str, object]]:
+    from bakery.targets.shards import shares
+
+    targets = wanted.select(project).targets
+    return [
+        {
+            "shard": f"{index}/{count}",
+            "images": list(images),
+            "targets": sum(target.image in images for target in targets),
+        }
+        for index, images in enumerate(shares(targets, count), start=1)
+    ]
+
+
+def _narrowing(project: Project, context: Path, base_ref: str, changed_files_from: str) -> Narrowing | None:
+    """What the changed files concern, or None where nobody says what changed."""
+    from bakery.targets.changes import narrowing
+    from bakery.targets.git import GitFailed, changed_files, old_text
+
+    if changed_files_from:
+        return narrowing(project, _paths(changed_files_from))
+    if not base_ref:
+        return None
+    try:
+        changes = changed_files(context, base_ref)
+    except GitFailed as error:
+        warn(f"{one_line(error)}. Every job is listed")
+        return None
+    name = Path(project.file).name
+    return narrowing(project, changes.paths, old_text(context, changes.base, name))
+
+
+def _paths(source: str) -> list[str]:
+    if source == "-":
+        text = sys.stdin.read()
+    else:
+        try:
+            text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError as error:
+            raise ConfigurationError(
+                "reading the changed files", about=source, answer=os.strerror(error.errno or 0)
+            ) from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
