@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +13,14 @@ from bakery.cli.filters import Filters, Mode, open_project, say, write
 from bakery.errors import BakeryError, NotBuiltYet, NothingSelected
 
 
-class Strategy(str, Enum):
+class Strategy(StrEnum):
     """How images are built."""
 
     BAKE = "bake"
     BUILD = "build"
 
 
-class SummaryFormat(str, Enum):
+class SummaryFormat(StrEnum):
     """How a summary is printed."""
 
     TABLE = "table"
@@ -33,7 +33,8 @@ def command(
     strategy: Annotated[Strategy, typer.Option("--strategy", help="How to build.")] = Strategy.BAKE,
     push: Annotated[bool, typer.Option("--push/--no-push", help="Push what was built.")] = False,
     cache_registry: Annotated[
-        str, typer.Option("--cache-registry", metavar="REGISTRY", help="Where build caches are kept.", show_default=False)
+        str,
+        typer.Option("--cache-registry", metavar="REGISTRY", help="Where build caches are.", show_default=False),
     ] = "",
     temp_registry: Annotated[
         str,

@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from bakery.cli import options
+from bakery.cli.matrix import matrix_command
 from bakery.cli.publishing import Request, publish
 from bakery.errors import ConfigurationError
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+app.command("matrix")(matrix_command)
 
 
 @app.command("publish")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bakery.targets.select import Chosen, Selected, Selection
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """Whether some versions take part."""
 
     EXCLUDE = "exclude"
@@ -32,7 +32,7 @@ class Mode(str, Enum):
     ONLY = "only"
 
 
-class Channel(str, Enum):
+class Channel(StrEnum):
     """A channel of development versions."""
 
     RELEASE = "release"
@@ -41,7 +41,8 @@ class Channel(str, Enum):
 
 
 ImageName = Annotated[
-    str, typer.Option("--image-name", metavar="REGEX", help="Only images whose name has this in it.", show_default=False)
+    str,
+    typer.Option("--image-name", metavar="REGEX", help="Only images with this in the name.", show_default=False),
 ]
 ImageVersion = Annotated[
     str,
@@ -52,10 +53,10 @@ ImageVersion = Annotated[
 ]  # fmt: skip
 ImageVariant = Annotated[
     str,
-    typer.Option("--image-variant", metavar="REGEX", help="Only variants whose name has this in it.", show_default=False),
+    typer.Option("--image-variant", metavar="REGEX", help="Only variants with this in the name.", show_default=False),
 ]
 ImageOs = Annotated[
-    str, typer.Option("--image-os", metavar="REGEX", help="Only systems whose name has this in it.", show_default=False)
+    str, typer.Option("--image-os", metavar="REGEX", help="Only systems with this in the name.", show_default=False)
 ]
 ImagePlatform = Annotated[
     list[str] | None,

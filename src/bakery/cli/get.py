@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,21 +15,21 @@ from bakery.errors import NothingSelected
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 
-class TagsOutput(str, Enum):
+class TagsOutput(StrEnum):
     """How tags are grouped."""
 
     COMPONENT = "component"
     UID = "uid"
 
 
-class TargetsOutput(str, Enum):
+class TargetsOutput(StrEnum):
     """How targets are printed."""
 
     TABLE = "table"
     JSON = "json"
 
 
-class ConfigOutput(str, Enum):
+class ConfigOutput(StrEnum):
     """How the configuration is printed."""
 
     YAML = "yaml"
@@ -151,7 +151,9 @@ def config_command(
     if image_name:
         names = {image.name for image in project.images if re.search(image_name, image.name)}
         if not names:
-            raise NothingSelected("selecting images", about=f"--image-name {image_name}", answer="no image has this name")
+            raise NothingSelected(
+                "selecting images", about=f"--image-name {image_name}", answer="no image has this name"
+            )
         made = tree.only_images(made, names)
     if output is ConfigOutput.JSON:
         write(pretty(tree.plain(made, origins=origin)))

@@ -32,7 +32,12 @@ class Entry:
 
 
 COMMANDS: tuple[Entry, ...] = (
-    Entry("ci", "bakery.cli.ci", "What a CI run calls: publish, merge, summary."),
+    Entry("get", "bakery.cli.get", "Print what a project says: tags, targets, a version, the configuration."),
+    Entry("check", "bakery.cli.check", "Load the project, report every problem in it, print counts."),
+    Entry("build", "bakery.cli.build", "Build images; --plan prints the bake file."),
+    Entry("b", "bakery.cli.build", "Short for `build`.", hidden=True),
+    Entry("bake", "bakery.cli.build", "Old spelling of `build`.", hidden=True),
+    Entry("ci", "bakery.cli.ci", "What a CI run calls: matrix, publish, merge, summary."),
     Entry("imagetools", "bakery.cli.imagetools", "The steps of publishing one by one: merge, publish."),
     Entry("oras", "bakery.cli.oras", "Old spelling of `imagetools merge`."),
     Entry("rehearse", "bakery.cli.rehearse", "Publish a project to registries that run inside the command."),

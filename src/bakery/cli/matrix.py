@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bakery.targets.changes import Narrowing
 
 
-class Field(str, Enum):
+class Field(StrEnum):
     """What a job says besides its image."""
 
     VERSION = "version"

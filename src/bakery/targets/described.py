@@ -1,4 +1,4 @@
-"""Targets and versions as reading commands show them: plain values for JSON, and a table. Pure. Source: config.md 16."""
+"""Targets and versions as reading commands show them: plain values for JSON, and a table. Pure."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def table(targets: Sequence[Target]) -> str:
     """One line a target, in columns, never folded."""
     rows = [_COLUMNS, *(_row(target) for target in targets)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _row(target: Target) -> tuple[str, ...]:

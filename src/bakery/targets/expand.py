@@ -261,7 +261,9 @@ def refuse_claims(project: Project, targets: Sequence[Target]) -> None:
     refuse(project, [replace(one, warning=False) for one in found])
 
 
-def secret_findings(project: Project, targets: Iterable[Target], environ: Mapping[str, str] = os.environ) -> list[Finding]:
+def secret_findings(
+    project: Project, targets: Iterable[Target], environ: Mapping[str, str] = os.environ
+) -> list[Finding]:
     """A warning for each secret of these targets' images whose variable is not set: builds go without it."""
     names = {target.image for target in targets}
     return [

@@ -1,0 +1,50 @@
+"""Runs the command line in this process, as a user would call it: exit code, stdout, stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from bakery.cli import main, options
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+def bakery(
+    *words: str | Path, stdin: str = "", environ: Mapping[str, str] | None = None, keep_environment: bool = True
+) -> Ran:
+    """Run `bakery WORDS`. No test may see another's options or the caller's CI variables."""
+    arguments: Sequence[str] = [str(word) for word in words]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("BAKERY_")} if keep_environment else {}
+    out, err = io.StringIO(), io.StringIO()
+    options._state.update(dict.fromkeys(options._state, False))
+
+    def call() -> None:
+        app = main.build_app(main.first_word(arguments))
+        app(args=list(arguments), prog_name="bakery")
+
+    with (
+        mock.patch.dict(os.environ, {**clean, **(environ or {})}, clear=True),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            code = main.guarded(call)
+        except SystemExit as done:
+            code = done.code if isinstance(done.code, int) else 1
+    options._state.update(dict.fromkeys(options._state, False))
+    return Ran(int(code), out.getvalue(), err.getvalue())

@@ -1,0 +1,129 @@
+"""Every reading command gives, for every example project, exactly what is expected; and says its mistakes well."""
+
+import json
+
+import pytest
+
+from tests import projects
+from tests.cli.running import bakery
+
+COMMANDS = (
+    "select",
+    "get tags --output uid",
+    "get tags --output component",
+    "get version",
+    "build --plan",
+    "ci matrix",
+    "ci matrix, changed files",
+)
+CASES = [
+    pytest.param(command, name, entry, id=f"{command}-{name}-{case}")
+    for command in COMMANDS
+    for name, case, entry in projects.cases(command)
+]
+
+
+def without_commit(value):
+    """What changes from commit to commit is in no expected result."""
+    if isinstance(value, dict):
+        return {k: without_commit(v) for k, v in value.items() if not k.endswith((".revision", ".created"))}
+    return [without_commit(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(("command", "name", "entry"), CASES)
+def test_every_command_gives_what_is_expected(command, name, entry):
+    wanted = projects.expected(name)
+    words = "get targets --output json" if command == "select" else command.removesuffix(", changed files")
+    environ = {**wanted.get("environment", {}), "BAKERY_HTTP_REPLAY": str(projects.HTTP)}
+    ran = bakery(
+        *words.split(), "--context", projects.HERE / name, *entry["args"],
+        stdin="\n".join(entry.get("files", [])), environ=environ,
+    )  # fmt: skip
+    assert ran.code == entry.get("exit", 0), ran.err
+    if "exit" in entry:
+        assert ran.out == ""
+    elif command == "get version":
+        assert ran.out == f"{entry['result']}\n"
+    elif command == "select":
+        found = without_commit(json.loads(ran.out))
+        assert [target["uid"] for target in found] == entry["uids"]
+        assert found == [wanted["targets"][uid] for uid in entry["uids"]]
+    else:
+        assert without_commit(json.loads(ran.out)) == entry["result"]
+
+
+def test_the_matrix_is_one_line_of_json():
+    ran = bakery("ci", "matrix", "--context", projects.HERE / "atlas-app")
+    assert ran.out.count("\n") == 1
+    assert ran.out.endswith("]\n")
+
+
+@pytest.mark.parametrize("option", ["--image-name", "--image-variant", "--image-os", "--image-platform"])
+def test_a_bad_expression_names_its_option_and_exits_2(option):
+    ran = bakery("get", "targets", "--context", projects.HERE / "atlas-app", option, "(")
+    assert ran.code == 2
+    assert option in ran.err
+    assert ran.out == ""
+
+
+def test_a_directory_without_a_project_is_named_and_exits_3(tmp_path):
+    ran = bakery("get", "tags", "--context", tmp_path)
+    assert ran.code == 3
+    assert str(tmp_path) in ran.err
+    assert "bakery create project" in ran.err
+
+
+def test_a_plan_of_nothing_exits_1_and_names_the_filters():
+    ran = bakery("build", "--plan", "--context", projects.HERE / "atlas-app", "--image-name", "nothing-like-it")
+    assert ran.code == 1
+    assert "--image-name nothing-like-it" in ran.err
+
+
+@pytest.mark.parametrize(
+    "words", [("--strategy", "build"), ("--summary", "--summary-format", "json")], ids=["strategy", "summary"]
+)
+def test_a_plan_that_nothing_could_use_is_refused(words):
+    ran = bakery("build", "--plan", "--context", projects.HERE / "atlas-app", *words)
+    assert (ran.code, ran.out) == (1, "")
+
+
+def test_nothing_selected_is_an_empty_mapping_of_tags():
+    ran = bakery("get", "tags", "--context", projects.HERE / "atlas-app", "--image-name", "nothing-like-it")
+    assert (ran.code, ran.out) == (0, "{}\n")
+
+
+def test_a_version_that_leaves_no_job_exits_1_but_an_image_that_leaves_none_does_not():
+    project = projects.HERE / "atlas-app"
+    assert bakery("ci", "matrix", "--context", project, "--image-version", "1999").code == 1
+    ran = bakery("ci", "matrix", "--context", project, "nothing-like-it")
+    assert (ran.code, ran.out) == (0, "[]\n")
+
+
+def test_shares_hold_every_image_once():
+    ran = bakery("ci", "matrix", "--context", projects.HERE / "atlas-app", "--shards", "3")
+    shares = json.loads(ran.out)
+    assert [share["shard"] for share in shares] == ["1/3", "2/3", "3/3"]
+    assert sorted(image for share in shares for image in share["images"]) == ["atlas-init", "atlas-server"]
+    assert sum(share["targets"] for share in shares) == 11
+
+
+def test_a_product_api_that_must_not_be_asked_is_named_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    ran = bakery("get", "tags", "--context", projects.HERE / "nightly", "--matrix-versions", "only", "--offline")
+    assert ran.code == 1
+    assert "--offline" in ran.err
+    assert "Next:" in ran.err
+    only = bakery("get", "tags", "--context", projects.HERE / "nightly", "--dev-versions", "only", "--offline")
+    assert only.code == 1
+    include = bakery("get", "tags", "--context", projects.HERE / "nightly", "--dev-versions", "include", "--offline")
+    assert include.code == 0
+    assert "is left out" in include.err
+
+
+def test_a_pinned_development_version_needs_no_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    spec = '{"version": "2026.04.0-12", "channel": "daily"}'
+    words = ("--dev-versions", "only", "--matrix-versions", "include", "--image-name", "positron", "--dev-spec", spec)
+    ran = bakery("get", "targets", "--output", "json", "--context", projects.HERE / "nightly", "--offline", *words)
+    assert ran.code == 0
+    assert [target["uid"] for target in json.loads(ran.out)] == ["positron-init-2026-04-0-12-ubuntu-24-04-daily"]
