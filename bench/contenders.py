@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import resource
+import json
 import subprocess
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,38 +35,21 @@ class Measured:
 
 
 def measure(
-    name: str, command: Sequence[str | Path], environment: dict[str, str], folder: Path, *, timeout_s: float = 900
+    name: str, command: Sequence[str | Path], environment: dict[str, str], folder: Path, *, limit_s: int = 900
 ) -> Measured:
     """Run a command to its end. Its output goes to a file: a full pipe must not slow it down."""
-    log = folder / f"{name}.log"
+    log, result = folder / f"{name}.log", folder / f"{name}.json"
     with log.open("wb") as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        subprocess.run(
+            [sys.executable, "-I", "-S", HERE / "stopwatch.py", result, str(limit_s), *command],
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=True,
         )
-        usage, status = _wait(process, started + timeout_s)
-        wall_s = time.perf_counter() - started
-    return Measured(
-        name,
-        os.waitstatus_to_exitcode(status),
-        wall_s,
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss * 1024,
-        log.read_text("utf-8", "replace")[-3000:],
-    )
-
-
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[resource.struct_rusage, int]:
-    """Wait for one child and get its resource usage, which Popen.wait would throw away."""
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return usage, status
-        if time.perf_counter() > deadline:
-            process.kill()
-            deadline = float("inf")
-        time.sleep(0.005)
+    return Measured(name=name, said=log.read_text("utf-8", "replace")[-3000:], **json.loads(result.read_text()))
 
 
 def script(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:

@@ -162,7 +162,7 @@ async def load(host: str, targets: Sequence[BuiltTarget], *, headers: dict[str, 
                         place = answer.headers["Location"]
                     url = place if place.startswith("http") else f"http://{host}{place}"
                     url += ("&" if "?" in url else "?") + f"digest={blob.digest}"
-                    async with session.put(url, data=blob.content()) as answer:
+                    async with session.put(url, data=io.BytesIO(blob.content())) as answer:
                         answer.raise_for_status()
                 async with session.put(
                     f"{base}/manifests/{built.digest}", data=built.manifest, headers={"Content-Type": MANIFEST}

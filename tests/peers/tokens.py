@@ -111,6 +111,7 @@ def _handler(service: TokenService) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes: without this each answer is 40 ms late
 
         def do_GET(self) -> None:
             self._answer(parse_qs(urlsplit(self.path).query), self.headers.get("Authorization") == basic)
