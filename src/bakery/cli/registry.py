@@ -32,7 +32,12 @@ def serve(
         Path | None, typer.Option(help="Keep everything in this folder. Without it: in memory.", file_okay=False)
     ] = None,
     faults: Annotated[
-        str, typer.Option(metavar="NAME", help="Behave as ghcr, hub, ecr, flaky or hostile.", show_default="none")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Behave as ghcr, hub, ecr, flaky or hostile, or as a file of rules says (NAME.json).",
+            show_default="none",
+        ),
     ] = "",
     seed: Annotated[int, typer.Option(help="Which run of the faults' dice.")] = 0,
     lag: Annotated[float, typer.Option(metavar="SECONDS", help="Let reads after a write answer 404 so long.")] = 0.0,

@@ -295,7 +295,7 @@ class EmbeddedRegistry:
         rule = Rule(
             effect=effect,
             name=name or (then if isinstance(then, str) else type(then).__name__),
-            when=effect.only or When(after),
+            when=When(after),
             method=method,
             path=path,
             route=route,

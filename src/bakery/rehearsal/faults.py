@@ -25,6 +25,7 @@ class When(Enum):
     COMMIT = "commit"  # the registry has done it and is about to answer
 
 
+@dataclass(frozen=True, slots=True)
 class Effect:
     """Something that goes wrong. An effect that does not apply gives None.
 
@@ -256,6 +257,11 @@ class Rule:
     probability: float = 1.0
     times: int | None = None
     skip: int = 0
+
+    @property
+    def point(self) -> When:
+        """Where it sets in: where the effect can, whatever `when` says."""
+        return self.effect.only or self.when
 
     def matches(self, method: str, path: str, found: Found) -> bool:
         """Whether this is a request that the rule is for."""

@@ -57,7 +57,7 @@ class Service:
     async def _on_arrival(self, due: list[Armed], met: list[Armed], request: Request) -> Answer | None:
         for armed in due:
             effect = armed.rule.effect
-            if armed.rule.when is not When.ARRIVAL:
+            if armed.rule.point is not When.ARRIVAL:
                 continue
             if isinstance(effect, Wait):
                 met.append(armed)
@@ -134,7 +134,7 @@ class Service:
 
     def _afterwards(self, due: list[Armed], met: list[Armed], answer: Answer) -> Answer:
         for armed in due:
-            if armed.rule.when is When.COMMIT and not answer.delivery.lost:
+            if armed.rule.point is When.COMMIT and not answer.delivery.lost:
                 changed = armed.rule.effect.changed(answer)
                 if changed is not None:
                     met.append(armed)

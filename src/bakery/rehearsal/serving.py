@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bakery.rehearsal import script
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Lag, Rule
 from bakery.rehearsal.profiles import Profile, profile
@@ -15,7 +16,10 @@ from bakery.rehearsal.tokens import Access, Scheme
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody wants served. faults: a profile's name, or "". lag_s: 404 after a write, in seconds."""
+    """What somebody wants served. faults: a profile's name, a file of rules (script.py), or "".
+
+    lag_s: how long reads after a write answer 404, in seconds.
+    """
 
     port: int = 0
     storage: Path | None = None
@@ -36,8 +40,8 @@ class Asked:
 
 
 def registry(asked: Asked) -> EmbeddedRegistry:
-    """The registry, not yet listening. Raises UsageError for a profile that is not there."""
-    chosen = profile(asked.faults) if asked.faults else Profile("", "")
+    """The registry, not yet listening. Raises UsageError for faults that are not there or make no sense."""
+    chosen = _chosen(asked.faults)
     lag = (Rule(name="lag", effect=Lag(asked.lag_s), method="GET HEAD"),) if asked.lag_s else ()
     scheme = Scheme.BASIC if asked.basic else Scheme.BEARER
     return EmbeddedRegistry(
@@ -48,6 +52,12 @@ def registry(asked: Asked) -> EmbeddedRegistry:
         rules=(*chosen.rules, *lag),
         seed=asked.seed,
     )
+
+
+def _chosen(faults: str) -> Profile:
+    if not faults:
+        return Profile("", "")
+    return script.read(Path(faults)) if faults.endswith(".json") else profile(faults)
 
 
 def counts(served: EmbeddedRegistry) -> dict[str, Any]:

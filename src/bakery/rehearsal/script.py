@@ -1,0 +1,143 @@
+"""Fault rules written down as JSON: what `--faults FILE.json` reads. docs/faults.md describes the format for people.
+
+    {"like": "ghcr", "rules": [{"then": "drop the connection", "after": "commit", "method": "PUT", "times": 1},
+                               {"then": {"effect": "lag", "seconds": 4}}]}
+
+Everything that is not known is refused with what is: a fault that silently never happens would prove nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from bakery.errors import InvalidContent, UsageError
+from bakery.oci.canonical import RawNumber, parse_object
+from bakery.rehearsal.faults import (
+    PHRASES,
+    Cut,
+    Drop,
+    Effect,
+    Endless,
+    ExpireToken,
+    Lag,
+    Refuse,
+    Relocate,
+    Rule,
+    Slow,
+    Stale,
+    Wait,
+    When,
+    WrongBytes,
+    WrongDigest,
+)
+from bakery.rehearsal.profiles import Profile, profile
+from bakery.rehearsal.routes import Route
+
+EFFECTS: Final[Mapping[str, type[Effect]]] = {
+    "cut": Cut,
+    "drop": Drop,
+    "endless": Endless,
+    "expire token": ExpireToken,
+    "lag": Lag,
+    "refuse": Refuse,
+    "relocate": Relocate,
+    "slow": Slow,
+    "stale": Stale,
+    "wait": Wait,
+    "wrong bytes": WrongBytes,
+    "wrong digest": WrongDigest,
+}
+# Members of a rule and of its effect, by the JSON that they take.
+_TEXT: Final = frozenset({"name", "method", "path", "repository", "code", "message", "origin", "content_type"})
+_COUNTS: Final = frozenset({"times", "skip", "status", "body_bytes", "piece_bytes"})
+_NUMBERS: Final = frozenset({"probability", "share", "seconds", "pause_s"})
+_FLAGS: Final = frozenset({"by_reset"})
+_RULE: Final = ("then", "after", "name", "method", "path", "route", "repository", "probability", "times", "skip")
+
+
+def read(path: Path) -> Profile:
+    """The profile that this file describes. Raises UsageError, naming the file, the rule and what is allowed."""
+    try:
+        document = parse_object(path.read_bytes(), about=path)
+    except OSError as error:
+        raise UsageError("reading fault rules", about=path, answer=error.strerror or str(error)) from error
+    except InvalidContent as error:
+        raise UsageError("reading fault rules", about=path, answer=error.answer) from error
+    return parse(document, about=str(path))
+
+
+def parse(document: Mapping[str, Any], *, about: str = "") -> Profile:
+    """The profile that this document describes. Raises UsageError."""
+    _known(about, document, ("like", "rules"))
+    like, rules = document.get("like"), document.get("rules", [])
+    ground = profile(like) if isinstance(like, str) else Profile("", "")
+    if not isinstance(rules, list) or not (like is None or isinstance(like, str)):
+        raise _wrong(about, "`rules` is a list, `like` the name of a profile")
+    own = tuple(_rule(rule, f"{about} rules[{number}]") for number, rule in enumerate(rules))
+    return replace(ground, name=about, summary=f"as {about} says", rules=(*own, *ground.rules))
+
+
+def _rule(value: object, about: str) -> Rule:
+    if not isinstance(value, Mapping) or "then" not in value:
+        raise _wrong(about, "a rule is an object with `then`")
+    _known(about, value, _RULE)
+    then = value["then"]
+    members = {key: _value(key, item, about) for key, item in value.items() if key not in ("then", "after", "route")}
+    name = then if isinstance(then, str) else str(then.get("effect", "")) if isinstance(then, Mapping) else ""
+    return Rule(
+        effect=_effect(then, about),
+        when=When(_one_of(about, value.get("after", "arrival"), [when.value for when in When])),
+        route=Route(_one_of(about, value["route"], [route.value for route in Route])) if "route" in value else None,
+        **{"name": name, **members},
+    )
+
+
+def _effect(value: object, about: str) -> Effect:
+    if isinstance(value, str):
+        return PHRASES[_one_of(about, value, PHRASES)]
+    if not isinstance(value, Mapping):
+        raise _wrong(about, "`then` is a phrase or an object with `effect`")
+    kind = EFFECTS[_one_of(about, value.get("effect"), EFFECTS)]
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    _known(about, value, ("effect", *fields))
+    members = {key: _value(key, item, about) for key, item in value.items() if key != "effect"}
+    missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in members]
+    if missing:
+        raise _wrong(about, f"{value['effect']} needs {', '.join(missing)}")
+    return kind(**members)
+
+
+def _value(key: str, value: object, about: str) -> Any:
+    if key in _TEXT and isinstance(value, str):
+        return value
+    if key in _FLAGS and isinstance(value, bool):
+        return value
+    if key in _COUNTS and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if key in _NUMBERS and isinstance(value, int | RawNumber) and not isinstance(value, bool) and float(value) >= 0:
+        return float(value)
+    if key == "headers" and isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values()):
+        return tuple(value.items())
+    if key in ("body", "piece") and isinstance(value, str):
+        return value.encode()
+    raise _wrong(about, f"{key} cannot be {value!r:.100}")
+
+
+def _one_of(about: str, value: object, allowed: Collection[str]) -> str:
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise _wrong(about, f"{value!r:.100} is not known", f"one of: {', '.join(allowed)}")
+
+
+def _known(about: str, value: Mapping[str, Any], allowed: Collection[str]) -> None:
+    for key in value:
+        if key not in allowed:
+            raise _wrong(about, f"{key!r:.100} is not known", f"one of: {', '.join(allowed)}")
+
+
+def _wrong(about: str, answer: str, hint: str = "") -> UsageError:
+    return UsageError("reading fault rules", about=about, answer=answer, hint=hint or "see docs/faults.md")
