@@ -75,7 +75,7 @@ def parse_project(
         raw = {} if document.value is None else document.value
         if not isinstance(raw, dict):
             raise InvalidProject(file, [document.problem(Finding((), _not_a_project(raw)))])
-        findings = [*document.findings, *Rules(registry).project(raw)]
+        findings = [*document.findings, *Rules(registry).project(raw), *check_references(raw), *check_patterns(raw)]
         part, more = _parse(raw, schema.ProjectPart)
         findings += more
         entries, more = _option_entries(raw, registry)
@@ -83,8 +83,6 @@ def parse_project(
         images: tuple[Image, ...] = ()
         if part is not None:
             images = tuple(_Builder(part, entries, registry).images())
-            findings += check_references(part, images)
-            findings += check_patterns(images)
         problems = _problems(document, findings, strict=strict)
         if part is None or any(not problem.warning for problem in problems):
             raise InvalidProject(file, problems)

@@ -71,10 +71,24 @@ def _words(kind: str, value: Any, context: Mapping[str, Any], keys: Keys, origin
     if kind == "string_pattern_mismatch":
         return f"{shown(value)} is not allowed; allowed: {ALLOWED_TEXT.get(str(context['pattern']), original)}", ""
     if kind == "extra_forbidden":
-        return f"the key `{keys[-1]}` is not allowed here", ""
+        return _unknown_key(str(keys[-1]), keys)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _source_type(value)
     return original, ""
+
+
+def _unknown_key(key: str, keys: Keys) -> tuple[str, str]:
+    if "dependencies" in keys or "dependencyConstraints" in keys:
+        known = ["dependency", "constraint" if "dependencyConstraints" in keys else "version", "versions", "prerelease"]
+    else:
+        known = ["host", "namespace"] if keys[0] == "registries" else ["host", "namespace", "repository"]
+    if keys[0] == "registries" and key == "repository":
+        return (
+            "the key `repository` is not allowed at top level",
+            "write it in `extraRegistries` of its image",
+        )
+    meant = nearest(key, known)
+    return f"the key `{key}` is not allowed here; allowed: {', '.join(known)}", f"write `{meant}`" if meant else ""
 
 
 def _source_type(value: Any) -> tuple[str, str]:
@@ -92,5 +106,5 @@ def _choices(expected: str) -> list[str]:
 
 
 def findings(errors: Iterable[Mapping[str, Any]], prefix: Keys = ()) -> list[Finding]:
-    """All of them."""
-    return [finding(error, prefix) for error in errors]
+    """All of them, but for a list that is empty only because each of its entries is wrong."""
+    return [finding(error, prefix) for error in errors if error["type"] != "too_short" or not error["input"]]

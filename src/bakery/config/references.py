@@ -1,13 +1,18 @@
-"""Whether the names of a project make references that a registry takes, and uids that a bake file takes."""
+"""Whether the names of a project make references that a registry takes, and uids that a bake file takes.
+
+Reads the plain document, so that a wrong name is told whatever else is wrong.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
+from bakery.config import raw as document
 from bakery.config.problem import Finding, Keys
-from bakery.config.project import Image, Registry
-from bakery.config.schema import GlobalRegistryPart, ImagePart, ProjectPart
+from bakery.config.project import Registry
 from bakery.errors import BadReference
 from bakery.oci.reference import Repository
 
@@ -31,71 +36,64 @@ def uid_fault(uid: str) -> str:
     return f"the uid of its targets would hold {' '.join(map(repr, bad))}, which a bake file refuses"
 
 
-def check_references(part: ProjectPart, images: Sequence[Image]) -> list[Finding]:
-    """Every registry with every image's name that goes to it, and every part of a uid. One finding per place."""
+def check_references(raw: Any) -> list[Finding]:
+    """Every registry with the names of images that go to it, and every part of a uid. One finding per place."""
     findings: dict[Keys, Finding] = {}
-    for found in _findings(part, images):
+    for found in _findings(raw):
         findings.setdefault(found.path, found)
     return list(findings.values())
 
 
-def _findings(part: ProjectPart, images: Sequence[Image]) -> Iterator[Finding]:
-    for index, entry in enumerate(part.registries):
-        yield from _registry(entry, "image", ("registries", index))
-    for number, (written, image) in enumerate(zip(part.images, images, strict=True)):
-        path: Keys = ("images", number)
-        fault = _fault(image.name, Registry("localhost"))
+def _findings(raw: Any) -> Iterator[Finding]:
+    yield from _registries(raw, "registries", "image", ())
+    for path, image in document.images(raw):
+        name = image.get("name")
+        if isinstance(name, str):
+            fault = reference_fault(Registry("localhost").destination(name))
+            if fault:
+                yield Finding((*path, "name"), f"{name!r} makes no valid reference: {fault}")
+        usable = name if isinstance(name, str) and not fault else "image"
+        for holder, entry in ((path, image), *document.holders_of_systems(image, path)):
+            for key in ("extraRegistries", "overrideRegistries"):
+                yield from _registries(entry, key, usable, holder)
+            if entry is not image:
+                yield from _named(entry, "os", holder)
+        yield from _named(image, "versions", path)
+        yield from _named(image, "variants", path)
+
+
+def _registries(raw: Any, key: str, image: str, path: Keys) -> Iterator[Finding]:
+    for index, entry in document.mappings(raw, key):
+        host, namespace, repository = (entry.get(part) for part in ("host", "namespace", "repository"))
+        if not isinstance(host, str) or not all(
+            part is None or isinstance(part, str) for part in (namespace, repository)
+        ):
+            continue
+        destination = Registry(host, namespace, repository).destination(image)
+        fault = reference_fault(destination)
         if fault:
-            yield Finding((*path, "name"), f"{image.name!r} makes no valid reference: {fault}")
-        else:
-            yield from _image_registries(written, path)
-        yield from _names(image)
+            yield Finding((*path, key, index), f"{destination!r} is no valid reference: {fault}")
 
 
-def _image_registries(image: ImagePart, path: Keys) -> Iterator[Finding]:
-    holders: list[tuple[Keys, Iterable[GlobalRegistryPart], Iterable[GlobalRegistryPart]]] = [
-        (path, image.extra_registries, image.override_registries)
-    ]
-    for index, version in enumerate(image.versions):
-        holders.append(((*path, "versions", index), version.extra_registries, version.override_registries))
-    for index, dev in enumerate(image.dev_versions):
-        holders.append(((*path, "devVersions", index), dev.extra_registries, dev.override_registries))
-    if image.matrix is not None:
-        holders.append(((*path, "matrix"), image.matrix.extra_registries, image.matrix.override_registries))
-    for holder, extra, override in holders:
-        for key, entries in (("extraRegistries", extra), ("overrideRegistries", override)):
-            for index, entry in enumerate(entries):
-                yield from _registry(entry, image.name, (*holder, key, index))
-
-
-def _registry(entry: GlobalRegistryPart, image: str, path: Keys) -> Iterator[Finding]:
-    registry = Registry(entry.host, entry.namespace, getattr(entry, "repository", None))
-    fault = _fault(image, registry)
-    if fault:
-        yield Finding(path, f"{registry.destination(image)!r} is no valid reference: {fault}")
-
-
-def _fault(image: str, registry: Registry) -> str:
+@lru_cache(maxsize=4096)
+def reference_fault(destination: str) -> str:
+    """What is wrong with the name of a repository, or ""."""
     try:
-        Repository.parse(registry.destination(image))
+        Repository.parse(destination)
     except BadReference as error:
         return error.answer
     return ""
 
 
-def _names(image: Image) -> Iterator[Finding]:
-    named: list[tuple[Keys, str]] = [((*version.place, "name"), version.name) for version in image.versions]
-    named += [((*image.place, "variants", index, "name"), one.name) for index, one in enumerate(image.variants)]
-    for path, name in named:
-        fault = uid_fault(uid_text(name, "", None, None, None)) if name else "the name is empty"
-        if fault:
-            yield Finding(path, f"{name!r} cannot be used: {fault}")
-    for systems, path in [
-        *((version.systems, version.place) for version in image.versions),
-        *((source.systems, source.place) for source in image.dev_sources),
-        *(((image.matrix.systems, image.matrix.place),) if image.matrix else ()),
-    ]:
-        for system in systems:
-            fault = uid_fault(uid_text(system.name, "", None, None, None)) if system.name else "the name is empty"
+def _named(raw: Any, key: str, path: Keys) -> Iterator[Finding]:
+    for index, entry in document.mappings(raw, key):
+        name = entry.get("name")
+        if isinstance(name, str):
+            fault = _name_fault(name)
             if fault:
-                yield Finding((*path, "os"), f"the system {system.name!r} cannot be used: {fault}")
+                yield Finding((*path, key, index, "name"), f"{name!r} cannot be used: {fault}")
+
+
+@lru_cache(maxsize=16384)
+def _name_fault(name: str) -> str:
+    return uid_fault(uid_text(name, "", None, None, None)) if name else "the name is empty"

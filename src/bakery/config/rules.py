@@ -7,7 +7,7 @@ wrong type is passed over here: `bakery.config.schema` tells it. Source: config.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -16,24 +16,15 @@ from pydantic import BaseModel
 from bakery.config import schema
 from bakery.config.options import OptionsRegistry, keys_of
 from bakery.config.problem import Finding, Keys, listing, nearest
+from bakery.config.raw import entries, mappings
 
 _NUMBERS = re.compile(r"\d+")
+_VERSION = re.compile(r"v?[0-9]+(?:\.[0-9]+)*(?:[-+.]?[0-9A-Za-z]+)*$")
 
 
 @lru_cache(maxsize=64)
 def _keys(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(field.alias or name for name, field in model.model_fields.items())
-
-
-def _entries(raw: Any, key: str) -> Sequence[Any]:
-    found = raw.get(key) if isinstance(raw, dict) else None
-    return found if isinstance(found, list) else ()
-
-
-def _mappings(raw: Any, key: str) -> Iterator[tuple[int, dict[Any, Any]]]:
-    for index, entry in enumerate(_entries(raw, key)):
-        if isinstance(entry, dict):
-            yield index, entry
 
 
 def _truthy(value: Any) -> bool:
@@ -57,10 +48,10 @@ class Rules:
         if isinstance(raw.get("repository"), dict):
             self._repository(raw["repository"], ("repository",))
         self._registry_list(raw, "registries", ())
-        if not _entries(raw, "images"):
+        if not entries(raw, "images"):
             self._warn((), "there are no images", "add one with `bakery create image`")
         self._unique_names(raw, "images", (), "image")
-        for index, image in _mappings(raw, "images"):
+        for index, image in mappings(raw, "images"):
             self._image(image, ("images", index))
         if self._without_system:
             some = len(self._without_system)
@@ -89,7 +80,7 @@ class Rules:
 
     def _unique_names(self, raw: Any, key: str, path: Keys, what: str) -> None:
         seen: dict[str, int] = {}
-        for index, entry in _mappings(raw, key):
+        for index, entry in mappings(raw, key):
             name = entry.get("name")
             if not isinstance(name, str):
                 continue
@@ -103,7 +94,7 @@ class Rules:
 
     def _only_one(self, raw: Any, key: str, flag: str, path: Keys, message: Callable[[int], str]) -> int:
         """At most one entry may carry a flag. Gives how many do."""
-        marked = [index for index, entry in _mappings(raw, key) if _truthy(entry.get(flag))]
+        marked = [index for index, entry in mappings(raw, key) if _truthy(entry.get(flag))]
         for index in marked[1:]:
             self._error((*path, key, index, flag), message(marked[0]), f"keep `{flag}: true` at one of them")
         return len(marked)
@@ -112,7 +103,7 @@ class Rules:
         self._known(raw, schema.RepositoryPart, path)
         people = [("maintainer", raw.get("maintainer"))]
         seen: list[Any] = []
-        for index, author in enumerate(_entries(raw, "authors")):
+        for index, author in enumerate(entries(raw, "authors")):
             if isinstance(author, dict):
                 self._known(author, ("name", "email"), (*path, "authors", index))
             key = _person_key(author)
@@ -125,7 +116,7 @@ class Rules:
 
     def _registry_list(self, raw: Any, key: str, path: Keys) -> None:
         seen: list[Any] = []
-        for index, entry in _mappings(raw, key):
+        for index, entry in mappings(raw, key):
             same = (entry.get("host"), entry.get("namespace"), entry.get("repository"))
             if same in seen:
                 self._warn((*path, key, index), "this registry is named twice in the list", "keep one")
@@ -134,7 +125,7 @@ class Rules:
     def _registries(self, raw: Mapping[Any, Any], path: Keys) -> None:
         self._registry_list(raw, "extraRegistries", path)
         self._registry_list(raw, "overrideRegistries", path)
-        if _entries(raw, "extraRegistries") and _entries(raw, "overrideRegistries"):
+        if entries(raw, "extraRegistries") and entries(raw, "overrideRegistries"):
             self._error(
                 (*path, "overrideRegistries"), "`extraRegistries` and `overrideRegistries` exclude each other",
                 "keep the one that is meant: add to the inherited registries, or replace them", at_key=True,
@@ -151,32 +142,32 @@ class Rules:
             f"only one version can be latest, and versions[{first}] is; both would push the tag `latest`"))  # fmt: skip
         self._only_one(raw, "variants", "primary", path, lambda first: (
             f"only one variant can be primary, and variants[{first}] is; both would push the same tags"))  # fmt: skip
-        for index, variant in _mappings(raw, "variants"):
+        for index, variant in mappings(raw, "variants"):
             place = (*path, "variants", index)
             self._known(variant, schema.VariantPart, place)
             self._option_list(variant, place)
             self._pattern_list(variant, place)
-        for index, version in _mappings(raw, "versions"):
+        for index, version in mappings(raw, "versions"):
             self._version(version, (*path, "versions", index))
-        for index, secret in _mappings(raw, "buildSecrets"):
+        for index, secret in mappings(raw, "buildSecrets"):
             self._known(secret, schema.SecretPart, (*path, "buildSecrets", index))
         self._constraint_list(raw, path)
-        for index, entry in _mappings(raw, "devVersions"):
+        for index, entry in mappings(raw, "devVersions"):
             self._dev_version(entry, (*path, "devVersions", index))
         matrix = raw.get("matrix")
         if isinstance(matrix, dict):
             self._matrix(matrix, (*path, "matrix"))
-            if _entries(raw, "versions"):
+            if entries(raw, "versions"):
                 self._error(
                     (*path, "versions"), "`versions` and `matrix` exclude each other",
                     "move the plain versions to an image of their own", at_key=True,
                 )  # fmt: skip
-            if _entries(raw, "dependencyConstraints"):
+            if entries(raw, "dependencyConstraints"):
                 self._warn(
                     (*path, "dependencyConstraints"), "an image with a matrix does not read this list",
                     "move it into `matrix`", at_key=True,
                 )  # fmt: skip
-        elif not _entries(raw, "versions") and not _entries(raw, "devVersions"):
+        elif not entries(raw, "versions") and not entries(raw, "devVersions"):
             self._warn(path, "this image has no `versions`, `devVersions` or `matrix`: it gives no targets")
 
     def _version(self, raw: Mapping[Any, Any], path: Keys) -> None:
@@ -186,13 +177,13 @@ class Rules:
         self._pinned_list(raw, path)
 
     def _systems(self, raw: Mapping[Any, Any], path: Keys) -> None:
-        systems = _entries(raw, "os")
+        systems = entries(raw, "os")
         if not systems:
             if "os" not in raw or raw["os"] == []:
                 self._without_system.append(path)
             return
         seen: list[Any] = []
-        for index, entry in _mappings(raw, "os"):
+        for index, entry in mappings(raw, "os"):
             place = (*path, "os", index)
             self._known(entry, schema.SystemPart, place)
             same = (entry.get("name"), entry.get("extension"), entry.get("tagDisplayName"))
@@ -211,7 +202,7 @@ class Rules:
 
     def _pinned_list(self, raw: Mapping[Any, Any], path: Keys) -> dict[str, int]:
         seen: dict[str, int] = {}
-        for index, entry in _mappings(raw, "dependencies"):
+        for index, entry in mappings(raw, "dependencies"):
             place = (*path, "dependencies", index)
             name = entry.get("dependency")
             self._once(seen, name, index, place, "dependencies")
@@ -246,7 +237,7 @@ class Rules:
 
     def _constraint_list(self, raw: Mapping[Any, Any], path: Keys) -> dict[str, int]:
         seen: dict[str, int] = {}
-        for index, entry in _mappings(raw, "dependencyConstraints"):
+        for index, entry in mappings(raw, "dependencyConstraints"):
             place = (*path, "dependencyConstraints", index)
             name = entry.get("dependency")
             self._once(seen, name, index, place, "dependencyConstraints")
@@ -269,6 +260,9 @@ class Rules:
             other = "latest" if "latest" in given else "max"
             self._error((*path, "count"), f"`count` cannot stand beside `{other}` and `min`", "drop `count` or `min`",
                         at_key=True)  # fmt: skip
+        for key in given & {"min", "max"}:
+            if isinstance(raw[key], str) and not _VERSION.match(raw[key]):
+                self._error((*path, key), f"{raw[key]!r} is no version to compare with; write it like 4.5 or 4.5.1")
         if {"min", "max"} <= given and _above(raw["min"], raw["max"]):
             self._error((*path, "min"), f"`min` {raw['min']} is above `max` {raw['max']}", "exchange them")
         if dependency == "quarto":
@@ -292,7 +286,7 @@ class Rules:
             )  # fmt: skip
         values = raw.get("values")
         empty = not pinned and not constrained and (values is None or values == {})
-        if empty and not _entries(raw, "dependencies") and not _entries(raw, "dependencyConstraints"):
+        if empty and not entries(raw, "dependencies") and not entries(raw, "dependencyConstraints"):
             self._error(path, "a matrix needs `dependencies`, `dependencyConstraints` or `values`", at_key=True)
         for key, value in values.items() if isinstance(values, dict) else ():
             if value == []:
@@ -313,18 +307,18 @@ class Rules:
             elif raw.get("stream") is None and raw.get("channel") is None:
                 self._error((*path, "channel"), f"`channel` is missing; allowed: {listing(schema.CHANNELS)}")
         self._registries(raw, path)
-        if not _entries(raw, "os") and ("os" not in raw or raw["os"] == []):
+        if not entries(raw, "os") and ("os" not in raw or raw["os"] == []):
             self._warn(path, "a development version without `os` is skipped", "add the systems it is built on")
         else:
             self._systems(raw, path)
 
     def _pattern_list(self, raw: Mapping[Any, Any], path: Keys) -> None:
-        for index, entry in _mappings(raw, "tagPatterns"):
+        for index, entry in mappings(raw, "tagPatterns"):
             self._known(entry, schema.TagPatternPart, (*path, "tagPatterns", index))
 
     def _option_list(self, raw: Mapping[Any, Any], path: Keys) -> None:
         seen: dict[str, int] = {}
-        for index, entry in _mappings(raw, "options"):
+        for index, entry in mappings(raw, "options"):
             tool = entry.get("tool")
             place = (*path, "options", index)
             if not isinstance(tool, str) or tool not in self._options:

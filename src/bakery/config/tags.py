@@ -10,13 +10,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from bakery.config import filters
+from bakery.config import raw as document
 from bakery.config.problem import Finding, Keys, nearest
-from bakery.config.project import Image, TagPattern
+from bakery.config.project import TagPattern
 
 NAMES = ("Version", "OS", "Variant", "Name", "Channel")
 LONGEST = 128  # characters; OCI distribution-spec 1.1, "Pulling manifests"
+_ALLOWED = re.compile(r"(?:\{\{.*?\}\}|[a-z0-9._-])+")  # what is not is told by the schema
 _SKIPPING = frozenset({"OS", "Variant", "Channel"})
 
 _V = "{{ Version }}"
@@ -217,44 +220,51 @@ def _render_with_jinja(pattern: str, values: Mapping[str, str]) -> str | None:
         raise UnusablePattern(pattern, f"it cannot be rendered: {str(error) or type(error).__name__}") from error
 
 
-def check_patterns(images: Iterable[Image]) -> list[Finding]:
+def check_patterns(raw: Any) -> list[Finding]:
     """What is wrong with patterns before anything is rendered: syntax, names that nothing defines."""
-    return [found for image in images for found in (*_tag_findings(image), *_name_findings(image))]
-
-
-def pattern_place(image: Image, pattern: str) -> Keys:
-    """Where the first use of a pattern is written; the image where it is of the default set."""
-    for path, text in _written_patterns(image):
-        if text == pattern:
-            return path
-    return image.place
-
-
-def _written_patterns(image: Image) -> Iterator[tuple[Keys, str]]:
-    holders = [(image.place, image.tag_patterns)]
-    holders += [((*image.place, "variants", index), one.tag_patterns) for index, one in enumerate(image.variants)]
-    for path, groups in holders:
-        if groups is _ORDINARY or groups is _MATRIX:
-            continue
-        for number, group in enumerate(groups):
-            for index, pattern in enumerate(group.patterns):
-                yield (*path, "tagPatterns", number, "patterns", index), pattern
-
-
-def _tag_findings(image: Image) -> Iterator[Finding]:
+    findings: list[Finding] = []
     known: dict[str, set[str] | None] = dict.fromkeys(NAMES)
-    for path, pattern in _written_patterns(image):
-        if _simple(pattern) is None:
-            yield from _pattern_findings(pattern, path, known)
+    for path, image in document.images(raw):
+        for place, pattern in _written_patterns(image, path):
+            if _simple(pattern) is None and _ALLOWED.fullmatch(pattern):
+                findings += _pattern_findings(pattern, place, known)
+        matrix = document.matrix(image)
+        row_name = matrix.get("namePattern") if matrix else None
+        if matrix is not None and isinstance(row_name, str):
+            findings += _pattern_findings(row_name, (*path, "matrix", "namePattern"), _row_names(matrix))
+    return findings
 
 
-def _name_findings(image: Image) -> Iterator[Finding]:
-    matrix = image.matrix
-    if matrix is None or matrix.name_pattern is None:
-        return
-    dependencies = {one.name for one in matrix.dependencies} | {one.dependency for one in matrix.constraints}
-    known = {"Dependencies": dependencies, "Values": set(matrix.values)}
-    yield from _pattern_findings(matrix.name_pattern, (*matrix.place, "namePattern"), known)
+def pattern_place(raw: Any, image: Keys, pattern: str) -> Keys:
+    """Where the first use of a pattern in an image is written; the image where it is of the default set."""
+    for path, entry in document.images(raw):
+        if path == image:
+            for place, text in _written_patterns(entry, path):
+                if text == pattern:
+                    return place
+    return image
+
+
+def _written_patterns(image: document.Mapping, path: Keys) -> Iterator[tuple[Keys, str]]:
+    holders = [(path, image)]
+    holders += [((*path, "variants", index), one) for index, one in document.mappings(image, "variants")]
+    for holder, entry in holders:
+        for number, group in document.mappings(entry, "tagPatterns"):
+            for index, pattern in enumerate(document.entries(group, "patterns")):
+                if isinstance(pattern, str):
+                    yield (*holder, "tagPatterns", number, "patterns", index), pattern
+
+
+def _row_names(matrix: document.Mapping) -> dict[str, set[str] | None]:
+    """What a name pattern may use: the dependencies and values of its matrix."""
+    dependencies = {
+        entry["dependency"]
+        for key in ("dependencies", "dependencyConstraints")
+        for _, entry in document.mappings(matrix, key)
+        if isinstance(entry.get("dependency"), str)
+    }
+    values = matrix.get("values")
+    return {"Dependencies": dependencies, "Values": set(values) if isinstance(values, dict) else set()}
 
 
 def _pattern_findings(pattern: str, path: Keys, known: Mapping[str, set[str] | None]) -> Iterator[Finding]:

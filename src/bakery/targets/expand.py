@@ -174,14 +174,14 @@ class Expander:
         try:
             suffixes, empty = patterns.suffixes(subject)
         except UnusablePattern as error:
-            place = pattern_place(image, error.pattern)
+            place = pattern_place(self._project.document.value, image.place, error.pattern)
             about = f"the tag pattern {error.pattern!r} cannot be used for the version {version.name!r}: {error.reason}"
             self._tell(Finding(place, about))
             return ()
         for pattern in empty:
             self._tell(
                 Finding(
-                    pattern_place(image, pattern),
+                    pattern_place(self._project.document.value, image.place, pattern),
                     f"the tag pattern {pattern!r} gives an empty tag for the version {version.name!r}: it is left out",
                     warning=True,
                 )

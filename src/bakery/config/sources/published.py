@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,7 +21,6 @@ POSITRON = "https://cdn.posit.co/positron/releases/pwb/x86_64/all-releases.json"
 POSITRON_DAILY = "https://cdn.posit.co/positron/dailies/pwb/x86_64/releases.json"
 
 _NOT_RELEASED = frozenset({"devel", "next"})
-_PARTS = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
 
 
 def urls(constraint: Constraint) -> tuple[str, ...]:
@@ -165,8 +163,3 @@ def _texts(url: str, values: Iterable[Any]) -> list[str]:
     if not all(isinstance(value, str) for value in found):
         raise unexpected(url, "version texts were expected")
     return found
-
-
-def is_version(text: str) -> bool:
-    """Whether a bound is something that versions can be compared with."""
-    return _PARTS.match(text) is not None

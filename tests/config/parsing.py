@@ -1,0 +1,47 @@
+"""Projects from a few lines: what a test is about, with the rest that a project needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent, indent
+
+from bakery.config.load import parse_project
+from bakery.config.options import OptionsRegistry
+from bakery.config.problem import InvalidProject, Problem
+from bakery.config.project import Project
+
+HEAD = "repository: {url: https://example.org/x}\n"
+
+
+def project(text: str, *, strict: bool = False, options: OptionsRegistry | None = None) -> Project:
+    """The project of this text; `repository` is added where it is missing."""
+    body = dedent(text)
+    if "repository:" not in body:
+        body = HEAD + body
+    return parse_project(body, Path("/nowhere"), "bakery.yaml", options=options, strict=strict)
+
+
+def image(text: str, *, strict: bool = False) -> Project:
+    """A project with one image of these keys, named `app` unless they name it."""
+    body = dedent(text)
+    if not any(line.startswith("name:") for line in body.splitlines()):
+        body = f"name: app\n{body}"
+    return project("images:\n  -\n" + indent(body, "    "), strict=strict)
+
+
+def problems(build: object, text: str, *, strict: bool = False) -> tuple[Problem, ...]:
+    """Everything that is told about a text, error or warning, whether or not it can be used."""
+    try:
+        return build(text, strict=strict).problems  # type: ignore[operator,no-any-return]  # one of the two above
+    except InvalidProject as error:
+        return error.problems
+
+
+def errors(build: object, text: str, *, strict: bool = False) -> list[tuple[str, str]]:
+    """(path, message) of every error."""
+    return [(p.path, p.message) for p in problems(build, text, strict=strict) if not p.warning]
+
+
+def warnings(build: object, text: str) -> list[tuple[str, str]]:
+    """(path, message with hint) of every warning."""
+    return [(p.path, f"{p.message}. {p.hint}") for p in problems(build, text) if p.warning]

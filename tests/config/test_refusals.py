@@ -1,0 +1,308 @@
+"""Every rule of bakery.yaml that can be broken is told: where, and what is allowed. One row per rule of config.md."""
+# ruff: noqa: E501 - a rule a row is easier to compare with the page than a rule in three lines
+
+import pytest
+
+from bakery.config.load import load_project
+from bakery.config.problem import InvalidProject
+from bakery.errors import ConfigurationError
+from tests.config import parsing
+
+OS = "os: [{name: Ubuntu 24.04}]"
+PROJECT_ERRORS = {
+    "no repository": ("images: []\nrepository_: {}\n# repository:", "repository", "missing"),
+    "no url": ("repository: {}", "repository.url", "missing"),
+    "another scheme": ("repository: {url: ftp://x.org}", "repository.url", "http"),
+    "a url that is none": ("repository: {url: 'https://exa mple.org'}", "repository.url", "URL"),
+    "a url without host": ("repository: {url: 'https://'}", "repository.url", "URL"),
+    "vendor is a number": ("repository: {url: x.org, vendor: 1}", "repository.vendor", "text"),
+    "author without address": ("repository: {url: x.org, authors: [Me]}", "repository.authors[0]", "address"),
+    "author is a number": ("repository: {url: x.org, authors: [1]}", "repository.authors[0]", "person"),
+    "maintainer without email": ("repository: {url: x.org, maintainer: {name: A}}", "repository.maintainer", "`email`"),
+    "maintainer without name": ("repository: {url: x.org, maintainer: {email: a@b.c}}", "repository.maintainer", "`name`"),
+    "registry without host": ("registries: [{namespace: a}]", "registries[0].host", "missing"),
+    "registry with an unknown key": ("registries: [{host: a.org, port: 1}]", "registries[0].port", "allowed: host"),
+    "a global registry with a repository": ("registries: [{host: a.org, repository: b}]", "registries[0].repository", "top"),
+    "a registry that makes no reference": ("registries: [{host: 'a b.org'}]", "registries[0]", "valid reference"),
+    "a namespace that makes no reference": ("registries: [{host: a.org, namespace: X}]", "registries[0]", "valid reference"),
+    "images is a mapping": ("images: {a: b}", "images", "list"),
+    "images is nothing": ("images:", "images", "list"),
+    "registries is nothing": ("registries:", "registries", "list"),
+    "an image is a text": ("images: [app]", "images[0]", "mapping"),
+    "two images of one name": ("images: [{name: a}, {name: a}]", "images[1].name", "taken"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "path", "words"), PROJECT_ERRORS.values(), ids=PROJECT_ERRORS)
+def test_a_broken_rule_of_the_project_is_told_at_its_place(text, path, words):
+    found = parsing.errors(parsing.project, text)
+    assert any(where == path and words in message for where, message in found), found
+
+
+CHANNEL = "sourceType: channel, product: connect, channel: daily"
+IMAGE_ERRORS = {
+    "no name": ("description: x\nname: 1", "name", "no text"),
+    "a name that makes no reference": ("name: App", "name", "valid reference"),
+    "an empty name": ("name: ''", "name", "valid reference"),
+    "description is a number": ("description: 1.5", "description", "no text"),
+    "documentation with another scheme": ("documentationUrl: git://x", "documentationUrl", "http"),
+    "an empty subpath": ("subpath: ''", "subpath", "empty"),
+    "variants is nothing": ("variants:", "variants", "list"),
+    "tag patterns is nothing": ("tagPatterns:", "tagPatterns", "list"),
+    "two versions of one name": ("versions: [{name: a}, {name: a}]", "versions[1].name", "taken"),
+    "two variants of one name": ("variants: [{name: a}, {name: a}]", "variants[1].name", "taken"),
+    "two latest versions": ("versions: [{name: a, latest: yes}, {name: b, latest: on}]", "versions[1].latest", "latest"),
+    "two primary variants": (
+        "variants: [{name: a, primary: true}, {name: b, primary: true}]", "variants[1].primary", "primary"),
+    "a variant extension with a space": ("variants: [{name: a, extension: 'b c'}]", "variants[0].extension", "letters"),
+    "an empty extension": ("variants: [{name: a, extension: ''}]", "variants[0].extension", "letters"),
+    "a tag name with a slash": ("variants: [{name: a, tagDisplayName: b/c}]", "variants[0].tagDisplayName", "letters"),
+    "a version name that is a number": ("versions: [{name: 1.9}]", "versions[0].name", "no text"),
+    "a version name that bake refuses": ("versions: [{name: '1~2'}]", "versions[0].name", "bake file"),
+    "an empty version name": ("versions: [{name: ''}]", "versions[0].name", "empty"),
+    "latest is a word": ("versions: [{name: a, latest: perhaps}]", "versions[0].latest", "true"),
+    "os is nothing": ("versions: [{name: a, os: }]", "versions[0].os", "list"),
+    "an unknown platform": ("versions: [{name: a, os: [{name: U, platforms: [linux/arm]}]}]",
+                            "versions[0].os[0].platforms[0]", "linux/amd64 or linux/arm64"),
+    "no platform": ("versions: [{name: a, os: [{name: U, platforms: []}]}]", "versions[0].os[0].platforms", "empty"),
+    "two primary systems": ("versions: [{name: a, os: [{name: U, primary: true}, {name: V, primary: true}]}]",
+                            "versions[0].os[1].primary", "primary"),
+    "a download URL without scheme": ("versions: [{name: a, os: [{name: U, artifactDownloadURL: 'x.org'}]}]",
+                                      "versions[0].os[0].artifactDownloadURL", "http"),
+    "values that are numbers": ("versions: [{name: a, values: {x: 1}}]", "versions[0].values.x", "no text"),
+    "both kinds of registries": ("extraRegistries: [{host: a.org}]\noverrideRegistries: [{host: b.org}]",
+                                 "overrideRegistries", "exclude"),
+    "both kinds in a version": (
+        "versions: [{name: a, extraRegistries: [{host: a.org}], overrideRegistries: [{host: b.org}]}]",
+        "versions[0].overrideRegistries", "exclude"),
+    "an unknown key in a registry": ("extraRegistries: [{host: a.org, repo: x}]", "extraRegistries[0].repo", "allowed"),
+    "an unknown dependency": ("versions: [{name: a, dependencies: [{dependency: r, version: '4'}]}]",
+                              "versions[0].dependencies[0].dependency", "python, R, quarto or positron"),
+    "a dependency without version": ("versions: [{name: a, dependencies: [{dependency: R}]}]",
+                                     "versions[0].dependencies[0]", "missing"),
+    "a dependency with both keys": (
+        "versions: [{name: a, dependencies: [{dependency: R, version: '4', versions: ['4']}]}]",
+        "versions[0].dependencies[0].versions", "exclude"),
+    "a dependency version that is a number": ("versions: [{name: a, dependencies: [{dependency: R, version: 4.5}]}]",
+                                              "versions[0].dependencies[0].version", "quotes"),
+    "an empty list of versions": ("versions: [{name: a, dependencies: [{dependency: R, versions: []}]}]",
+                                  "versions[0].dependencies[0].versions", "at least one"),
+    "an unknown key in a dependency": (
+        "versions: [{name: a, dependencies: [{dependency: R, version: '4', vers: x}]}]",
+        "versions[0].dependencies[0].vers", "allowed"),
+    "a dependency twice": (
+        "versions: [{name: a, dependencies: [{dependency: R, version: '4'}, {dependency: R, version: '5'}]}]",
+        "versions[0].dependencies[1].dependency", "already"),
+    "two versions of quarto": ("versions: [{name: a, dependencies: [{dependency: quarto, version: '1, 2'}]}]",
+                               "versions[0].dependencies[0].version", "one version only"),
+    "prerelease of R": ("versions: [{name: a, dependencies: [{dependency: R, version: '4', prerelease: true}]}]",
+                        "versions[0].dependencies[0].prerelease", "prerelease"),
+    "a constraint that says nothing": ("dependencyConstraints: [{dependency: R, constraint: {}}]",
+                                       "dependencyConstraints[0].constraint", "`latest` or `max`"),
+    "count alone": ("dependencyConstraints: [{dependency: R, constraint: {count: 2}}]",
+                    "dependencyConstraints[0].constraint", "`latest` or `max`"),
+    "latest and max": ("dependencyConstraints: [{dependency: R, constraint: {latest: true, max: 4}}]",
+                       "dependencyConstraints[0].constraint.max", "exclude"),
+    "latest false": ("dependencyConstraints: [{dependency: R, constraint: {latest: false}}]",
+                     "dependencyConstraints[0].constraint.latest", "nothing"),
+    "count with latest and min": (
+        "dependencyConstraints: [{dependency: R, constraint: {latest: true, min: '4', count: 2}}]",
+        "dependencyConstraints[0].constraint.count", "min"),
+    "count with max and min": (
+        "dependencyConstraints: [{dependency: R, constraint: {max: '5', min: '4', count: 2}}]",
+        "dependencyConstraints[0].constraint.count", "min"),
+    "min above max": ("dependencyConstraints: [{dependency: R, constraint: {max: '4.3', min: '4.5'}}]",
+                      "dependencyConstraints[0].constraint.min", "above"),
+    "a bound that is no version": ("dependencyConstraints: [{dependency: R, constraint: {max: newest}}]",
+                                   "dependencyConstraints[0].constraint.max", "version"),
+    "count of nothing": ("dependencyConstraints: [{dependency: R, constraint: {latest: true, count: 0}}]",
+                         "dependencyConstraints[0].constraint.count", "above 0"),
+    "several lines of quarto": ("dependencyConstraints: [{dependency: quarto, constraint: {latest: true, count: 2}}]",
+                                "dependencyConstraints[0].constraint.count", "one version only"),
+    "every line of quarto": ("dependencyConstraints: [{dependency: quarto, constraint: {max: '1.8'}}]",
+                             "dependencyConstraints[0].constraint", "one version only"),
+    "a constraint twice": (
+        "dependencyConstraints: [{dependency: R, constraint: {latest: true}}, {dependency: R, constraint: {max: '4'}}]",
+        "dependencyConstraints[1].dependency", "already"),
+    "versions beside a matrix": ("versions: [{name: a}]\nmatrix: {values: {a: [b]}}", "versions", "exclude"),
+    "an empty matrix": ("matrix: {os: []}", "matrix", "needs"),
+    "a dependency in both lists": (
+        "matrix: {dependencies: [{dependency: R, version: '4'}], "
+        "dependencyConstraints: [{dependency: R, constraint: {latest: true}}]}",
+        "matrix.dependencyConstraints[0].dependency", "also in"),
+    "an axis of numbers": ("matrix: {values: {a: [1, 2]}}", "matrix.values.a", "quotes"),
+    "an axis without items": ("matrix: {values: {a: []}}", "matrix.values.a", "without items"),
+    "a matrix with a strange subpath": ("matrix: {values: {a: b}, subpath: ''}", "matrix.subpath", "empty"),
+    "a name pattern with an unknown name": ("matrix: {values: {a: b}, namePattern: '{{ Value.a }}'}",
+                                            "matrix.namePattern", "Value"),
+    "a name pattern with an unknown value": ("matrix: {values: {a: b}, namePattern: '{{ Values.b }}'}",
+                                             "matrix.namePattern", "Values.b"),
+    "a name pattern that cannot be read": ("matrix: {values: {a: b}, namePattern: '{{ Values.a'}",
+                                           "matrix.namePattern", "cannot be read"),
+    "no source type": (f"devVersions: [{{product: connect, {OS}}}]", "devVersions[0]", "sourceType"),
+    "an old source type": (f"devVersions: [{{sourceType: env, {OS}}}]", "devVersions[0]", "channel or dependency"),
+    "an unknown product": (f"devVersions: [{{sourceType: channel, product: x, channel: daily, {OS}}}]",
+                           "devVersions[0].product", "connect"),
+    "no channel": (f"devVersions: [{{sourceType: channel, product: connect, {OS}}}]", "devVersions[0].channel", "missing"),
+    "both names of the channel": (f"devVersions: [{{{CHANNEL}, stream: daily, {OS}}}]", "devVersions[0].stream", "one field"),
+    "an unknown channel": (f"devVersions: [{{sourceType: channel, product: connect, channel: x, {OS}}}]",
+                           "devVersions[0].channel", "release, preview or daily"),
+    "the release channel of a dependency": (
+        f"devVersions: [{{sourceType: dependency, dependency: R, channel: release, {OS}}}]",
+        "devVersions[0].channel", "preview or daily"),
+    "a pattern in upper case": ("tagPatterns: [{patterns: [Stable]}]", "tagPatterns[0].patterns[0]", "lower-case"),
+    "a pattern with a colon": ("tagPatterns: [{patterns: ['a:b']}]", "tagPatterns[0].patterns[0]", "lower-case"),
+    "an empty pattern": ("tagPatterns: [{patterns: ['']}]", "tagPatterns[0].patterns[0]", "not nothing"),
+    "a pattern with a statement": ("tagPatterns: [{patterns: ['{% if a %}b{% endif %}']}]",
+                                   "tagPatterns[0].patterns[0]", "lower-case"),
+    "no patterns": ("tagPatterns: [{only: [all]}]", "tagPatterns[0].patterns", "missing"),
+    "an unknown filter of patterns": ("tagPatterns: [{patterns: [a], only: [newest]}]", "tagPatterns[0].only[0]", "latest"),
+    "a pattern with an unknown name": ("tagPatterns: [{patterns: ['{{ Os }}']}]", "tagPatterns[0].patterns[0]", "Os"),
+    "a variant's pattern with an unknown name": ("variants: [{name: a, tagPatterns: [{patterns: ['{{ X }}']}]}]",
+                                                 "variants[0].tagPatterns[0].patterns[0]", "X"),
+    "a pattern with an unknown Jinja2 filter": ("tagPatterns: [{patterns: ['{{ OS | shout }}']}]",
+                                                "tagPatterns[0].patterns[0]", "shout"),
+    "options of an unknown tool": ("options: [{tool: gos}]", "options[0].tool", "goss, soci, hadolint or wizcli"),
+    "options without tool": ("options: [{wait: 1}]", "options[0].tool", "missing"),
+    "options of one tool twice": ("options: [{tool: goss}, {tool: goss}]", "options[1].tool", "already"),
+    "options of one tool twice in a variant": ("variants: [{name: a, options: [{tool: soci}, {tool: soci}]}]",
+                                               "variants[0].options[1].tool", "already"),
+    "an option of the wrong type": ("options: [{tool: goss, wait: long}]", "options[0].wait", "whole number"),
+    "an option in two spellings": ("options: [{tool: soci, span_size: 1, spanSize: 2}]", "options[0]", "one field"),
+    "a secret with a bad id": ("buildSecrets: [{id: '.x', envVar: X}]", "buildSecrets[0].id", "letters"),
+    "a secret with a bad variable": ("buildSecrets: [{id: x, envVar: 1X}]", "buildSecrets[0].envVar", "digit"),
+    "a secret without variable": ("buildSecrets: [{id: x}]", "buildSecrets[0].envVar", "missing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "path", "words"), IMAGE_ERRORS.values(), ids=IMAGE_ERRORS)
+def test_a_broken_rule_of_an_image_is_told_at_its_place(text, path, words):
+    found = parsing.errors(parsing.image, text)
+    assert any(where == f"images[0].{path}" and words in message for where, message in found), found
+
+
+IMAGE_WARNINGS = {
+    "an unknown key": ("versions: [{name: a, latestt: true, os: [{name: U}]}]", "versions[0].latestt", "`latest`"),
+    "an unknown key of an image": ("varients: []", "varients", "`variants`"),
+    "an unknown key of a tool": ("options: [{tool: goss, comand: x}]", "options[0].comand", "`command`"),
+    "an unknown key of a matrix": ("matrix: {value: {}, values: {a: b}}", "matrix.value", "`values`"),
+    "an unknown key in a constraint": ("dependencyConstraints: [{dependency: R, constraint: {latest: true, cout: 1}}]",
+                                       "dependencyConstraints[0].constraint.cout", "`count`"),
+    "no versions": ("description: x", "", "no targets"),
+    "no primary system": ("versions: [{name: a, os: [{name: U}, {name: V}]}]", "versions[0].os", "primary"),
+    "a system twice": ("versions: [{name: a, os: [{name: U, primary: true}, {name: U}]}]", "versions[0].os[1]", "twice"),
+    "a system that begins with a digit": ("versions: [{name: a, os: [{name: 24 Ubuntu}]}]",
+                                          "versions[0].os[0].name", "digit"),
+    "a registry twice": ("extraRegistries: [{host: a.org}, {host: a.org}]", "extraRegistries[1]", "twice"),
+    "constraints beside a matrix": (
+        "matrix: {values: {a: b}}\ndependencyConstraints: [{dependency: R, constraint: {latest: true}}]",
+        "dependencyConstraints", "matrix"),
+    "the old name of a channel": (f"devVersions: [{{sourceType: channel, product: connect, stream: daily, {OS}}}]",
+                                  "devVersions[0].stream", "`channel`"),
+    "the old source type": (f"devVersions: [{{sourceType: stream, product: connect, channel: daily, {OS}}}]",
+                            "devVersions[0].sourceType", "channel"),
+    "a development version without systems": (f"devVersions: [{{{CHANNEL}}}]", "devVersions[0]", "skipped"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "path", "words"), IMAGE_WARNINGS.values(), ids=IMAGE_WARNINGS)
+def test_what_may_be_a_mistake_is_a_warning_at_its_place(text, path, words):
+    found = parsing.warnings(parsing.image, text)
+    place = f"images[0].{path}".rstrip(".")
+    assert any(where == place and words in message for where, message in found), found
+    assert parsing.image(text).images
+
+
+def test_a_project_without_images_warns():
+    assert any("no images" in message for _, message in parsing.warnings(parsing.project, "registries: []"))
+
+
+def test_a_registry_or_author_named_twice_warns():
+    text = "repository: {url: x.org, authors: [a@b.org, 'a <a@b.org>']}\nregistries: [{host: a.org}, {host: a.org}]"
+    told = {path for path, _ in parsing.warnings(parsing.project, text)}
+    assert {"repository.authors[1]", "registries[1]"} <= told
+
+
+def test_versions_without_systems_are_one_line_for_the_whole_project():
+    found = parsing.warnings(parsing.image, "versions: [{name: a}, {name: b}, {name: c}]")
+    assert len([message for _, message in found if "3 versions have no `os`" in message]) == 1
+    assert len(found) == 1
+
+
+def test_unknown_keys_are_refused_when_strict():
+    assert parsing.errors(parsing.image, "versions: [{name: a, latestt: true}]") == []
+    (only,) = parsing.errors(parsing.image, "versions: [{name: a, latestt: true}]", strict=True)
+    assert only[0] == "images[0].versions[0].latestt"
+
+
+def test_all_errors_of_a_file_are_told_at_once_in_the_order_of_the_file():
+    text = """\
+    repository: {url: "ftp://x"}
+    registries: [{host: a.org, port: 3}]
+    images:
+      - name: App
+        versions:
+          - name: 1.5
+            os: [{name: U, platforms: [x]}]
+          - {name: b, latest: true}
+          - {name: c, latest: true}
+      - name: ok
+        matrix: {}
+    """
+    found = parsing.problems(parsing.project, text)
+    failed = [problem for problem in found if not problem.warning]
+    assert [problem.line for problem in failed] == [1, 2, 4, 6, 7, 9, 11]
+    assert all(problem.source for problem in failed)
+
+
+def test_a_problem_shows_file_line_column_path_and_the_line_itself():
+    (problem,) = parsing.problems(parsing.image, "versions:\n- name: 1.9\n  os: [{name: U}]")
+    assert str(problem) == (
+        "bakery.yaml:6:13: error: images[0].versions[0].name: the number 1.9 is no text; text is allowed. "
+        'Next: put it in quotes: "1.9"\n'
+        "  6 |     - name: 1.9\n"
+        "    |             ^"
+    )
+
+
+def test_a_mistake_in_every_type_at_once_is_no_traceback():
+    for value in ("1", "1.5", "true", "null", "text", "[]", "[1]", "{}", "{a: 1}", "[[]]", "[{}]"):
+        for key in ("repository", "registries", "images"):
+            parsing.problems(parsing.project, f"{key}: {value}")
+        for key in (
+            "name", "displayName", "description", "documentationUrl", "subpath", "versions", "variants",
+            "dependencyConstraints", "devVersions", "matrix", "extraRegistries", "buildSecrets", "options", "tagPatterns",
+        ):  # fmt: skip
+            parsing.problems(parsing.image, f"{key}: {value}")
+        for key in ("os", "dependencies", "values", "extraRegistries", "latest", "subpath", "buildTarget"):
+            parsing.problems(parsing.image, f"versions: [{{name: a, {key}: {value}}}]")
+            parsing.problems(parsing.image, f"matrix: {{values: {{a: b}}, {key}: {value}}}")
+
+
+@pytest.mark.parametrize("text", ["- a\n", "text\n", "3\n"])
+def test_a_file_whose_top_is_no_mapping_is_refused(text, tmp_path):
+    (tmp_path / "bakery.yaml").write_text(text)
+    with pytest.raises(InvalidProject, match="mapping"):
+        load_project(tmp_path)
+
+
+def test_an_empty_file_lacks_its_repository(tmp_path):
+    (tmp_path / "bakery.yaml").write_text("")
+    with pytest.raises(InvalidProject, match="`repository` is missing"):
+        load_project(tmp_path)
+
+
+def test_the_long_name_of_the_file_comes_first_and_parents_are_not_searched(tmp_path):
+    (tmp_path / "bakery.yml").write_text("repository: {url: short.org}\n")
+    assert load_project(tmp_path).repository.url == "https://short.org/"
+    (tmp_path / "bakery.yaml").write_text("repository: {url: long.org}\n")
+    assert load_project(tmp_path).repository.url == "https://long.org/"
+    (tmp_path / "inside").mkdir()
+    with pytest.raises(ConfigurationError, match="bakery create project"):
+        load_project(tmp_path / "inside")
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path):
+    (tmp_path / "bakery.yaml").write_bytes(b"repository: \xff\xfe\n")
+    with pytest.raises(ConfigurationError, match="UTF-8"):
+        load_project(tmp_path)
