@@ -119,10 +119,23 @@ def find_targets(request: Request, uids: Sequence[str]) -> Sequence[Target]:
 
     Product APIs are asked only in the second case (pipeline.md 10).
     """
-    from bakery.targets.expand import written_targets
+    from bakery.config.sources.catalog import Catalog
+    from bakery.config.sources.fetch import source_from_environment
+    from bakery.config.sources.spec import DevSpec
+    from bakery.targets.built import find_built
 
     project = load(request.context)
-    return written_targets(project, request.environment)
+    spec = DevSpec.parse(request.dev_spec) if request.dev_spec else None
+    found = find_built(
+        project,
+        uids,
+        lambda: Catalog(source_from_environment(offline=request.offline, environ=request.environment), spec),
+        dev_channel=spec.channel_filter(request.dev_channel) if spec else request.dev_channel,
+        environ=request.environment,
+    )
+    for problem in found.problems:
+        _log.warning("%s", problem)
+    return found.targets
 
 
 def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
@@ -140,8 +153,9 @@ def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
 def load(context: Path) -> Project:
     """The project in this folder; its warnings are logged."""
     from bakery.config.load import load_project
+    from bakery.plugin_api import options_registry
 
-    project = load_project(context)
+    project = load_project(context, options=options_registry())
     for problem in project.problems:
         _log.warning("%s", problem)
     return project
