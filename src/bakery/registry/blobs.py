@@ -58,20 +58,19 @@ class Blobs:
 
     async def _look(self, repository: Repository, descriptor: Descriptor) -> bool:
         endpoint = self._operations.endpoint(repository)
-        ask = self._ask("HEAD", repository, f"blobs/{descriptor.digest}", "looking for a blob", descriptor)
+        rest, doing = f"blobs/{descriptor.digest}", "looking for a blob"
+        ask = self._ask("HEAD", repository, rest, doing, descriptor)
         reply = await endpoint.send(ask)
-        if reply.status == 200:
-            return _is_blob(reply, descriptor, ask)
-        if reply.status in (404, 410):
-            return False
         if reply.status == 403:
             # A HEAD has no body to say why; GHCR's 403 may be a rate limit.
-            async with endpoint.open(
-                self._ask("GET", repository, f"blobs/{descriptor.digest}", ask.doing, descriptor)
-            ) as got:
-                if got.status == 200:
-                    return True
-                reply = await got.read(ask.limit_bytes, strict=False)
+            ask = self._ask("GET", repository, rest, doing, descriptor)
+            async with endpoint.open(ask) as got:
+                failed = got.status >= 400
+                reply = await got.read(ask.limit_bytes, strict=False) if failed else Reply(got.status, got.headers)
+        if reply.status == 200:
+            return _is_blob(reply, descriptor, ask)
+        if verdict(reply, Doing.READ) is Verdict.ABSENT:
+            return False
         raise await endpoint.refusal(reply, ask)
 
     def _ask(

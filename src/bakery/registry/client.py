@@ -100,7 +100,7 @@ class Client:
             if found is not None:
                 _check_asked(reference, found.digest, ask)
                 return found
-        elif reply.status in (404, 410):
+        elif verdict(reply, Doing.READ) is Verdict.ABSENT:
             return None
         elif reply.status not in (403, 405):
             raise await endpoint.refusal(reply, ask)
@@ -160,9 +160,9 @@ class Client:
         endpoint = self._operations.endpoint(reference.repository)
         ask = self._ask("GET", reference, doing, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES)
         reply = await endpoint.send(ask)
-        if reply.status in (404, 410) and verdict(reply, Doing.READ) is not Verdict.LOGIN:
-            return None
         if reply.status != 200:
+            if verdict(reply, Doing.READ) is Verdict.ABSENT:
+                return None
             raise await endpoint.refusal(reply, ask)
         return self._verified(reply, reference, ask, expected)
 

@@ -1,0 +1,261 @@
+"""The client against the embedded registry, and all that the embedded registry can do wrong.
+
+One publication is pushed and read back: two images with shared and own layers, an index over them, two tags. Time is
+one clock for both sides, which jumps; so a lag of minutes costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from bakery.errors import AuthError, BakeryError
+from bakery.oci import media_type as mt
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.reference import Repository
+from bakery.registry.client import Client
+from bakery.registry.credentials import CredentialSources
+from bakery.registry.faults import ContentMissing
+from bakery.registry.settings import Settings
+from bakery.rehearsal import Access, EmbeddedRegistry, Scheme, Traits
+from bakery.rehearsal.faults import Drop, Lag, Refuse, Rule, Stale, When
+from bakery.rehearsal.profiles import PROFILES
+from bakery.rehearsal.routes import Route
+from tests.wire.making import LAYER_TYPE, JumpingClock, body_of, errors, image, make_client
+
+SHARED = bytes(range(256)) * 1200  # more than what goes as one piece
+READS = "GET HEAD"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is pushed: blobs, image manifests, the index over them."""
+
+    blobs: tuple[bytes, ...]
+    images: tuple[tuple[Descriptor, bytes], ...]
+    index: tuple[Descriptor, bytes]
+
+
+def publication(salt: bytes = b"") -> Publication:
+    own = (b"layer one" + salt, b"layer two" + salt)
+    images = tuple(image(SHARED, layer) for layer in own)
+    entries = [
+        {"mediaType": found.media_type, "digest": str(found.digest), "size": found.size, "platform": platform}
+        for (found, _), platform in zip(
+            images, ({"os": "linux", "architecture": name} for name in ("amd64", "arm64")), strict=True
+        )
+    ]
+    raw = json.dumps({"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": entries}).encode()
+    return Publication((b"{}", SHARED, *own), images, (Descriptor.of(raw, mt.OCI_INDEX), raw))
+
+
+async def push(
+    client: Client, where: Repository, wanted: Publication, tags: tuple[str, ...] = ("v1", "latest")
+) -> None:
+    """As a publisher does it: what is missing, children before parents, tags last."""
+    client.announce_writes([where])
+
+    async def blob(content: bytes, *, again: bool = False) -> None:
+        descriptor = Descriptor.of(content, LAYER_TYPE)
+        if again or not await client.has_blob(where, descriptor):
+            small = content if len(content) < 1000 else None
+            await client.push_blob(where, descriptor, body_of(content), small=small)
+
+    async def manifest(descriptor: Descriptor, raw: bytes) -> None:
+        for _ in range(3):
+            try:
+                return await client.put_manifest(where, descriptor, raw)
+            except ContentMissing as missing:
+                for content in wanted.blobs:
+                    if Descriptor.of(content, LAYER_TYPE).digest in missing.digests:
+                        await blob(content, again=True)
+        raise AssertionError("content stays missing")
+
+    async with asyncio.TaskGroup() as group:
+        for content in wanted.blobs:
+            group.create_task(blob(content))
+    async with asyncio.TaskGroup() as group:
+        for descriptor, raw in wanted.images:
+            group.create_task(manifest(descriptor, raw))
+    await manifest(*wanted.index)
+    for tag in tags:
+        before = await client.head_manifest(where.with_tag(tag))
+        if before is not None and before.digest == wanted.index[0].digest:
+            continue
+        await client.put_manifest(where, *wanted.index, tag=tag)
+        await client.await_tag(where, tag, wanted.index[0].digest, previous=before.digest if before else None)
+
+
+async def pull(client: Client, where: Repository, wanted: Publication, tag: str = "v1") -> None:
+    assert await client.get_manifest(where.with_tag(tag), must_exist=True) == wanted.index
+    for descriptor, raw in wanted.images:
+        reference = where.with_digest(descriptor.digest)
+        assert await client.get_manifest(reference, must_exist=True, expected=descriptor) == (descriptor, raw)
+    for content in wanted.blobs:
+        received = bytearray()
+        descriptor = Descriptor.of(content, LAYER_TYPE)
+        async with contextlib.aclosing(client.read_blob(where, descriptor, must_exist=True)) as chunks:
+            async for chunk in chunks:
+                received += chunk
+        assert received == content
+
+
+def held(registry: EmbeddedRegistry, path: str, wanted: Publication) -> None:
+    """The registry's own word for it, not the client's."""
+    assert registry.tags(path) == {"v1": wanted.index[0].digest, "latest": wanted.index[0].digest}
+    for descriptor, raw in (*wanted.images, wanted.index):
+        assert registry.manifest(path, descriptor.digest) == (descriptor.media_type, raw)
+    for content in wanted.blobs:
+        assert registry.blob(path, Descriptor.of(content, LAYER_TYPE).digest) == content
+
+
+async def test_what_is_pushed_is_there_and_a_second_push_writes_nothing():
+    wanted = publication()
+    async with EmbeddedRegistry() as registry, make_client() as client:
+        where = Repository(registry.address, "acme/app")
+        await push(client, where, wanted)
+        held(registry, "acme/app", wanted)
+        await pull(client, where, wanted)
+        host = registry.address
+        writes = {method: client.stats.requests[host, method] for method in ("POST", "PUT", "PATCH")}
+        assert writes == {"POST": 4, "PUT": 4 + 3 + 2, "PATCH": 0}
+        async with make_client() as again:
+            await push(again, where, wanted)
+            assert {method for (_, method) in again.stats.requests} == {"HEAD", "PUT"}
+            assert again.stats.requests[host, "PUT"] == 3  # this publisher puts manifests by digest unasked
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["ghcr", "hub", "flaky"])
+async def test_a_publication_arrives_whole_at_a_registry_that_behaves_as_they_do(name: str, seed: int):
+    profile, clock, wanted = PROFILES[name], JumpingClock(), publication()
+    registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=seed, clock=clock)
+    async with registry, make_client(clock=clock) as client:
+        await push(client, Repository(registry.address, "acme/app"), wanted)
+        held(registry, "acme/app", wanted)
+        await pull(client, Repository(registry.address, "acme/app"), wanted)
+
+
+async def test_tags_that_may_not_be_pushed_twice_are_left_alone_when_they_are_right():
+    profile, clock, wanted = PROFILES["ecr"], JumpingClock(), publication()
+    async with EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=1, clock=clock) as registry:
+        where = Repository(registry.address, "acme/app")
+        for _ in range(2):
+            async with make_client(clock=clock) as client:
+                await push(client, where, wanted)
+                await client.put_manifest(where, *wanted.index, tag="v1")
+        held(registry, "acme/app", wanted)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_hostile_registry_never_makes_wrong_content_pass(seed: int):
+    profile, clock, wanted = PROFILES["hostile"], JumpingClock(), publication()
+    registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=seed, clock=clock)
+    async with registry, make_client(clock=clock, settings=Settings(stall_s=5, answer_s=5)) as client:
+        where = Repository(registry.address, "acme/app")
+        finished = False
+        try:
+            await push(client, where, wanted)
+            finished = True
+        except* BakeryError:
+            pass  # loudly
+        if not finished:
+            return
+        held(registry, "acme/app", wanted)
+        with contextlib.suppress(BakeryError):
+            await pull(client, where, wanted)
+
+
+async def test_reads_that_lag_for_minutes_are_waited_for_and_no_write_is_repeated():
+    clock, wanted = JumpingClock(), publication()
+    lag = Rule(name="lag", effect=Lag(120.0), method=READS)
+    async with EmbeddedRegistry(rules=[lag], clock=clock) as registry, make_client(clock=clock) as client:
+        where = Repository(registry.address, "acme/app")
+        await push(client, where, wanted)
+        held(registry, "acme/app", wanted)
+        assert client.stats.requests[registry.address, "PUT"] == 4 + 3 + 2
+        assert client.stats.requests[registry.address, "POST"] == 4
+
+
+async def test_a_tag_that_reads_as_before_for_a_while_is_waited_for():
+    clock, old, new = JumpingClock(), publication(b"old"), publication(b"new")
+    async with EmbeddedRegistry(clock=clock) as registry, make_client(clock=clock) as client:
+        where = Repository(registry.address, "acme/app")
+        await push(client, where, old)
+        registry.fault(READS, then=Stale(30.0))
+        clock.time += 1000
+        began = clock.now()
+        await push(client, where, new)
+        held(registry, "acme/app", new)
+        assert clock.now() - began >= 30
+
+
+@pytest.mark.parametrize("route", [Route.MANIFEST, Route.UPLOAD, Route.UPLOADS])
+@pytest.mark.parametrize("when", [When.ARRIVAL, When.COMMIT])
+async def test_a_reset_before_or_after_the_commit_sends_a_body_again_only_where_it_did_not_arrive(
+    route: Route, when: When
+):
+    clock, wanted = JumpingClock(), publication()
+    drop = Rule(name="reset", effect=Drop(), method="POST PUT", route=route, when=when, times=1)
+    async with EmbeddedRegistry(rules=[drop], clock=clock) as registry, make_client(clock=clock) as client:
+        where = Repository(registry.address, "acme/app")
+        await push(client, where, wanted)
+        held(registry, "acme/app", wanted)
+        puts = client.stats.requests[registry.address, "PUT"]
+        again = route is not Route.UPLOADS and when is When.ARRIVAL
+        assert puts == 4 + 3 + 2 + again
+
+
+async def test_content_that_vanished_after_it_was_found_is_named_so_that_it_can_be_pushed_again():
+    wanted = publication()
+    lost = errors("MANIFEST_BLOB_UNKNOWN", detail={"digest": str(Descriptor.of(SHARED, LAYER_TYPE).digest)})
+    async with EmbeddedRegistry() as registry:
+        where = Repository(registry.address, "acme/app")
+        async with make_client() as earlier:
+            await push(earlier, where, wanted, tags=())
+        registry.fault("PUT", "/manifests/", then=Refuse(400, body=lost), times=1)
+        async with make_client() as client:
+            await push(client, where, wanted)
+            assert client.stats.requests[registry.address, "POST"] == 1  # that one blob again, and no other
+        held(registry, "acme/app", wanted)
+
+
+@pytest.mark.parametrize("scheme", list(Scheme))
+async def test_with_a_login_it_all_goes_as_well_and_without_one_it_does_not(scheme: Scheme):
+    wanted = publication()
+    access = Access(users={"robot": "secret"}, scheme=scheme)
+    async with EmbeddedRegistry(access=access) as registry:
+        where = Repository(registry.address, "acme/app")
+        config = {"auths": {registry.address: {"username": "robot", "password": "secret"}}}
+        settings = Settings(credentials=CredentialSources(inline=json.dumps(config)))
+        async with make_client(settings=settings) as client:
+            await push(client, where, wanted)
+            await pull(client, where, wanted)
+            held(registry, "acme/app", wanted)
+            assert client.stats.token_requests <= 1  # pull and push were asked for at once
+            assert client.stats.logins_refused == 1
+        async with make_client() as stranger:
+            with pytest.raises(AuthError):
+                await stranger.head_manifest(where.with_tag("v1"))
+
+
+async def test_mounts_tags_referrers_and_deletions_work_as_the_specification_has_them():
+    wanted = publication()
+    async with EmbeddedRegistry(traits=Traits(mount_without_source=False)) as registry, make_client() as client:
+        where, other = (Repository(registry.address, path) for path in ("acme/app", "acme/other"))
+        await push(client, where, wanted)
+        layer = Descriptor.of(SHARED, LAYER_TYPE)
+        assert await client.mount_blob(other, layer, where)
+        assert await client.has_blob(other, layer)
+        assert sorted(await client.list_tags(where)) == ["latest", "v1"]
+        subject = wanted.index[0]
+        pointer = {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size}
+        referrer, raw = image(SHARED, subject=pointer, artifactType="application/x")
+        await client.put_manifest(where, referrer, raw)
+        assert [found.digest for found in await client.referrers(where, subject.digest)] == [referrer.digest]
+        assert await client.delete_manifest(where.with_tag("latest"))
+        assert await client.list_tags(where) == ["v1"]
