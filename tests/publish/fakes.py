@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from bakery.errors import NotFound, RegistryError
@@ -89,8 +89,8 @@ class DictionaryEngine:
         self.content[repository, image.digest] = (mt.OCI_INDEX, image.index.raw)
         self.log.append(f"stage {repository}")
 
-    async def read_tag(self, repository: Repository, tag: str) -> Digest | None:
-        return self.tags.get((repository, tag))
+    async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
+        return {tag: self.tags.get((repository, tag)) for tag in tags}
 
     async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
         self._check("tag", repository)

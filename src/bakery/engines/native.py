@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from bakery.engines.soci import Converter, SociDefaults, layers_of
-from bakery.errors import BadDocument, NotFound
+from bakery.errors import BadDocument, BakeryError, NotFound
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference, Repository
@@ -85,6 +85,7 @@ class NativeEngine:
         self._owner, self._mover = owner, Mover(owner, spools)
         self._converter = Converter(owner, self._mover, self._store, self._soci)
         self._manifests: Ledger[bool] = Ledger(owner)
+        self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -120,16 +121,33 @@ class NativeEngine:
         return await self._converter.convert(image, request)
 
     async def stage(self, image: Image, repository: Repository) -> None:
-        written = await self._stage_children(image, self._store(repository))
-        reference = repository.with_digest(image.digest)
+        store = self._store(repository)
+        written = await together(self._stage_once(image, child, store) for child in image.children)
+        fresh = [child.descriptor.digest for child, new in zip(image.children, written, strict=True) if new]
         # Where a child was missing the index cannot be sound: no need to look for it.
-        if written or not await self._has_manifest(reference):
+        if fresh or not await self._has_manifest(repository.with_digest(image.digest)):
             await self._put(image.index, repository)
-            await self._client.await_manifest(reference)
+            fresh.append(image.digest)
+        # The one barrier before any tag: what was just written is read back, all at once.
+        await together(self._client.await_manifest(repository.with_digest(digest)) for digest in fresh)
 
-    async def read_tag(self, repository: Repository, tag: str) -> Digest | None:
-        found = await self._client.head_manifest(repository.with_tag(tag))
-        return found.digest if found else None
+    async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
+        names = await self._tag_names.once(repository, lambda: self._list_tags(repository))
+        # One listing for all targets of a repository instead of a look for each tag: most are new.
+        listed = [tag for tag in tags if names is None or tag in names]
+        found = await together(self._client.head_manifest(repository.with_tag(tag)) for tag in listed)
+        digests = {tag: one.digest for tag, one in zip(listed, found, strict=True) if one is not None}
+        return {tag: digests.get(tag) for tag in tags}
+
+    async def _list_tags(self, repository: Repository) -> frozenset[str] | None:
+        """The repository's tags; None where the registry does not list them."""
+        try:
+            return frozenset(await self._client.list_tags(repository))
+        except NotFound:
+            return frozenset()
+        except BakeryError as error:
+            _log.debug("each tag is looked for by itself: %s", error)
+            return None
 
     async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
         _log.debug("%s:%s: %s -> %s", repository, tag, previous, image.digest)
@@ -144,18 +162,16 @@ class NativeEngine:
     def _store(self, repository: Repository) -> RepositoryStore:
         return RepositoryStore(self._client, repository)
 
-    async def _stage_children(self, image: Image, store: RepositoryStore) -> bool:
-        """Every child with its blobs; whether anything had to be written."""
-        return any(await together(self._stage_once(image, child, store) for child in image.children))
-
     async def _stage_once(self, image: Image, child: Child, store: RepositoryStore) -> bool:
         key = (store, child.descriptor.digest)
         return await self._manifests.once(key, lambda: self._stage_child(image, child, store))
 
     async def _stage_child(self, image: Image, child: Child, store: RepositoryStore) -> bool:
+        """A child manifest with its blobs; whether anything had to be written."""
         reference = store.repository.with_digest(child.descriptor.digest)
-        there, brought = await together([self._has_manifest(reference), self._bring_blobs(image, child, store)])
-        if there and not brought:
+        # A blob that was missing says that the manifest cannot be there in good order: no need to look for it.
+        brought = await self._bring_blobs(image, child, store)
+        if not brought and await self._has_manifest(reference):
             return False
         for round_ in range(REPAIRS):
             try:
@@ -167,7 +183,6 @@ class NativeEngine:
                 for digest in error.digests:
                     self._mover.doubt(digest, store)
                 await self._bring_blobs(image, child, store)
-        await self._client.await_manifest(reference)
         return True
 
     async def _bring_blobs(self, image: Image, child: Child, store: RepositoryStore) -> bool:

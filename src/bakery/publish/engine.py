@@ -6,7 +6,7 @@ readable, no credential elsewhere. An engine retries by itself; whoever calls it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -60,8 +60,8 @@ class Engine(Protocol):
         """
         ...
 
-    async def read_tag(self, repository: Repository, tag: str) -> Digest | None:
-        """What the tag names now; None where there is no such tag (or no such repository)."""
+    async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
+        """What each of these tags names now; None where there is no such tag (or no such repository)."""
         ...
 
     async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:

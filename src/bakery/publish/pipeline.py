@@ -189,9 +189,7 @@ class Run:
             await together([self._engine.stage(image, place.destination.repository), self._remember_tags(place)])
 
     async def _remember_tags(self, place: _Place) -> None:
-        repository, tags = place.destination.repository, place.destination.tags
-        names = await together(self._engine.read_tag(repository, tag) for tag in tags)
-        place.previous = dict(zip(tags, names, strict=True))
+        place.previous = dict(await self._engine.read_tags(place.destination.repository, place.destination.tags))
 
     async def _move_tags(self, progress: _Progress, place: _Place, image: Image) -> None:
         moving = [tag for tag in place.destination.tags if place.previous[tag] != image.digest]

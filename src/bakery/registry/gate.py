@@ -16,6 +16,8 @@ from enum import Enum
 from bakery.events import Emit, HostPaused
 from bakery.retry import Clock
 
+_GROWTH = 4  # how many times its first width a lane may have
+
 
 class Lane(Enum):
     """What a request carries."""
@@ -26,7 +28,7 @@ class Lane(Enum):
 
 @dataclass(slots=True)
 class _Width:
-    """How many may be inside at once: shrinks by half when the host complains, grows by one per round of successes."""
+    """How many may be inside at once: grows by one per round of successes, shrinks by half when the host complains."""
 
     most: int
     now: float
@@ -51,7 +53,8 @@ class Gate:
 
     def __init__(self, host: str, *, clock: Clock, emit: Emit, small: int = 16, bodies: int = 4) -> None:
         self._host, self._clock, self._emit = host, clock, emit
-        self._lanes = {Lane.SMALL: _Width(small, small), Lane.BODY: _Width(bodies, bodies)}
+        # Small requests cost a round trip each and nothing else: a host that takes them gladly gets more at once.
+        self._lanes = {Lane.SMALL: _Width(small * _GROWTH, small), Lane.BODY: _Width(bodies, bodies)}
         self._paused_until = float("-inf")
 
     @asynccontextmanager
@@ -92,9 +95,9 @@ class Gate:
         width.wake()
 
     def succeeded(self, lane: Lane) -> None:
-        """The host answered well: a little wider, up to where we began."""
+        """The host answered well: a little wider, as long as it is in use."""
         width = self._lanes[lane]
-        if width.now < width.most:
+        if width.now < width.most and width.inside >= int(width.now):
             width.now = min(width.now + 1 / width.now, width.most)
             width.wake()
 
