@@ -1,107 +1,29 @@
 """The client against the embedded registry, and all that the embedded registry can do wrong.
 
-One publication is pushed and read back: two images with shared and own layers, an index over them, two tags. Time is
-one clock for both sides, which jumps; so a lag of minutes costs nothing.
+One publication is pushed and read back. Time is one clock for both sides, which jumps; so a lag of minutes costs
+nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-from dataclasses import dataclass
 
 import pytest
 
 from bakery.errors import AuthError, BakeryError
-from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
-from bakery.registry.client import Client
 from bakery.registry.credentials import CredentialSources
-from bakery.registry.faults import ContentMissing
 from bakery.registry.settings import Settings
 from bakery.rehearsal import Access, EmbeddedRegistry, Scheme, Traits
 from bakery.rehearsal.faults import Drop, Lag, Refuse, Rule, Stale, When
 from bakery.rehearsal.profiles import PROFILES
 from bakery.rehearsal.routes import Route
-from tests.wire.making import LAYER_TYPE, JumpingClock, body_of, errors, image, make_client
+from tests.wire.making import LAYER_TYPE, JumpingClock, errors, image, make_client
+from tests.wire.publishing import SHARED, Publication, publication, pull, push
 
-SHARED = bytes(range(256)) * 1200  # more than what goes as one piece
 READS = "GET HEAD"
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What is pushed: blobs, image manifests, the index over them."""
-
-    blobs: tuple[bytes, ...]
-    images: tuple[tuple[Descriptor, bytes], ...]
-    index: tuple[Descriptor, bytes]
-
-
-def publication(salt: bytes = b"") -> Publication:
-    own = (b"layer one" + salt, b"layer two" + salt)
-    images = tuple(image(SHARED, layer) for layer in own)
-    entries = [
-        {"mediaType": found.media_type, "digest": str(found.digest), "size": found.size, "platform": platform}
-        for (found, _), platform in zip(
-            images, ({"os": "linux", "architecture": name} for name in ("amd64", "arm64")), strict=True
-        )
-    ]
-    raw = json.dumps({"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": entries}).encode()
-    return Publication((b"{}", SHARED, *own), images, (Descriptor.of(raw, mt.OCI_INDEX), raw))
-
-
-async def push(
-    client: Client, where: Repository, wanted: Publication, tags: tuple[str, ...] = ("v1", "latest")
-) -> None:
-    """As a publisher does it: what is missing, children before parents, tags last."""
-    client.announce_writes([where])
-
-    async def blob(content: bytes, *, again: bool = False) -> None:
-        descriptor = Descriptor.of(content, LAYER_TYPE)
-        if again or not await client.has_blob(where, descriptor):
-            small = content if len(content) < 1000 else None
-            await client.push_blob(where, descriptor, body_of(content), small=small)
-
-    async def manifest(descriptor: Descriptor, raw: bytes) -> None:
-        for _ in range(3):
-            try:
-                return await client.put_manifest(where, descriptor, raw)
-            except ContentMissing as missing:
-                for content in wanted.blobs:
-                    if Descriptor.of(content, LAYER_TYPE).digest in missing.digests:
-                        await blob(content, again=True)
-        raise AssertionError("content stays missing")
-
-    async with asyncio.TaskGroup() as group:
-        for content in wanted.blobs:
-            group.create_task(blob(content))
-    async with asyncio.TaskGroup() as group:
-        for descriptor, raw in wanted.images:
-            group.create_task(manifest(descriptor, raw))
-    await manifest(*wanted.index)
-    for tag in tags:
-        before = await client.head_manifest(where.with_tag(tag))
-        if before is not None and before.digest == wanted.index[0].digest:
-            continue
-        await client.put_manifest(where, *wanted.index, tag=tag)
-        await client.await_tag(where, tag, wanted.index[0].digest, previous=before.digest if before else None)
-
-
-async def pull(client: Client, where: Repository, wanted: Publication, tag: str = "v1") -> None:
-    assert await client.get_manifest(where.with_tag(tag), must_exist=True) == wanted.index
-    for descriptor, raw in wanted.images:
-        reference = where.with_digest(descriptor.digest)
-        assert await client.get_manifest(reference, must_exist=True, expected=descriptor) == (descriptor, raw)
-    for content in wanted.blobs:
-        received = bytearray()
-        descriptor = Descriptor.of(content, LAYER_TYPE)
-        async with contextlib.aclosing(client.read_blob(where, descriptor, must_exist=True)) as chunks:
-            async for chunk in chunks:
-                received += chunk
-        assert received == content
 
 
 def held(registry: EmbeddedRegistry, path: str, wanted: Publication) -> None:

@@ -1,0 +1,96 @@
+"""Our client against real registries; what it pushed is read back by crane, byte for byte, not by itself."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bakery.errors import AuthError
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.reference import Repository
+from bakery.registry.credentials import CredentialSources
+from bakery.registry.origin import Origin
+from bakery.registry.settings import Settings
+from tests.peers.conftest import StartRegistry
+from tests.peers.programs import run
+from tests.peers.registries import KINDS, Basic, RealRegistry
+from tests.peers.tokens import TokenService
+from tests.wire.making import LAYER_TYPE, make_client
+from tests.wire.publishing import SHARED, publication, pull, push
+
+
+def settings_for(registry: RealRegistry, *realms: str) -> Settings:
+    return Settings(
+        credentials=CredentialSources(inline=json.dumps(registry.docker_config())),
+        trusted_realms=frozenset(Origin.parse(realm) for realm in realms),
+    )
+
+
+async def test_what_we_push_is_read_by_others_byte_for_byte(real_registry: RealRegistry):
+    wanted = publication()
+    async with make_client() as client:
+        where = Repository(real_registry.host, "acme/app")
+        await push(client, where, wanted)
+        await pull(client, where, wanted)
+        asked = Counter(one.method for one in real_registry.asked() if "/acme/" in one.path)
+        assert asked == Counter(method for _, method in client.stats.requests.elements())
+    for tag in ("v1", "latest"):
+        raw = run("crane", "manifest", "--insecure", f"{real_registry.host}/acme/app:{tag}")
+        assert raw.rstrip(b"\n") == wanted.index[1]
+    for descriptor, raw in wanted.images:
+        assert run("crane", "manifest", "--insecure", f"{where}@{descriptor.digest}").rstrip(b"\n") == raw
+    layer = Descriptor.of(SHARED, LAYER_TYPE)
+    assert run("crane", "blob", "--insecure", f"{where}@{layer.digest}") == SHARED
+
+
+async def test_a_layer_is_mounted_from_another_repository(real_registry: RealRegistry):
+    wanted = publication()
+    layer = Descriptor.of(SHARED, LAYER_TYPE)
+    async with make_client() as client:
+        where, other = (Repository(real_registry.host, path) for path in ("acme/app", "acme/other"))
+        await push(client, where, wanted)
+        assert await client.mount_blob(other, layer, where)
+        absent = Descriptor.of(b"never pushed", LAYER_TYPE)
+        assert not await client.mount_blob(other, absent, where)
+        assert await client.has_blob(other, layer)
+        assert await client.list_tags(where) == ["latest", "v1"]
+        assert await client.referrers(where, wanted.index[0].digest) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_bearer_tokens_are_asked_once_per_repository_and_scope(
+    kind: str, start_registry: StartRegistry, tokens: TokenService
+):
+    registry = start_registry(kind, auth=tokens)
+    wanted = publication()
+    async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as client:
+        for path in ("acme/app", "acme/other"):
+            await push(client, Repository(registry.host, path), wanted)
+            await pull(client, Repository(registry.host, path), wanted)
+        assert client.stats.token_requests == 2
+        assert client.stats.logins_refused == 1
+    assert len(tokens.requests) == 2
+    scopes: list[Any] = sorted(scope for asked in tokens.requests for scope in asked)
+    assert scopes == ["repository:acme/app:pull,push", "repository:acme/other:pull,push"]
+
+
+def origin_of(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_basic_logins_work_and_wrong_ones_end_at_once(kind: str, start_registry: StartRegistry):
+    registry = start_registry(kind, auth=Basic())
+    wanted = publication()
+    async with make_client(settings=settings_for(registry)) as client:
+        await push(client, Repository(registry.host, "acme/app"), wanted)
+    wrong = {"auths": {registry.host: {"username": "baker", "password": "chalk"}}}
+    settings = Settings(credentials=CredentialSources(inline=json.dumps(wrong)))
+    async with make_client(settings=settings) as stranger:
+        with pytest.raises(AuthError, match="Next: "):
+            await stranger.head_manifest(Repository(registry.host, "acme/app").with_tag("v1"))
+        assert stranger.stats.retries == 0
