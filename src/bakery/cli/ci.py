@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bakery.cli import options
+from bakery.cli import filters, options
 from bakery.cli.matrix import matrix_command
 from bakery.cli.publishing import Request, publish
 from bakery.errors import ConfigurationError
@@ -30,9 +30,10 @@ def publish_command(
     time_budget: options.TimeBudget = 1800.0,
     allow_empty: options.AllowEmpty = False,
     allow_missing_platforms: options.AllowMissingPlatforms = False,
-    dev_channel: options.DevChannel = None,
-    dev_spec: options.DevSpec = None,
-    offline: options.Offline = False,
+    dev_channel: filters.DevChannel = None,
+    dev_spec: filters.DevSpec = "",
+    offline: filters.Offline = False,
+    shard: options.Shard = "",
     summary: options.Summary = False,
     summary_format: options.SummaryFormat = "table",
     summary_file: options.SummaryFile = None,
@@ -42,9 +43,24 @@ def publish_command(
 ) -> None:
     """Publish the images that these build metadata files name: assemble, copy, tag, verify."""
     request = Request(
-        metadata, context, image_name, jobs, dry_run, engine, True, wait_timeout, time_budget, allow_empty,
-        allow_missing_platforms, dev_channel, dev_spec, offline, summary, summary_format, summary_file,
-    )  # fmt: skip
+        metadata,
+        context,
+        image_name,
+        jobs,
+        dry_run,
+        engine,
+        wait_limit_s=wait_timeout,
+        time_budget_s=time_budget,
+        allow_empty=allow_empty,
+        allow_missing_platforms=allow_missing_platforms,
+        dev_channel=dev_channel,
+        dev_spec=dev_spec,
+        offline=offline,
+        shard=shard,
+        summary=summary,
+        summary_format=summary_format,
+        summary_file=summary_file,
+    )
     raise typer.Exit(publish(request))
 
 
@@ -56,8 +72,8 @@ def merge_command(
     temp_registry: options.TempRegistry = None,
     dry_run: options.DryRun = False,
     engine: options.Engine = "native",
-    dev_channel: options.DevChannel = None,
-    dev_spec: options.DevSpec = None,
+    dev_channel: filters.DevChannel = None,
+    dev_spec: filters.DevSpec = "",
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

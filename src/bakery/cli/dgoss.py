@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bakery.cli import options
+from bakery.cli import filters, options
 from bakery.errors import NothingSelected
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def run_command(
     image_os: ImageOs = "",
     image_platform: ImagePlatform = "",
     dev_versions: DevVersions = "exclude",
-    dev_channel: options.DevChannel = None,
+    dev_channel: filters.DevChannel = None,
     matrix_versions: MatrixVersions = "exclude",
     latest: Latest = False,
     metadata_file: MetadataFile = None,

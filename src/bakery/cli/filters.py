@@ -5,6 +5,7 @@ Shared by every command that reads a project. Source: config.md 15.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -127,6 +128,10 @@ class Filters:
             matrix_versions=self.matrix_versions.value,
         )
         return selection, Catalog(source_from_environment(offline=self.offline), spec)
+
+    def takes(self, image: str) -> bool:
+        """Whether --image-name selects this image."""
+        return re.search(self.selection()[0].image_name, image) is not None
 
     def choose(self, project: Project) -> Chosen:
         """The versions that are meant, in file order; warnings are said."""

@@ -88,16 +88,17 @@ def matrix_command(
 
 
 def _shares(project: Project, wanted: Filters, count: int) -> list[dict[str, object]]:
-    from bakery.targets.shards import shares
+    from bakery.targets.shards import shares, weights
 
-    targets = wanted.select(project).targets
+    images = weights(project)
+    named = {image.name for image in project.images if wanted.takes(image.name)}
     return [
         {
             "shard": f"{index}/{count}",
-            "images": list(images),
-            "targets": sum(target.image in images for target in targets),
+            "images": [name for name in share if name in named],
+            "targets": sum(images[name] for name in share if name in named),
         }
-        for index, images in enumerate(shares(targets, count), start=1)
+        for index, share in enumerate(shares(images, count), start=1)
     ]
 
 

@@ -99,13 +99,15 @@ AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Nothing to publ
 AllowMissingPlatforms = Annotated[
     bool, typer.Option("--allow-missing-platforms", help="Publish a target that lacks a declared platform.")
 ]
-DevChannel = Annotated[
-    str | None, typer.Option("--dev-channel", metavar="release|preview|daily", help="Only this channel's dev versions.")
+Shard = Annotated[
+    str,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the I-th of N shares (ci matrix --shards N).",
+        show_default=False,
+    ),
 ]
-DevSpec = Annotated[
-    str | None, typer.Option("--dev-spec", envvar="BAKERY_DEV_SPEC", metavar="JSON", help="Pins development versions.")
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Ask no product API for development versions.")]
 Summary = Annotated[bool, typer.Option("--summary", help="Print what was published.")]
 SummaryFormat = Annotated[
     str,

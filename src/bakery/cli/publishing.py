@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bakery.cli.filters import open_project, say
 from bakery.errors import ExecutorInterrupted, ExitCode, NotBuiltYet, NothingSelected, UsageError
 from bakery.events import Event, HostPaused, Noted, RequestRetried, SourcesMissing, TagMoved
 
@@ -51,6 +52,7 @@ class Request:
     dev_channel: str | None = None
     dev_spec: str | None = None
     offline: bool = False
+    shard: str = ""
     summary: bool = False
     summary_format: str = "table"
     summary_file: Path | None = None
@@ -98,7 +100,8 @@ def make_request_plan(request: Request) -> Plan | None:
         _refuse_nothing(request, f"no file matches {' '.join(request.metadata)}")
         return None
     metadata = read_metadata(files)
-    targets = find_targets(request, metadata.uids)
+    project = open_project(request.context)
+    targets = find_targets(project, request, metadata.uids)
     named = [target for target in targets if target.uid in metadata.uids]
     unknown = sorted(set(metadata.uids) - {target.uid for target in targets})
     for uid in unknown:
@@ -110,11 +113,24 @@ def make_request_plan(request: Request) -> Plan | None:
     if not selected:
         _log.warning("--image-name %s leaves none of the %d targets that were built", request.image_name, len(named))
         return None
+    if request.shard:
+        selected = _share(project, selected, request.shard)
+        if not selected:
+            _log.warning("no image of the targets that were built is in shard %s", request.shard)
+            return None
     _log.info("Found %d targets in %d files", len(selected), len(files))
     return make_plan(selected, metadata, with_soci=request.with_soci)
 
 
-def find_targets(request: Request, uids: Sequence[str]) -> Sequence[Target]:
+def _share(project: Project, targets: Sequence[Target], shard: str) -> list[Target]:
+    from bakery.targets.shards import Shard, shares, weights
+
+    mine = Shard.parse(shard)
+    images = shares(weights(project), mine.count)[mine.index - 1]
+    return [target for target in targets if target.image in images]
+
+
+def find_targets(project: Project, request: Request, uids: Sequence[str]) -> Sequence[Target]:
     """The project's targets: those that bakery.yaml writes out, and the others only if a uid is not among them.
 
     Product APIs are asked only in the second case (pipeline.md 10).
@@ -124,7 +140,6 @@ def find_targets(request: Request, uids: Sequence[str]) -> Sequence[Target]:
     from bakery.config.sources.spec import DevSpec
     from bakery.targets.built import find_built
 
-    project = load(request.context)
     spec = DevSpec.parse(request.dev_spec) if request.dev_spec else None
     found = find_built(
         project,
@@ -133,8 +148,13 @@ def find_targets(request: Request, uids: Sequence[str]) -> Sequence[Target]:
         dev_channel=spec.channel_filter(request.dev_channel) if spec else request.dev_channel,
         environ=request.environment,
     )
-    for problem in found.problems:
-        _log.warning("%s", problem)
+    say(found.problems)
+    if found.failed and not set(uids) <= {target.uid for target in found.targets}:
+        raise NothingSelected(
+            "finding the targets of the metadata",
+            answer="versions that only product APIs tell could not be found out; the warnings above say why",
+            hint="run again later, or name the version with --dev-spec",
+        )
     return found.targets
 
 
@@ -143,22 +163,11 @@ def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
     from bakery.targets.expand import written_targets
 
     pattern = _pattern("--image-name", image_name)
-    targets = [one for one in written_targets(load(context)) if pattern is None or pattern.search(one.image)]
+    targets = [one for one in written_targets(open_project(context)) if pattern is None or pattern.search(one.image)]
     if not targets:
         hint = "give the folder of a project that has images with versions"
         raise NothingSelected("looking for targets in", about=context, answer="there are none", hint=hint)
     return targets
-
-
-def load(context: Path) -> Project:
-    """The project in this folder; its warnings are logged."""
-    from bakery.config.load import load_project
-    from bakery.plugin_api import options_registry
-
-    project = load_project(context, options=options_registry())
-    for problem in project.problems:
-        _log.warning("%s", problem)
-    return project
 
 
 def make_engine(request: Request, plan: Plan) -> Engine:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from bakery.cli import dgoss, options
+from bakery.cli import dgoss, filters, options
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def old_command(
     image_os: dgoss.ImageOs = "",
     image_platform: dgoss.ImagePlatform = "",
     dev_versions: dgoss.DevVersions = "exclude",
-    dev_channel: options.DevChannel = None,
+    dev_channel: filters.DevChannel = None,
     matrix_versions: dgoss.MatrixVersions = "exclude",
     latest: dgoss.Latest = False,
     metadata_file: dgoss.MetadataFile = None,

@@ -1,14 +1,15 @@
-"""Shares of the images for several machines: whole images, balanced by targets, the same on every machine. Pure."""
+"""Shares of the images for several machines: whole images, balanced by targets, the same on every machine."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from bakery.config.project import Project
 from bakery.errors import UsageError
-from bakery.targets.target import Target
+from bakery.targets.expand import written_targets
 
 _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
@@ -32,21 +33,23 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
-def shares(targets: Sequence[Target], count: int) -> tuple[tuple[str, ...], ...]:
-    """The image names of each share, sorted. The largest images are dealt out first, each to the lightest share."""
-    weights: dict[str, int] = {}
-    for target in targets:
-        weights[target.image] = weights.get(target.image, 0) + 1
+def weights(project: Project) -> dict[str, int]:
+    """How many targets each image of the project writes out; 0 where product APIs must tell.
+
+    All machines of a run see the same, whatever their filters, their metadata or the day's versions are.
+    """
+    found = dict.fromkeys((image.name for image in project.images), 0)
+    for target in written_targets(project):
+        found[target.image] += 1
+    return found
+
+
+def shares(images: Mapping[str, int], count: int) -> tuple[tuple[str, ...], ...]:
+    """The image names of each share, sorted. The heaviest images are dealt out first, each to the lightest share."""
     loads = [0] * count
     names: list[list[str]] = [[] for _ in range(count)]
-    for image in sorted(weights, key=lambda name: (-weights[name], name)):
-        lightest = loads.index(min(loads))
-        loads[lightest] += weights[image]
+    for image in sorted(images, key=lambda name: (-images[name], name)):
+        lightest = min(range(count), key=lambda number: (loads[number], len(names[number]), number))
+        loads[lightest] += images[image]
         names[lightest].append(image)
     return tuple(tuple(sorted(share)) for share in names)
-
-
-def shard(targets: Sequence[Target], index: int, count: int) -> tuple[Target, ...]:
-    """The targets of the `index`-th of `count` shares (from 1), in the order given."""
-    mine = set(shares(targets, count)[index - 1])
-    return tuple(target for target in targets if target.image in mine)

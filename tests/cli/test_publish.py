@@ -1,0 +1,283 @@
+"""`bakery ci publish` and its kin as processes: files in, registries filled, exit codes and streams as promised."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bakery.errors import ExitCode
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
+from bakery.rehearsal.embedded import EmbeddedRegistry
+from bakery.rehearsal.faults import Refuse, Slow
+from tests.engines.workload import add_image, layer
+
+RUN = "from bakery.cli.main import run; run()"
+
+
+@dataclass
+class Stage:
+    """Two registries, a project that publishes from one to the other, and metadata files of its builds."""
+
+    source: EmbeddedRegistry
+    destination: EmbeddedRegistry
+    folder: Path
+    images: dict[str, list[str]] = field(default_factory=dict)
+
+    def project(self, *images: str, soci: bool = False) -> None:
+        options = "\n    options:\n      - tool: soci\n        enabled: true" if soci else ""
+        text = f"""\
+repository:
+  url: https://github.com/acme/images
+  vendor: Acme
+  maintainer: Acme <images@acme.example>
+registries:
+  - host: "{self.destination.address}"
+    namespace: acme
+images:
+"""
+        for name in images:
+            text += f"""\
+  - name: {name}{options}
+    versions:
+      - name: "1.0.0"
+        latest: true
+        os:
+          - name: Ubuntu 24.04
+            platforms: [linux/amd64, linux/arm64]
+"""
+        (self.folder / "bakery.yaml").write_text(text)
+
+    def uid(self, image: str) -> str:
+        return f"{image}-1-0-0-ubuntu-24-04"
+
+    def build(self, image: str, platforms=("linux/amd64", "linux/arm64")) -> list[str]:
+        """Push builds to the temporary registry, one metadata file a platform; gives the files' names."""
+        files = []
+        for platform in platforms:
+            path = f"tmp/{image}/tmp"
+            salt = f"{image} {platform}"
+            descriptor = add_image(self.source, path, platform, layers=[layer(salt)], salt=salt)
+            entry = {
+                "image.name": str(Repository(self.source.address, path)),
+                "containerimage.digest": str(descriptor.digest),
+            }
+            name = f"{image}-{platform.partition('/')[2]}-metadata.json"
+            (self.folder / name).write_text(json.dumps({self.uid(image): entry}))
+            files.append(name)
+        return files
+
+    async def bakery(self, *arguments: str, environment=None, before_wait=None):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", RUN, *arguments, cwd=self.folder, env=os.environ | (environment or {}),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(50):
+            if before_wait is not None:
+                await before_wait(process)
+            out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    def published(self, image: str) -> set[str]:
+        return set(self.destination.tags(f"acme/{image}"))
+
+
+@pytest.fixture
+async def stage(tmp_path):
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(EmbeddedRegistry())
+        destination = await stack.enter_async_context(EmbeddedRegistry())
+        yield Stage(source, destination, tmp_path)
+
+
+TAGS = {"1.0.0", "1.0.0-ubuntu-24.04", "ubuntu-24.04", "latest"}
+MERGES = ("ci publish", "ci merge", "imagetools publish", "imagetools merge", "oras merge")
+
+
+@pytest.mark.parametrize("command", MERGES)
+async def test_every_spelling_publishes_all_tags_and_keeps_stdout_for_machines(stage, command):
+    stage.project("app")
+    files = stage.build("app")
+    code, out, err = await stage.bakery(*command.split(), *files)
+    assert (code, out) == (ExitCode.DONE, ""), err
+    assert stage.published("app") == TAGS
+    assert "✅" in err
+
+
+class TestMergeScenarios:
+    """The merge scenarios: builds of four targets, and which of them a name filter lets through."""
+
+    NAMES = ("content", "content-base", "package-manager", "workbench")
+
+    async def merge(self, stage, *arguments):
+        stage.project(*self.NAMES)
+        for name in self.NAMES:
+            stage.build(name)
+        code, _, err = await stage.bakery("ci", "merge", *arguments, "*-metadata.json")
+        return code, err, {name for name in self.NAMES if stage.published(name) == TAGS}
+
+    async def test_four_targets_of_two_platforms_each_are_merged(self, stage):
+        code, err, published = await self.merge(stage)
+        assert (code, published) == (ExitCode.DONE, set(self.NAMES)), err
+
+    async def test_a_name_that_matches_one_image_merges_that_one(self, stage):
+        code, _, published = await self.merge(stage, "--image-name", "^workbench$")
+        assert (code, published) == (ExitCode.DONE, {"workbench"})
+
+    async def test_a_name_that_matches_none_is_a_warning_and_no_failure(self, stage):
+        code, err, published = await self.merge(stage, "--image-name", "^nothing$")
+        assert (code, published) == (ExitCode.DONE, set())
+        assert "^nothing$" in err
+
+    async def test_a_name_that_begins_another_selects_both_unless_anchored(self, stage):
+        code, _, published = await self.merge(stage, "--image-name", "content")
+        assert (code, published) == (ExitCode.DONE, {"content", "content-base"})
+        stage.destination.delete_tag("acme/content", "latest")
+        code, _, published = await self.merge(stage, "--image-name", "^content$")
+        assert (code, stage.published("content")) == (ExitCode.DONE, TAGS)
+
+
+REFUSED = {
+    "a pattern that matches nothing": (["none-*.json"], ExitCode.FAILED, "none-*.json"),
+    "a missing file": (["none.json"], ExitCode.CONFIGURATION, "none.json"),
+    "bad JSON": (["bad.json"], ExitCode.CONFIGURATION, "bad.json"),
+    "only unknown uids": (["unknown.json"], ExitCode.FAILED, "no-such-target"),
+    "an empty object": (["empty.json"], ExitCode.FAILED, "--allow-empty"),
+    "a bad regular expression": (["--image-name", "(", "good.json"], ExitCode.USAGE, "--image-name"),
+    "an unknown option": (["--dry-rum", "good.json"], ExitCode.USAGE, "--dry-run"),
+    "an unknown engine": (["--engine", "warp", "good.json"], ExitCode.USAGE, "native"),
+    "a bad shard": (["--shard", "3/2", "good.json"], ExitCode.USAGE, "--shard"),
+    "a bad time": (["--wait-timeout", "soon", "good.json"], ExitCode.USAGE, "--wait-timeout"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "named"), REFUSED.values(), ids=REFUSED)
+async def test_what_cannot_be_used_is_told_before_any_request(stage, arguments, code, named):
+    stage.project("app")
+    (stage.folder / "bad.json").write_text("{ no")
+    (stage.folder / "empty.json").write_text("{}")
+    entry = {"image.name": "registry.example/x", "containerimage.digest": str(Digest.of(b"x"))}
+    (stage.folder / "unknown.json").write_text(json.dumps({"no-such-target": entry}))
+    stage.build("app")
+    (stage.folder / "app-amd64-metadata.json").rename(stage.folder / "good.json")
+    found, out, err = await stage.bakery("ci", "publish", *arguments)
+    assert (found, out) == (code, ""), err
+    assert named in err
+    assert "Traceback" not in err
+    assert stage.source.count() == stage.destination.count() == 0
+
+
+async def test_nothing_to_publish_is_allowed_when_said_so(stage):
+    stage.project("app")
+    (stage.folder / "empty.json").write_text("{}")
+    for argument in ("empty.json", "none-*.json"):
+        code, _, err = await stage.bakery("ci", "publish", "--allow-empty", argument)
+        assert code == ExitCode.DONE
+        assert "nothing to publish" in err
+
+
+async def test_a_declared_platform_that_was_not_built_fails_that_target_and_not_the_others(stage):
+    stage.project("app", "whole")
+    files = stage.build("app", ["linux/arm64"]) + stage.build("whole")
+    code, _, err = await stage.bakery("ci", "publish", *files)
+    assert code == ExitCode.FAILED
+    assert "linux/amd64" in err
+    assert stage.published("app") == set()
+    assert stage.published("whole") == TAGS
+    code, _, _ = await stage.bakery("ci", "publish", "--allow-missing-platforms", *files)
+    assert (code, stage.published("app")) == (ExitCode.DONE, TAGS)
+
+
+async def test_a_dry_run_prints_the_plan_and_asks_no_registry(stage):
+    stage.project("app")
+    code, out, err = await stage.bakery("ci", "publish", "--dry-run", *stage.build("app"))
+    assert (code, out) == (ExitCode.DONE, "")
+    assert stage.uid("app") in err
+    assert f"{stage.destination.address}/acme/app" in err
+    assert stage.source.count() == stage.destination.count() == 0
+
+
+async def test_the_json_summary_alone_is_on_stdout_and_names_digests_and_failures(stage):
+    stage.project("app", "bad")
+    files = stage.build("app") + stage.build("bad", ["linux/amd64"])
+    arguments = ("--summary", "--summary-format", "json", "--summary-file", "summary.json")
+    code, out, _ = await stage.bakery("ci", "publish", *arguments, *files)
+    assert code == ExitCode.FAILED
+    summary = json.loads(out)
+    assert summary == json.loads((stage.folder / "summary.json").read_text())
+    by_uid = {target["uid"]: target for target in summary["targets"]}
+    good, bad = by_uid[stage.uid("app")], by_uid[stage.uid("bad")]
+    assert good["digest"] == str(stage.destination.tags("acme/app")["latest"])
+    assert good["platforms"] == ["linux/amd64", "linux/arm64"]
+    assert len(good["tags"]) == len(TAGS)
+    assert "linux/arm64" in bad["errors"][0]["message"]
+    code, _, _ = await stage.bakery("ci", "summary", "summary.json", "missing.json", "--output", "page.md")
+    page = (stage.folder / "page.md").read_text()
+    assert code == ExitCode.DONE
+    assert page.startswith("### Build Summary")
+    assert good["digest"] in page
+
+
+async def test_shares_of_the_images_together_are_all_of_them(stage):
+    names = ("a", "b", "c", "d")
+    stage.project(*names)
+    for name in names:
+        stage.build(name)
+    seen = []
+    for index in (1, 2, 3):
+        code, _, err = await stage.bakery("ci", "publish", "--shard", f"{index}/3", "*-metadata.json")
+        assert code == ExitCode.DONE, err
+        seen.append({name for name in names if stage.published(name)} - set().union(*seen))
+    assert set().union(*seen) == set(names)
+    _, out, _ = await stage.bakery("ci", "matrix", "--shards", "3")
+    assert [set(share["images"]) for share in json.loads(out)] == seen
+
+
+async def test_only_authentication_failures_give_their_own_exit_code(stage):
+    stage.project("app")
+    files = stage.build("app")
+    stage.destination.fault("POST", "/blobs/uploads/", then=Refuse(403, "DENIED"))
+    code, _, err = await stage.bakery("ci", "publish", *files)
+    assert code == ExitCode.AUTHENTICATION
+    assert "403" in err
+
+
+async def test_sources_that_never_come_are_named(stage):
+    stage.project("app")
+    files = stage.build("app")
+    (digest, *_) = stage.source.manifests("tmp/app/tmp")
+    stage.source.delete_manifest("tmp/app/tmp", digest)
+    code, _, err = await stage.bakery("ci", "publish", "--wait-timeout", "0.3", *files)
+    assert code == ExitCode.FAILED
+    assert str(digest) in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+async def test_an_interrupt_writes_the_summary_says_what_stands_and_exits_with_its_code(stage, number, code):
+    stage.project("app", "done")
+    done = stage.build("done")
+    first, _, _ = await stage.bakery("ci", "publish", *done)
+    assert first == ExitCode.DONE
+    files = stage.build("app") + done
+    stage.source.fault("GET", "/blobs/", repository="tmp/app/tmp", then=Slow(piece_bytes=1, pause_s=1.0))
+
+    async def interrupt(process):
+        assert process.stderr is not None
+        while stage.source.count("GET", "blob", "tmp/app/tmp") == 0:  # noqa: ASYNC110  # the registry has no event for it
+            await asyncio.sleep(0.01)
+        process.send_signal(number)
+
+    found, out, err = await stage.bakery(
+        "ci", "publish", "--summary", "--summary-format", "json", *files, before_wait=interrupt
+    )
+    assert found == code, err
+    assert json.loads(out)["interrupted"] is True
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert stage.published("app") == set()
