@@ -229,7 +229,7 @@ async def test_shares_of_the_images_together_are_all_of_them(stage):
     stage.project(*names)
     for name in names:
         stage.build(name)
-    seen = []
+    seen: list[set[str]] = []
     for index in (1, 2, 3):
         code, _, err = await stage.bakery("ci", "publish", "--shard", f"{index}/3", "*-metadata.json")
         assert code == ExitCode.DONE, err
