@@ -24,11 +24,11 @@ LOGINS = {
 }
 
 
-async def conformance(registry: EmbeddedRegistry, folder: Path, **settings: str) -> dict[str, Any]:
+async def conformance(address: str, folder: Path, **settings: str) -> dict[str, Any]:
     """Run the suite and give its results.yaml. Settings: OCI_… variables, without the prefix."""
     environment = {
         "HOME": str(folder),
-        "OCI_REGISTRY": registry.address,
+        "OCI_REGISTRY": address,
         "OCI_TLS": "disabled",
         "OCI_RESULTS_DIR": str(folder / "results"),
         "OCI_CONFIGURATION": os.devnull,
@@ -41,7 +41,7 @@ async def conformance(registry: EmbeddedRegistry, folder: Path, **settings: str)
     )
     async with asyncio.timeout(120):
         output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()[-6000:]
+    assert (folder / "results" / "results.yaml").exists(), output.decode()[-6000:]
     loaded: dict[str, Any] = YAML(typ="safe").load(folder / "results" / "results.yaml")
     return loaded
 
@@ -59,7 +59,7 @@ async def test_every_group_of_the_conformance_suite_passes(tmp_path, login, stor
     folder = tmp_path / "store" if stored == "folder" else None
     async with EmbeddedRegistry(folder, access=LOGINS[login]) as registry:
         credentials = {"USERNAME": USER, "PASSWORD": PASSWORD} if LOGINS[login] else {}
-        result = await conformance(registry, tmp_path, **credentials)
+        result = await conformance(registry.address, tmp_path, **credentials)
     # A registry may hold sparse manifests or refuse them; ours refuses them unless a trait says otherwise.
     # A mount that names no source needs a token that reads the other repository, and the suite asks for none.
     beyond = {"Blob anonymous mount": "Skip"} if login == "bearer tokens" else {}
@@ -68,4 +68,9 @@ async def test_every_group_of_the_conformance_suite_passes(tmp_path, login, stor
 
 async def test_a_registry_that_takes_sparse_manifests_passes_that_group_too(tmp_path):
     async with EmbeddedRegistry(traits=Traits(children_must_exist=False)) as registry:
-        assert not_passed(await conformance(registry, tmp_path, DATA_SPARSE="true")) == {}
+        assert not_passed(await conformance(registry.address, tmp_path, DATA_SPARSE="true")) == {}
+
+
+async def test_the_suite_finds_fault_where_there_is_some(docker_registry, tmp_path):
+    found = not_passed(await conformance(docker_registry.host, tmp_path))
+    assert [name for name, status in found.items() if status in ("FAIL", "Error")]

@@ -151,3 +151,37 @@ async def test_basic_credentials_are_asked_for_with_every_request(session):
         assert (await http("GET", "/v2/", Authorization=LOGIN)).status == 200
         assert (await http("GET", "/v2/", Authorization=LOGIN[:-4])).status == 401
         assert registry.token_requests == []
+
+
+async def test_a_scope_for_a_repository_that_is_not_there_fails_the_whole_request(session):
+    async with EmbeddedRegistry(access=Access(users=USERS, knows_repositories=True)) as registry:
+        http, scope = (
+            Http(session, registry),
+            f"/token?scope=repository:{REPO}:pull,push&scope=repository:none/here:pull",
+        )
+        assert (await http("GET", scope, Authorization=LOGIN)).codes == ["DENIED"]
+        registry.put_manifest("none/here", index(), "1")
+        assert (await http("GET", scope, Authorization=LOGIN)).status == 200
+
+
+async def test_an_action_that_is_refused_fails_the_whole_request(session):
+    access = Access(users=USERS, refused_actions=frozenset({"delete"}))
+    async with EmbeddedRegistry(access=access) as registry:
+        path = f"/token?scope=repository:{REPO}:pull,push,delete"
+        assert (await Http(session, registry)("GET", path, Authorization=LOGIN)).status == 403
+
+
+async def test_a_token_service_can_look_at_the_first_scope_alone(session):
+    async with EmbeddedRegistry(access=Access(users=USERS, one_scope=True)) as registry:
+        registry.put_manifest(REPO, index(), "1")
+        http = Http(session, registry)
+        bearer = await token(http, "repository:other/app:pull", f"repository:{REPO}:pull")
+        assert (await http("GET", PING, Authorization=bearer)).status == 401
+
+
+async def test_the_challenge_can_be_told_at_the_ping_alone(session):
+    async with EmbeddedRegistry(access=Access(users=USERS, challenges_at_ping_only=True)) as registry:
+        http = Http(session, registry)
+        answer = await http("GET", PING)
+        assert (answer.status, "WWW-Authenticate" in answer.headers) == (401, False)
+        assert challenge(await http("GET", "/v2/"))["realm"] == f"{registry.url}/token"

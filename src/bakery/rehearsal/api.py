@@ -464,6 +464,7 @@ HANDLERS: Final[Mapping[Route, Mapping[str, Handler]]] = {
     Route.TAGS: {"GET": Api.tags, "HEAD": Api.tags},
     Route.REFERRERS: {"GET": Api.referrers, "HEAD": Api.referrers},
     Route.BLOB: {"GET": Api.get_blob, "HEAD": Api.get_blob, "DELETE": Api.delete_blob},
+    Route.STORAGE: {"GET": Api.get_blob, "HEAD": Api.get_blob},
     Route.UPLOADS: {"POST": Api.start_upload},
     Route.UPLOAD: {
         "GET": Api.upload_status,

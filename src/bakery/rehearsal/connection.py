@@ -190,6 +190,10 @@ class Connection(asyncio.Protocol):
             self._refuse(problem)
         except ClientGone:
             pass
+        except asyncio.CancelledError:
+            if self._transport is not None:
+                self._transport.abort()  # a client that does not read must not hold up the end
+            raise
         finally:
             if self._transport is not None:
                 self._transport.close()

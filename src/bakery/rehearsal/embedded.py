@@ -67,13 +67,16 @@ class EmbeddedRegistry:
 
     async def __aenter__(self) -> Self:
         shelf = FolderShelf(self._folder) if self._folder else MemoryShelf()
-        guard = Guard(self._access, self._clock) if self._access else None
-        api = Api(Storage(shelf, self._clock), self._traits, self._clock)
+        storage = Storage(shelf, self._clock)
+        guard = Guard(self._access, self._clock, storage.names) if self._access else None
+        api = Api(storage, self._traits, self._clock)
         service = self._service = Service(api, self._faults, guard, self._clock)
         try:
             self._port = await self._listen(service.respond, self._port)
             if self._access and self._access.second_port:
                 service.token_address = f"{_HOST}:{await self._listen(service.respond_token, 0)}"
+            if self._traits.redirects_blobs:
+                service.storage_address = f"{_HOST}:{await self._listen(service.respond_storage, 0)}"
         except BaseException:
             await self._stop()
             raise

@@ -54,6 +54,7 @@ GHCR: Final = Profile(
         delete_tags=False,
         tag_parameter=False,
         mount_without_source=False,
+        redirects_blobs=True,
     ),
     (
         Rule(
@@ -94,6 +95,7 @@ HUB: Final = Profile(
         ranges_checked=False,
         one_use_locations=True,
         absolute_locations=True,
+        redirects_blobs=True,
         catalog=False,
         delete_blobs=False,
         delete_manifests=False,  # 405 (hub-feedback#2360)
@@ -123,6 +125,7 @@ ECR: Final = Profile(
         mount_without_source=False,
         immutable=Immutable.PUSHES,  # buildkit#3776
         media_type_required=True,
+        redirects_blobs=True,  # to S3
         max_page=1000,
         catalog=False,
         tag_parameter=False,

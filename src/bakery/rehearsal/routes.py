@@ -33,6 +33,7 @@ class Route(StrEnum):
     BLOB = "blob"
     UPLOADS = "uploads"  # where uploads begin
     UPLOAD = "upload"  # one that has begun
+    STORAGE = "storage"  # where GET of a blob is sent to, on an origin of its own
     NONE = "none"
 
 

@@ -1,10 +1,16 @@
 """The way of one request: found, struck by faults, let in, served, logged. No sockets: takes requests, gives answers.
 
+A registry can have three origins: its own, its token endpoint's and its storage's; each has a `respond` here.
+
 Faults set in at two points only, on arrival and after the commit; what lags is decided here too, from the times of
 writing that storage keeps. The API behind it (api.py) knows nothing of either.
 """
 
 from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import replace
 
 from bakery.oci.digest import Digest
 from bakery.rehearsal.answers import Answer, failure
@@ -22,17 +28,23 @@ _READS = frozenset({"GET", "HEAD"})
 
 
 class Service:
-    """From a request to its answer. token_address: where the token endpoint is, "" for the same origin."""
+    """From a request to its answer.
+
+    token_address, storage_address: where the token endpoint and the storage are, "" for the registry's own origin.
+    """
 
     def __init__(self, api: Api, faults: Faults, guard: Guard | None, clock: Clock) -> None:
         self.api, self.faults, self.guard, self._clock = api, faults, guard, clock
         self.log = Log()
-        self.token_address = ""
+        self.token_address = self.storage_address = ""
+        self._secret = secrets.token_bytes(16)  # what the storage's addresses are signed with
 
     async def respond(self, request: Request) -> Answer:
         """Answer one request. Raises ClientGone where the client leaves in the middle."""
+        return await self._answer(request, find(request.head.segments))
+
+    async def _answer(self, request: Request, found: Found | Answer) -> Answer:
         head = request.head
-        found = find(head.segments)
         place = found if isinstance(found, Found) else Found(Route.NONE)
         due = self.faults.due(head.method, head.path, place)
         met: list[Armed] = []
@@ -43,7 +55,7 @@ class Service:
                 answer = found if isinstance(found, Answer) else await self._serve(due, met, request, found)
             answer = self._afterwards(due, met, answer)
             status = answer.status
-            return answer.with_header("Docker-Distribution-Api-Version", "registry/2.0")
+            return self._dressed(answer)
         finally:
             self.faults.settle(due, met)
             self.log.add(self._exchange(request, place, status, met))
@@ -53,6 +65,34 @@ class Service:
         if request.head.segments != ["token"]:
             return failure("NAME_UNKNOWN")
         return await self.respond(request)
+
+    async def respond_storage(self, request: Request) -> Answer:
+        """As `respond`, for the storage's own port: blobs, for who has a signed address and brings nothing else."""
+        head = request.head
+        found = find(["v2", *head.segments[1:]]) if head.segments[0] == "storage" else failure("NAME_UNKNOWN")
+        if isinstance(found, Found):
+            signed = found.route is Route.BLOB and ("signature", self._signature(head.path)) in head.query()
+            if "authorization" in head.headers:  # as S3 and Azure have it
+                found = failure("UNSUPPORTED", message="only one way to authenticate is allowed", status=400)
+            else:
+                found = (
+                    replace(found, route=Route.STORAGE) if signed else failure("DENIED", message="no such signature")
+                )
+        return await self._answer(request, found)
+
+    def _signature(self, path: str) -> str:
+        return hmac.new(self._secret, path.encode(), "sha256").hexdigest()
+
+    def _redirect(self, found: Found) -> Answer:
+        path = f"/storage/{found.repository}/blobs/{found.reference}"
+        place = f"http://{self.storage_address}{path}?signature={self._signature(path)}"
+        return Answer(307, (("Location", place),))
+
+    def _dressed(self, answer: Answer) -> Answer:
+        """The answer with the headers that all have."""
+        own = (("Docker-Distribution-Api-Version", "registry/2.0"), *self.api.traits.headers)
+        cookie = (("Set-Cookie", "sid=a-browser; Path=/; HttpOnly"),) if self.api.traits.cookies_are_browsers else ()
+        return replace(answer, headers=(*answer.headers, *own, *cookie))
 
     async def _on_arrival(self, due: list[Armed], met: list[Armed], request: Request) -> Answer | None:
         for armed in due:
@@ -78,7 +118,9 @@ class Service:
         head = request.head
         if found.route is Route.TOKEN:
             return await self._token(request)
-        if self.guard is not None:
+        if self.api.traits.cookies_are_browsers and "cookie" in head.headers and head.method not in _READS:
+            return failure("DENIED", message="CSRF token invalid")
+        if self.guard is not None and found.route is not Route.STORAGE:
             realm = f"http://{self.token_address or head.headers.get('host', '')}/token"
             refusal = self.guard.refusal(found, head, realm)
             if refusal is not None:
@@ -90,7 +132,16 @@ class Service:
                 if lagging is not None:
                     met.append(armed)
                     return lagging
+        if self._sends_away(call):
+            return self._redirect(found)
         return await self.api.answer(call)
+
+    def _sends_away(self, call: Call) -> bool:
+        found = call.found
+        asked = found.route is Route.BLOB and call.head.method == "GET" and found.digest is not None
+        if not (asked and found.digest and self.api.traits.redirects_blobs):
+            return False
+        return self.api.storage.blob(found.repository, found.digest) is not None
 
     def _may_pull(self, head: Head, name: str) -> bool:
         return self.guard is None or self.guard.may_pull(head, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -35,6 +35,9 @@ class Access:
     """The rules of entry. users: name to password. refresh_tokens: token to the user it stands for.
 
     second_port: the token endpoint has an address of its own. takes_post: else anything but GET is 405 (Harbor).
+    knows_repositories: a scope that only pulls, from a repository that is not there, fails the whole request (Hub).
+    refused_actions: a scope with one of them fails the whole request (Quay: delete). one_scope: only the first scope is
+    looked at (old Harbor). challenges_at_ping_only: a 401 elsewhere does not say where to ask (GCR).
     """
 
     users: Mapping[str, str]
@@ -45,6 +48,10 @@ class Access:
     takes_post: bool = True
     second_port: bool = False
     refresh_tokens: Mapping[str, str] = field(default_factory=dict)
+    knows_repositories: bool = False
+    refused_actions: frozenset[str] = frozenset()
+    one_scope: bool = False
+    challenges_at_ping_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,10 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Guard:
-    """Checks requests and gives tokens. `requests` is the log of the token endpoint."""
+    """Checks requests and gives tokens. requests: the token endpoint's log. names: gives the repositories there are."""
 
-    def __init__(self, access: Access, clock: Clock) -> None:
-        self.access, self._clock = access, clock
+    def __init__(self, access: Access, clock: Clock, names: Callable[[], Collection[str]]) -> None:
+        self.access, self._clock, self._names = access, clock, names
         self.requests: list[TokenRequest] = []
         self._grants: dict[str, _Grant] = {}
 
@@ -97,21 +104,23 @@ class Guard:
         return self.access.anonymous_pull and not named and head.method in ("GET", "HEAD") and found.repository != ""
 
     def _bearer_refusal(self, found: Found, head: Head, realm: str) -> Answer | None:
-        challenge = f'Bearer realm="{realm}",service="{_SERVICE}"'
         resource, actions = _resource(found), _NEEDED.get(head.method, ("*",))
         if found.route is Route.UPLOAD and head.method == "DELETE":
             actions = ("push",)  # cancelling one's own upload
-        if resource:
-            challenge += f',scope="{resource}:{",".join(actions)}"'
-        if head.headers.get("authorization") is None:
-            return _challenge(challenge)
-        grant = self._grant(head)
-        if grant is None:
-            return _challenge(f'{challenge},error="invalid_token"')
-        held = grant.actions.get(resource, frozenset())
-        if resource and not (held >= set(actions) or held >= _ANY):
-            return _challenge(f'{challenge},error="insufficient_scope"')
-        return None
+        grant, problem = self._grant(head), ""
+        if grant is not None:
+            held = grant.actions.get(resource, frozenset())
+            if not resource or held >= set(actions) or held >= _ANY:
+                return None
+            problem = "insufficient_scope"
+        elif "authorization" in head.headers:
+            problem = "invalid_token"
+        if self.access.challenges_at_ping_only and found.route is not Route.BASE:
+            return failure("UNAUTHORIZED")
+        told = {"realm": realm, "service": _SERVICE}
+        told |= {"scope": f"{resource}:{','.join(actions)}"} if resource else {}
+        told |= {"error": problem} if problem else {}
+        return _challenge("Bearer " + ",".join(f'{key}="{value}"' for key, value in told.items()))
 
     def may_pull(self, head: Head, repository: str) -> bool:
         """Whether this request's credentials let it read that repository: the source of a mount."""
@@ -159,8 +168,10 @@ class Guard:
         if not user and (named or not self.access.anonymous_pull):
             return failure("UNAUTHORIZED")
         actions: dict[str, frozenset[str]] = {}
-        for scope in scopes:
+        for scope in scopes[:1] if self.access.one_scope else scopes:
             resource, _, wished = scope.rpartition(":")
+            if self._refused(resource, wished):
+                return failure("DENIED", detail={"scope": scope[:300]})
             allowed = frozenset(wished.split(",")) if user else frozenset(wished.split(",")) & {"pull"}
             actions[resource] = actions.get(resource, frozenset()) | allowed
         now = self._clock.now()
@@ -174,6 +185,13 @@ class Guard:
             owned = [token for token, owner in self.access.refresh_tokens.items() if owner == user]
             reply |= {"refresh_token": owned[0]} if owned else {}
         return document(200, reply)
+
+    def _refused(self, resource: str, wished: str) -> bool:
+        if self.access.refused_actions & set(wished.split(",")):
+            return True
+        kind, _, name = resource.partition(":")
+        reads_only = kind == "repository" and wished == "pull"
+        return self.access.knows_repositories and reads_only and name not in self._names()
 
     def _form_user(self, fields: Mapping[str, str]) -> str:
         if fields.get("grant_type") == "refresh_token":

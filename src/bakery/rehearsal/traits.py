@@ -46,6 +46,9 @@ class Traits:
     # Reading.
     accept_must_match: bool = False  # 404 where Accept lacks the manifest's type (distribution 2.8)
     referrers: bool = True  # the referrers API and OCI-Subject
+    redirects_blobs: bool = (
+        False  # GET of a blob answers 307 to a storage of another origin that takes no Authorization
+    )
     catalog: bool = True
     max_page: int | None = None  # entries in one answer of tags/list
     # Deleting, and tags by parameter.
@@ -53,6 +56,7 @@ class Traits:
     delete_manifests: bool = True
     delete_tags: bool = True
     tag_parameter: bool = True  # PUT …/manifests/DIGEST?tag=a&tag=b
+    cookies_are_browsers: bool = False  # a session cookie is set, and who brings it may not write (Harbor's CSRF check)
     headers: tuple[tuple[str, str], ...] = ()  # on every answer
     manifest_headers: tuple[tuple[str, str], ...] = ()  # on answers to GET and HEAD of a manifest
 
