@@ -1,7 +1,8 @@
 """One gate per registry host: how many requests at once, and nobody through while the host asked us to stay away.
 
 Two lanes, so that small requests never queue behind gigabytes. Their widths follow the host (additive increase,
-multiplicative decrease). A slot is held for one request and never across a wait for another slot.
+multiplicative decrease); a host that ever complained is not asked for more at once than usual again. A slot is held for
+one request and never across a wait for another slot.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from bakery.events import Emit, HostPaused
 from bakery.retry import Clock
 
-_GROWTH = 4  # how many times its first width a lane may have
+_GROWTH: Final = 4  # how many times its first width a lane may have
 
 
 class Lane(Enum):
@@ -30,6 +32,7 @@ class Lane(Enum):
 class _Width:
     """How many may be inside at once: grows by one per round of successes, shrinks by half when the host complains."""
 
+    usual: int
     most: int
     now: float
     inside: int = 0
@@ -54,7 +57,10 @@ class Gate:
     def __init__(self, host: str, *, clock: Clock, emit: Emit, small: int = 16, bodies: int = 4) -> None:
         self._host, self._clock, self._emit = host, clock, emit
         # Small requests cost a round trip each and nothing else: a host that takes them gladly gets more at once.
-        self._lanes = {Lane.SMALL: _Width(small * _GROWTH, small), Lane.BODY: _Width(bodies, bodies)}
+        self._lanes = {
+            Lane.SMALL: _Width(small, small * _GROWTH, small),
+            Lane.BODY: _Width(bodies, bodies, bodies),
+        }
         self._paused_until = float("-inf")
 
     @asynccontextmanager
@@ -115,7 +121,7 @@ class Gate:
     def narrow(self) -> None:
         """Half as many at once from now on, never less than one."""
         for width in self._lanes.values():
-            width.now = max(1.0, width.now / 2)
+            width.now, width.most = max(1.0, width.now / 2), width.usual
 
     def width(self, lane: Lane) -> int:
         """How many may be inside now."""

@@ -37,7 +37,10 @@ class Reach(Enum):
 
 EVERYWHERE: Final = frozenset(Reach)
 _METADATA: Final = frozenset({"fd00:ec2::254", "100.100.100.200", "192.0.0.192"})  # AWS, Alibaba, Oracle
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fec0::/10")
+)
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -56,11 +59,10 @@ def reach_of(address: str) -> Reach:
         return Reach.FORBIDDEN
     if found.is_loopback:
         return Reach.LOOPBACK
-    if isinstance(found, ipaddress.IPv6Address) and found.is_site_local:
+    if any(found in network for network in _PRIVATE if network.version == found.version):
         return Reach.PRIVATE
-    if found.is_private or found in _SHARED:
-        return Reach.FORBIDDEN if isinstance(found, ipaddress.IPv4Address) and found.packed[0] == 0 else Reach.PRIVATE
-    return Reach.FORBIDDEN if found.is_reserved else Reach.PUBLIC
+    # What is neither public nor somebody's own network is reserved: 0.0.0.0/8, 240.0.0.0/4, documentation and the like.
+    return Reach.PUBLIC if found.is_global else Reach.FORBIDDEN
 
 
 def is_loopback_name(host: str) -> bool:

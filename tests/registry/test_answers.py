@@ -1,0 +1,191 @@
+"""What answers mean, as tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bakery.errors import AuthError, NotFound, RegistryError, Unavailable
+from bakery.oci.digest import Digest
+from bakery.registry.answers import (
+    Doing,
+    Fields,
+    Reply,
+    Verdict,
+    failure,
+    is_immutable_tag,
+    missing_digests,
+    oci_errors,
+    retry_after_s,
+    tell,
+    verdict,
+)
+from bakery.registry.faults import ContentMissing
+from tests.wire.making import errors
+
+READ, OPEN, SEND, PUT = Doing.READ, Doing.OPEN_UPLOAD, Doing.SEND_BLOB, Doing.PUT_MANIFEST
+GHCR_LIMIT = b"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+
+VERDICTS = {
+    "absent": (404, "MANIFEST_UNKNOWN", READ, False, Verdict.ABSENT),
+    "absent, without a body": (404, "", READ, False, Verdict.ABSENT),
+    "manifest that we pushed, not there yet": (404, "MANIFEST_UNKNOWN", READ, True, Verdict.LAG),
+    "login refused, though it says not found": (401, "NAME_UNKNOWN", READ, True, Verdict.LOGIN),
+    "login refused by code alone": (404, "UNAUTHORIZED", READ, True, Verdict.LOGIN),
+    "denied": (403, "DENIED", READ, False, Verdict.DENIED),
+    "throttled": (429, "TOOMANYREQUESTS", READ, False, Verdict.THROTTLED),
+    "throttled by code alone": (400, "TOOMANYREQUESTS", PUT, False, Verdict.THROTTLED),
+    "not taken": (503, "UNAVAILABLE", PUT, False, Verdict.NOT_TAKEN),
+    "too early": (425, "", PUT, False, Verdict.NOT_TAKEN),
+    "may have been done": (500, "UNKNOWN", PUT, False, Verdict.AMBIGUOUS),
+    "bad gateway": (502, "", SEND, False, Verdict.AMBIGUOUS),
+    "gateway timeout": (504, "", SEND, False, Verdict.AMBIGUOUS),
+    "a proxy's own status": (522, "", READ, False, Verdict.AMBIGUOUS),
+    "not implemented": (501, "", READ, False, Verdict.UNSUPPORTED),
+    "method refused": (405, "UNSUPPORTED", Doing.DELETE, False, Verdict.UNSUPPORTED),
+    "child missing": (400, "MANIFEST_BLOB_UNKNOWN", PUT, False, Verdict.CONTENT_MISSING),
+    "child missing, by 404": (404, "BLOB_UNKNOWN", PUT, False, Verdict.CONTENT_MISSING),
+    "repository missing": (404, "NAME_UNKNOWN", PUT, False, Verdict.ABSENT),
+    "session gone": (404, "BLOB_UPLOAD_UNKNOWN", SEND, False, Verdict.SESSION_LOST),
+    "session broken": (400, "BLOB_UPLOAD_INVALID", SEND, False, Verdict.SESSION_LOST),
+    "digest refused": (400, "DIGEST_INVALID", SEND, False, Verdict.REFUSED),
+    "manifest refused": (400, "MANIFEST_INVALID", PUT, False, Verdict.REFUSED),
+    "too large": (413, "", PUT, False, Verdict.REFUSED),
+    "conflict": (409, "", PUT, False, Verdict.REFUSED),
+}
+
+
+@pytest.mark.parametrize(("status", "code", "doing", "ours", "expected"), VERDICTS.values(), ids=VERDICTS)
+def test_answers_are_classified(status: int, code: str, doing: Doing, ours: bool, expected: Verdict):
+    reply = Reply(status, body=errors(code) if code else b"")
+    assert verdict(reply, doing, ours=ours) is expected
+
+
+def test_a_403_is_a_rate_limit_only_where_it_says_so():
+    assert verdict(Reply(403, body=GHCR_LIMIT), READ) is Verdict.THROTTLED
+    assert verdict(Reply(403, body=errors("DENIED", GHCR_LIMIT.decode())), PUT) is Verdict.THROTTLED
+    assert verdict(Reply(403, Fields({"Retry-After": "60"})), PUT) is Verdict.THROTTLED
+    assert (
+        verdict(Reply(403, body=errors("DENIED", "requested access to the resource is denied")), PUT) is Verdict.DENIED
+    )
+
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+WAITS = {
+    "seconds": (429, {"Retry-After": "7"}, b"", 7.0),
+    "a fraction": (503, {"retry-after": "0.5"}, b"", 0.5),
+    "a date": (429, {"Retry-After": "Thu, 01 Jan 2026 12:01:30 GMT"}, b"", 90.0),
+    "a date that is over": (429, {"Retry-After": "Thu, 01 Jan 2026 11:00:00 GMT"}, b"", 0.0),
+    "a day": (429, {"Retry-After": "86400"}, b"", 600.0),
+    "negative": (429, {"Retry-After": "-5"}, b"", None),
+    "nonsense": (429, {"Retry-After": "soon"}, b"", None),
+    "not a number": (429, {"Retry-After": "nan"}, b"", None),
+    "nothing": (429, {}, b"", None),
+    "GHCR's text, below a second": (429, {}, b"retry-after: 10.48ms, allowed: 2000/minute", 1.0),
+    "GHCR's text in JSON": (429, {}, errors("TOOMANYREQUESTS", "retry-after: 2500ms, allowed: 44000/minute"), 2.5),
+    "text in seconds": (429, {}, b"Retry-After: 12s", 12.0),
+    "text in minutes": (429, {}, b"please retry after 2 minutes", 120.0),
+    "a number that belongs to the sentence": (429, {}, b"allowed: 2000/minute", None),
+    "GHCR's secondary limit": (403, {}, GHCR_LIMIT, 60.0),
+    "a text that is no rate limit": (500, {}, b"retry-after: 5s", None),
+}
+
+
+@pytest.mark.parametrize(("status", "headers", "body", "expected"), WAITS.values(), ids=WAITS)
+def test_how_long_to_stay_away_is_read_wherever_it_stands(status, headers, body, expected):
+    assert retry_after_s(Reply(status, Fields(headers), body), now=NOW) == expected
+
+
+CLASSES = {
+    "throttled": (429, "", READ, Unavailable),
+    "passing": (502, "", READ, Unavailable),
+    "login": (401, "", READ, AuthError),
+    "denied": (403, "DENIED", READ, AuthError),
+    "absent": (404, "", READ, NotFound),
+    "content": (400, "MANIFEST_BLOB_UNKNOWN", PUT, ContentMissing),
+    "else": (400, "MANIFEST_INVALID", PUT, RegistryError),
+}
+
+
+@pytest.mark.parametrize(("status", "code", "doing", "expected"), CLASSES.values(), ids=CLASSES)
+def test_each_failure_is_the_class_that_a_caller_acts_on(status, code, doing, expected):
+    found = failure(Reply(status, body=errors(code) if code else b""), "pushing", "host/a", phase=doing)
+    assert type(found) is expected
+    assert found.transient is (expected is Unavailable)
+
+
+def test_missing_digests_are_read_from_whatever_shape_the_detail_has():
+    one, two, three = (Digest.of(text) for text in (b"1", b"2", b"3"))
+    body = (
+        b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"%s"}},'
+        b'{"code":"MANIFEST_BLOB_UNKNOWN","detail":"%s"},{"code":"BLOB_UNKNOWN","detail":{"Digest":"%s"}},'
+        b'{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"%s"}},{"code":"MANIFEST_BLOB_UNKNOWN","detail":[1]}]}'
+    ) % tuple(str(digest).encode() for digest in (one, two, three, one))
+    assert missing_digests(Reply(400, body=body)) == (one, two, three)
+
+
+IMMUTABLE = {
+    "ECR": (400, errors("TAG_INVALID", "The image tag 'v1' already exists and cannot be overwritten"), True),
+    "Harbor": (412, b"", True),
+    "a sentence": (403, errors("DENIED", "tag v1 is immutable"), True),
+    "another refusal": (400, errors("MANIFEST_INVALID", "no"), False),
+    "a failure": (500, errors("UNKNOWN", "immutable"), False),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "expected"), IMMUTABLE.values(), ids=IMMUTABLE)
+def test_a_tag_that_must_not_move_is_known_by_what_registries_say(status, body, expected):
+    assert is_immutable_tag(Reply(status, body=body)) is expected
+
+
+SECRETS = [
+    "token eyJhbGciOiJSUzI1NiIsInR5cCI6.eyJpc3MiOiJhdXRoLmRvY2tlci5pbyJ9.c2lnbmF0dXJl is bad",
+    "see https://bucket.example/x?X-Amz-Signature=deadbeef&y=1 for more",
+    "header was Bearer abcdefghijklmnop",
+    "header was Basic cm9ib3Q6c2VjcmV0",
+]
+
+
+@pytest.mark.parametrize("message", SECRETS)
+def test_a_registrys_sentence_is_shown_without_what_looks_like_a_secret(message):
+    _, answer = tell(Reply(400, body=errors("UNKNOWN", message)))
+    for secret in ("eyJ", "deadbeef", "abcdefghijklmnop", "cm9ib3Q"):
+        assert secret not in answer
+
+
+def test_a_registrys_sentence_is_one_line_and_its_digests_stay_readable():
+    digest = Digest.of(b"x")
+    _, answer = tell(Reply(400, body=errors("UNKNOWN", f"no\x1b[31m\r\n{digest} " + "y" * 1000)))
+    assert str(digest) in answer
+    assert "\n" not in answer
+    assert "\x1b" not in answer
+    assert len(answer) < 400
+
+
+@given(st.binary(max_size=400), st.integers(100, 599), st.sampled_from(Doing))
+def test_no_body_breaks_the_classification(body, status, doing):
+    reply = Reply(status, body=body)
+    oci_errors(body)
+    tell(reply)
+    retry_after_s(reply)
+    missing_digests(reply)
+    assert verdict(reply, doing) in Verdict
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_no_json_breaks_the_reading_of_errors(value):
+    import json
+
+    for document in (value, {"errors": value}, {"errors": [value]}, {"errors": [{"code": value, "message": value}]}):
+        reply = Reply(400, body=json.dumps(document).encode())
+        tell(reply)
+        missing_digests(reply)

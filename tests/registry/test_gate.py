@@ -1,0 +1,164 @@
+"""The gate of one host: fair, bounded, adaptive, and shut while the host wants to be left alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bakery.events import Event, HostPaused
+from bakery.registry.gate import Gate, Lane
+from tests.wire.making import JumpingClock
+
+
+def make_gate(*, small: int = 4, clock: JumpingClock | None = None, events: list[Event] | None = None) -> Gate:
+    told = [] if events is None else events
+    return Gate("host", clock=clock or JumpingClock(), emit=told.append, small=small, bodies=2)
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Crowd:
+    """Tasks that come in, stay until they are let go, and say who is inside."""
+
+    def __init__(self, gate: Gate, group: asyncio.TaskGroup) -> None:
+        self.gate, self.group = gate, group
+        self.inside: list[int] = []
+        self.order: list[int] = []
+        self.doors: dict[int, asyncio.Event] = {}
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+
+    def come(self, *names: int, lane: Lane = Lane.SMALL) -> None:
+        for name in names:
+            self.doors[name] = asyncio.Event()
+            self.tasks[name] = self.group.create_task(self._visit(name, lane))
+
+    async def _visit(self, name: int, lane: Lane) -> None:
+        async with self.gate.slot(lane):
+            self.inside.append(name)
+            self.order.append(name)
+            await self.doors[name].wait()
+            self.inside.remove(name)
+
+    async def go(self, *names: int) -> None:
+        for name in names:
+            self.doors[name].set()
+        await settle()
+
+
+async def test_no_more_are_inside_than_the_lane_is_wide_and_who_waits_longest_goes_first():
+    async with asyncio.TaskGroup() as group:
+        crowd = Crowd(make_gate(), group)
+        crowd.come(*range(8))
+        await settle()
+        assert crowd.inside == [0, 1, 2, 3]
+        await crowd.go(2)
+        assert crowd.inside == [0, 1, 3, 4]
+        await crowd.go(*range(8))
+        assert crowd.order == list(range(8))
+
+
+async def test_small_requests_do_not_queue_behind_bodies():
+    async with asyncio.TaskGroup() as group:
+        crowd = Crowd(make_gate(), group)
+        crowd.come(10, 11, 12, lane=Lane.BODY)
+        crowd.come(1)
+        await settle()
+        assert crowd.inside == [10, 11, 1]
+        await crowd.go(10, 11, 12, 1)
+
+
+async def test_one_who_gives_up_waiting_takes_no_slot_along():
+    async with asyncio.TaskGroup() as group:
+        crowd = Crowd(make_gate(), group)
+        crowd.come(*range(6))
+        await settle()
+        crowd.tasks[4].cancel()
+        await crowd.go(0)
+        assert crowd.inside == [1, 2, 3, 5]
+        crowd.come(7)
+        await settle()
+        # Cancelled in the very moment in which the slot was handed over.
+        crowd.doors[1].set()
+        await asyncio.sleep(0)
+        crowd.tasks[7].cancel()
+        await settle()
+        crowd.come(8)
+        await settle()
+        assert 8 in crowd.inside
+        await crowd.go(*crowd.doors)
+
+
+async def test_nobody_enters_during_a_pause_and_half_as_many_after_it():
+    clock, events = JumpingClock(), list[Event]()
+    gate = make_gate(clock=clock, events=events)
+    gate.pause(10, "429")
+    began = clock.now()
+    async with gate.slot(Lane.SMALL):
+        assert clock.now() - began >= 10
+    assert gate.width(Lane.SMALL) == 2
+    assert events == [HostPaused("host", 10, "429")]
+
+
+async def test_those_who_queue_when_a_pause_begins_wait_for_its_end_too():
+    clock = JumpingClock()
+    gate = make_gate(small=1, clock=clock)
+    entered: list[float] = []
+
+    async def visit() -> None:
+        async with gate.slot(Lane.SMALL):
+            entered.append(clock.now())
+
+    async with asyncio.TaskGroup() as group:
+        await gate.enter(Lane.SMALL)
+        group.create_task(visit())
+        await settle()
+        began = clock.now()
+        gate.pause(10, "429")
+        gate.leave(Lane.SMALL)
+    assert entered[0] - began >= 10
+
+
+async def test_a_pause_told_many_times_counts_once_and_the_longest_holds():
+    clock, events = JumpingClock(), list[Event]()
+    gate = make_gate(small=16, clock=clock, events=events)
+    for wait_s in (5, 5, 3, 20):
+        gate.pause(wait_s, "429")
+    assert gate.width(Lane.SMALL) == 8
+    assert [event.wait_s for event in events if isinstance(event, HostPaused)] == [5, 20]
+
+
+async def busy(gate: Gate, rounds: int) -> None:
+    """A host that is always asked as much as it may be, and answers well."""
+    for _ in range(rounds):
+        width = gate.width(Lane.SMALL)
+        for _ in range(width):
+            await gate.enter(Lane.SMALL)
+        for _ in range(width):
+            gate.succeeded(Lane.SMALL)
+        for _ in range(width):
+            gate.leave(Lane.SMALL)
+
+
+async def test_a_host_that_takes_small_requests_gladly_gets_more_at_once_and_bodies_stay_few():
+    gate = make_gate(small=4)
+    await busy(gate, 100)
+    assert gate.width(Lane.SMALL) == 16
+    assert gate.width(Lane.BODY) == 2
+
+
+async def test_a_host_that_complained_is_not_asked_for_more_than_usual_again():
+    gate = make_gate(small=4)
+    gate.narrow()
+    assert gate.width(Lane.SMALL) == 2
+    await busy(gate, 100)
+    assert gate.width(Lane.SMALL) == 4
+
+
+async def test_a_lane_that_is_not_full_does_not_grow():
+    gate = make_gate(small=4)
+    for _ in range(100):
+        async with gate.slot(Lane.SMALL):
+            gate.succeeded(Lane.SMALL)
+    assert gate.width(Lane.SMALL) == 4
