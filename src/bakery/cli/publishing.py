@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.cli.filters import open_project, say
-from bakery.errors import ExecutorInterrupted, ExitCode, NotBuiltYet, NothingSelected, UsageError
+from bakery.errors import ExecutorInterrupted, ExitCode, NothingSelected, UsageError
 from bakery.events import Event, HostPaused, Noted, RequestRetried, SourcesMissing, TagMoved
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 ENGINES = ("native", "cli")
 FORMATS = ("table", "json")
-NATIVE_JOBS = 16  # one job is a few small requests at a time, not a process
+JOBS = {"native": 16, "cli": 4}  # a native job is a few small requests at a time, not a process
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ def publish(request: Request) -> ExitCode:
         return ExitCode.DONE
     if request.dry_run:
         _say(plan_table(plan))
+        if request.engine == "cli":
+            _say("".join(f"{line}\n" for line in dry_run_commands(request, plan)))
         return ExitCode.FAILED if plan.refused else ExitCode.DONE
     run = Run(plan, make_engine(request, plan), options=run_options(request, len(plan.targets)), emit=log_event)
     try:
@@ -172,15 +174,26 @@ def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
 
 def make_engine(request: Request, plan: Plan) -> Engine:
     """The engine that was asked for, ready to be entered."""
-    if request.engine == "cli":
-        raise NotBuiltYet("choosing the engine", about="cli", answer="not built yet", hint="leave --engine out")
-    from bakery.engines.native import NativeEngine
-    from bakery.engines.soci import SociDefaults
-    from bakery.registry.client import Client
     from bakery.registry.settings import Settings
     from bakery.retry import RetryPolicy, SystemClock
 
     clock = SystemClock()
+    if request.engine == "cli":
+        from bakery.engines.cli import CliEngine
+
+        return CliEngine(
+            request.context,
+            settings=Settings.from_environment(request.environment),
+            environment=request.environment,
+            needs_soci=any(target.soci is not None for target in plan.targets),
+            clock=clock,
+            emit=log_event,
+            deadline=clock.now() + request.time_budget_s,
+        )
+    from bakery.engines.native import NativeEngine
+    from bakery.engines.soci import SociDefaults
+    from bakery.registry.client import Client
+
     client = Client(
         settings=Settings.from_environment(request.environment),
         policy=RetryPolicy.from_environment(request.environment, base_delay=0.5),
@@ -192,13 +205,23 @@ def make_engine(request: Request, plan: Plan) -> Engine:
     return NativeEngine(client, soci=SociDefaults.from_environment(request.environment))
 
 
+def dry_run_commands(request: Request, plan: Plan) -> list[str]:
+    """The command lines of the cli engine. No program need exist: only the names that a variable gives are taken."""
+    from bakery.engines.argv import Oras, dry_run_lines
+    from bakery.registry.settings import Settings
+
+    environment = request.environment
+    oras = Oras(environment.get("ORAS_PATH") or "oras", Settings.from_environment(environment))
+    return dry_run_lines(plan, oras, environment.get("SOCI_PATH") or "soci")
+
+
 def run_options(request: Request, targets: int) -> RunOptions:
     """How the run behaves, from options and environment."""
     from bakery.parallel.jobs import resolve_max_workers
     from bakery.publish.pipeline import RunOptions
 
     return RunOptions(
-        jobs=resolve_max_workers(request.jobs, targets, default=NATIVE_JOBS, environment=request.environment),
+        jobs=resolve_max_workers(request.jobs, targets, default=JOBS[request.engine], environment=request.environment),
         wait_limit_s=request.wait_limit_s,
         allow_missing_platforms=request.allow_missing_platforms,
         source_date_epoch=_source_date_epoch(request.environment),

@@ -32,7 +32,7 @@ def command(
     debug: options.Debug = False,
 ) -> None:
     """Publish a project to registries that run inside the command: small images, real transfer, nothing left."""
-    from bakery.cli.publishing import NATIVE_JOBS, find_project_targets
+    from bakery.cli.publishing import JOBS, find_project_targets
     from bakery.parallel.jobs import resolve_max_workers
     from bakery.parallel.root import run_interruptible
     from bakery.plugins.rehearse import Rehearsal, rehearse
@@ -41,7 +41,7 @@ def command(
     from bakery.retry import RetryPolicy
 
     targets = find_project_targets(project, image_name)
-    workers = resolve_max_workers(jobs, len(targets), default=NATIVE_JOBS)
+    workers = resolve_max_workers(jobs, len(targets), default=JOBS["native"])
     rehearsal = Rehearsal(targets, builds, faults, seed, workers, time_budget)
     policy = RetryPolicy.from_environment(os.environ, base_delay=0.5)
     done = run_interruptible(rehearse(rehearsal, policy=policy, emit=log_event))

@@ -5,14 +5,14 @@ It joins rooms that do not know each other: a repository of the client becomes a
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from bakery.engines.owner import owning
 from bakery.engines.soci import Converter, SociDefaults, layers_of
 from bakery.errors import BadDocument, BakeryError, NotFound
 from bakery.oci.descriptor import Descriptor
@@ -79,7 +79,7 @@ class NativeEngine:
 
     async def __aenter__(self) -> Self:
         await self._exits.enter_async_context(self._client)
-        owner = await self._exits.enter_async_context(_owner())
+        owner = await self._exits.enter_async_context(owning())
         spools = SpoolRoom(owner, limit_bytes=self._spool_limit, directory=self._spool_directory)
         self._exits.callback(spools.close)
         self._owner, self._mover = owner, Mover(owner, spools)
@@ -206,24 +206,3 @@ class NativeEngine:
 
     async def _put(self, content: Content, repository: Repository) -> None:
         await self._client.put_manifest(repository, content.descriptor, content.raw)
-
-
-class _RunIsOver(Exception):
-    """Ends the owner's tasks; never seen outside."""
-
-
-@asynccontextmanager
-async def _owner() -> AsyncIterator[asyncio.TaskGroup]:
-    """The group that owns what targets share. At the end it cancels what nobody waits for any more."""
-    failure: BaseException | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            try:
-                yield group
-            except BaseException as error:  # noqa: BLE001  # raised again below, when the tasks have ended
-                failure = error
-            raise _RunIsOver
-    except* _RunIsOver:
-        pass
-    if failure is not None:
-        raise failure

@@ -20,7 +20,7 @@ from typing import Any
 
 from bakery.errors import BakeryError, ExecutorInterrupted
 from bakery.events import Emit, StepFinished, StepRetried, StepStarted, ignore
-from bakery.parallel.jobs import Job, JobResult, Slot, resolve_max_workers
+from bakery.parallel.jobs import Job, JobResult, Place, Slot, resolve_max_workers
 from bakery.parallel.jobs import run_jobs as schedule
 from bakery.parallel.spawn import Exit, spawn
 from bakery.retry import Clock, RetryPolicy, SystemClock
@@ -130,7 +130,7 @@ class CommandRunner:
         self,
         key: str,
         *,
-        slot: Slot | None = None,
+        slot: Place | None = None,
         retry: RetryPolicy | None = None,
         command_timeout: float | None = None,
         surroundings: Surroundings | None = None,
@@ -189,7 +189,7 @@ class CommandRunner:
         await self.sleep(wait_s)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait without holding the job's slot. Cancellable."""
+        """Wait without holding the slot. Cancellable."""
         async with contextlib.AsyncExitStack() as stack:
             if self._slot is not None:
                 await stack.enter_async_context(self._slot.released())

@@ -12,7 +12,8 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 CONCURRENCY_VARIABLE = "BAKERY_MAX_CONCURRENCY"
 DEFAULT_CONCURRENCY = 4
+
+current_job: ContextVar[str] = ContextVar("current_job", default="")
+"""The key of the job that this code runs for, "" outside of one. Tasks that a job starts have it too."""
 
 
 class Unit(Protocol):
@@ -107,6 +111,12 @@ class _Gate:
         self._free += 1
 
 
+class Place(Protocol):
+    """Something held that others wait for, and that can be given up during a wait."""
+
+    def released(self) -> AbstractAsyncContextManager[None]: ...
+
+
 class Slot:
     """A job's place among those that run. Given to the job's `run`."""
 
@@ -170,6 +180,7 @@ async def run_jobs(
 
     async def one(job: Job[T]) -> None:
         slot = Slot(gate, ending)
+        current_job.set(job.key)  # in this task's own context
         await slot._take()
         try:
             if stop.is_set():

@@ -35,17 +35,18 @@ def _words(*patterns: str) -> re.Pattern[str]:
 
 # oras says "basic credential not found" for a 401 that it has no login for (1.3.6, November 2026), and Go says
 # "executable file not found" of a credential helper: nothing will appear by waiting.
-_REFUSED = re.compile(r"unauthorized|invalid reference|credential not found|executable file not found")
+_REFUSED = re.compile(r"unauthorized|credential not found|executable file not found")
+_NO_REFERENCE = re.compile(r"invalid reference")
 # A GHCR secondary rate limit is a 403, and passes (registry.md): the text, not the number, tells what it is.
 _RATE_LIMIT = re.compile(r"rate limit|too ?many ?requests")
 _FORBIDDEN = re.compile(r"forbidden|denied")
 _REFUSED_NUMBER = _words("401")
 _FORBIDDEN_NUMBER = _words("403")
+_MISSING = re.compile(r"not found|(?:manifest|blob|name)[ _]unknown")
 _TRANSIENT_TEXT = re.compile(
     "|".join(
         (
-            r"not found",
-            r"(?:manifest|blob|name)[ _]unknown",
+            _MISSING.pattern,
             r"internal server error",
             r"bad gateway",
             r"service unavailable",
@@ -71,14 +72,35 @@ def looks_transient(result: Outcome) -> bool:
         return False
     if result.timed_out:
         return True
-    text = _without_names("\n".join((_both_ends(result.stderr), _both_ends(result.stdout)))).lower()
-    if _REFUSED.search(text) or _REFUSED_NUMBER.search(text):
+    text = _said(result)
+    if _is_refusal(text):
         return False
-    if _RATE_LIMIT.search(text):
+    return any(pattern.search(text) for pattern in (_RATE_LIMIT, _TRANSIENT_TEXT, _TRANSIENT_NUMBER, _EOF))
+
+
+def says_refused(result: Outcome) -> bool:
+    """Whether the command failed because it was not allowed to do this."""
+    return not result.ok and _is_refusal(text := _said(result)) and not _NO_REFERENCE.search(text)
+
+
+def says_not_found(result: Outcome) -> bool:
+    """Whether the command failed because the registry does not have what was asked for."""
+    if result.ok or result.returncode is None or result.timed_out:
+        return False
+    text = _said(result)
+    return _MISSING.search(text) is not None and not _is_refusal(text) and _TRANSIENT_NUMBER.search(text) is None
+
+
+def _is_refusal(text: str) -> bool:
+    if _REFUSED.search(text) or _REFUSED_NUMBER.search(text) or _NO_REFERENCE.search(text):
         return True
-    if _FORBIDDEN.search(text) or _FORBIDDEN_NUMBER.search(text):
+    if _RATE_LIMIT.search(text):
         return False
-    return any(pattern.search(text) for pattern in (_TRANSIENT_TEXT, _TRANSIENT_NUMBER, _EOF))
+    return _FORBIDDEN.search(text) is not None or _FORBIDDEN_NUMBER.search(text) is not None
+
+
+def _said(result: Outcome) -> str:
+    return _without_names("\n".join((_both_ends(result.stderr), _both_ends(result.stdout)))).lower()
 
 
 def _both_ends(output: bytes) -> str:

@@ -1,0 +1,161 @@
+"""The command lines of the cli engine, word by word. Pure: whoever runs or prints them is elsewhere.
+
+Source: pipeline.md 5.2; oras 1.3.6, soci 0.11 and later.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakery.oci.annotation import CREATED
+from bakery.oci.reference import Reference, Repository
+from bakery.publish.engine import SociRequest
+from bakery.publish.plan import Plan, PlannedTarget
+from bakery.registry.origin import api_origin
+from bakery.registry.settings import Settings
+
+INDEX_DIGEST = "<index-digest>"  # in a dry run: it is known once sources have been read
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Oras:
+    """Builds commands of oras. `program` is what is started; settings decide on plain HTTP and the CA file."""
+
+    program: str
+    settings: Settings
+
+    def describe(self, reference: str, output: Path | None = None) -> Command:
+        """Ask for the descriptor; write the manifest itself to `output` where that is given."""
+        files = () if output is None else ("--output", str(output))
+        return self._ask(reference, "manifest", "fetch", "--descriptor", *files)
+
+    def manifest(self, reference: str) -> Command:
+        """The manifest, byte for byte, on stdout."""
+        return self._ask(reference, "manifest", "fetch", "--output", "-")
+
+    def blob(self, reference: str) -> Command:
+        """The blob on stdout."""
+        return self._ask(reference, "blob", "fetch", "--output", "-")
+
+    def create_index(self, repository: str, digests: Iterable[str], annotations: Mapping[str, str]) -> Command:
+        """Make an index of manifests of this repository there, without a tag."""
+        words = [word for key in sorted(annotations) for word in ("--annotation", f"{key}={annotations[key]}")]
+        return (*self._ask(repository, "manifest", "index", "create"), *digests, *words)
+
+    def push_manifest(self, reference: str, media_type: str, file: Path | str) -> Command:
+        """Put these bytes under their digest."""
+        return (*self._ask(reference, "manifest", "push", "--media-type", media_type), str(file))
+
+    def copy(self, source: str, destination: str, *, force: bool = False) -> Command:
+        """Copy an index or manifest with all it names. Without a tag at the destination none is written."""
+        return (
+            *(self.program, "cp"),
+            *(("--force",) if force else ()),
+            *self._reach(source, "--from-"),
+            *self._reach(destination, "--to-"),
+            *(source, destination),
+        )
+
+    def copy_to_layout(self, source: str, layout: Path | str, name: str) -> Command:
+        """Bring it into an OCI layout."""
+        return (self.program, "cp", *self._reach(source, "--from-"), "--to-oci-layout", source, f"{layout}:{name}")
+
+    def copy_from_layout(self, layout: Path | str, digest: str, destination: str) -> Command:
+        """Bring it from an OCI layout into a repository, without a tag."""
+        return (
+            *(self.program, "cp", "--from-oci-layout"),
+            *self._reach(destination, "--to-"),
+            *(f"{layout}@{digest}", destination),
+        )
+
+    def tag(self, reference: str, *tags: str) -> Command:
+        """Make tags name what is there under a digest."""
+        return (*self._ask(reference, "tag"), *tags)
+
+    def tags(self, repository: str) -> Command:
+        """List every tag."""
+        return self._ask(repository, "repo", "tags")
+
+    def version(self) -> Command:
+        return (self.program, "version")
+
+    def _ask(self, reference: str, *words: str) -> Command:
+        return (self.program, *words, *self._reach(reference, "--"), reference)
+
+    def _reach(self, reference: str, prefix: str) -> Command:
+        """How the registry of this reference is reached: the same rule as the native engine's."""
+        registry = reference.partition("/")[0]
+        if api_origin(registry, self.settings.plain_http).scheme == "http":
+            return (f"{prefix}plain-http",)
+        return () if self.settings.ca_file is None else (f"{prefix}ca-file", str(self.settings.ca_file))
+
+
+def soci_convert(program: str, request: SociRequest, source: Path | str, result: Path | str) -> Command:
+    """Convert an OCI layout into another, without containerd."""
+    words = [program, "convert", "--standalone", "--format", "oci-dir"]
+    for platform in request.platforms:
+        words += ["--platform", platform]
+    if not request.platforms:
+        words.append("--all-platforms")
+    if request.span_size is not None:
+        words += ["--span-size", str(request.span_size)]
+    if request.min_layer_size is not None:
+        words += ["--min-layer-size", str(request.min_layer_size)]
+    for file in request.prefetch_files:
+        words += ["--prefetch-file", file]
+    for optimization in request.optimizations:
+        words += ["--optimizations", optimization]
+    return (*words, str(source), str(result))
+
+
+def dry_run_lines(plan: Plan, oras: Oras, soci: str = "soci") -> list[str]:
+    """What a run would start for each target, as lines for a shell. No program need exist.
+
+    Taken for granted, because no registry is asked: sources are plain manifests, and nothing is there yet.
+    """
+    lines: list[str] = []
+    for target in plan.targets:
+        lines.append(f"# {target.uid}")
+        lines += [shlex.join(command) for command in _commands(target, oras, soci)]
+    return lines
+
+
+def _commands(target: PlannedTarget, oras: Oras, soci: str) -> list[Command]:
+    sources = [build.reference for build in target.builds]
+    repositories = list(dict.fromkeys(source.repository for source in sources))
+    home, one_home = repositories[0], len(repositories) == 1
+    commands = [oras.describe(str(source)) for source in sources]
+    if target.soci is not None and not one_home:
+        commands += [oras.copy(str(source), str(home)) for source in sources if source.repository != home]
+        one_home = True
+    if one_home:
+        commands.append(_create(target, oras, home, sources))
+    found = f"{home}@{INDEX_DIGEST}"
+    if target.soci is not None:
+        layouts = Path("soci-standalone")
+        commands += [
+            oras.copy_to_layout(found, layouts / "src", "image"),
+            soci_convert(soci, target.soci, layouts / "src", layouts / "out"),
+            oras.copy_from_layout(layouts / "out", "<soci-index-digest>", str(home)),
+        ]
+        found = f"{home}@<soci-index-digest>"
+    digest = found.partition("@")[2]
+    for place in target.destinations:
+        if one_home and place.repository != home:
+            commands.append(oras.copy(found, str(place.repository)))
+        elif not one_home:
+            commands += [oras.copy(str(source), str(place.repository)) for source in sources]
+            commands.append(oras.push_manifest(f"{place.repository}@{digest}", "<media-type>", "<index-file>"))
+    for place in target.destinations:
+        commands += [oras.tag(f"{place.repository}@{digest}", tag) for tag in place.tags]
+        commands += [oras.describe(str(reference)) for reference in place.references]
+    return commands
+
+
+def _create(target: PlannedTarget, oras: Oras, home: Repository, sources: Sequence[Reference]) -> Command:
+    digests = [str(source.digest) for source in sources]
+    return oras.create_index(str(home), digests, dict(target.annotations) | {CREATED: "<created>"})

@@ -1,0 +1,67 @@
+"""One suite, two engines: `engine` is each of them, as a function that makes it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from bakery.engines.cli import CliEngine
+from bakery.engines.native import NativeEngine
+from bakery.engines.soci import SociDefaults
+from bakery.publish.engine import Engine
+from bakery.registry.client import Client
+from bakery.registry.settings import Settings
+from bakery.rehearsal.embedded import EmbeddedRegistry
+from bakery.retry import RetryPolicy
+from tests.peers.programs import find, need
+
+MakeEngine = Callable[..., Engine]
+ROOT = Path(__file__).parents[2]
+REAL_IDENTIFIER = "AWS SOCI CLI v0.2"
+QUICK = RetryPolicy(base_delay=0.01, jitter=False)
+
+
+def native(**_: object) -> Engine:
+    client = Client(settings=Settings.from_environment({}), policy=QUICK)
+    return NativeEngine(client, soci=SociDefaults(REAL_IDENTIFIER))
+
+
+def cli(environment: dict[str, str] | None = None, *, needs_soci: bool = False) -> Engine:
+    variables = os.environ | {"ORAS_PATH": str(need("oras"))} | (environment or {})
+    return CliEngine(
+        ROOT, settings=Settings.from_environment({}), environment=variables, needs_soci=needs_soci, policy=QUICK
+    )
+
+
+@pytest.fixture(params=[pytest.param(cli, marks=pytest.mark.peer, id="cli"), pytest.param(native, id="native")])
+def engine(request: pytest.FixtureRequest) -> MakeEngine:
+    make: MakeEngine = request.param
+    return make
+
+
+@pytest.fixture
+async def registries() -> AsyncIterator[list[EmbeddedRegistry]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(EmbeddedRegistry()) for _ in range(3)]
+
+
+@pytest.fixture(params=["real", "stand-in"])
+def soci(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The environment with the real soci, where one is found, and with the stand-in."""
+    if request.param == "real":
+        named = os.environ.get("SOCI_PATH")
+        found = Path(named) if named else find("soci")
+        if found is None:
+            pytest.skip("no soci here: SOCI_PATH, .peers/bin and PATH have none")
+        return {"SOCI_PATH": str(found)}
+    script = tmp_path / "soci"
+    standin = Path(__file__).parent / "standin" / "soci.py"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT / "src"}" exec "{sys.executable}" "{standin}" "$@"\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return {"SOCI_PATH": str(script)}

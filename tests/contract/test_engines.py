@@ -1,0 +1,271 @@
+"""What every engine must do, whatever it does it with; and that both leave the same bytes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from bakery.errors import AuthError, ExitCode
+from bakery.oci import manifest as views
+from bakery.oci import media_type as mt
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import Index, Manifest
+from bakery.oci.reference import Repository
+from bakery.publish.engine import SociRequest
+from bakery.publish.outcome import State, Step
+from bakery.publish.pipeline import Run, RunOptions
+from bakery.rehearsal.faults import Refuse
+from bakery.targets.metadata import BuildResult
+from tests.contract.conftest import cli, native
+from tests.engines.workload import add_image, add_target, layer, plan
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+async def publish(engine, *targets, **options):
+    return await Run(plan(*targets), engine, options=RunOptions(jobs=4, **options)).execute()
+
+
+def assert_whole(registry, path, tag, digest):
+    """Index, children and blobs are all there, under the tag."""
+    assert registry.tags(path)[tag] == digest
+    index = views.parse(registry.manifest(path, tag)[1])
+    assert isinstance(index, Index)
+    for entry in index.manifests:
+        image = views.parse(registry.manifest(path, entry.digest)[1])
+        assert isinstance(image, Manifest)
+        for blob in image.blobs:
+            assert Digest.of(registry.blob(path, blob.digest)) == blob.digest
+
+
+def writes(*registries):
+    return sum(registry.count(method) for registry in registries for method in ("PUT", "POST", "PATCH", "DELETE"))
+
+
+async def test_two_targets_reach_two_registries_whole(engine, registries):
+    source, one, two = registries
+    targets = [add_target(source, (one, two), uid, tags=(uid, f"{uid}-x"), path=f"acme/{uid}") for uid in ("a", "b")]
+    outcome = await publish(engine(), *targets)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    for target in outcome.targets:
+        for registry in (one, two):
+            assert_whole(registry, f"acme/{target.uid}", target.uid, target.digest)
+            assert set(registry.tags(f"acme/{target.uid}")) == {target.uid, f"{target.uid}-x"}
+
+
+async def test_no_tag_appears_that_was_not_asked_for(engine, registries):
+    source, one, _ = registries
+    outcome = await publish(engine(), add_target(source, (one,), "a"))
+    assert outcome.exit_code == ExitCode.DONE
+    assert source.tags("tmp/app/tmp") == {}
+    assert set(one.tags("acme/app")) == {"1.0", "latest"}
+
+
+async def test_no_tag_moves_before_index_and_children_were_read_back(engine, registries):
+    source, one, _ = registries
+    outcome = await publish(engine(), add_target(source, (one,), "a", tags=("1.0",)))
+    index = views.parse(one.manifest("acme/app", "1.0")[1])
+    assert isinstance(index, Index)
+    asked = [(request.method, request.path.rpartition("/manifests/")[2]) for request in one.requests]
+    moved = asked.index(("PUT", "1.0"))
+    for digest in (outcome.targets[0].digest, *(entry.digest for entry in index.manifests)):
+        written = asked.index(("PUT", str(digest)))
+        assert [method for method, name in asked[written + 1 : moved] if name == str(digest) and method != "PUT"]
+
+
+async def test_a_second_run_changes_nothing_at_the_destination(engine, registries):
+    source, one, two = registries
+    targets = [add_target(source, (one, two), uid, tags=(uid,)) for uid in ("a", "b")]
+    first = await publish(engine(), *targets)
+    one.forget_requests()
+    two.forget_requests()
+    second = await publish(engine(), *targets)
+    assert [target.state for target in second.targets] == [State.UNCHANGED] * 2
+    assert [target.digest for target in second.targets] == [target.digest for target in first.targets]
+    assert writes(one, two) == 0
+
+
+@pytest.mark.parametrize("damage", ["a child", "a tag", "the index"])
+async def test_a_destination_of_which_a_part_was_deleted_is_repaired(engine, registries, damage):
+    source, one, _ = registries
+    target = add_target(source, (one,), "a")
+    first = await publish(engine(), target)
+    index = views.parse(one.manifest("acme/app", "latest")[1])
+    assert isinstance(index, Index)
+    if damage == "a child":
+        one.delete_manifest("acme/app", index.manifests[0].digest)
+    elif damage == "the index":
+        one.delete_manifest("acme/app", first.targets[0].digest)
+    else:
+        one.delete_tag("acme/app", "latest")
+    again = await publish(engine(), target)
+    assert again.exit_code == ExitCode.DONE, again.failures
+    assert_whole(one, "acme/app", "latest", first.targets[0].digest)
+
+
+async def test_what_lies_in_the_same_registry_is_mounted_and_not_sent(engine, registries):
+    source, *_ = registries
+    outcome = await publish(engine(), add_target(source, (source,), "a"))
+    assert outcome.exit_code == ExitCode.DONE
+    assert_whole(source, "acme/app", "latest", outcome.targets[0].digest)
+    assert source.count("PATCH", "", "acme/app") == 0
+    assert source.bodies_received(Digest.of(layer("a linux/amd64"))) == 0
+
+
+async def test_sources_may_lie_in_several_registries(engine, registries):
+    source, other, one = registries
+    left, right = add_target(source, (one,), "a"), add_target(other, (one,), "a", repository="elsewhere/tmp")
+    outcome = await publish(engine(), replace(left, builds=(left.builds[0], right.builds[1])))
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert_whole(one, "acme/app", "latest", outcome.targets[0].digest)
+
+
+def index_target(source, destination, uid="attested"):
+    """A target whose two builds are indexes, as buildx pushes them: an image and its attestation each."""
+    builds = []
+    target = add_target(source, (destination,), uid)
+    for platform in ("linux/amd64", "linux/arm64"):
+        image = add_image(source, "tmp/app/tmp", platform, layers=(layer(f"{uid} {platform}"),), salt=uid)
+        attestation = add_image(source, "tmp/app/tmp", "unknown/unknown", layers=(layer(f"{uid} sbom {platform}"),))
+        os_name, architecture = platform.split("/")
+        raw = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": INDEX,
+                "manifests": [
+                    {
+                        "mediaType": mt.OCI_MANIFEST,
+                        "digest": str(image.digest),
+                        "size": image.size,
+                        "platform": {"architecture": architecture, "os": os_name},
+                    },
+                    {
+                        "mediaType": mt.OCI_MANIFEST,
+                        "digest": str(attestation.digest),
+                        "size": attestation.size,
+                        "annotations": {
+                            "vnd.docker.reference.type": "attestation-manifest",
+                            "vnd.docker.reference.digest": str(image.digest),
+                        },
+                        "platform": {"architecture": "unknown", "os": "unknown"},
+                    },
+                ],
+            }
+        ).encode()
+        digest = source.put_manifest("tmp/app/tmp", raw)
+        reference = Repository(source.address, "tmp/app/tmp").with_digest(digest)
+        builds.append(BuildResult(uid, reference, None, None, target.builds[0].file))
+    return replace(target, builds=tuple(builds))
+
+
+async def test_sources_that_are_indexes_are_flattened_with_their_attestations(engine, registries):
+    source, one, _ = registries
+    outcome = await publish(engine(), index_target(source, one))
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    index = views.parse(one.manifest("acme/app", "latest")[1])
+    assert isinstance(index, Index)
+    assert [str(entry.platform) for entry in index.manifests] == [
+        "linux/amd64", "linux/arm64", "unknown/unknown", "unknown/unknown",
+    ]  # fmt: skip
+    assert {entry.media_type for entry in index.manifests} == {mt.OCI_MANIFEST}
+    assert_whole(one, "acme/app", "latest", outcome.targets[0].digest)
+
+
+async def test_a_dead_registry_fails_alone_and_a_refusal_is_one_of_authentication(engine, registries):
+    source, one, two = registries
+    target = add_target(source, (one, two), "a")
+    two.fault("POST", "/blobs/uploads/", then=Refuse(403, "DENIED"))
+    outcome = await publish(engine(), target)
+    assert {str(place.repository): place.state for place in outcome.targets[0].destinations} == {
+        f"{one.address}/acme/app": State.PUBLISHED,
+        f"{two.address}/acme/app": State.FAILED,
+    }
+    assert [type(failure.error) for failure in outcome.failures] == [AuthError]
+    assert outcome.exit_code == ExitCode.AUTHENTICATION
+    assert two.tags("acme/app") == {}
+
+
+async def test_an_overloaded_registry_is_asked_again(engine, registries):
+    source, one, _ = registries
+    source.fault("GET", "/manifests/", then=Refuse(503, "UNAVAILABLE"), times=2)
+    one.fault("PUT", "/manifests/", then=Refuse(500, "UNKNOWN"), times=1)
+    outcome = await publish(engine(), add_target(source, (one,), "a"))
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+
+
+async def test_sources_that_never_come_are_named(engine, registries):
+    source, one, _ = registries
+    target = add_target(source, (one,), "a")
+    source.delete_manifest("tmp/app/tmp", target.builds[0].reference.digest)
+    outcome = await publish(engine(), target, wait_limit_s=0.2)
+    assert outcome.failures[0].step == Step.WAIT
+    assert str(target.builds[0].reference) in str(outcome.failures[0].error)
+
+
+async def test_a_tag_moves_from_one_release_to_the_next(engine, registries):
+    source, one, _ = registries
+    await publish(engine(), add_target(source, (one,), "old"))
+    outcome = await publish(engine(), add_target(source, (one,), "new"))
+    assert outcome.exit_code == ExitCode.DONE
+    assert one.tags("acme/app")["latest"] == outcome.targets[0].digest
+
+
+WORKLOADS = {
+    "two manifests of one repository": lambda source, one: add_target(source, (one,), "plain"),
+    "indexes with attestations": index_target,
+    "one platform": lambda source, one: replace(
+        (target := add_target(source, (one,), "single")), builds=target.builds[:1], platforms=("linux/amd64",)
+    ),
+    "annotations that JSON escapes": lambda source, one: replace(
+        add_target(source, (one,), "odd"), annotations={"b": 'a <b> & "c" \u2028', "a": "ü = é", "n": "two\nlines"}
+    ),
+}
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("make", WORKLOADS.values(), ids=WORKLOADS)
+async def test_both_engines_leave_the_same_bytes(make, registries):
+    source, one, two = registries
+    first = await publish(cli(), make(source, one))
+    second = await publish(native(), make(source, two))
+    assert first.exit_code == second.exit_code == ExitCode.DONE, (first.failures, second.failures)
+    assert first.targets[0].digest == second.targets[0].digest
+    assert one.manifest("acme/app", "latest") == two.manifest("acme/app", "latest")
+    assert {str(digest) for digest in one.manifests("acme/app")} == {
+        str(digest) for digest in two.manifests("acme/app")
+    }
+    assert set(one.blobs("acme/app")) == set(two.blobs("acme/app"))
+
+
+SOCI = {
+    "all of it": SociRequest(min_layer_size=0),
+    "small spans and one platform": SociRequest(min_layer_size=0, span_size=65536, platforms=("linux/arm64",)),
+    "prefetch and xattr": SociRequest(min_layer_size=0, prefetch_files=("etc/motd",), optimizations=("xattr",)),
+    "nothing is large enough": SociRequest(),
+}
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("request_", SOCI.values(), ids=SOCI)
+async def test_both_engines_convert_to_the_same_bytes(request_, registries, soci, tmp_path, monkeypatch):
+    source, one, two = registries
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    first = await publish(cli(soci, needs_soci=True), replace(add_target(source, (one,), "a"), soci=request_))
+    second = await publish(native(), replace(add_target(source, (two,), "a"), soci=request_))
+    assert first.exit_code == second.exit_code == ExitCode.DONE, (first.failures, second.failures)
+    assert first.targets[0].digest == second.targets[0].digest
+    assert_whole(one, "acme/app", "latest", first.targets[0].digest)
+    assert {str(digest) for digest in one.manifests("acme/app")} == {
+        str(digest) for digest in two.manifests("acme/app")
+    }
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(("bakery-cli-", "soci-standalone-"))] == []
+
+
+@pytest.mark.peer
+async def test_sources_in_several_repositories_are_converted_too(registries, soci):
+    source, other, one = registries
+    left, right = add_target(source, (one,), "a"), add_target(other, (one,), "a", repository="elsewhere/tmp")
+    target = replace(left, builds=(left.builds[0], right.builds[1]), soci=SOCI["all of it"])
+    outcome = await publish(cli(soci, needs_soci=True), target)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert_whole(one, "acme/app", "latest", outcome.targets[0].digest)
