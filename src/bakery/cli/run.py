@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
@@ -15,15 +14,18 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 @app.command("dgoss")
 def old_command(
     context: options.Context = Path(),
-    image_name: dgoss.ImageName = "",
-    image_version: dgoss.ImageVersion = "",
-    image_variant: dgoss.ImageVariant = "",
-    image_os: dgoss.ImageOs = "",
+    image_name: filters.ImageName = "",
+    image_version: filters.ImageVersion = "",
+    image_variant: filters.ImageVariant = "",
+    image_os: filters.ImageOs = "",
     image_platform: dgoss.ImagePlatform = "",
-    dev_versions: dgoss.DevVersions = "exclude",
+    latest: filters.Latest = False,
+    dev_versions: filters.DevVersions = filters.Mode.EXCLUDE,
     dev_channel: filters.DevChannel = None,
-    matrix_versions: dgoss.MatrixVersions = "exclude",
-    latest: dgoss.Latest = False,
+    dev_stream: filters.DevStream = None,
+    dev_spec: filters.DevSpec = "",
+    matrix_versions: filters.MatrixVersions = filters.Mode.EXCLUDE,
+    offline: filters.Offline = False,
     metadata_file: dgoss.MetadataFile = None,
     clean: dgoss.Clean = True,
     verbose: options.Verbose = False,
@@ -31,7 +33,7 @@ def old_command(
     debug: options.Debug = False,
 ) -> None:
     """Old spelling of `bakery dgoss run`."""
-    print("warning: `bakery run dgoss` is now `bakery dgoss run`", file=sys.stderr)
+    filters.warn("`bakery run dgoss` is now `bakery dgoss run`")
     dgoss.run_command(
         context,
         image_name,
@@ -39,10 +41,13 @@ def old_command(
         image_variant,
         image_os,
         image_platform,
+        latest,
         dev_versions,
         dev_channel,
+        dev_stream,
+        dev_spec,
         matrix_versions,
-        latest,
+        offline,
         metadata_file,
         None,
         clean,
