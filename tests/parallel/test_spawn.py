@@ -135,20 +135,18 @@ async def test_what_a_finished_command_leaves_in_its_group_is_ended(readiness):
     assert done.ok
 
 
-async def test_a_second_cancellation_does_not_leave_the_child_behind(readiness):
-    code = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (pipe.write('t'), pipe.flush()))\n"
-        f"pipe = open({str(readiness.path)!r}, 'w')\n"
-        "pipe.write('r'); pipe.flush()\n"
-        "while True: time.sleep(600)"
-    )
+async def test_a_second_cancellation_does_not_leave_the_child_behind(readiness, tmp_path):
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    trap = f"trap 'echo >&3; read line < {go}; exit 0' TERM"
+    script = f"exec 3> {readiness.path}; {trap}; echo >&3; while :; do sleep 1; done"
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(spawn(python(code), grace_s=0.5))
+        running = group.create_task(spawn(["sh", "-c", script], grace_s=60))
         await readiness.ready()
         running.cancel()
         await readiness.ready()  # it has seen SIGTERM: we are in the middle of ending it
         running.cancel()
+        await asyncio.to_thread(go.write_text, "now\n")
     assert running.cancelled()
     await readiness.all_gone()
     assert module.running() == 0
