@@ -202,7 +202,7 @@ def make_engine(request: Request, plan: Plan) -> Engine:
         deadline=clock.now() + request.time_budget_s,
     )
     client.announce_writes(plan.repositories)
-    return NativeEngine(client, soci=SociDefaults.from_environment(request.environment))
+    return NativeEngine(client, soci=SociDefaults.from_environment(request.environment), towards=plan.repositories)
 
 
 def dry_run_commands(request: Request, plan: Plan) -> list[str]:

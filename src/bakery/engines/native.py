@@ -6,7 +6,7 @@ It joins rooms that do not know each other: a repository of the client becomes a
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Self
 
 from bakery.engines.owner import owning
 from bakery.engines.soci import Converter, SociDefaults, layers_of
-from bakery.errors import BadDocument, BakeryError, NotFound
+from bakery.errors import BadDocument, NotFound
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference, Repository
@@ -30,6 +30,7 @@ from bakery.transfer.store import OpenBody, Store
 
 _log = logging.getLogger(__name__)
 
+UNSEEN_BYTES = 16 * 1024  # what is no larger is sent in about the time that a look at it takes
 REPAIRS = 3  # rounds in which a registry may say that it lacks blobs which it acknowledged
 
 
@@ -62,7 +63,8 @@ class NativeEngine:
     """Publishes by itself. Enter it once a run; it enters the client too.
 
     spool_limit_bytes bounds what lies between sources and destinations at one time; spool_directory None means the
-    system's temporary directory. soci: what all conversions of the run have in common.
+    system's temporary directory. soci: what all conversions of the run have in common. towards: where the run will
+    publish; what takes long there (connecting, logging in) begins at once.
     """
 
     def __init__(
@@ -70,10 +72,11 @@ class NativeEngine:
         client: Client,
         *,
         soci: SociDefaults | None = None,
+        towards: Iterable[Repository] = (),
         spool_limit_bytes: int = DEFAULT_LIMIT_BYTES,
         spool_directory: Path | None = None,
     ) -> None:
-        self._client, self._soci = client, soci or SociDefaults()
+        self._client, self._soci, self._towards = client, soci or SociDefaults(), tuple(towards)
         self._spool_limit, self._spool_directory = spool_limit_bytes, spool_directory
         self._exits = AsyncExitStack()
 
@@ -86,6 +89,9 @@ class NativeEngine:
         self._converter = Converter(owner, self._mover, self._store, self._soci)
         self._manifests: Ledger[bool] = Ledger(owner)
         self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)
+        self._tagged: set[tuple[Repository, str]] = set()  # by this run: newer than the names
+        for repository in self._towards:  # connections and logins are ready when the sources have been read
+            owner.create_task(self._names_of(repository))
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -132,25 +138,19 @@ class NativeEngine:
         await together(self._client.await_manifest(repository.with_digest(digest)) for digest in fresh)
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
-        names = await self._tag_names.once(repository, lambda: self._list_tags(repository))
+        names = await self._names_of(repository)
         # One listing for all targets of a repository instead of a look for each tag: most are new.
-        listed = [tag for tag in tags if names is None or tag in names]
+        listed = [tag for tag in tags if names is None or tag in names or (repository, tag) in self._tagged]
         found = await together(self._client.head_manifest(repository.with_tag(tag)) for tag in listed)
         digests = {tag: one.digest for tag, one in zip(listed, found, strict=True) if one is not None}
         return {tag: digests.get(tag) for tag in tags}
 
-    async def _list_tags(self, repository: Repository) -> frozenset[str] | None:
-        """The repository's tags; None where the registry does not list them."""
-        try:
-            return frozenset(await self._client.list_tags(repository))
-        except NotFound:
-            return frozenset()
-        except BakeryError as error:
-            _log.debug("each tag is looked for by itself: %s", error)
-            return None
+    async def _names_of(self, repository: Repository) -> frozenset[str] | None:
+        return await self._tag_names.once(repository, lambda: self._client.tag_names(repository))
 
     async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
         _log.debug("%s:%s: %s -> %s", repository, tag, previous, image.digest)
+        self._tagged.add((repository, tag))
         await self._client.put_manifest(repository, image.index.descriptor, image.index.raw, tag=tag)
 
     async def verify_tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
@@ -187,13 +187,20 @@ class NativeEngine:
 
     async def _bring_blobs(self, image: Image, child: Child, store: RepositoryStore) -> bool:
         origin = self._store(child.origin)
-        blobs = {blob.digest: blob for blob in child.manifest.blobs}
-        return any(await together(self._bring(blob, image, origin, store) for blob in blobs.values()))
+        # The config goes first. It is the child's own, so where it is absent no earlier run got further with this
+        # child, not even one that was killed: its small layers are then sent without a look.
+        config = child.manifest.config
+        fresh = await self._bring(config, image, origin, store)
+        layers = {blob.digest: blob for blob in child.manifest.layers if blob.digest != config.digest}.values()
+        brought = await together(
+            self._bring(blob, image, origin, store, look=not fresh or blob.size > UNSEEN_BYTES) for blob in layers
+        )
+        return fresh or any(brought)
 
-    async def _bring(self, blob: Descriptor, image: Image, origin: Store, to: Store) -> bool:
+    async def _bring(self, blob: Descriptor, image: Image, origin: Store, to: Store, *, look: bool = True) -> bool:
         if blob.digest in image.made:
             return await self._mover.bring_made(blob, image.made[blob.digest], to)
-        return await self._mover.bring(blob, origin, to)
+        return await self._mover.bring(blob, origin, to, look=look)
 
     async def _bring_early(self, blob: Descriptor, origin: Repository, repository: Repository) -> None:
         try:

@@ -20,7 +20,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference, Repository
 from bakery.registry import put_plan
-from bakery.registry.answers import Doing, Reply, Verdict, verdict
+from bakery.registry.answers import Doing, Reply, Verdict, oci_errors, verdict
 from bakery.registry.blobs import Blobs, OpenBody
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import TagTaken
@@ -373,6 +373,27 @@ class Client:
                 raise RegistryError("listing tags", about=repository, answer="tags is no list")
             tags += [tag for tag in found if isinstance(tag, str) and ":" not in tag]
         return tags
+
+    async def tag_names(self, repository: Repository) -> frozenset[str] | None:
+        """The names of all tags, where one request tells them; None where it does not and each must be asked for.
+
+        A list that needs a second page, or that the registry does not give, is no failure and is not asked for again:
+        on huge repositories it ends in a timeout every time. A repository that is not there has no tags.
+        """
+        endpoint, doing = self._operations.endpoint(repository), "listing tags"
+        url, scopes = endpoint.url(repository, "tags/list?n=1000"), self._operations.scopes(repository)
+        ask = Ask("GET", url, repository, scopes, doing, str(repository), limit_bytes=_MAX_PAGE_BYTES)
+        try:
+            reply = await endpoint.send(ask)
+            if reply.status == 404 and any(error.code == "NAME_UNKNOWN" for error in oci_errors(reply.body)):
+                return frozenset()
+            if reply.status != 200 or reply.header("Link"):
+                return None
+            found = parse_object(reply.body, about=str(repository), limit_bytes=_MAX_PAGE_BYTES).get("tags")
+        except BakeryError as error:
+            _log.debug("%s of %s: %s", doing, repository, error)
+            return None
+        return frozenset(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else None
 
     async def referrers(self, repository: Repository, digest: Digest) -> list[Descriptor]:
         """What refers to this manifest: by the referrers API, or by the fallback tag where there is no such API."""

@@ -109,7 +109,7 @@ class Settings:
     connect_s: float = 20.0
     answer_s: float = 120.0  # GHCR takes 11 s to commit 700 MB, others longer
     stall_s: float = 60.0
-    small_at_once: int = 16
+    small_at_once: int = 32
     bodies_at_once: int = 4
 
     @classmethod

@@ -21,9 +21,12 @@ class Mover:
         self._arrivals: Ledger[bool] = Ledger(owner)
         self._uploads: Ledger[Store] = Ledger(owner)
 
-    async def bring(self, blob: Descriptor, origin: Store, to: Store) -> bool:
-        """Make the blob readable at `to`. True where something had to be written, False where it was there."""
-        return await self._arrivals.once((to, blob.digest), lambda: self._bring(blob, origin, to))
+    async def bring(self, blob: Descriptor, origin: Store, to: Store, *, look: bool = True) -> bool:
+        """Make the blob readable at `to`. True where something had to be written, False where it was there.
+
+        look: False where it is as good as known to be absent, and a look would cost what sending it costs.
+        """
+        return await self._arrivals.once((to, blob.digest), lambda: self._bring(blob, origin, to, look=look))
 
     async def bring_made(self, blob: Descriptor, content: bytes, to: Store) -> bool:
         """The same for content that we made and hold in memory."""
@@ -38,8 +41,8 @@ class Mover:
         """The blob's content for a reader of another kind; it shares the one download with every upload."""
         return self._spools.holding(blob, origin)
 
-    async def _bring(self, blob: Descriptor, origin: Store, to: Store) -> bool:
-        if origin == to or await to.has(blob):
+    async def _bring(self, blob: Descriptor, origin: Store, to: Store, *, look: bool) -> bool:
+        if origin == to or (look and await to.has(blob)):
             return False
         if origin.realm == to.realm and await to.mount(blob, origin):
             return True
