@@ -6,12 +6,13 @@ from pathlib import Path
 
 import typer
 
-from bakery.cli import options
+from bakery.cli import options, soci
 from bakery.cli.ci import publish_command
 from bakery.cli.publishing import Request, publish
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 app.command("publish")(publish_command)
+soci.register(app)
 
 
 @app.command("merge")

@@ -129,8 +129,8 @@ class GzipSpans:
             self._filled += produced
             self.uncompressed_size += produced
             if found == inflate.BLOCK_END:
-                if not self.uncompressed_size or self.uncompressed_size - self._last_point > self._span_size:
-                    position = len(chunk) - inflater.input_left
+                position = len(chunk) - inflater.input_left
+                if self._wants_point(start + position, inflater.unused_bits):
                     self._end_span(chunk, hashed, position)
                     self._add_point(start + position, inflater.unused_bits)
                     hashed = position
@@ -182,6 +182,10 @@ class GzipSpans:
             kind = "zstd data" if head == _ZSTD_MAGIC else "something else"
             raise self._gauge.unsupported(f"its media type says gzip, but it is {kind}")
         self._between = False
+
+    def _wants_point(self, _compressed: int, _bits: int) -> bool:
+        """Whether a checkpoint belongs here, at the end of a header or block."""
+        return not self.uncompressed_size or self.uncompressed_size - self._last_point > self._span_size
 
     def _add_point(self, compressed: int, bits: int) -> None:
         self._count += 1

@@ -164,6 +164,10 @@ class Table:
         start, count = self._vector(slot, 1)
         return self._buffer[start : start + count]
 
+    def position(self, slot: int) -> int:
+        """Where in the buffer a vector's first element lies."""
+        return self._vector(slot, 1)[0]
+
     def table(self, slot: int) -> Table | None:
         """A table inside this one."""
         at = self._field(slot)

@@ -16,7 +16,7 @@ from bakery.soci.checkpoint import Gauge, GzipSpans, PlainSpans, Spans
 from bakery.soci.inflate import Zlib
 from bakery.soci.options import Settings
 from bakery.soci.tar_scan import TarScanner
-from bakery.soci.ztoc import Ztoc, encode
+from bakery.soci.ztoc import Ztoc, compression_info, encode
 
 GZIP: Final = "gzip"
 PLAIN: Final = "tar"
@@ -36,18 +36,14 @@ class LayerIndex:
 
     def spans_of(self, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
         """First and last span of each of these files that the layer has; of a name that occurs twice, the first."""
-        ztoc = Ztoc(self.ztoc)
         wanted = {path.encode("utf-8", "surrogateescape"): path for path in paths}
-        found: dict[str, tuple[int, int]] = {}
-        if not wanted or ztoc.max_span_id < 0:
-            return found
-        for file in ztoc.files():
-            path = wanted.get(file.name)
-            if path is not None and path not in found:
-                found[path] = ztoc.span_of(file.offset), ztoc.span_of(file.offset + file.size)
-                if len(found) == len(wanted):
-                    break
-        return found
+        if not wanted or not self.spans:
+            return {}
+        ztoc = Ztoc(self.ztoc)
+        return {
+            wanted[name]: (ztoc.span_of(offset), ztoc.span_of(offset + size))
+            for name, (offset, size) in ztoc.locate(wanted).items()
+        }
 
 
 class LayerIndexer:
@@ -108,9 +104,8 @@ class LayerIndexer:
             )
         ztoc = encode(
             self._scanner.files,
-            spans,
+            compression_info(spans, settings.span_size),
             archive_size=self._scanner.archive_size,
-            span_size=settings.span_size,
             identifier=settings.build_tool_identifier.encode(),
         )
         return LayerIndex(

@@ -88,7 +88,7 @@ class Limits:
     @classmethod
     def parse(cls, text: str) -> Self:
         """`entries=1000000,ratio=500`: the defaults with these changed. Raises UsageError."""
-        return cls().changed(dict(_pair(item) for item in text.split(",") if item.strip()))
+        return cls().changed(parse_limits(text))
 
     def changed(self, values: Mapping[str, int]) -> Self:
         """The same limits but for these."""
@@ -97,6 +97,11 @@ class Limits:
         if unknown:
             raise UsageError("choosing a limit", about=", ".join(unknown), hint=f"known: {', '.join(sorted(known))}")
         return replace(self, **values)
+
+
+def parse_limits(text: str) -> dict[str, int]:
+    """`entries=1000000,ratio=500` as a dictionary. Raises UsageError for what is no such list."""
+    return dict(_pair(item) for item in text.split(",") if item.strip())
 
 
 def _pair(item: str) -> tuple[str, int]:

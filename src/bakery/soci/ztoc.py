@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bakery.errors import BadDocument
 from bakery.soci.checkpoint import GZIP, HEAD, POINT, POINT_SIZE, UNCOMPRESSED, GzipSpans, Spans
@@ -256,17 +256,31 @@ def _put_records(writer: Writer, buffer: bytearray, head: int, top: int, block: 
     return start
 
 
-def encode(files: FileTable, spans: Spans, *, archive_size: int, span_size: int, identifier: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class CompressionInfo:
+    """What a ztoc says of a layer's bytes. checkpoints: the bytes of that field."""
+
+    algorithm: int
+    max_span_id: int
+    digests: Sequence[str]
+    checkpoints: Bytes
+    compressed_size: int
+
+
+def compression_info(spans: Spans, span_size: int) -> CompressionInfo:
+    """The same from a finished pass over the layer."""
+    points = spans.checkpoints if isinstance(spans, GzipSpans) else _plain_table(span_size, spans.compressed_size)
+    return CompressionInfo(spans.algorithm, spans.max_span_id, spans.digests, points, spans.compressed_size)
+
+
+def encode(files: FileTable, spans: CompressionInfo, *, archive_size: int, identifier: bytes) -> bytes:
     """The ztoc's bytes. `archive_size` is the length of the tar up to its end mark."""
     writer = Writer()
     version = writer.text(VERSION)
     tool = writer.text(identifier)
     metadata = writer.offset_vector(files.write(writer))
     toc = writer.table([Field(0, "I", metadata, offset=True)])
-    if isinstance(spans, GzipSpans):
-        checkpoints = writer.byte_vector(spans.checkpoints)
-    else:
-        checkpoints = writer.byte_vector(_plain_table(span_size, spans.compressed_size))
+    checkpoints = writer.byte_vector(spans.checkpoints)
     digests = writer.offset_vector([writer.text(digest.encode()) for digest in spans.digests])
     info = writer.table(
         [
@@ -296,14 +310,23 @@ def _plain_table(span_size: int, size: int) -> bytes:
     return writer.finish(writer.table([field for field in fields if field.value]))
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """One file as a ztoc lists it."""
+class File(NamedTuple):
+    """One file as a ztoc lists it. `offset` and `size` are those of its data in the uncompressed archive."""
 
     name: bytes
     kind: bytes
     offset: int
     size: int
+    linkname: bytes
+    mode: int
+    uid: int
+    gid: int
+    uname: bytes
+    gname: bytes
+    mod_time: bytes
+    devmajor: int
+    devminor: int
+    records: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,19 +357,25 @@ class Ztoc:
         self.max_span_id = info.number(1, "i")
         raw = info.content(3)
         self._points = memoryview(b"")
-        self._count = 0
+        self._count = self.points_at = 0
+        self.layer_size = self.compressed_size
         if self.algorithm == GZIP:
             if len(raw) < HEAD.size:
                 raise self._bad("its checkpoints are cut off")
             self._count, self.span_size = HEAD.unpack_from(raw)
             self._points = raw[HEAD.size :]
+            self.points_at = info.position(3) + HEAD.size  # the first checkpoint's place in these bytes
             if self._count < 1 or len(self._points) != self._count * POINT_SIZE:
                 raise self._bad(f"it says {self._count} checkpoints and has room for {len(self._points) / POINT_SIZE}")
+            if self._count != self.max_span_id + 1:
+                raise self._bad(f"it has {self._count} checkpoints, its last span is {self.max_span_id}")
         elif self.algorithm == UNCOMPRESSED:
             table = Table.root(raw, about)
-            self.span_size = table.number(1, "q")
+            self.span_size, self.layer_size = table.number(1, "q"), table.number(2, "q")
         else:
             raise self._bad(f"compression algorithm {self.algorithm} is not known")
+        if self.span_size < 1:
+            raise self._bad(f"its span size is {self.span_size}")
 
     def _bad(self, answer: str) -> BadDocument:
         return BadDocument("reading a ztoc", about=self.about, answer=answer)
@@ -354,14 +383,34 @@ class Ztoc:
     def files(self) -> Iterator[File]:
         """Its files, in the order of the archive."""
         for table in self._toc.tables(0):
-            yield File(bytes(table.content(0)), bytes(table.content(1)), table.number(2, "q"), table.number(3, "q"))
+            yield File(
+                bytes(table.content(0)),
+                bytes(table.content(1)),
+                table.number(2, "q"),
+                table.number(3, "q"),
+                bytes(table.content(4)),
+                table.number(5, "q"),
+                table.number(6, "I"),
+                table.number(7, "I"),
+                bytes(table.content(8)),
+                bytes(table.content(9)),
+                bytes(table.content(10)),
+                table.number(11, "q"),
+                table.number(12, "q"),
+                tuple((bytes(record.content(0)), bytes(record.content(1))) for record in table.tables(13)),
+            )
 
-    def find(self, name: bytes) -> File | None:
-        """The first file of exactly this name."""
-        for table in self._toc.tables(0):
-            if table.content(0) == name:
-                return File(name, bytes(table.content(1)), table.number(2, "q"), table.number(3, "q"))
-        return None
+    def locate(self, names: Collection[bytes]) -> dict[bytes, tuple[int, int]]:
+        """Offset and size of each of these files that is there; of a name that occurs twice, the first."""
+        found: dict[bytes, tuple[int, int]] = {}
+        if names:
+            for table in self._toc.tables(0):
+                name = bytes(table.content(0))
+                if name in names and name not in found:
+                    found[name] = table.number(2, "q"), table.number(3, "q")
+                    if len(found) == len(names):
+                        break
+        return found
 
     @cached_property
     def file_count(self) -> int:
@@ -385,6 +434,13 @@ class Ztoc:
         if self.algorithm == GZIP:
             return [POINT.unpack_from(self._points, n * POINT_SIZE)[1] for n in range(self._count)]
         return range(0, (self.max_span_id + 1) * self.span_size, self.span_size)
+
+    def span_start(self, number: int) -> int:
+        """The first of the layer's bytes that a span's digest covers."""
+        if self.algorithm == GZIP:
+            point = self.point(number)
+            return point.compressed - (1 if point.bits else 0)
+        return int(number * self.span_size)
 
     def span_of(self, offset: int) -> int:
         """The span that holds this uncompressed offset: that of the last checkpoint at or before it."""

@@ -26,6 +26,7 @@ from bakery.oci import manifest as oci
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
 from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index
 
 CHUNK_BYTES: Final = 1024 * 1024
@@ -56,6 +57,7 @@ class Layout:
 
     def __init__(self, path: Path, files: _Files) -> None:
         self.path, self._files = path, files
+        self._itself: dict[Digest, bytes] = {}  # index.json, where it is the image
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +75,8 @@ class Layout:
     def root(self, select: str = "") -> Descriptor:
         """The one image of the layout, or that with this digest or name (annotation org.opencontainers.image.ref.name).
 
-        Only type, digest and size count. Raises BadLayout where no image or more than one fits.
+        Only type, digest and size count. Where index.json itself lists the platforms of one image, it is that image's
+        index. Raises BadLayout where no image or more than one fits.
         """
         listed = self.top().manifests
         fitting = [
@@ -82,6 +85,11 @@ class Layout:
             if not select or select in (str(entry.digest), entry.annotations.get(REF_NAME, entry.digest.hex))
         ]
         distinct = {entry.digest: entry for entry in fitting}
+        if len(distinct) > 1 and not select and all(mt.is_manifest(e.media_type) and e.platform for e in listed):
+            raw = self._small(_INDEX_NAME, MAX_MANIFEST_BYTES)
+            itself = Descriptor.of(raw, mt.OCI_INDEX)
+            self._itself[itself.digest] = raw
+            return itself
         if len(distinct) != 1:
             names = ", ".join(entry.annotations.get(REF_NAME) or str(entry.digest) for entry in listed[:20])
             raise BadLayout(
@@ -100,9 +108,10 @@ class Layout:
         with file:
             return file.seek(0, os.SEEK_END) == blob.size
 
-    def read(self, blob: Descriptor) -> Iterator[bytes]:
+    def read(self, blob: Descriptor, *, withhold: bool = True) -> Iterator[bytes]:
         """The content in chunks. Ends without error only where digest and size are right.
 
+        withhold: give the last chunk only after that; without it a reader sees what is wrong before it is told.
         Raises BadLayout where it is not there, DigestMismatch where it is something else.
         """
         file = self._files.open("blobs", blob.digest.algorithm, blob.digest.hex)
@@ -115,7 +124,7 @@ class Layout:
                 hasher.update(chunk)
                 if size > blob.size:
                     break
-                if size < blob.size:
+                if size < blob.size or not withhold:
                     yield chunk
                 else:
                     last = chunk
@@ -126,12 +135,14 @@ class Layout:
                 answer=f"what it holds as {blob.digest} is something else, or not {blob.size} bytes long",
                 hint="the layout is damaged: write it again",
             )
-        if size:
+        if size and withhold:
             # The last chunk only now: a reader that had it all would not wait to hear that it was wrong.
             yield last
 
     def document(self, blob: Descriptor) -> bytes | None:
         """A manifest, index or config as a whole; None where it is not there."""
+        if blob.digest in self._itself:
+            return self._itself[blob.digest]
         if blob.size > _MAX_DOCUMENT_BYTES:
             raise BadLayout("reading an image layout", about=blob.digest, answer=f"{blob.size} bytes are no manifest")
         file = self._files.open("blobs", blob.digest.algorithm, blob.digest.hex)
