@@ -24,7 +24,7 @@ from bakery.soci.ztoc import CompressionInfo, File, FileTable, Ztoc, encode
 from tests.soci.making import END, cut, entry, gzip, gzips, pax, tars
 
 QUICK = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
@@ -217,7 +217,7 @@ def with_the_package(files: list[File], points: bytes, digests: list[str], last:
     return bytes(b.Output())
 
 
-@settings(QUICK, max_examples=200)
+@settings(QUICK, max_examples=80)
 @given(
     st.lists(table_files, max_size=8),
     st.binary(max_size=30),
@@ -244,7 +244,7 @@ def test_files_read_back_as_they_were_written(files):
     assert list(Ztoc(encode(table, info, archive_size=5, identifier=b"")).files()) == files
 
 
-@settings(QUICK, max_examples=300)
+@settings(QUICK, max_examples=100)
 @given(st.integers(0, 2**30), st.binary(min_size=1, max_size=4))
 def test_a_ztoc_with_altered_bytes_never_does_worse_than_a_bad_document(place, noise):
     layer = gzip(entry(b"a", b"some text") + pax((b"k", b"v")) + entry(b"b", bytes(900)) + END)
