@@ -20,12 +20,13 @@ from bakery.errors import BakeryError, NotFound
 from bakery.oci import manifest as oci
 from bakery.oci.digest import Digest
 from bakery.rehearsal.answers import Answer, failure
-from bakery.rehearsal.api import Api
 from bakery.rehearsal.clock import Clock, SystemClock
 from bakery.rehearsal.connection import ClientGone, Connection, Request, Respond
 from bakery.rehearsal.faults import PHRASES, Armed, Effect, Faults, Rule, When
 from bakery.rehearsal.http import Malformed
 from bakery.rehearsal.log import Exchange, Log
+from bakery.rehearsal.manifests import stored
+from bakery.rehearsal.registry import Registry
 from bakery.rehearsal.routes import Route
 from bakery.rehearsal.service import Service
 from bakery.rehearsal.shelf import FolderShelf, MemoryShelf
@@ -69,14 +70,15 @@ class EmbeddedRegistry:
         shelf = FolderShelf(self._folder) if self._folder else MemoryShelf()
         storage = Storage(shelf, self._clock)
         guard = Guard(self._access, self._clock, storage.names) if self._access else None
-        api = Api(storage, self._traits, self._clock)
-        service = self._service = Service(api, self._faults, guard, self._clock)
+        service = self._service = Service(
+            Registry(storage, self._traits, self._clock), self._faults, guard, self._clock
+        )
         try:
             self._port = await self._listen(service.respond, self._port)
             if self._access and self._access.second_port:
                 service.token_address = f"{_HOST}:{await self._listen(service.respond_token, 0)}"
             if self._traits.redirects_blobs:
-                service.storage_address = f"{_HOST}:{await self._listen(service.respond_storage, 0)}"
+                service.away.address = f"{_HOST}:{await self._listen(service.respond_storage, 0)}"
         except BaseException:
             await self._stop()
             raise
@@ -129,7 +131,7 @@ class EmbeddedRegistry:
             await server.wait_closed()
         self._servers.clear()
         if self._service is not None:
-            self._service.api.close()
+            self._service.registry.close()
 
     # Where it is.
 
@@ -154,7 +156,7 @@ class EmbeddedRegistry:
     @property
     def storage(self) -> Storage:
         """All it holds."""
-        return self._running.api.storage
+        return self._running.registry.storage
 
     def repositories(self) -> list[str]:
         """The repositories that hold anything, sorted."""
@@ -213,7 +215,7 @@ class EmbeddedRegistry:
     def put_manifest(self, repository: str, raw: bytes, *tags: str, media_type: str = "") -> Digest:
         """Hold this manifest under these tags. What it names need not be there. Raises InvalidContent."""
         view, digest = oci.parse(raw, media_type=media_type), Digest.of(raw)
-        self.storage.keep_manifest(repository, digest, raw, self._running.api.stored(view, digest, raw), tags)
+        self.storage.keep_manifest(repository, digest, raw, stored(view, digest, raw, self._clock.now()), tags)
         return digest
 
     def delete_blob(self, repository: str, digest: str | Digest) -> bool:
@@ -230,7 +232,7 @@ class EmbeddedRegistry:
 
     def create_repository(self, repository: str) -> None:
         """Let it be there, where the traits say that pushing does not make it."""
-        self._running.api.created.add(repository)
+        self._running.registry.created.add(repository)
 
     # What was asked of it.
 
@@ -250,13 +252,13 @@ class EmbeddedRegistry:
 
     def bodies_received(self, digest: str | Digest) -> int:
         """How many times this blob's bytes were uploaded whole."""
-        return self._running.api.bodies[_digest(digest)]
+        return self._running.registry.bodies[_digest(digest)]
 
     def forget_requests(self) -> None:
         """Start counting anew: requests, bodies, token requests, faults met."""
         service = self._running
         service.log.forget()
-        service.api.bodies.clear()
+        service.registry.bodies.clear()
         service.faults.met.clear()
         if service.guard is not None:
             service.guard.requests.clear()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from bakery.rehearsal.answers import LOST, Answer, Content, Delivery, failure
 from bakery.rehearsal.routes import Found, Route
@@ -327,13 +327,38 @@ class Faults:
         """Take all rules away; the count stays."""
         self._rules.clear()
 
-    def due(self, method: str, path: str, found: Found) -> list[Armed]:
-        """The rules that strike at this request, in order."""
+    def strike(self, method: str, path: str, found: Found) -> Struck:
+        """The rules that strike at this request."""
+        return Struck(self, self._due(method, path, found))
+
+    def _due(self, method: str, path: str, found: Found) -> list[Armed]:
         return [armed for armed in self._rules if armed.strikes(method, path, found)] if self._rules else []
 
-    def settle(self, due: Iterable[Armed], met: Iterable[Armed]) -> None:
-        """A request is over: these rules struck at it, those of them were met."""
-        seen = list(met)
-        for armed in due:
-            armed.settle(armed in seen)
-        self.met.update(armed.rule.name for armed in seen)
+
+class Struck:
+    """One request and the rules that strike at it. Use it with `with`: at the end it counts those that were met."""
+
+    def __init__(self, faults: Faults, due: list[Armed]) -> None:
+        self._faults, self._due = faults, due
+        self._met: list[Armed] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for armed in self._due:
+            armed.settle(armed in self._met)
+        self._faults.met.update(self.names)
+
+    def at(self, point: When) -> Iterator[tuple[Effect, Armed]]:
+        """The effects that set in here, in order, each with the rule to tell `meet` of."""
+        return ((armed.rule.effect, armed) for armed in self._due if armed.rule.point is point)
+
+    def meet(self, armed: Armed) -> None:
+        """The client is about to see this one."""
+        self._met.append(armed)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that were met."""
+        return tuple(armed.rule.name for armed in self._met)
