@@ -285,12 +285,14 @@ class Transport:
         settings, url = self._settings, request.url
         proxy = settings.proxies.for_origin(url.origin)
         options: dict[str, Any] = {}
+        headers = {**_IDENTITY, **request.headers}
         if proxy is not None:
             options["proxy"] = yarl.URL(str(proxy.origin))
-            if proxy.authorization:
-                options["proxy_headers"] = {"Proxy-Authorization": proxy.authorization}
+            if proxy.authorization and url.origin.scheme == "https":
+                options["proxy_headers"] = {"Proxy-Authorization": proxy.authorization}  # of the CONNECT alone
+            elif proxy.authorization:
+                headers["Proxy-Authorization"] = proxy.authorization
         session = self._session(request.allowed, proxied=proxy is not None)
-        headers = {**_IDENTITY, **request.headers}
         if url.origin.scheme == "https":
             options["ssl"] = self._tls or self._load_tls()
         self._stats.requests[url.origin.authority, request.method] += 1

@@ -1,0 +1,175 @@
+"""Where logins are found, in which order, and for which repositories."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery.errors import AuthError
+from bakery.oci.reference import Repository
+from bakery.registry.credentials import Credentials, CredentialSources
+from bakery.registry.token import ANONYMOUS, Login
+
+
+def auth(user: str, password: str = "p") -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+async def found(document: dict[str, Any], reference: str, **sources: Any) -> Login:
+    logins = Credentials(CredentialSources(inline=json.dumps(document), **sources))
+    return await logins.login_for(Repository.parse(reference))
+
+
+ENTRIES = {
+    "user and password": (auth("robot"), Login("robot", "p")),
+    "a password with colons": (auth("robot", "a:b:c"), Login("robot", "a:b:c")),
+    "trailing NULs": (auth("robot", "p\0\0"), Login("robot", "p")),
+    "two members": ({"username": "robot", "password": "p"}, Login("robot", "p")),
+    "an identity token": ({"identitytoken": "i"}, Login(identity_token="i")),
+    "a registry token": ({"registrytoken": "r"}, Login(registry_token="r")),
+    "an e-mail beside": (auth("robot") | {"email": "x@y"}, Login("robot", "p")),
+    "empty": ({}, ANONYMOUS),
+    "no base64": ({"auth": "%%%"}, ANONYMOUS),
+    "no colon": ({"auth": base64.b64encode(b"robot").decode()}, ANONYMOUS),
+    "no text": ({"auth": 1}, ANONYMOUS),
+    "no object": (["x"], ANONYMOUS),
+}
+
+
+@pytest.mark.parametrize(("entry", "expected"), ENTRIES.values(), ids=ENTRIES)
+async def test_entries_are_read_as_docker_writes_them(entry, expected):
+    assert await found({"auths": {"reg.example": entry}}, "reg.example/acme/app") == expected
+
+
+KEYS = [
+    "reg.example",
+    "https://reg.example",
+    "https://reg.example/",
+    "https://reg.example/v1/",
+    "https://reg.example/v2/",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_a_registry_is_found_under_all_its_spellings(key):
+    assert (await found({"auths": {key: auth("robot")}}, "reg.example/acme/app")).username == "robot"
+
+
+@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"])
+async def test_docker_hub_is_found_under_all_its_names(key):
+    assert (await found({"auths": {key: auth("robot")}}, "alpine")).username == "robot"
+
+
+SCOPED = {
+    "reg.example": auth("host"),
+    "reg.example/acme": auth("namespace"),
+    "reg.example/acme/app": auth("repository"),
+}
+REPOSITORIES = {
+    "reg.example/acme/app": "repository",
+    "reg.example/acme/app/sub": "repository",
+    "reg.example/acme/apple": "namespace",
+    "reg.example/acme/other": "namespace",
+    "reg.example/acmeother/app": "host",
+    "reg.example:5000/acme/app": "",
+    "other.example/acme/app": "",
+}
+
+
+@pytest.mark.parametrize(("reference", "user"), REPOSITORIES.items())
+async def test_the_most_specific_key_wins_by_whole_path_segments(reference, user):
+    assert (await found({"auths": SCOPED}, reference)).username == user
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    file = folder / f"docker-credential-{name}"
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+
+
+async def test_a_registrys_helper_comes_before_the_store_and_the_store_before_auths(tmp_path: Path):
+    for name in ("own", "common"):
+        program(tmp_path, name, f'printf \'{{"Username":"{name}","Secret":"s"}}\'')
+    document = {
+        "auths": {"a.example": auth("plain"), "b.example": auth("plain")},
+        "credHelpers": {"a.example": "own"},
+        "credsStore": "common",
+    }
+    sources: dict[str, Any] = {"path": str(tmp_path), "environment": {"PATH": "/usr/bin:/bin"}}
+    assert (await found(document, "a.example/x/y", **sources)).username == "own"
+    assert (await found(document, "b.example/x/y", **sources)).username == "common"
+
+
+async def test_a_store_that_has_no_login_leaves_it_to_auths(tmp_path: Path):
+    program(tmp_path, "common", "echo credentials not found in native keychain; exit 1")
+    document = {"auths": {"a.example": auth("plain")}, "credsStore": "common"}
+    sources: dict[str, Any] = {"path": str(tmp_path), "environment": {"PATH": "/usr/bin:/bin"}}
+    assert (await found(document, "a.example/x/y", **sources)).username == "plain"
+    assert await found(document, "b.example/x/y", **sources) == ANONYMOUS
+
+
+async def test_a_store_that_is_missing_does_not_stop_public_images_but_a_registrys_own_helper_does(tmp_path: Path):
+    assert await found({"credsStore": "desktop"}, "a.example/x/y", path=str(tmp_path)) == ANONYMOUS
+    with pytest.raises(AuthError, match="not in PATH"):
+        await found({"credHelpers": {"a.example": "gcloud"}}, "a.example/x/y", path=str(tmp_path))
+
+
+async def test_a_helper_found_only_by_a_relative_path_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    program(tmp_path, "here", "exit 0")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AuthError, match="not in PATH"):
+        await found({"credHelpers": {"a.example": "here"}}, "a.example/x/y", path=".:")
+
+
+async def test_a_helpers_token_user_means_an_identity_token_and_its_answer_is_kept(tmp_path: Path):
+    program(tmp_path, "own", f'echo x >> {tmp_path}/asked; printf \'{{"Username":"<token>","Secret":"s"}}\'')
+    sources = CredentialSources(
+        inline=json.dumps({"credHelpers": {"a.example": "own"}}),
+        path=str(tmp_path),
+        environment={"PATH": "/usr/bin:/bin"},
+    )
+    logins = Credentials(sources)
+    for _ in range(3):
+        assert await logins.login_for(Repository.parse("a.example/x/y")) == Login(identity_token="s")
+    assert (tmp_path / "asked").read_text() == "x\n"
+
+
+def written(file: Path, user: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"auths": {"a.example": auth(user)}}))
+    return file
+
+
+async def test_the_places_are_searched_in_dockers_order_then_podmans(tmp_path: Path):
+    environment = {
+        "DOCKER_AUTH_CONFIG": json.dumps({"auths": {"a.example": auth("inline")}}),
+        "DOCKER_CONFIG": str(written(tmp_path / "docker" / "config.json", "docker").parent),
+        "REGISTRY_AUTH_FILE": str(written(tmp_path / "auth-file.json", "auth-file")),
+        "XDG_RUNTIME_DIR": str(written(tmp_path / "run" / "containers" / "auth.json", "runtime").parents[1]),
+        "HOME": str(tmp_path / "home"),
+    }
+    written(tmp_path / "home" / ".config" / "containers" / "auth.json", "home")
+    users = []
+    for gone in ("DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", ""):
+        logins = Credentials(CredentialSources.from_environment(environment))
+        users.append((await logins.login_for(Repository.parse("a.example/x/y"))).username)
+        environment.pop(gone, None)
+    assert users == ["inline", "docker", "auth-file", "runtime", "home"]
+
+
+async def test_a_home_without_docker_config_is_no_error(tmp_path: Path):
+    logins = Credentials(CredentialSources.from_environment({"HOME": str(tmp_path)}))
+    assert await logins.login_for(Repository.parse("a.example/x/y")) == ANONYMOUS
+
+
+@pytest.mark.parametrize("text", ['{"auths": {"x": {"auth": "canary', "[]", '{"auths": []}', '{"credsStore": 1}'])
+async def test_a_broken_file_is_an_error_that_names_it_and_quotes_nothing(tmp_path: Path, text: str):
+    (tmp_path / "config.json").write_text(text)
+    logins = Credentials(CredentialSources.from_environment({"DOCKER_CONFIG": str(tmp_path)}))
+    with pytest.raises(AuthError, match=r"config\.json") as caught:
+        await logins.login_for(Repository.parse("a.example/x/y"))
+    assert "canary" not in str(caught.value)

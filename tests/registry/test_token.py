@@ -1,0 +1,215 @@
+"""Token requests and the trust in token services, as tables and flows without a socket."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Generator
+
+import pytest
+
+from bakery.errors import AuthError, BakeryError, Unavailable
+from bakery.oci.reference import Repository
+from bakery.registry.answers import Reply
+from bakery.registry.challenge import Challenge
+from bakery.registry.origin import Origin, Reach, Url
+from bakery.registry.token import (
+    ANONYMOUS,
+    Login,
+    Token,
+    TokenRequest,
+    Trust,
+    read_token,
+    refresh_margin_s,
+    scope_of,
+    token_flow,
+    trust_in,
+)
+
+REALM = Url.parse("https://auth.example/token?kept=1")
+CHALLENGE = Challenge("bearer", {"realm": str(REALM), "service": "reg example"})
+SCOPES = ("repository:acme/app:pull,push", "repository:acme/base:pull")
+GOOD = Reply(200, body=b'{"token":"t","expires_in":300}')
+PASSWORD = Login("robot", "se:cret")
+IDENTITY = Login(identity_token="refresh")
+
+
+def run(flow: Generator[TokenRequest, Reply, Token], answer: Callable[[TokenRequest], Reply]) -> Token:
+    try:
+        request = next(flow)
+        while True:
+            request = flow.send(answer(request))
+    except StopIteration as done:
+        found: Token = done.value
+        return found
+
+
+def requests_for(login: Login, *replies: Reply) -> list[TokenRequest]:
+    asked: list[TokenRequest] = []
+    left = list(replies)
+
+    def answer(request: TokenRequest) -> Reply:
+        asked.append(request)
+        return left.pop(0)
+
+    run(token_flow(CHALLENGE, REALM, SCOPES, login), answer)
+    return asked
+
+
+def test_a_password_goes_by_get_with_the_realms_own_query_kept_and_each_scope_apart():
+    (asked,) = requests_for(PASSWORD, GOOD)
+    assert (asked.method, asked.form) == ("GET", None)
+    expected = "/token?kept=1&service=reg%20example&scope=repository:acme/app:pull,push&scope=repository:acme/base:pull"
+    assert asked.url.target == expected
+    assert base64.b64decode(asked.authorization.removeprefix("Basic ")) == b"robot:se:cret"
+
+
+def test_nobody_goes_by_get_with_nothing():
+    (asked,) = requests_for(ANONYMOUS, GOOD)
+    assert (asked.method, asked.authorization) == ("GET", "")
+
+
+def test_an_identity_token_goes_by_post_and_not_in_a_url():
+    (asked,) = requests_for(IDENTITY, GOOD)
+    assert asked.method == "POST"
+    assert asked.form is not None
+    assert b"grant_type=refresh_token&refresh_token=refresh" in asked.form
+    assert b"scope=repository%3Aacme%2Fapp%3Apull%2Cpush+repository%3Aacme%2Fbase%3Apull" in asked.form
+    assert "refresh" not in asked.url.target
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 405])
+def test_a_service_that_refuses_post_is_asked_by_get_where_there_is_a_password(status: int):
+    login = Login("robot", "secret", "refresh")
+    post, get = requests_for(login, Reply(status), GOOD)
+    assert (post.method, get.method) == ("POST", "GET")
+    with pytest.raises(AuthError):
+        requests_for(IDENTITY, Reply(status))
+
+
+REFUSALS = {
+    "refused": (401, AuthError),
+    "forbidden": (403, AuthError),
+    "sent elsewhere": (302, AuthError),
+    "overloaded": (503, Unavailable),
+    "throttled": (429, Unavailable),
+}
+
+
+@pytest.mark.parametrize(("status", "expected"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_is_final_and_a_failure_passes_and_neither_quotes_the_body(status, expected):
+    with pytest.raises(expected) as caught:
+        requests_for(PASSWORD, Reply(status, body=b"canary"))
+    assert "canary" not in str(caught.value)
+
+
+TOKENS = {
+    "token": (b'{"token":"a"}', "a", 60.0),
+    "access_token": (b'{"access_token":"a","expires_in":900}', "a", 900.0),
+    "both, the access token wins": (b'{"token":"b","access_token":"a"}', "a", 60.0),
+    "a null beside": (b'{"token":"a","access_token":null}', "a", 60.0),
+    "too short a life is taken for a minute": (b'{"token":"a","expires_in":5}', "a", 60.0),
+    "too long a life is cut": (b'{"token":"a","expires_in":999999999}', "a", 86400.0),
+    "a life that is no number": (b'{"token":"a","expires_in":"300"}', "a", 60.0),
+    "a life that is true": (b'{"token":"a","expires_in":true}', "a", 60.0),
+}
+
+
+@pytest.mark.parametrize(("body", "value", "lifetime_s"), TOKENS.values(), ids=TOKENS)
+def test_tokens_are_read_as_services_write_them(body, value, lifetime_s):
+    token = read_token(body, REALM)
+    assert (token.value, token.lifetime_s) == (value, lifetime_s)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"token":""}',
+        b'{"token":1}',
+        b'{"token":"a b"}',
+        b'{"token":"a\\r\\nX: y"}',
+        b"<html>canary",
+    ],
+)
+def test_what_holds_no_usable_token_is_an_error_that_quotes_nothing(body):
+    with pytest.raises(AuthError) as caught:
+        read_token(body, REALM)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_login_and_a_token_never_print_themselves():
+    shown = repr((PASSWORD, IDENTITY, read_token(b'{"token":"canary-t"}', REALM), requests_for(PASSWORD, GOOD)))
+    for secret in ("se:cret", "refresh'", "canary-t", base64.b64encode(b"robot:se:cret").decode()):
+        assert secret not in shown
+
+
+def test_a_token_is_renewed_a_tenth_of_its_life_before_its_end_and_at_least_ten_seconds():
+    assert refresh_margin_s(60) == 10
+    assert refresh_margin_s(3600) == 360
+
+
+def test_a_scope_names_the_repository():
+    assert scope_of(Repository("ghcr.io", "acme/app"), "pull") == "repository:acme/app:pull"
+
+
+YES, NO = Trust.CREDENTIALS, Trust.NOTHING
+TRUST = {  # registry, realm, the class of the registry's address, trusted by the user, expected (None: not even asked)
+    "its own origin": ("https://reg.example", "https://reg.example/token", Reach.PUBLIC, "", YES),
+    "its own origin, the port spelled out": ("https://reg.example", "https://reg.example:443/t", Reach.PUBLIC, "", YES),
+    "its own origin in plain http": ("http://127.0.0.1:5000", "http://127.0.0.1:5000/t", Reach.LOOPBACK, "", YES),
+    "another port": ("https://reg.example", "https://reg.example:8443/t", Reach.PUBLIC, "", NO),
+    "Docker Hub": ("https://registry-1.docker.io", "https://auth.docker.io/token", Reach.PUBLIC, "", YES),
+    "GitLab": ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", Reach.PUBLIC, "", YES),
+    "the same domain": ("https://registry.acme.com", "https://git.acme.com/jwt/auth", Reach.PUBLIC, "", YES),
+    "the same domain below a country": ("https://reg.acme.co.uk", "https://git.acme.co.uk/t", Reach.PUBLIC, "", YES),
+    "another domain below a country": ("https://reg.acme.co.uk", "https://evil.co.uk/t", Reach.PUBLIC, "", NO),
+    "another domain": ("https://registry.acme.com", "https://acme.com.evil.net/t", Reach.PUBLIC, "", NO),
+    "a suffix that is no domain": ("https://reg.acme.com", "https://evilacme.com/t", Reach.PUBLIC, "", NO),
+    "two customers of one cloud": ("https://a.azurecr.io", "https://b.azurecr.io/t", Reach.PUBLIC, "", NO),
+    "two customers of one host": ("https://a.jfrog.io", "https://b.jfrog.io/t", Reach.PUBLIC, "", NO),
+    "what the user trusts": ("https://reg.example", "https://sso.other/t", Reach.PUBLIC, "https://sso.other", YES),
+    "another port of what the user trusts": (
+        "https://reg.example",
+        "https://sso.other:8443/t",
+        Reach.PUBLIC,
+        "https://sso.other",
+        NO,
+    ),
+    "plain http of https": ("https://reg.example", "http://reg.example/t", Reach.PUBLIC, "", None),
+    "plain http though trusted": ("https://reg.example", "http://sso.other/t", Reach.PUBLIC, "http://sso.other", None),
+    "loopback from outside": ("https://reg.example", "https://127.0.0.1/t", Reach.PUBLIC, "", None),
+    "loopback from a private network": ("https://10.0.0.1", "https://127.0.0.1/t", Reach.PRIVATE, "", None),
+    "loopback, another port": ("http://127.0.0.1:5000", "http://127.0.0.1:5001/t", Reach.LOOPBACK, "", NO),
+    "loopback, another port, trusted": (
+        "http://127.0.0.1:5000",
+        "http://127.0.0.1:5001/t",
+        Reach.LOOPBACK,
+        "http://127.0.0.1:5001",
+        YES,
+    ),
+    "a private address from a private network": ("https://10.0.0.1", "https://10.0.0.2/t", Reach.PRIVATE, "", NO),
+    "a private address from outside": ("https://reg.example", "https://10.0.0.2/t", Reach.PUBLIC, "", None),
+    "the metadata service": ("http://127.0.0.1:5000", "http://169.254.169.254/t", Reach.LOOPBACK, "", None),
+}
+
+
+@pytest.mark.parametrize(("registry", "realm", "own", "trusted", "expected"), TRUST.values(), ids=TRUST)
+def test_a_token_service_gets_the_login_only_where_it_is_trusted(registry, realm, own, trusted, expected):
+    named = frozenset({Origin.parse(trusted)} if trusted else ())
+
+    def asked() -> tuple[Trust, frozenset[Reach]]:
+        return trust_in(Origin.parse(registry), Url.parse(realm), own, named)
+
+    if expected is None:
+        with pytest.raises(BakeryError):
+            asked()
+    else:
+        assert asked()[0] is expected
+
+
+def test_refresh_tokens_are_kept_in_memory_for_the_next_exchange():
+    token = read_token(json.dumps({"token": "t", "refresh_token": "next"}).encode(), REALM)
+    assert token.refresh_token == "next"

@@ -1,0 +1,153 @@
+"""Proxies from the environment, resolved by us: who is sent through them, and what they get to see."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from bakery.errors import BakeryError
+from bakery.oci.reference import Repository
+from bakery.registry.origin import Reach
+from bakery.registry.settings import Proxies, Settings
+from bakery.retry import RetryPolicy
+from tests.wire.making import blob, make_client, repository
+from tests.wire.script import Answer, ScriptedServer
+from tests.wire.test_security import Tls, login, names
+
+LAYER, CONTENT = blob(b"some layer" * 1000)
+BLOB = f"/v2/acme/app/blobs/{LAYER.digest}"
+ONCE = RetryPolicy(max_attempts=1, attempts_were_set=True)
+
+
+def proxies(url: str, *, bypass: str = "") -> Proxies:
+    return Proxies.from_environment({"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": bypass})
+
+
+class Tunnel:
+    """A proxy that opens tunnels: every one to the same port of this machine, whatever host was asked for."""
+
+    def __init__(self, port: int) -> None:
+        self.asked: list[bytes] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._port = port
+
+    async def __aenter__(self) -> Tunnel:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://robot:pr%40xy@127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.sleep(0)  # closed transports say so in the next round of the loop
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._tunnel(reader, writer)
+
+    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                while piece := await source.read(65536):
+                    sink.write(piece)
+                    await sink.drain()
+            sink.close()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(pump(reader, inner_writer))
+                group.create_task(pump(inner_reader, writer))
+        finally:
+            inner_writer.transport.abort()
+            writer.transport.abort()
+
+
+async def test_https_goes_through_a_tunnel_and_the_proxy_sees_neither_login_nor_path(tmp_path: Path):
+    tls = Tls(tmp_path)
+    async with (
+        ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a,
+        Tunnel(a.port) as tunnel,
+    ):
+        settings = Settings(ca_file=tls.file, credentials=login(a.host), proxies=proxies(tunnel.url))
+        async with make_client(settings=settings, lookup=names()) as client:  # no name is resolved here
+            refusal = {"WWW-Authenticate": "Basic realm=x", "Content-Length": "0"}  # with a length it can be kept alive
+            a.expect("HEAD", BLOB, Answer(401, refusal))
+            a.expect("HEAD", BLOB, 404)
+            assert not await client.has_blob(repository(a), LAYER)
+        assert all(request.header("Proxy-Authorization") is None for request in a.received)
+        (asked,) = tunnel.asked
+        assert asked.startswith(b"CONNECT registry.example:")
+        assert base64.b64encode(b"robot:pr@xy") in asked
+        assert b"Authorization: Basic " + base64.b64encode(b"robot:canary") not in asked
+        assert BLOB.encode() not in asked
+
+
+async def test_plain_http_goes_through_the_proxy_by_its_whole_url():
+    async with ScriptedServer() as proxy:
+        url = f"http://robot:pw@{proxy.host}"
+        settings = Settings(plain_http=frozenset({"reg.example"}), proxies=proxies(url))
+        async with make_client(settings=settings, lookup=names()) as client:
+            proxy.expect("HEAD", f"http://reg.example{BLOB}", 404)
+            assert not await client.has_blob(Repository("reg.example", "acme/app"), LAYER)
+        expected = "Basic " + base64.b64encode(b"robot:pw").decode()
+        assert proxy.received[0].header("Proxy-Authorization") == expected
+
+
+async def test_loopback_and_what_no_proxy_names_go_directly():
+    async with ScriptedServer() as a, ScriptedServer() as proxy:
+        async with make_client(settings=Settings(proxies=proxies(proxy.origin))) as client:
+            a.expect("HEAD", BLOB, 404)
+            assert not await client.has_blob(repository(a), LAYER)
+        host = f"reg.example:{a.port}"
+        settings = Settings(plain_http=frozenset({host}), proxies=proxies(proxy.origin, bypass=".example"))
+        async with make_client(settings=settings, lookup=names(reg_example="127.0.0.1")) as client:
+            a.expect("HEAD", BLOB, 404)
+            assert not await client.has_blob(Repository(host, "acme/app"), LAYER)
+        assert proxy.connections == 0
+
+
+async def test_a_proxy_is_no_way_round_the_address_policy_for_literals(tmp_path: Path):
+    tls = Tls(tmp_path)
+    async with (
+        ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a,
+        Tunnel(a.port) as tunnel,
+    ):
+        settings = Settings(ca_file=tls.file, proxies=proxies(tunnel.url))
+        async with make_client(
+            settings=settings, lookup=names(), policy=ONCE, classify=lambda _: Reach.PUBLIC
+        ) as client:
+            for target in (
+                "https://169.254.169.254/x",
+                "https://localhost/x",
+                "https://10.0.0.1/x",
+                "http://b.example/x",
+            ):
+                a.expect("GET", BLOB, Answer(307, {"Location": target}))
+                with pytest.raises(BakeryError, match=r"sends us to|https is never left"):
+                    await anext(client.read_blob(repository(a), LAYER))
+        assert len(tunnel.asked) <= 4
+        assert all(asked.startswith(b"CONNECT registry.example:") for asked in tunnel.asked)
+
+
+async def test_a_proxy_in_the_environment_of_the_process_is_not_used_by_itself(monkeypatch: pytest.MonkeyPatch):
+    async with ScriptedServer() as a, ScriptedServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.origin)
+        monkeypatch.setenv("http_proxy", proxy.origin)
+        async with make_client() as client:
+            a.expect("HEAD", BLOB, 404)
+            assert not await client.has_blob(repository(a), LAYER)
+        assert proxy.connections == 0
