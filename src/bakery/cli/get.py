@@ -159,3 +159,17 @@ def config_command(
         write(pretty(tree.plain(made, origins=origin)))
     else:
         write(tree.yaml_text(made, origins=origin))
+
+
+@app.command("schema")
+def schema_command(
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Print the JSON Schema of bakery.yaml, with the options of every plugin that is installed."""
+    from bakery.cli.json_text import pretty
+    from bakery.config.json_schema import project_schema
+    from bakery.plugin_api import options_registry
+
+    write(pretty(project_schema(options_registry())))
