@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bakery.config.problem import Keys
 from bakery.config.systems import BuildSystem, build_system
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from bakery.config.document import Document
     from bakery.config.problem import Problem
     from bakery.config.values import Person
@@ -84,7 +82,7 @@ class Variant:
     extension: str
     tag_name: str
     tag_patterns: tuple[TagPattern, ...]
-    options: Mapping[str, BaseModel]
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +185,7 @@ class Image:
     dev_sources: tuple[DevSource, ...]
     matrix: Matrix | None
     secrets: tuple[Secret, ...]
-    options: Mapping[str, BaseModel]
+    options: Mapping[str, Any]
     tag_patterns: tuple[TagPattern, ...]
     build_target: str | None
     place: Keys
