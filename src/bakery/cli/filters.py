@@ -144,12 +144,9 @@ class Filters:
 
     def select(self, project: Project, *, strict: bool = False) -> Selected:
         """The targets that are meant, in target order; warnings are said. strict: tags claimed twice are refused."""
-        from bakery.targets.expand import refuse_claims
         from bakery.targets.select import select
 
-        selected = select(project, *self.selection())
-        if strict:
-            refuse_claims(project, selected.targets)
+        selected = select(project, *self.selection(), strict=strict)
         say(selected.problems)
         self._check(bool(selected.targets), selected.failed)
         return selected

@@ -255,12 +255,6 @@ def _place(project: Project, target: Target) -> Keys:
     return image.matrix.place if image.matrix and target.matrix else image.place
 
 
-def refuse_claims(project: Project, targets: Sequence[Target]) -> None:
-    """Raise InvalidProject where two targets claim one tag."""
-    found = claim_findings(project, contested(targets), targets)
-    refuse(project, [replace(one, warning=False) for one in found])
-
-
 def secret_findings(
     project: Project, targets: Iterable[Target], environ: Mapping[str, str] = os.environ
 ) -> list[Finding]:

@@ -8,14 +8,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from bakery.config.matrix import rows
 from bakery.config.problem import Finding, Problem
 from bakery.config.project import Image, Matrix, Project, Version
 from bakery.errors import UsageError
-from bakery.targets.expand import Expander, Pair, claim_findings, contested, refuse, same_uids, sort_key
+from bakery.targets.expand import (
+    Expander,
+    Pair,
+    claim_findings,
+    contested,
+    refuse,
+    same_uids,
+    sort_key,
+    written_versions,
+)
 from bakery.targets.target import Target
 from bakery.targets.version_match import matches
 
@@ -219,10 +228,12 @@ def select(
     catalog: Catalog | None = None,
     *,
     environ: Mapping[str, str] = os.environ,
+    strict: bool = False,
 ) -> Selected:
-    """The targets that pass all filters, in target order.
+    """The targets that pass all filters, in target order. Tags that two targets claim are told, selected or not.
 
-    Raises InvalidProject where two targets have one uid or a name cannot be used, UsageError for a bad expression.
+    Raises InvalidProject where two targets have one uid or a name cannot be used, and with `strict` where two targets
+    claim one tag; UsageError for a bad expression.
     """
     choosing = _Choosing(project, selection, catalog)
     pairs = choosing.pairs()
@@ -231,9 +242,34 @@ def select(
     targets = [target for pair in pairs for target in narrowing.targets(expander, pair)]
     refuse(project, [*expander.findings.values(), *same_uids(project, targets)])
     targets.sort(key=sort_key)
-    claims = claim_findings(project, contested(targets), targets)
+    everything = [*targets, *_beside(project, selection, targets, () if narrowing.filtered else pairs)]
+    claims = claim_findings(project, contested(everything), everything)
+    if strict:
+        refuse(project, [replace(claim, warning=False) for claim in claims])
     found = [*choosing.findings, *expander.findings.values(), *claims]
     return Selected(tuple(targets), _located(project, found), choosing.failed)
+
+
+def _beside(
+    project: Project, selection: Selection, targets: Iterable[Target], whole: Iterable[Pair]
+) -> Iterable[Target]:
+    """The written targets that the filters leave out. whole: versions that are selected with all their targets.
+
+    What cannot be used among them is not told here: it was not asked for, and `bakery check` tells it.
+    """
+    if selection == Selection() and not any(image.matrix for image in project.images):
+        return ()
+    done = {(image.name, version.name) for image, version in whole}
+    expander = Expander(project, {})
+    selected = {target.uid for target in targets}
+    return [
+        target
+        for image in project.images
+        for version in written_versions(image)
+        if (image.name, version.name) not in done
+        for target in expander.targets((image, version))
+        if target.uid not in selected
+    ]
 
 
 class _Narrowing:
@@ -241,10 +277,10 @@ class _Narrowing:
 
     def __init__(self, selection: Selection, warn: Callable[[Finding | str], None]) -> None:
         self._selection, self._warn = selection, warn
-        self._filtered = bool(selection.image_variant or selection.image_os or selection.image_platforms)
+        self.filtered = bool(selection.image_variant or selection.image_os or selection.image_platforms)
 
     def targets(self, expander: Expander, pair: Pair) -> list[Target]:
-        if not self._filtered:
+        if not self.filtered:
             return expander.targets(pair)
         image, version = pair
         wanted = self._selection
