@@ -4,30 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bakery.config.load import load_project
 from bakery.errors import UsageError
-from bakery.targets.select import Selection, select
-from bakery.targets.shards import Shard, shard, shares
-from tests.config import parsing
+from bakery.targets.shards import Shard, shares, weights
+from tests import projects
 
 
-def targets_of(counts):
-    lines = ["images:"]
-    for index, count in enumerate(counts):
-        versions = ", ".join(f"{{name: {number}.0.0}}" for number in range(count))
-        lines.append(f"  - {{name: i{index}, versions: [{versions}]}}")
-    return select(parsing.project("\n".join(lines)), Selection()).targets
+@given(counts=st.lists(st.integers(0, 9), min_size=1, max_size=8), count=st.integers(1, 5))
+def test_every_image_is_in_exactly_one_share_and_shares_are_balanced(counts, count):
+    images = {f"i{index}": targets for index, targets in enumerate(counts)}
+    parts = shares(images, count)
+    assert sorted(name for part in parts for name in part) == sorted(images)
+    # The heaviest image bounds how even shares can be: no share is above a fair one by more than that.
+    assert max(sum(images[name] for name in part) for part in parts) <= sum(counts) / count + max(counts)
+    assert shares(dict(reversed(images.items())), count) == parts
 
 
-@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=8), count=st.integers(1, 5))
-def test_every_target_is_in_exactly_one_share_and_shares_are_balanced(counts, count):
-    targets = targets_of(counts)
-    parts = [shard(targets, index, count) for index in range(1, count + 1)]
-    assert sorted(target.uid for part in parts for target in part) == sorted(target.uid for target in targets)
-    images = [name for share in shares(targets, count) for name in share]
-    assert len(images) == len(set(images))
-    # The largest image bounds how even shares can be: no share is above a fair one by more than that.
-    assert max(map(len, parts)) <= len(targets) / count + max(counts)
-    assert shares(tuple(reversed(targets)), count) == shares(targets, count)
+def test_images_weigh_what_they_write_out():
+    assert weights(load_project(projects.HERE / "lab-matrix")) == {
+        "notebook": 24, "gobuilder": 6, "themes": 2, "plain": 1,
+    }  # fmt: skip
+    assert weights(load_project(projects.HERE / "nightly"))["session"] == 0
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3"])
