@@ -35,7 +35,7 @@ def serve(
         str,
         typer.Option(
             metavar="NAME",
-            help="Behave as ghcr, hub, ecr, flaky or hostile, or as a file of rules says (NAME.json).",
+            help="Behave as ghcr, hub, ecr, flaky or hostile, or as the rules in a NAME.json say.",
             show_default="none",
         ),
     ] = "",

@@ -21,7 +21,10 @@ def command(
         typer.Option("--builds", help="Metadata files and a layout of real builds.", file_okay=False, exists=True),
     ] = None,
     faults: Annotated[
-        str, typer.Option("--faults", metavar="NAME", help="Registries behave as ghcr, hub, ecr, flaky or hostile.")
+        str,
+        typer.Option(
+            "--faults", metavar="NAME", help="Registries behave as ghcr, hub, ecr, flaky, hostile or a NAME.json says."
+        ),
     ] = "",
     seed: Annotated[int, typer.Option("--seed", help="Which run of the faults' dice.")] = 0,
     jobs: options.Jobs = None,
