@@ -1,0 +1,289 @@
+"""How a blob and a manifest are pushed, decided without a socket: invariants over every course that things can take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, RegistryError, Unavailable
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.registry import put_plan, upload_plan
+from bakery.registry.answers import Fields, Reply
+from bakery.registry.faults import BodyCut, ContentMissing, LoginEnded, NotConnected
+from bakery.registry.origin import Url
+from bakery.registry.upload_plan import Chunk, Finish, Look, Manners, Open, Pause, Sent, Whole
+from tests.wire.making import errors
+
+LAYER = Descriptor.of(b"x" * 1000, "application/x")
+SESSION = Url.parse("https://reg.example/up/1")
+STEPS_AT_MOST = 30
+
+
+class TimeIsUp(Exception):
+    """The one who carries the plan out has no time left: a plan may go on for as long as it is let."""
+
+
+def follow(flow: Any, act: Callable[[Any], Any]) -> list[Any]:
+    """Carry a plan out; the steps that it took."""
+    steps = []
+    try:
+        step = next(flow)
+        while True:
+            steps.append(step)
+            if len(steps) > STEPS_AT_MOST:
+                raise TimeIsUp
+            step = flow.send(act(step))
+    except StopIteration:
+        return steps
+
+
+def replies(*statuses: int) -> list[Sent]:
+    return [Sent(Reply(status)) for status in statuses]
+
+
+LOST = Sent(error=ConnectionFailed("x"))
+CUT = Sent(error=BodyCut("x"))
+UNSENT = Sent(error=NotConnected("x"))
+LOGIN = Sent(error=LoginEnded("x"))
+STALE = Sent(Reply(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
+WRONG = Sent(Reply(400, body=errors("DIGEST_INVALID")))
+OPENED = Sent(Reply(202), SESSION)
+THROTTLED, BUSY, BROKEN, CREATED = replies(429, 503, 502, 201)
+
+COURSES = {  # what the PUTs meet, what the looks find, the steps
+    "all goes well": ([CREATED], [], "open put"),
+    "the answer is lost, the blob is there": ([LOST], [True], "open put look"),
+    "the answer is lost, and so is the blob": ([LOST, CREATED], [False], "open put look pause open put"),
+    "a gateway fails": ([BROKEN, CREATED], [False], "open put look pause open put"),
+    "the body is cut": ([CUT, CREATED], [], "open put pause open put"),
+    "no connection": ([UNSENT, CREATED], [], "open put pause open put"),
+    "too many requests": ([THROTTLED, CREATED], [], "open put pause open put"),
+    "not now": ([BUSY, CREATED], [], "open put pause open put"),
+    "the session is gone, the blob is there": ([STALE], [True], "open put look"),
+    "the session is gone": ([STALE, CREATED], [False], "open put look pause open put"),
+    "the login ends": ([LOGIN, CREATED], [False], "open put glance pause open put"),
+    "the digest is refused once": ([WRONG, CREATED], [False], "open put glance pause open put"),
+}
+
+
+def name_of(step: Any) -> str:
+    match step:
+        case Open():
+            return "open"
+        case Whole():
+            return "put"
+        case Look(settle):
+            return "look" if settle else "glance"
+        case Pause():
+            return "pause"
+        case _:
+            return type(step).__name__
+
+
+@pytest.mark.parametrize(("puts", "looks", "expected"), COURSES.values(), ids=COURSES)
+def test_an_upload_takes_the_shortest_safe_course(puts, looks, expected):
+    puts, looks = list(puts), list(looks)
+
+    def act(step: Any) -> Any:
+        match step:
+            case Open():
+                return OPENED
+            case Whole():
+                return puts.pop(0)
+            case Look():
+                return looks.pop(0)
+            case _:
+                return False
+
+    steps = follow(upload_plan.upload(LAYER, Manners()), act)
+    assert " ".join(name_of(step) for step in steps) == expected
+    assert not puts
+    assert not looks
+
+
+def test_a_session_that_a_mount_left_is_used_first():
+    steps = follow(upload_plan.upload(LAYER, Manners(), SESSION), lambda step: CREATED)
+    assert steps == [Whole(SESSION)]
+
+
+FINAL = {
+    "denied": Sent(Reply(403, body=errors("DENIED"))),
+    "login": Sent(Reply(401)),
+    "refused": Sent(Reply(400, body=errors("NAME_INVALID"))),
+}
+
+
+@pytest.mark.parametrize("sent", FINAL.values(), ids=FINAL)
+def test_what_is_final_ends_the_upload_at_once(sent):
+    with pytest.raises(RegistryError):
+        follow(upload_plan.upload(LAYER, Manners()), lambda step: OPENED if isinstance(step, Open) else sent)
+
+
+def test_chunks_cover_the_blob_once_and_in_order():
+    manners = Manners(chunk_bytes=300)
+    steps = follow(
+        upload_plan.upload(LAYER, manners, SESSION), lambda step: CREATED if isinstance(step, Finish) else OPENED
+    )
+    spans = [(step.first, step.last) for step in steps if isinstance(step, Chunk)]
+    assert spans == [(0, 299), (300, 599), (600, 899), (900, 999)]
+    assert isinstance(steps[-1], Finish)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.sampled_from([None, 300]))
+def test_whatever_happens_a_blob_that_was_acknowledged_or_found_is_not_sent_again(data, chunk_bytes):
+    """A random registry: it may store what it loses the answer of. The plan must end right, and never too early."""
+    stored = acknowledged = found = False
+    fresh: Url | None = None
+    used: set[str] = set()
+
+    def act(step: Any) -> Any:
+        nonlocal stored, acknowledged, found, fresh
+        assert not acknowledged, "a step after the acknowledgement"
+        assert not found, "a step after the blob was found"
+        match step:
+            case Open():
+                outcome = data.draw(st.sampled_from([OPENED, LOST, THROTTLED, BROKEN, BUSY]))
+                if outcome is OPENED:
+                    fresh = Url.parse(f"https://reg.example/up/{len(used)}")
+                    return Sent(Reply(202), fresh)
+                return outcome
+            case Whole(session) | Finish(session):
+                assert session == fresh
+                assert str(session) not in used, "a session is used once"
+                used.add(str(session))
+                outcome = data.draw(st.sampled_from([CREATED, LOST, CUT, THROTTLED, BROKEN, STALE, LOGIN, WRONG]))
+                stored = stored or outcome is CREATED or (outcome in (LOST, BROKEN, STALE) and data.draw(st.booleans()))
+                acknowledged = outcome is CREATED
+                return outcome
+            case Chunk(session):
+                assert session == fresh
+                return data.draw(st.sampled_from([Sent(Reply(202), session), LOST, BROKEN]))
+            case Look(settle):
+                seen = stored and (settle or data.draw(st.booleans()))
+                found = seen
+                return seen
+            case _:
+                return False
+
+    try:
+        follow(upload_plan.upload(LAYER, Manners(chunk_bytes)), act)
+    except (BakeryError, TimeIsUp):
+        assert not acknowledged
+        return
+    assert stored
+    assert acknowledged or found
+
+
+# Manifests
+
+DIGEST, OTHER, CHILD = (Digest.of(text) for text in (b"it", b"other", b"child"))
+CHILD_MISSING = Reply(400, body=errors("MANIFEST_BLOB_UNKNOWN", detail={"digest": str(CHILD)}))
+
+
+def put(act: Callable[[Any], Any], *, is_tag: bool = False, ours: bool = False) -> list[Any]:
+    return follow(put_plan.put(DIGEST, about="x", is_tag=is_tag, names=[CHILD], ours=lambda _: ours), act)
+
+
+def scripted(*answers: Any) -> Callable[[Any], Any]:
+    left = list(answers)
+    return lambda step: left.pop(0)
+
+
+def test_an_acknowledged_put_is_one_step():
+    assert put(scripted(Reply(201))) == [put_plan.Put()]
+
+
+@pytest.mark.parametrize("lost", [ConnectionFailed("x"), Reply(500), Reply(502), Reply(504)])
+def test_a_put_whose_answer_was_lost_is_looked_for(lost):
+    assert put(scripted(lost, DIGEST)) == [put_plan.Put(), put_plan.Look(settle=True)]
+
+
+@pytest.mark.parametrize("refused", [Reply(429), Reply(503), NotConnected("x")])
+def test_a_put_that_was_not_taken_is_not_looked_for(refused):
+    steps = put(scripted(refused, None, Reply(201)))
+    assert [type(step) for step in steps] == [put_plan.Put, put_plan.Pause, put_plan.Put]
+
+
+def test_a_tag_that_names_something_else_after_a_lost_answer_is_put_again():
+    steps = put(scripted(ConnectionFailed("x"), OTHER, None, Reply(201)), is_tag=True)
+    assert [type(step) for step in steps] == [put_plan.Put, put_plan.Look, put_plan.Pause, put_plan.Put]
+
+
+def test_content_that_we_pushed_is_waited_for_and_content_that_we_did_not_is_not():
+    steps = put(scripted(CHILD_MISSING, True, CHILD_MISSING, True, Reply(201)), ours=True)
+    assert [type(step) for step in steps] == [put_plan.Put, put_plan.AwaitContent] * 2 + [put_plan.Put]
+    with pytest.raises(ContentMissing) as caught:
+        put(scripted(CHILD_MISSING, (CHILD,)), ours=False)
+    assert caught.value.digests == (CHILD,)
+
+
+def test_when_patience_ends_what_lacks_is_named():
+    with pytest.raises(ContentMissing) as caught:
+        put(scripted(CHILD_MISSING, False, (CHILD,)), ours=True)
+    assert caught.value.digests == (CHILD,)
+
+
+def test_content_that_is_seen_and_yet_refused_is_named_all_the_same():
+    with pytest.raises(ContentMissing) as caught:
+        put(scripted(CHILD_MISSING, False, ()), ours=True)
+    assert caught.value.digests == (CHILD,)
+
+
+def test_a_registry_that_stored_something_else_is_found_out():
+    with pytest.raises(DigestMismatch):
+        put(scripted(Reply(201, Fields({"Docker-Content-Digest": str(OTHER)}))))
+
+
+def test_an_immutable_tag_is_right_or_an_error_that_names_what_it_is():
+    assert len(put(scripted(Reply(412), DIGEST), is_tag=True)) == 2
+    with pytest.raises(RegistryError, match=f"immutable and names {OTHER}"):
+        put(scripted(Reply(400, body=errors("TAG_INVALID")), OTHER), is_tag=True)
+
+
+@pytest.mark.parametrize(("reply", "expected"), [(Reply(403), AuthError), (Reply(413), RegistryError)])
+def test_what_is_final_ends_the_put_at_once(reply, expected):
+    with pytest.raises(expected):
+        put(scripted(reply))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_whatever_happens_an_acknowledged_manifest_is_not_put_again(data):
+    stored = acknowledged = False
+
+    def act(step: Any) -> Any:
+        nonlocal stored, acknowledged
+        assert not acknowledged
+        match step:
+            case put_plan.Put():
+                outcome = data.draw(
+                    st.sampled_from(
+                        [Reply(201), Reply(500), Reply(503), ConnectionFailed("x"), NotConnected("x"), CHILD_MISSING]
+                    )
+                )
+                acknowledged = isinstance(outcome, Reply) and outcome.status == 201
+                maybe = type(outcome) is ConnectionFailed or (isinstance(outcome, Reply) and outcome.status == 500)
+                stored = stored or acknowledged or (maybe and data.draw(st.booleans()))
+                return outcome
+            case put_plan.Look():
+                return DIGEST if stored else data.draw(st.sampled_from([None, OTHER]))
+            case put_plan.AwaitContent():
+                return data.draw(st.booleans())
+            case put_plan.WhatLacks(digests):
+                return tuple(digests)
+            case put_plan.Pause(_, because):
+                assert isinstance(because, Unavailable | ConnectionFailed)
+                return None
+
+    try:
+        put(act, is_tag=data.draw(st.booleans()), ours=data.draw(st.booleans()))
+    except (BakeryError, TimeIsUp):
+        assert not acknowledged
+        return
+    assert stored
