@@ -1,0 +1,61 @@
+"""Work that happens once, whoever asks."""
+
+import asyncio
+
+import pytest
+
+from bakery.errors import ConnectionFailed
+from bakery.transfer.ledger import Ledger
+
+
+async def test_work_on_one_key_happens_once_and_all_get_the_result():
+    runs = []
+
+    async def work():
+        runs.append(1)
+        await asyncio.sleep(0)
+        return "done"
+
+    async with asyncio.TaskGroup() as owner:
+        ledger: Ledger[str] = Ledger(owner)
+        results = [owner.create_task(ledger.once("key", work)) for _ in range(5)]
+    assert {task.result() for task in results} == {"done"}
+    assert len(runs) == 1
+
+
+async def test_cancelling_one_asker_does_not_cancel_the_work_for_another():
+    gate = asyncio.Event()
+
+    async def work():
+        await gate.wait()
+        return "done"
+
+    async with asyncio.TaskGroup() as owner:
+        ledger: Ledger[str] = Ledger(owner)
+        first = asyncio.ensure_future(ledger.once("key", work))
+        second = asyncio.ensure_future(ledger.once("key", work))
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        gate.set()
+        assert await second == "done"
+
+
+async def test_a_failure_is_told_to_all_who_wait_and_then_forgotten():
+    attempts = []
+
+    async def work():
+        attempts.append(1)
+        await asyncio.sleep(0)
+        if len(attempts) == 1:
+            raise ConnectionFailed("trying")
+        return "done"
+
+    async with asyncio.TaskGroup() as owner:
+        ledger: Ledger[str] = Ledger(owner)
+        askers = [asyncio.ensure_future(ledger.once("key", work)) for _ in range(2)]
+        told = await asyncio.wait_for(asyncio.gather(*askers, return_exceptions=True), 5)
+        assert [type(error) for error in told] == [ConnectionFailed] * 2
+        assert await ledger.once("key", work) == "done"
+    assert len(attempts) == 2

@@ -1,0 +1,140 @@
+"""Spools: read once, kept while needed, bounded; a broken download never gives its last byte."""
+
+import asyncio
+import os
+
+import pytest
+
+from bakery.errors import ConnectionFailed
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.transfer.spool import IN_MEMORY_BYTES, PIECE_BYTES, SpoolRoom
+
+SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": IN_MEMORY_BYTES, "a file": 3 * PIECE_BYTES + 17}
+
+
+class Source:
+    """A store that gives its content in pieces, as slowly as a gate allows, and counts how often it was read."""
+
+    realm = "source"
+
+    def __init__(self, content: bytes, *, break_after: int | None = None, piece: int = 70_000) -> None:
+        self.content, self.break_after, self.piece = content, break_after, piece
+        self.reads = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def has(self, blob):
+        return True
+
+    async def read(self, blob):
+        self.reads += 1
+        for position in range(0, len(self.content), self.piece):
+            await self.gate.wait()
+            if self.break_after is not None and position >= self.break_after:
+                raise ConnectionFailed("reading a blob")
+            yield self.content[position : position + self.piece]
+
+    async def write(self, blob, body):
+        raise AssertionError("nobody writes here")
+
+    async def mount(self, blob, source):
+        raise AssertionError("nobody mounts here")
+
+
+def blob_of(content: bytes) -> Descriptor:
+    return Descriptor("application/octet-stream", Digest.of(content), len(content))
+
+
+async def everything(spool) -> bytes:
+    return b"".join([piece async for piece in spool.read()])
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+async def test_all_readers_get_all_bytes_of_one_download(size):
+    content = os.urandom(size)
+    source, blob = Source(content), blob_of(content)
+    async with asyncio.TaskGroup() as group:
+        room = SpoolRoom(group, limit_bytes=1 << 30)
+
+        async def reader():
+            async with room.holding(blob, source) as spool:
+                assert await everything(spool) == content
+                assert await everything(spool) == content  # a retry reads it again
+
+        async with asyncio.TaskGroup() as readers:
+            for _ in range(3):
+                readers.create_task(reader())
+    assert source.reads == 1
+    room.close()
+
+
+async def test_the_last_byte_comes_only_when_the_download_has_ended_well():
+    content = os.urandom(200_000)
+    source, blob = Source(content, break_after=140_000), blob_of(content)
+    got = bytearray()
+    async with asyncio.TaskGroup() as group:
+        room = SpoolRoom(group, limit_bytes=1 << 30)
+        async with room.holding(blob, source) as spool:
+            with pytest.raises(ConnectionFailed):
+                async for piece in spool.read():
+                    got += piece
+    assert len(got) < len(content)
+    assert content.startswith(got)
+    room.close()
+
+
+async def test_a_failed_download_is_tried_again_by_who_asks_later():
+    content = os.urandom(200_000)
+    source, blob = Source(content, break_after=0), blob_of(content)
+    async with asyncio.TaskGroup() as group:
+        room = SpoolRoom(group, limit_bytes=1 << 30)
+        with pytest.raises(ConnectionFailed):
+            async with room.holding(blob, source) as spool:
+                await everything(spool)
+        source.break_after = None
+        async with room.holding(blob, source) as spool:
+            assert await everything(spool) == content
+    room.close()
+
+
+async def test_what_nobody_uses_makes_room_and_what_is_used_stays():
+    contents = [os.urandom(400_000) for _ in range(3)]
+    sources = [Source(content) for content in contents]
+    async with asyncio.TaskGroup() as group:
+        room = SpoolRoom(group, limit_bytes=900_000)
+        async with room.holding(blob_of(contents[0]), sources[0]) as kept:
+            await everything(kept)
+            for number in (1, 2, 1):
+                async with room.holding(blob_of(contents[number]), sources[number]) as spool:
+                    await everything(spool)
+            assert await everything(kept) == contents[0]
+    assert [source.reads for source in sources] == [1, 2, 1]
+    room.close()
+
+
+async def test_a_blob_larger_than_the_whole_room_passes_when_it_is_alone():
+    content = os.urandom(500_000)
+    async with asyncio.TaskGroup() as group:
+        room = SpoolRoom(group, limit_bytes=1000)
+        async with room.holding(blob_of(content), Source(content)) as spool:
+            assert await everything(spool) == content
+    room.close()
+
+
+async def test_two_that_do_not_fit_together_take_turns():
+    contents = [os.urandom(400_000), os.urandom(400_000)]
+    order = []
+    async with asyncio.TaskGroup() as group:
+        room = SpoolRoom(group, limit_bytes=500_000)
+
+        async def one(number):
+            async with room.holding(blob_of(contents[number]), Source(contents[number])) as spool:
+                order.append(number)
+                assert await everything(spool) == contents[number]
+
+        async with asyncio.timeout(10), asyncio.TaskGroup() as readers:
+            for number in (0, 1):
+                readers.create_task(one(number))
+    assert sorted(order) == [0, 1]
+    room.close()
