@@ -126,11 +126,12 @@ class SpoolRoom:
     @asynccontextmanager
     async def holding(self, blob: Descriptor, source: Store) -> AsyncIterator[Spool]:
         """The blob's spool, being filled or full; it stays open inside. Fetched from `source` if nobody did before."""
-        while True:
+        stale = self._spools.get(blob.digest)
+        if stale is not None:
+            self._drop_failed(stale)  # of an earlier asker; what fails from here on is told to this one
+        spool = await self._ledger.once(blob.digest, lambda: self._open(blob, source))
+        while spool.closed:  # it made room for another in the moment before we held it
             spool = await self._ledger.once(blob.digest, lambda: self._open(blob, source))
-            if not (spool.closed or spool.failed):
-                break
-            self._drop(spool)
         spool.holders += 1
         try:
             yield spool
