@@ -19,6 +19,7 @@ from bakery.registry.answers import Doing, Reply, Verdict, verdict
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import UnsafeTarget
 from bakery.registry.gate import Lane
+from bakery.registry.hashing import Hashing
 from bakery.registry.operation import Operations
 from bakery.registry.origin import Url
 from bakery.registry.ranges import BadRange, check_resumed
@@ -98,7 +99,7 @@ class Blobs:
         if descriptor.data is not None:
             yield descriptor.check(descriptor.data, about=f"{repository}@{descriptor.digest}")
             return
-        operations, hasher, size = self._operations, descriptor.digest.hasher(), descriptor.size
+        operations, hashing, size = self._operations, Hashing(descriptor.digest), descriptor.size
         doing, about = "reading a blob", f"{repository}@{descriptor.digest}"
         offset = failures = 0
         lag_s, waited_s, since_pause = _FIRST_WAIT_S, 0.0, 0
@@ -119,9 +120,9 @@ class Blobs:
                             if not chunk:
                                 continue
                         offset += len(chunk)
-                        hasher.update(chunk)
+                        await hashing.update(chunk)
                         if offset >= size:
-                            _check_end(offset, hasher.hexdigest(), descriptor, about)
+                            _check_end(offset, await hashing.hexdigest(), descriptor, about)
                             operations.seen(repository, descriptor.digest, waited=waited_s > 0)
                             done = True
                         yield chunk
@@ -130,7 +131,7 @@ class Blobs:
                     if offset < size:
                         raise ConnectionFailed(doing, about=about, answer=f"it ended after {offset} of {size} bytes")
                     if size == 0:
-                        _check_end(offset, hasher.hexdigest(), descriptor, about)
+                        _check_end(offset, await hashing.hexdigest(), descriptor, about)
                         done = True
             except NotFound as error:
                 if not must_exist or operations.left_s <= 0:
