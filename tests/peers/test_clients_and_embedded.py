@@ -17,7 +17,7 @@ import pytest
 from bakery.oci import manifest as oci
 from bakery.oci.digest import Digest
 from bakery.rehearsal import Access, EmbeddedRegistry, Immutable, Scheme, Traits
-from bakery.rehearsal.profiles import ECR, GHCR, HUB
+from bakery.rehearsal.profiles import ARTIFACTORY, DISTRIBUTION, ECR, GAR, GHCR, HARBOR, HUB, QUAY
 from tests.peers.programs import need
 from tests.rehearsal.content import image, index
 
@@ -114,7 +114,11 @@ TRAITS = {
     "ghcr": GHCR.traits,
     "hub": HUB.traits,
     "ecr": replace(ECR.traits, immutable=Immutable.NEVER),
-    "distribution 2.8": Traits(single_post=False, ranges_checked=False, one_use_locations=True, accept_must_match=True),
+    "gar": GAR.traits,
+    "harbor": HARBOR.traits,
+    "quay": QUAY.traits,
+    "artifactory": replace(ARTIFACTORY.traits, absent_manifest_is_denied=False),  # oras gives up at that 403
+    "distribution": DISTRIBUTION.traits,
 }
 SECOND_PORT = "bearer from a second port"
 LOGINS = {

@@ -14,7 +14,19 @@ from bakery.errors import UsageError
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.rehearsal import EmbeddedRegistry, Immutable, Traits
-from bakery.rehearsal.profiles import ECR, GHCR, HUB, PROFILES, Profile, profile
+from bakery.rehearsal.profiles import (
+    ARTIFACTORY,
+    DISTRIBUTION,
+    ECR,
+    GAR,
+    GHCR,
+    HARBOR,
+    HUB,
+    PROFILES,
+    Profile,
+    profile,
+)
+from bakery.rehearsal.serving import Asked, registry_of
 from bakery.rehearsal.traits import MIB
 from tests.rehearsal.content import CONFIG, LAYER, REPO, Http, finish, image, index
 from tests.rehearsal.test_faults import JumpingClock
@@ -31,7 +43,7 @@ def calm(of: Profile) -> EmbeddedRegistry:
 
 def test_a_profile_that_is_not_there_is_told_with_those_that_are():
     with pytest.raises(UsageError, match="ghcr, hub, ecr, flaky, hostile"):
-        profile("quay")
+        profile("nexus")
 
 
 # GHCR
@@ -176,6 +188,56 @@ async def test_a_repository_can_be_demanded_to_exist(session):
         assert (await http("POST", UPLOADS)).codes == ["NAME_UNKNOWN"]
         registry.create_repository(REPO)
         assert (await http("POST", UPLOADS)).status == 202
+
+
+# The others
+
+
+async def test_gar_takes_a_blob_in_one_chunk_and_gives_long_locations(session):
+    async with calm(GAR) as registry:
+        http = Http(session, registry)
+        place = (await http("POST", UPLOADS)).headers["Location"]
+        assert len(place) > 4000
+        second = (await http("PATCH", place, LAYER[:9])).headers["Location"]
+        assert (await http("PATCH", second, LAYER[9:])).status == 400
+        assert (await http("PUT", finish(second, Digest.of(LAYER[:9])), b"")).status == 201
+
+
+async def test_harbor_wants_a_project_and_its_cookie_for_itself(session):
+    async with calm(HARBOR) as registry:
+        http = Http(session, registry)
+        assert (await http("GET", "/v2/app/tags/list")).codes == ["NAME_INVALID"]
+        assert (await http("POST", UPLOADS, Cookie="sid=a-browser")).status == 403
+        assert (await http("POST", UPLOADS)).status == 202
+
+
+async def test_artifactory_denies_what_is_not_there_and_is_strict_about_lists(session):
+    async with calm(ARTIFACTORY) as registry:
+        http, lists = Http(session, registry), f"/v2/{REPO}/tags/list"
+        registry.put_manifest(REPO, index(), "1")
+        answer = await http("HEAD", f"/v2/{REPO}/manifests/2")
+        assert answer.status == 403
+        assert (await http("GET", lists, Accept=mt.OCI_INDEX)).status == 406
+        assert (await http("GET", lists)).status == 200
+
+
+async def test_distribution_finds_nothing_for_a_narrow_accept(session):
+    async with calm(DISTRIBUTION) as registry:
+        http, path = Http(session, registry), f"/v2/{REPO}/manifests/1"
+        registry.put_manifest(REPO, index(), "1")
+        assert (await http("GET", path, Accept=mt.OCI_MANIFEST)).status == 404
+        assert (await http("GET", path, Accept=f"{mt.OCI_MANIFEST}, {mt.OCI_INDEX}")).status == 200
+
+
+LOGINS = {"ecr": "Basic", "harbor": "Bearer", "quay": "Bearer", "hub": "Bearer", "ghcr": "Bearer"}
+
+
+@pytest.mark.parametrize("name", LOGINS)
+async def test_a_profile_that_is_given_users_asks_for_them_in_its_own_way(session, name):
+    calm_one = replace(PROFILES[name], rules=())
+    async with registry_of(calm_one, Asked(users={"baker": "flour"})) as running:
+        answer = await Http(session, running)("GET", "/v2/")
+        assert (answer.status, answer.headers["WWW-Authenticate"].split()[0]) == (401, LOGINS[name])
 
 
 # All of them

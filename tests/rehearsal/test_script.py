@@ -53,7 +53,7 @@ async def test_rules_of_a_file_are_met_and_counted(session, tmp_path):
 
 WRONG = {
     "an unknown member": ({"rulez": []}, "one of: like, rules"),
-    "an unknown profile": ({"like": "quay"}, "ghcr, hub"),
+    "an unknown profile": ({"like": "nexus"}, "ghcr, hub"),
     "no list": ({"rules": {}}, "is a list"),
     "no effect": ({"rules": [{"method": "GET"}]}, "rules[0]"),
     "an unknown phrase": ({"rules": [{"then": "explode"}]}, "drop the connection"),

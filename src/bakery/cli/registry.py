@@ -35,7 +35,7 @@ def serve(
         str,
         typer.Option(
             metavar="NAME",
-            help="Behave as ghcr, hub, ecr, flaky or hostile, or as the rules in a NAME.json say.",
+            help="Behave as ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or as a NAME.json says.",
             show_default="none",
         ),
     ] = "",

@@ -23,7 +23,9 @@ def command(
     faults: Annotated[
         str,
         typer.Option(
-            "--faults", metavar="NAME", help="Registries behave as ghcr, hub, ecr, flaky, hostile or a NAME.json says."
+            "--faults",
+            metavar="NAME",
+            help="Behave as ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or as a NAME.json says.",
         ),
     ] = "",
     seed: Annotated[int, typer.Option("--seed", help="Which run of the faults' dice.")] = 0,

@@ -25,6 +25,9 @@ async def catalog(registry: Registry, call: Call) -> Answer:
 
 async def tags(registry: Registry, call: Call) -> Answer:
     name = call.found.repository
+    accept = call.head.headers.get("accept", "*/*")
+    if registry.traits.lists_need_accept and not ("application/json" in accept or "*/*" in accept):
+        return failure("UNSUPPORTED", message="not acceptable", status=406)
     repository = registry.known(name)
     if repository is None:
         return failure("NAME_UNKNOWN", detail={"name": name})

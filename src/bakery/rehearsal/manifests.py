@@ -47,6 +47,8 @@ def manifest_answer(registry: Registry, call: Call, digest: Digest) -> Answer:
 
 
 def _no_manifest(registry: Registry, call: Call) -> Answer:
+    if registry.traits.absent_manifest_is_denied:
+        return failure("DENIED", detail={"reference": call.found.reference})
     if registry.known(call.found.repository) is None:
         return failure("NAME_UNKNOWN", detail={"name": call.found.repository})
     return failure("MANIFEST_UNKNOWN", detail={"reference": call.found.reference})

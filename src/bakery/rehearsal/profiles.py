@@ -1,7 +1,7 @@
 """Registries as they were met, as data: what each one is (Traits) and what goes wrong with it at times (Rules).
 
 Where a probability is given it is ours: often enough that a run meets it. What was seen and where is said at each line.
-A profile does not ask for credentials and does not demand that repositories exist; both can be added to it.
+A profile asks for credentials only where it is given users, and does not demand that repositories exist.
 """
 
 from __future__ import annotations
@@ -27,19 +27,22 @@ from bakery.rehearsal.faults import (
     WrongDigest,
 )
 from bakery.rehearsal.routes import Route
+from bakery.rehearsal.tokens import Access, Scheme
 from bakery.rehearsal.traits import MIB, SPEC, Immutable, Traits
 
-_READ = "GET HEAD"
+TOKENS: Final = Access(users={})
+_READ: Final = "GET HEAD"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One kind of registry."""
+    """One kind of registry. login: how it asks for credentials, where somebody gives it users."""
 
     name: str
     summary: str
     traits: Traits = SPEC
     rules: tuple[Rule, ...] = ()
+    login: Access = TOKENS
 
 
 GHCR: Final = Profile(
@@ -112,6 +115,7 @@ HUB: Final = Profile(
             probability=0.02,
         ),
     ),
+    Access(users={}, knows_repositories=True),  # a mount's scope for a missing repository fails the login (ggcr#1681)
 )
 
 ECR: Final = Profile(
@@ -137,6 +141,71 @@ ECR: Final = Profile(
             probability=0.02,
         ),
     ),
+    Access(users={}, scheme=Scheme.BASIC),  # user AWS, a password of 12 hours
+)
+
+GAR: Final = Profile(
+    "gar",
+    "a blob in one chunk, upload Locations of kilobytes, a challenge at the ping alone, blobs from a storage",
+    Traits(
+        one_chunk_only=True,
+        location_padding=6000,
+        redirects_blobs=True,
+        catalog=False,
+        tag_parameter=False,
+        mount_without_source=False,
+    ),
+    login=Access(users={}, takes_post=False, challenges_at_ping_only=True),
+)
+
+HARBOR: Final = Profile(
+    "harbor",
+    "who brings its session cookie back may not write, names need a project, tags do not move",
+    Traits(
+        cookies_are_browsers=True,
+        names_need_project=True,
+        immutable=Immutable.MOVES,
+        tag_parameter=False,
+        mount_without_source=False,
+    ),
+    login=Access(users={}, takes_post=False, one_scope=True),  # the token service answers GET alone (skipper#193)
+)
+
+QUAY: Final = Profile(
+    "quay",
+    "a token is refused where `delete` is among the wishes, mounts name their source, blobs from a storage",
+    Traits(redirects_blobs=True, mount_without_source=False, tag_parameter=False),
+    login=Access(users={}, refused_actions=frozenset({"delete"})),
+)
+
+ARTIFACTORY: Final = Profile(
+    "artifactory",
+    "403 for a manifest that is not there, 406 where a list is asked with the Accept of manifests",
+    Traits(
+        absent_manifest_is_denied=True,  # in virtual repositories (cosign#2973)
+        lists_need_accept=True,  # renovate#3124
+        referrers=False,
+        tag_parameter=False,
+        mount_without_source=False,
+    ),
+    login=Access(users={}, takes_post=False),
+)
+
+DISTRIBUTION: Final = Profile(
+    "distribution",
+    "distribution 2.8: a narrow Accept finds nothing, ranges of chunks are ignored, only the newest Location works",
+    Traits(
+        single_post=False,
+        ranges_checked=False,
+        one_use_locations=True,
+        absolute_locations=True,
+        accept_must_match=True,
+        referrers=False,
+        delete_tags=False,
+        tag_parameter=False,
+        mount_without_source=False,
+    ),
+    login=Access(users={}, takes_post=False),
 )
 
 FLAKY: Final = Profile(
@@ -183,7 +252,9 @@ HOSTILE: Final = Profile(
     ),
 )
 
-PROFILES: Final[Mapping[str, Profile]] = {profile.name: profile for profile in (GHCR, HUB, ECR, FLAKY, HOSTILE)}
+PROFILES: Final[Mapping[str, Profile]] = {
+    each.name: each for each in (GHCR, HUB, ECR, FLAKY, HOSTILE, GAR, HARBOR, QUAY, ARTIFACTORY, DISTRIBUTION)
+}
 
 
 def profile(name: str) -> Profile:

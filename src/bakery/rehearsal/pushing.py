@@ -156,6 +156,8 @@ def _upload(registry: Registry, call: Call) -> Upload | Answer:
 
 
 def _misplaced(registry: Registry, call: Call, upload: Upload) -> Answer | None:
+    if registry.traits.one_chunk_only and upload.step and call.body.left != 0:
+        return failure("UNSUPPORTED", message="this registry takes a blob in one chunk only", status=400)
     least = registry.traits.least_part_bytes
     if least is not None and 0 < upload.last_length < least and call.body.left != 0:
         return failure("SIZE_INVALID", message=f"the part before this one is smaller than {least} bytes")
@@ -176,12 +178,14 @@ def _unfitting(registry: Registry, call: Call, upload: Upload, message: str) -> 
 
 
 def _session(registry: Registry, call: Call, upload: Upload, status: int) -> Answer:
-    state = f"?_state={upload.name}.{upload.step}" if registry.traits.one_use_locations else ""
+    extra = [f"_state={upload.name}.{upload.step}"] if registry.traits.one_use_locations else []
+    extra += [f"upload={'A%2B' * (registry.traits.location_padding // 4)}"] if registry.traits.location_padding else []
+    query = f"?{'&'.join(extra)}" if extra else ""
     arrived = upload.first_end if registry.traits.stuck_range else upload.offset
     return Answer(
         status,
         (
-            ("Location", registry.url(call, f"/v2/{upload.repository}/blobs/uploads/{upload.name}{state}")),
+            ("Location", registry.url(call, f"/v2/{upload.repository}/blobs/uploads/{upload.name}{query}")),
             ("Range", told_range(arrived)),
             ("Docker-Upload-UUID", upload.name),
         ),

@@ -83,6 +83,8 @@ class Service:
             return await self._token(request)
         if traits.cookies_are_browsers and "cookie" in head.headers and head.method not in _READS:
             return failure("DENIED", message="CSRF token invalid")
+        if traits.names_need_project and found.repository and "/" not in found.repository:
+            return failure("NAME_INVALID", message="a name needs a project", detail={"name": found.repository})
         refusal = self._refusal(found, head)
         if refusal is not None:
             return refusal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from bakery.rehearsal import script
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Lag, Rule
 from bakery.rehearsal.profiles import Profile, profile
-from bakery.rehearsal.tokens import Access, Scheme
+from bakery.rehearsal.tokens import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,18 @@ class Asked:
 
 def registry(asked: Asked) -> EmbeddedRegistry:
     """The registry, not yet listening. Raises UsageError for faults that are not there or make no sense."""
-    chosen = _chosen(asked.faults)
+    return registry_of(_chosen(asked.faults), asked)
+
+
+def registry_of(chosen: Profile, asked: Asked) -> EmbeddedRegistry:
+    """As `registry`, for a profile that is at hand."""
     lag = (Rule(name="lag", effect=Lag(asked.lag_s), method="GET HEAD"),) if asked.lag_s else ()
-    scheme = Scheme.BASIC if asked.basic else Scheme.BEARER
+    login = replace(chosen.login, scheme=Scheme.BASIC) if asked.basic else chosen.login
     return EmbeddedRegistry(
         asked.storage,
         asked.port,
         traits=chosen.traits,
-        access=Access(users=asked.users, scheme=scheme) if asked.users else None,
+        access=replace(login, users=asked.users) if asked.users else None,
         rules=(*chosen.rules, *lag),
         seed=asked.seed,
     )
