@@ -1,0 +1,83 @@
+"""Projects of any size stay quick: loading and expanding grow linearly, and 8,000 targets take less than 2 s."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bakery.targets.select import Selection, select
+from tests.config import parsing
+
+
+def project_text(images):
+    """A project as large teams have them: 10 versions, 2 variants, 2 systems, dependencies, two registries."""
+    lines = [
+        "repository: {url: github.com/example/big}",
+        "registries:", "  - {host: ghcr.io, namespace: big}", "  - {host: docker.io, namespace: big}",
+        "images:",
+    ]  # fmt: skip
+    for image in range(images):
+        lines += [
+            f"  - name: image-{image:03d}", f"    description: Image number {image}.", "    variants:",
+            "      - name: Standard", "        primary: true", "        options:", "          - tool: goss",
+            "            wait: 5", "      - name: Minimal", "    versions:",
+        ]  # fmt: skip
+        for version in range(10):
+            lines += [
+                f"      - name: 2026.{version + 1:02d}.1+{image}.pro{version}",
+                f'        subpath: "2026.{version + 1:02d}"',
+                f"        latest: {str(version == 9).lower()}",
+                "        dependencies:",
+            ]
+            for dependency in ("R", "python"):
+                lines += [f"          - dependency: {dependency}", "            versions:"]
+                lines += [f"              - {number}.5.2" for number in range(3)]
+            lines.append("        os:")
+            for system, primary in (("Ubuntu 24.04", "true"), ("Ubuntu 22.04", "false")):
+                lines += [
+                    f"          - name: {system}", f"            primary: {primary}", "            platforms:",
+                    "              - linux/amd64", "              - linux/arm64",
+                ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def test_a_project_of_800_targets_is_expanded_as_it_is_written():
+    selected = select(parsing.project(project_text(20)), Selection())
+    assert len(selected.targets) == 800
+    assert selected.problems == ()
+    assert len({tag for target in selected.targets for tag in target.tags}) == sum(
+        len(target.tags) for target in selected.targets
+    )
+
+
+@pytest.mark.slow
+def test_loading_grows_linearly():
+    def seconds(images):
+        text = project_text(images)
+        began = time.process_time()
+        select(parsing.project(text), Selection())
+        return time.process_time() - began
+
+    seconds(10)  # imports
+    small, large = min(seconds(25) for _ in range(3)), min(seconds(200) for _ in range(2))
+    assert large / small < 8 * 2
+
+
+@pytest.mark.slow
+def test_8000_targets_take_less_than_2_seconds_and_300_mebibytes(tmp_path):
+    (tmp_path / "bakery.yaml").write_text(project_text(200))
+    code = (
+        "import resource, sys; from bakery.cli.main import build_app\n"
+        "try: build_app('get')(args=['get', 'tags', '--context', sys.argv[1], '--output', 'uid'])\n"
+        "finally:\n"
+        "  used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "  print(used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    seconds, mebibytes = done.stderr.split()
+    assert done.stdout.count('"image-') == 8000
+    assert float(seconds) < 2
+    assert int(mebibytes) < 300
