@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.peers.programs import ROOT
+from tests.peers.programs import ROOT, need
 
 from bench.scene import Scene, Traffic
 from bench.workload import BuiltTarget, write_plan, write_project
@@ -72,3 +72,11 @@ def ours(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
     metadata = write_project(project, targets, scene.source, scene.destinations)
     command: list[str | Path] = [BAKERY, "ci", "publish", "--context", project, *metadata]
     return measure("ours", command, scene.environment, scene.folder)
+
+
+def ours_cli(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
+    """`bakery ci publish --engine cli`, with its defaults: our pipeline, the work done by oras."""
+    project = scene.folder / "project"
+    metadata = write_project(project, targets, scene.source, scene.destinations)
+    command: list[str | Path] = [BAKERY, "ci", "publish", "--engine", "cli", "--context", project, *metadata]
+    return measure("ours-cli", command, scene.environment | {"ORAS_PATH": str(need("oras"))}, scene.folder)

@@ -145,6 +145,16 @@ def tiny_40ms_tools(repeat: int) -> Row:
     return Row("tiny-40ms-tools", what, "", peer, own, peer.wall_s / own.wall_s)
 
 
+def tiny_40ms_cli(repeat: int) -> Row:
+    """Our pipeline through oras, against the script of the same oras commands."""
+    del repeat
+    with loaded(TINY) as (source, targets, folder):
+        peer = once(contenders.pipeline, source, targets, folder, round_trip_s=ROUND_TRIP_S)
+        own = once(contenders.ours_cli, source, targets, folder, round_trip_s=ROUND_TRIP_S)
+    what = "tiny-40ms with --engine cli, against the pipeline of oras commands"
+    return Row("tiny-40ms-cli", what, "ratio at least 2", peer, own, peer.wall_s / own.wall_s)
+
+
 def tiny_near(repeat: int) -> Row:
     what = "the same without an added round trip; peer: script"
     return compared("tiny-near", what, "ratio at least 2.5", TINY, round_trip_s=None, repeat=repeat)
@@ -292,6 +302,7 @@ ROWS: dict[str, Callable[[int], Row]] = {
     "faults": faults,
     "thousand": thousand,
     "tiny-40ms-tools": tiny_40ms_tools,
+    "tiny-40ms-cli": tiny_40ms_cli,
 }
 
 

@@ -51,3 +51,9 @@ def test_every_error_becomes_one_line_and_its_exit_code(error, code, capsys):
     assert captured.out == ""
     assert captured.err.startswith("error: ")
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("form", ["--log-format=json", "--log-format json"])
+def test_the_log_format_is_given_before_the_command(form):
+    assert bakery(*form.split(), "version").returncode == 0
+    assert bakery("--log-format=yaml", "version").returncode == ExitCode.USAGE

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -78,7 +78,18 @@ def build_app(word: str | None) -> typer.Typer:
     return app
 
 
-def _root() -> None:
+def _root(
+    log_format: Annotated[
+        str,
+        typer.Option(
+            "--log-format",
+            metavar="text|json",
+            envvar="BAKERY_LOG_FORMAT",
+            callback=options.set_log_format,
+            help="How log lines on stderr are written.",
+        ),
+    ] = "text",
+) -> None:
     """Publishes multi-platform container images that CI has built and pushed by digest."""
 
 
@@ -89,13 +100,19 @@ def _not_imported() -> None:
 
 def first_word(arguments: Sequence[str]) -> str | None:
     """The first argument that is no option: the command that is meant, or "" where there is none."""
-    return next((argument for argument in arguments if not argument.startswith("-")), "")
+    words = iter(arguments)
+    for word in words:
+        if word == "--log-format":
+            next(words, None)  # its value is no command
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def guarded(action: Callable[[], Any]) -> int:
     """Run and give the exit code. Every error becomes one message on stderr; a traceback only under --debug."""
     try:
-        with interruptible():
+        with interruptible(to_the_end=True):
             action()
     except ExecutorInterrupted as error:
         print(f"interrupted: {signal.Signals(error.signum).name}", file=sys.stderr)
@@ -120,5 +137,5 @@ def guarded(action: Callable[[], Any]) -> int:
 def run() -> None:
     """The entry point of the `bakery` executable."""
     completing = any(name.startswith("_BAKERY_COMPLETE") for name in os.environ)
-    app = build_app(None if completing else first_word(sys.argv[1:]))
-    sys.exit(guarded(lambda: app(prog_name="bakery")))
+    # Building it imports the command's module, which takes long enough for a signal to come.
+    sys.exit(guarded(lambda: build_app(None if completing else first_word(sys.argv[1:]))(prog_name="bakery")))

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+LOG_FORMATS = ("text", "json")
 _state = {"debug": False, "verbose": False, "quiet": False}
+_state_format = {"form": "text"}
 
 
 def debug_wanted() -> bool:
@@ -64,8 +66,26 @@ def configure_logging() -> None:
     level = (
         logging.DEBUG if _state["verbose"] or _state["debug"] else logging.ERROR if _state["quiet"] else logging.INFO
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s", force=True)
+    from bakery.report.lines import LineFormatter, is_github
+
+    in_ci = bool(os.environ.get("CI")) or is_github(os.environ)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(_log_format(), dated=in_ci, github=is_github(os.environ)))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("bakery").setLevel(level)
+
+
+def set_log_format(form: str) -> str:
+    """Take what --log-format says. Raises BadParameter for a form that there is not."""
+    if form not in LOG_FORMATS:
+        raise typer.BadParameter(f"{form!r} is none of {', '.join(LOG_FORMATS)}")
+    _state_format["form"] = form
+    configure_logging()
+    return form
+
+
+def _log_format() -> str:
+    return _state_format["form"]
 
 
 Metadata = Annotated[

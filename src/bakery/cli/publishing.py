@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bakery.cli import options
 from bakery.cli.filters import open_project, say
 from bakery.errors import ExecutorInterrupted, ExitCode, NothingSelected, UsageError
-from bakery.events import Event, HostPaused, Noted, RequestRetried, SourcesMissing, TagMoved
+from bakery.events import Emit, Event
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
@@ -71,6 +72,7 @@ def publish(request: Request) -> ExitCode:
     """Do what was asked and say what became of it. Gives the exit code; raises BakeryError where nothing was begun."""
     from bakery.parallel.root import run_interruptible
     from bakery.publish.pipeline import Run
+    from bakery.report.live import board
     from bakery.report.table import plan_table
 
     plan = make_request_plan(request)
@@ -81,13 +83,22 @@ def publish(request: Request) -> ExitCode:
         if request.engine == "cli":
             _say("".join(f"{line}\n" for line in dry_run_commands(request, plan)))
         return ExitCode.FAILED if plan.refused else ExitCode.DONE
-    run = Run(plan, make_engine(request, plan), options=run_options(request, len(plan.targets)), emit=log_event)
-    try:
-        outcome = run_interruptible(run.execute())
-    except ExecutorInterrupted:
-        report(run.outcome(interrupted=True), request)
-        raise
+    stopped: ExecutorInterrupted | None = None
+    with board([target.uid for target in plan.targets], quiet=options.quiet_wanted()) as show:
+
+        def emit(event: Event) -> None:
+            log_event(event)
+            show(event)
+
+        engine = make_engine(request, plan, emit)
+        run = Run(plan, engine, options=run_options(request, len(plan.targets)), emit=emit)
+        try:
+            outcome = run_interruptible(run.execute())
+        except ExecutorInterrupted as error:
+            outcome, stopped = run.outcome(interrupted=True), error
     report(outcome, request)
+    if stopped is not None:
+        raise stopped
     return outcome.exit_code
 
 
@@ -172,7 +183,7 @@ def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
     return targets
 
 
-def make_engine(request: Request, plan: Plan) -> Engine:
+def make_engine(request: Request, plan: Plan, emit: Emit) -> Engine:
     """The engine that was asked for, ready to be entered."""
     from bakery.registry.settings import Settings
     from bakery.retry import RetryPolicy, SystemClock
@@ -187,7 +198,7 @@ def make_engine(request: Request, plan: Plan) -> Engine:
             environment=request.environment,
             needs_soci=any(target.soci is not None for target in plan.targets),
             clock=clock,
-            emit=log_event,
+            emit=emit,
             deadline=clock.now() + request.time_budget_s,
         )
     from bakery.engines.native import NativeEngine
@@ -198,7 +209,7 @@ def make_engine(request: Request, plan: Plan) -> Engine:
         settings=Settings.from_environment(request.environment),
         policy=RetryPolicy.from_environment(request.environment, base_delay=0.5),
         clock=clock,
-        emit=log_event,
+        emit=emit,
         deadline=clock.now() + request.time_budget_s,
     )
     client.announce_writes(plan.repositories)
@@ -246,21 +257,9 @@ def report(outcome: Outcome, request: Request) -> None:
 
 def log_event(event: Event) -> None:
     """Tell the log what happens: what a reader of a CI run wants to see while it goes on."""
-    match event:
-        case RequestRetried():
-            about, reason = f"{event.doing} {event.about}", event.reason
-            _log.warning("%s: attempt %d: %s; again in %.1f s", about, event.attempt, reason, event.wait_s)
-        case HostPaused():
-            _log.warning("%s asks us to stay away for %.1f s: %s", event.host, event.wait_s, event.reason)
-        case SourcesMissing():
-            missing = ", ".join(event.missing)
-            _log.info("%s: waiting on %s (%.0f of %.0f s)", event.target, missing, event.waited_s, event.limit_s)
-        case TagMoved():
-            _log.info("%s: %s -> %s (was %s)", event.target, event.reference, event.digest, event.previous or "new")
-        case Noted():
-            _log.log(logging.WARNING if event.warning else logging.INFO, "%s: %s", event.target, event.message)
-        case _:
-            _log.debug("%s", event)
+    from bakery.report.lines import log
+
+    log(event, _log)
 
 
 def _refuse_nothing(request: Request, reason: str) -> None:
@@ -294,5 +293,7 @@ def _source_date_epoch(environment: Mapping[str, str]) -> int | None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    from bakery.report.lines import annotated, is_github
+    from bakery.report.lines import say as write
+
+    write(annotated(text) if is_github(os.environ) else text)

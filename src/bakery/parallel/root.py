@@ -75,7 +75,7 @@ class _Root:
         os._exit(128 + (self.signum or signal.SIGINT))
 
     @contextlib.contextmanager
-    def handlers(self) -> Iterator[None]:
+    def handlers(self, *, to_the_end: bool = False) -> Iterator[None]:
         if self.installed or threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -84,11 +84,17 @@ class _Root:
         try:
             yield
         finally:
-            if self._watchdog is not None:
-                self._watchdog.cancel()
+            if self.signum is not None and to_the_end:
+                # Only the interpreter's own exit is left: a late second signal must not give it another code, and
+                # the watchdog stays, in case that exit hangs.
+                before.update(dict.fromkeys(before, signal.SIG_IGN))
+            else:
+                if self._watchdog is not None:
+                    self._watchdog.cancel()
+                self.signum, self._watchdog = None, None
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self.installed, self.signum, self._watchdog = False, None, None
+            self.installed = False
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -132,15 +138,14 @@ class _Root:
 _root = _Root()
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(*, to_the_end: bool = False) -> contextlib.AbstractContextManager[None]:
     """SIGINT and SIGTERM raise ExecutorInterrupted inside, or cancel what run_interruptible() runs there.
 
     A second signal, or TOTAL_S after the first, ends the process at once. Does nothing when it is already in force,
-    nor outside the main thread (signals are the main thread's).
+    nor outside the main thread (signals are the main thread's). to_the_end: the process exits after this, so once a
+    signal came, no other one is heeded.
     """
-    with _root.handlers():
-        yield
+    return _root.handlers(to_the_end=to_the_end)
 
 
 def run_interruptible(main: Coroutine[Any, Any, T]) -> T:

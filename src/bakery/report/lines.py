@@ -1,14 +1,130 @@
-"""Plain lines on stderr, for people; stdout is for machines (pipeline.md 11). Never wrapped, never markup.
+"""Plain lines on stderr: events and log records as text, JSON or annotations of GitHub. Rendering is pure.
 
-A terminal that cannot show a character gets a plain one in its place, never an error in the middle of a report.
+Never wrapped, never markup, one line a record; stdout is for machines. A terminal that cannot show a character gets a
+plain one in its place, never an error in the middle of a report. Source: pipeline.md 2.8 and 11, "ours".
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TextIO
 
-_PLAIN = str.maketrans({"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", "⚠": "!", "…": "...", "→": "->"})
+from bakery.events import (
+    Event,
+    HostPaused,
+    Noted,
+    RequestRetried,
+    SourcesMissing,
+    StepFinished,
+    StepRetried,
+    TagMoved,
+)
+
+FORMATS: Final = ("text", "json")
+_PLAIN = str.maketrans({"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", "⚠": "!", "…": "...", "→": "->", "—": "-"})
+_ANNOTATED: Final = {"error": "error", "warning": "warning"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What an event says to somebody who reads along."""
+
+    level: int
+    text: str
+    target: str = ""
+    step: str = ""
+
+
+def line_of(event: Event) -> Line:
+    """The event as a line; what is of no interest to most is of level DEBUG."""
+    match event:
+        case RequestRetried():
+            about = f"{event.doing} {event.about}"
+            again = f"again in {event.wait_s:.1f} s"
+            return Line(logging.WARNING, f"{about}: attempt {event.attempt}: {event.reason}; {again}")
+        case HostPaused():
+            return Line(logging.WARNING, f"{event.host} asks us to stay away for {event.wait_s:.1f} s: {event.reason}")
+        case StepRetried():
+            text = f"attempt {event.attempt} failed: {event.reason}; again in {event.wait_s:.1f} s"
+            return Line(logging.WARNING, text, event.target, event.step)
+        case SourcesMissing():
+            missing = ", ".join(event.missing)
+            text = f"waiting on {missing} ({event.waited_s:.0f} of {event.limit_s:.0f} s)"
+            return Line(logging.INFO, text, event.target, "wait")
+        case TagMoved():
+            text = f"{event.reference} -> {event.digest} (was {event.previous or 'new'})"
+            return Line(logging.INFO, text, event.target, "commit")
+        case Noted():
+            return Line(logging.WARNING if event.warning else logging.INFO, event.message, event.target)
+        case StepFinished(error=error) if error:
+            return Line(logging.DEBUG, f"failed after {event.elapsed_s:.1f} s: {error}", event.target, event.step)
+        case _:
+            return Line(logging.DEBUG, str(event), event.target)
+
+
+def log(event: Event, logger: logging.Logger) -> None:
+    """Give an event to the log."""
+    line = line_of(event)
+    logger.log(line.level, "%s", line.text, extra={"target": line.target, "step": line.step})
+
+
+class LineFormatter(logging.Formatter):
+    """A log record as one line. form: one of FORMATS; dated: with the time; github: as an annotation where it warns."""
+
+    def __init__(self, form: str = "text", *, dated: bool = False, github: bool = False) -> None:
+        super().__init__()
+        self._form, self._dated, self._github = form, dated, github
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        target, step = getattr(record, "target", ""), getattr(record, "step", "")
+        when = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if self._form == "json":
+            members = {"time": when, "level": record.levelname.lower(), "target": target, "step": step, "message": text}
+            return json.dumps({key: value for key, value in members.items() if value}, ensure_ascii=False)
+        about = " ".join(part for part in (target, step and f"[{step}]") if part)
+        message = f"{about}: {text}" if about else text
+        if self._github and record.levelno >= logging.WARNING:
+            return annotation("error" if record.levelno >= logging.ERROR else "warning", text, title=about)
+        date = f"{when} " if self._dated else ""
+        # A second line, such as a traceback's, is indented: whoever greps for a level or date finds records only.
+        return f"{date}{record.levelname} {message}".replace("\n", "\n    ")
+
+
+def annotation(kind: str, text: str, *, title: str = "") -> str:
+    """A workflow command of GitHub that shows this text on the run's page."""
+
+    def escaped(value: str, *, in_property: bool) -> str:
+        value = value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        return value.replace(":", "%3A").replace(",", "%2C") if in_property else value
+
+    properties = f" title={escaped(title, in_property=True)}" if title else ""
+    return f"::{kind}{properties}::{escaped(text, in_property=False)}"
+
+
+def annotated(text: str) -> str:
+    """A report with its lines `error: …` and `warning: …` as annotations, and nothing that GitHub would obey in it."""
+
+    def one(line: str) -> str:
+        kind, colon, said = line.partition(": ")
+        if colon and kind in _ANNOTATED:
+            return annotation(_ANNOTATED[kind], said.rstrip("\n")) + "\n" * line.endswith("\n")
+        return re.sub(r"^(\s*)(::|##\[)", r"\1 \2", line)
+
+    return "".join(one(line) for line in text.splitlines(keepends=True))
+
+
+def is_github(environment: Mapping[str, str]) -> bool:
+    """Whether this runs in a job of GitHub Actions."""
+    return environment.get("GITHUB_ACTIONS") == "true"
 
 
 def say(text: str, stream: TextIO | None = None) -> None:

@@ -1,0 +1,271 @@
+"""The live board on a terminal: one row a target, in the order given. Driven by events; drawing is a pure function.
+
+Elsewhere there is no board but plain lines (`report.lines`). Source: pipeline.md 2.7.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final, TextIO
+
+from bakery.events import (
+    Emit,
+    Event,
+    SourcesMissing,
+    StepFinished,
+    StepRetried,
+    StepStarted,
+    TargetFinished,
+    ignore,
+)
+
+REPAINT_S: Final = 0.1
+
+
+class Phase(Enum):
+    """Where a row is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+_ENDS = {"failed": Phase.FAILED, "stopped": Phase.STOPPED}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One target as the board shows it. Times in seconds of the board's clock."""
+
+    label: str
+    phase: Phase = Phase.QUEUED
+    steps: tuple[str, ...] = ()  # that run now, in the order in which they began
+    retries: int = 0  # of the step that was retried last
+    note: str = ""
+    began: float = 0.0
+    ended: float = 0.0
+
+    def after(self, event: Event, now: float) -> Row:
+        """The row once this has happened."""
+        match event:
+            case StepStarted(step=step):
+                began = self.began if self.phase is Phase.RUNNING else now
+                return replace(self, phase=Phase.RUNNING, steps=(*self.steps, step), began=began, retries=0, note="")
+            case StepFinished(step=step):
+                left = list(self.steps)
+                if step in left:
+                    left.remove(step)
+                return replace(self, steps=tuple(left), note="")
+            case StepRetried(attempt=attempt):
+                return replace(self, retries=attempt)
+            case SourcesMissing(missing=missing):
+                return replace(self, note=f"{len(missing)} missing")
+            case TargetFinished(state=state):
+                return replace(self, phase=_ENDS.get(state, Phase.DONE), steps=(), retries=0, note="", ended=now)
+            case _:
+                return self
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the terminal can show: its size, whether it has more than ASCII, and colours."""
+
+    width: int = 80
+    height: int = 24
+    unicode: bool = True
+    colour: bool = False
+
+
+_SPINNER = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
+_MARKS = {
+    Phase.QUEUED: {True: " ", False: " "},
+    Phase.DONE: {True: "✓", False: "+"},
+    Phase.FAILED: {True: "✗", False: "x"},
+    Phase.STOPPED: {True: "·", False: "."},
+}
+_COLOURS = {Phase.QUEUED: "2", Phase.RUNNING: "34", Phase.DONE: "32", Phase.FAILED: "31", Phase.STOPPED: "33"}
+
+
+def draw(rows: Sequence[Row], now: float, look: Look) -> list[str]:
+    """The board as lines, none wider than the terminal. Where there are more rows than lines, the quiet ones go first.
+
+    The last line counts, where rows are left out.
+    """
+    room = max(1, look.height - 1)
+    shown = list(range(len(rows)))
+    if len(rows) > room:
+        urgency = {Phase.RUNNING: 0, Phase.FAILED: 1, Phase.STOPPED: 2, Phase.QUEUED: 3, Phase.DONE: 4}
+        first = sorted(shown, key=lambda number: (urgency[rows[number].phase], number))
+        shown = sorted(first[: room - 1])
+    lines = [_row(rows[number], now, look) for number in shown]
+    if len(shown) < len(rows):
+        counts = [(phase, sum(row.phase is phase for row in rows)) for phase in Phase]
+        said = ", ".join(f"{count} {phase.value}" for phase, count in counts if count)
+        lines.append(clip(f"  {len(rows)} targets: {said}", look.width, unicode=look.unicode))
+    return lines
+
+
+def _row(row: Row, now: float, look: Look) -> str:
+    if row.phase is Phase.RUNNING:
+        frames = _SPINNER[look.unicode]
+        mark = frames[int(now / REPAINT_S) % len(frames)]
+    else:
+        mark = _MARKS[row.phase][look.unicode]
+    told = row.label
+    if row.phase is Phase.QUEUED:
+        told = f"queued  {row.label}"
+    elif row.phase is Phase.RUNNING:
+        step = ", ".join(dict.fromkeys(step.partition(" ")[0] for step in row.steps))
+        more = "".join(f" ({text})" for text in (row.note, f"retry {row.retries}" if row.retries else "") if text)
+        dash = "—" if look.unicode else "-"
+        told = f"{row.label}{f' {dash} {step}' if step else ''}{more}"
+    elapsed = ""
+    if row.phase is not Phase.QUEUED and row.began:
+        elapsed = _duration((now if row.phase is Phase.RUNNING else row.ended) - row.began)
+    room = look.width - len(elapsed) - 1 if look.width > len(elapsed) + 12 else look.width
+    text = clip(f"{mark} {told}", room, unicode=look.unicode)
+    if room < look.width and elapsed:
+        text = f"{text}{' ' * (look.width - columns(text) - len(elapsed))}{elapsed}"
+    return f"\x1b[{_COLOURS[row.phase]}m{text}\x1b[0m" if look.colour else text
+
+
+def _duration(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def clip(text: str, width: int, *, unicode: bool = True) -> str:
+    """The text in at most `width` columns, with a mark where something is cut off.
+
+    What moves the cursor, such as an escape in a name, and what the terminal cannot spell, becomes `?`.
+    """
+    shown = "".join(character if character.isprintable() else "?" for character in text)
+    if not unicode:
+        shown = shown.encode("ascii", "replace").decode()
+    if columns(shown) <= width:
+        return shown
+    mark = "…" if unicode else "~"
+    kept, taken = "", 0
+    for character in shown:
+        taken += _columns(character)
+        if taken > width - 1:
+            break
+        kept += character
+    return kept + mark if width > 0 else ""
+
+
+class Board:
+    """Draws the rows on a terminal again and again, from a thread of its own. Log lines go above it."""
+
+    def __init__(
+        self,
+        labels: Mapping[str, str],
+        stream: TextIO,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        look: Callable[[], Look] | None = None,
+    ) -> None:
+        self._rows = {key: Row(label) for key, label in labels.items()}
+        self._stream, self._clock = stream, clock
+        self._look = look or (lambda: look_of(stream))
+        self._lock = threading.Lock()
+        self._drawn = 0  # lines of ours on the screen
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep_drawing, name="board", daemon=True)
+
+    def emit(self, event: Event) -> None:
+        """Take note of an event; the next drawing shows it."""
+        target = getattr(event, "target", "")
+        with self._lock:
+            if target in self._rows:
+                self._rows[target] = self._rows[target].after(event, self._clock())
+
+    def __enter__(self) -> Board:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.paint()
+
+    def paint(self) -> None:
+        """Draw the rows as they are now, over the last drawing."""
+        self.write("")
+
+    def write(self, text: str) -> int:
+        """Print text above the board; it brings its own line ends. With `flush`, what a logging handler needs."""
+        with self._lock:
+            lines = draw(list(self._rows.values()), self._clock(), self._look())
+            back = f"\x1b[{self._drawn}A" if self._drawn else ""
+            board = "".join(f"{line}\n" for line in lines)
+            self._stream.write(f"{back}\r\x1b[J{text}{board}")
+            self._stream.flush()
+            self._drawn = len(lines)
+        return len(text)
+
+    def flush(self) -> None:
+        """Every write is flushed."""
+
+    def _keep_drawing(self) -> None:
+        while not self._stop.wait(REPAINT_S):
+            self.paint()
+
+
+def look_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Look:
+    """What this terminal can show."""
+    size = shutil.get_terminal_size()
+    encoding = (stream.encoding or "ascii").lower().replace("-", "").replace("_", "")
+    colour = not environment.get("NO_COLOR")
+    return Look(size.columns, size.lines, unicode=encoding.startswith("utf"), colour=colour)
+
+
+def is_wanted(stream: TextIO, count: int, *, quiet: bool, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a board is of use: a terminal that can move its cursor, several units, and somebody who wants to see."""
+    return not quiet and count > 1 and environment.get("TERM", "") not in ("", "dumb") and stream.isatty()
+
+
+@contextmanager
+def board(labels: Sequence[str], *, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Emit]:
+    """Where events are to go while something runs: to a board on stderr, or nowhere, where none is wanted."""
+    out = sys.stderr if stream is None else stream
+    if not is_wanted(out, len(labels), quiet=quiet):
+        yield ignore
+        return
+    drawing = Board({label: label for label in labels}, out)
+    handlers = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler) and handler.stream is out
+    ]
+    with drawing:
+        for handler in handlers:
+            handler.setStream(drawing)
+        try:
+            yield drawing.emit
+        finally:
+            for handler in handlers:
+                handler.setStream(out)
