@@ -81,7 +81,7 @@ class TagMoved:
 
 @dataclass(frozen=True, slots=True)
 class TargetFinished:
-    """A target is through. `state` is `published`, `unchanged`, `failed` or `stopped`."""
+    """A target is through. `state` is `published`, `unchanged`, `done` (not publishing), `failed` or `stopped`."""
 
     target: str
     state: str

@@ -91,6 +91,8 @@ def start(tmp_path):
             each.process.kill()
 
 
+AT_ONCE_S = 2.9  # less than the grace of 3 s, and much for a busy machine
+
 BOTH = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
 TASKS = """
 tasks = [ShellTask(str(n), shell({child!r})) for n in range(3)] + [ShellTask("queued", ["echo", "never"])]
@@ -106,7 +108,7 @@ def test_children_that_obey_end_at_once_and_the_queue_is_dropped(start, number, 
     returned, out, err, took = run.end()
     assert (returned, out) == (code, "")
     assert err == f"interrupted: {number.name}\n"
-    assert took < 2
+    assert took < AT_ONCE_S
 
 
 @pytest.mark.slow
@@ -136,7 +138,7 @@ def test_a_second_signal_kills_stubborn_children_and_exits_at_once(start, second
     run.signal(second)
     returned, _, _, took = run.end()
     assert returned == 130
-    assert took < 2
+    assert took < AT_ONCE_S
 
 
 @BOTH
@@ -160,7 +162,7 @@ def test_a_wait_between_attempts_ends_at_once(start, number, code):
     run.signal(number)
     returned, _, _, took = run.end()
     assert returned == code
-    assert took < 2
+    assert took < AT_ONCE_S
 
 
 @BOTH
@@ -181,7 +183,7 @@ def test_a_long_wait_of_the_run_itself_ends_at_once_and_scratch_is_cleared(start
     run.signal(number)
     returned, _, _, took = run.end()
     assert returned == code
-    assert took < 2
+    assert took < AT_ONCE_S
     assert list(tmp_path.iterdir()) == []
 
 
@@ -220,7 +222,7 @@ def test_blocking_jobs_in_threads_end_with_their_commands(start, number, code):
     run.signal(number)
     returned, _, _, took = run.end()
     assert returned == code
-    assert took < 2
+    assert took < AT_ONCE_S
 
 
 def test_a_job_that_never_asks_for_anything_again_does_not_hold_up_the_end(start):
@@ -238,7 +240,7 @@ def test_a_job_that_never_asks_for_anything_again_does_not_hold_up_the_end(start
     run.signal(signal.SIGINT)
     returned, _, _, took = run.end()
     assert returned == 130
-    assert took < 2
+    assert took < AT_ONCE_S
 
 
 def test_the_whole_family_of_a_child_goes_with_it(start):

@@ -115,7 +115,7 @@ def test_a_second_signal_ends_a_root_that_refuses_to_end_and_clears_up_all_the_s
     process.process.send_signal(signal.SIGINT)
     returned, _, _, took = process.end()
     assert returned == 143
-    assert took < 2
+    assert took < 4  # sooner than the watchdog
     assert list(tmp_path.iterdir()) == []
 
 

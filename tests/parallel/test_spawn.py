@@ -127,12 +127,16 @@ async def test_cancelling_ends_the_whole_group_also_where_it_ignores_sigterm(rea
     assert module.running() == 0
 
 
-async def test_what_a_finished_command_leaves_in_its_group_is_ended(readiness):
-    code = f"(echo r; exec sleep 600) > {readiness.path} 2> {os.devnull} &"
+async def test_what_a_finished_command_leaves_in_its_group_is_ended(readiness, tmp_path):
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    code = f"(echo r; exec sleep 600) > {readiness.path} 2> {os.devnull} & read line < {go}"
     async with asyncio.TaskGroup() as group:
-        group.create_task(readiness.all_gone())
-        done = await spawn(["sh", "-c", code])
-    assert done.ok
+        running = group.create_task(spawn(["sh", "-c", code]))
+        await readiness.ready()
+        await asyncio.to_thread(go.write_text, "now\n")
+    assert running.result().ok
+    await readiness.all_gone()
 
 
 async def test_a_second_cancellation_does_not_leave_the_child_behind(readiness, tmp_path):

@@ -50,6 +50,7 @@ def run_command(
     """Test images with goss, each in a container of its own."""
     from bakery.plugins.dgoss import DgossPlugin
     from bakery.plugins.dgoss.invocation import full_platform
+    from bakery.report.live import board
     from bakery.targets.metadata import find_files, read_metadata
 
     wanted = filters.Filters(
@@ -77,8 +78,14 @@ def run_command(
             raise NothingSelected("reading build metadata", answer=f"no file matches {' '.join(metadata_file)}")
         metadata = read_metadata(files).results
     plugin = DgossPlugin()
-    plugin.results(
-        plugin.execute(
-            context.absolute(), targets, metadata=metadata, platform=image_platform or None, jobs=jobs, clean=clean
+    with board([target.uid for target in targets], quiet=quiet) as emit:
+        results = plugin.execute(
+            context.absolute(),
+            targets,
+            metadata=metadata,
+            platform=image_platform or None,
+            jobs=jobs,
+            clean=clean,
+            emit=emit,
         )
-    )
+    plugin.results(results)

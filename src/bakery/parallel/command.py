@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bakery.errors import BakeryError, ExecutorInterrupted
-from bakery.events import Emit, StepFinished, StepRetried, StepStarted, ignore
+from bakery.events import Emit, StepFinished, StepRetried, StepStarted, TargetFinished, ignore
 from bakery.parallel.jobs import Job, JobResult, Place, Slot, resolve_max_workers
 from bakery.parallel.jobs import run_jobs as schedule
 from bakery.parallel.spawn import Exit, spawn
@@ -301,11 +301,17 @@ async def run_tasks(
             return result.value
         return ShellResult(result.job.payload, None, b"", b"", result.duration, result.exception)
 
+    def ended(result: JobResult[ShellResult]) -> None:
+        told = of(result)
+        emit(TargetFinished(told.task.key, "done" if told.ok else "failed", told.duration))
+        if on_result is not None:
+            on_result(told)
+
     results = await schedule(
         [Job(task.key, partial(one, task), task.label, task) for task in tasks],
         limit=resolve_max_workers(jobs, len(tasks)) if tasks else 1,
         on_start=(lambda job: on_start(job.payload)) if on_start else None,
-        on_result=(lambda result: on_result(of(result))) if on_result else None,
+        on_result=ended,
         fail_fast=fail_fast,
         failed=lambda result: not of(result).ok,
     )
@@ -332,11 +338,19 @@ async def run_shell_jobs(
     def of(result: JobResult[Any]) -> JobResult[Any]:
         return JobResult(result.job.payload, result.value, result.exception, result.duration)
 
+    emit = surroundings.emit if surroundings else ignore
+
+    def ended(result: JobResult[Any]) -> None:
+        told = of(result)
+        emit(TargetFinished(told.key, "done" if told.ok else "failed", told.duration))
+        if on_result is not None:
+            on_result(told)
+
     results = await schedule(
         [Job(job.key, partial(one, job), job.label, job) for job in shell_jobs],
         limit=resolve_max_workers(jobs, len(shell_jobs)) if shell_jobs else 1,
         on_start=(lambda job: on_start(job.payload)) if on_start else None,
-        on_result=(lambda result: on_result(of(result))) if on_result else None,
+        on_result=ended,
         fail_fast=fail_fast,
     )
     return [of(result) for result in results]
