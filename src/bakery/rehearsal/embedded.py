@@ -206,7 +206,7 @@ class EmbeddedRegistry:
             content.close()
 
     def put_blob(self, repository: str, content: bytes) -> Digest:
-        """Hold this blob, as if it had been pushed long ago."""
+        """Hold this blob, as if it were pushed now: a lag counts from here."""
         incoming, digest = self.storage.incoming(), Digest.of(content)
         incoming.write(content)
         self.storage.keep_blob(repository, digest, incoming)
