@@ -23,6 +23,8 @@ _FILES = {"distribution": "registry"}
 def find(name: str) -> Path | None:
     """The program called `name`, if it is here: a file name, or `distribution` for its registry."""
     file = _FILES.get(name, name)
+    if name == "soci" and os.access(os.environ.get("SOCI_PATH", ""), os.X_OK):
+        return Path(os.environ["SOCI_PATH"])
     ours = BIN / file
     if os.access(ours, os.X_OK):
         return ours
