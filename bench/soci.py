@@ -1,0 +1,211 @@
+"""`python -m bench.soci [--scale S] [--folder DIR]`: SOCI conversion beside the real tool and beside bare inflating.
+
+One gzip layer of about 450 MB (1.4 GB of tar, 11,000 entries), two such layers at once, and one of 60,000 small
+entries. Every row is a process of its own: seconds from start to end, CPU seconds, largest resident size; rows
+`in process` are timed inside, without start-up. `--scale 0.1`: big layers are a tenth. `--folder` keeps the images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import sys
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from tests.peers.programs import find
+
+from bench.contenders import Measured, measure
+
+BIG_ENTRIES = 11_000
+SMALL_ENTRIES = 60_000
+BIG_TAR_BYTES = 1_400_000_000
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+BARE = """
+import sys, time, zlib
+began = time.perf_counter()
+inflater = zlib.decompressobj(31)
+with open(sys.argv[1], "rb") as file:
+    while chunk := file.read(1 << 20):
+        inflater.decompress(chunk)
+print(time.perf_counter() - began)
+"""
+INDEX = """
+import sys, threading, time
+from bakery.soci.index import GZIP, LayerIndexer
+def index(path):
+    indexer = LayerIndexer(GZIP)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            indexer.feed(chunk)
+    indexer.finish()
+threads = [threading.Thread(target=index, args=(path,)) for path in sys.argv[1:]]
+began = time.perf_counter()
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(time.perf_counter() - began)
+"""
+
+
+def big_tar(seed: int, size: int) -> Iterator[bytes]:
+    """A tar of 11,000 files that deflates about three to one: words, some noise, some repeats."""
+    dice = random.Random(seed)
+    words = [dice.randbytes(dice.randrange(2, 10)).hex().encode() for _ in range(3000)]
+    phrases = [dice.choice(words) + b" " + dice.choice(words) for _ in range(2000)]
+    text = b"\n".join(dice.choice(phrases) for _ in range(200_000))
+    noise = dice.randbytes(4_000_000)
+    for number in range(BIG_ENTRIES):
+        left = int(dice.expovariate(1) * size / BIG_ENTRIES)
+        member = tarfile.TarInfo(f"usr/lib/package{number % 97}/file{number}.so")
+        member.size, member.mtime = left, 1_700_000_000 + number
+        yield member.tobuf(tarfile.USTAR_FORMAT)
+        padding = -left % 512
+        while left > 0:
+            source = noise if dice.random() < 0.14 else text
+            start, length = dice.randrange(len(source) - 70_000), min(left, dice.randrange(5000, 70_000))
+            yield source[start : start + length]
+            left -= length
+        yield bytes(padding)
+    yield bytes(1024)
+
+
+def small_tar(seed: int) -> Iterator[bytes]:
+    """A tar of 60,000 files of a few bytes."""
+    dice = random.Random(seed)
+    for number in range(SMALL_ENTRIES):
+        data = dice.randbytes(dice.randrange(8)).hex().encode()
+        member = tarfile.TarInfo(f"app/node_modules/module{number % 1009}/lib/file{number}.js")
+        member.size, member.mtime, member.uname = len(data), 1_700_000_000 + number % 5000, "root"
+        yield member.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512)
+    yield bytes(1024)
+
+
+def write_layout(path: Path, layers: list[Callable[[], Iterator[bytes]]]) -> list[Path]:
+    """An image of these layers, one platform; gives the layers' files. What is there already is kept."""
+    if (path / "layers.json").exists():
+        return [Path(name) for name in json.loads((path / "layers.json").read_text())]
+    blobs = path / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(content: bytes, media_type: str) -> dict[str, object]:
+        name = hashlib.sha256(content).hexdigest()
+        (blobs / name).write_bytes(content)
+        return {"mediaType": media_type, "digest": f"sha256:{name}", "size": len(content)}
+
+    described, files = [], []
+    for chunks in layers:
+        compressor, hasher, partial = zlib.compressobj(6, zlib.DEFLATED, 31), hashlib.sha256(), blobs / "partial"
+        with partial.open("wb") as file:
+            for chunk in chunks():
+                piece = compressor.compress(chunk)
+                hasher.update(piece)
+                file.write(piece)
+            hasher.update(piece := compressor.flush())
+            file.write(piece)
+        files.append(partial.rename(blobs / hasher.hexdigest()))
+        size = files[-1].stat().st_size
+        described.append({"mediaType": _LAYER, "digest": f"sha256:{hasher.hexdigest()}", "size": size})
+    config = blob(b'{"architecture":"amd64","os":"linux"}', "application/vnd.oci.image.config.v1+json")
+    manifest = {"schemaVersion": 2, "config": config, "layers": described}
+    top = blob(json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
+    (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))
+    (path / "layers.json").write_text(json.dumps(list(map(str, files))))
+    return files
+
+
+def digest_of(path: Path) -> str:
+    """The image of a layout."""
+    return str(json.loads((path / "index.json").read_text())["manifests"][0]["digest"])
+
+
+class Bench:
+    """The rows, printed as they are measured."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._soci = find("soci")
+
+    def run(self, name: str, *command: object, compared: Measured | None = None) -> Measured:
+        """One process to its end, and its row. What it prints as a number is its own count of seconds."""
+        words = list(map(str, command))
+        done = measure("row", words, {**os.environ, "TZ": "UTC"}, self._folder)
+        if done.exit_code:
+            raise SystemExit(f"{' '.join(words)} ended with {done.exit_code}: {done.said}")
+        with suppress(ValueError):
+            done.wall_s = float(done.said)
+        times = f"{done.wall_s / compared.wall_s:.1f} times ours" if compared else ""
+        peak_mib = done.peak_bytes / 2**20
+        print(f"{name:<58}{done.wall_s:>8.2f} s{done.cpu_s:>8.2f} s CPU{peak_mib:>7.0f} MiB  {times}", flush=True)
+        return done
+
+    def inflate(self, layer: Path) -> Measured:
+        return self.run("  bare inflating by Python's zlib, in process", sys.executable, "-c", BARE, layer)
+
+    def index(self, name: str, *layers: Path) -> Measured:
+        return self.run(f"  ours: {name}, in process", sys.executable, "-c", INDEX, *layers)
+
+    def convert(self, source: Path) -> Measured:
+        """Ours and theirs from layout to layout; the same image must come out."""
+        to, theirs = self._folder / "ours", self._folder / "theirs"
+        bakery = [Path(sys.executable).parent / "bakery", "imagetools", "soci-convert"]
+        options = ["--build-tool-identifier", "AWS SOCI CLI v0.2", "--min-layer-size", "0"]
+        name = "  ours: soci-convert, layout to layout"
+        done = self.run(name, *bakery, "--from-layout", source, "--to-layout", to, *options)
+        if self._soci is not None:
+            command = [self._soci, "convert", "--standalone", "--format", "oci-dir", "--all-platforms"]
+            name = "  soci convert --standalone, layout to layout"
+            self.run(name, *command, "--min-layer-size", "0", source, theirs, compared=done)
+            if digest_of(to) != digest_of(theirs):
+                raise SystemExit(f"another image than the real tool's: {digest_of(to)}, {digest_of(theirs)}")
+        for path in (to, theirs):
+            shutil.rmtree(path, ignore_errors=True)
+        return done
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench.soci", description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the big layers, 1 is 1.4 GB of tar")
+    parser.add_argument("--folder", type=Path, help="where the images are kept; a temporary folder otherwise")
+    arguments = parser.parse_args()
+    size = int(BIG_TAR_BYTES * arguments.scale)
+    with tempfile.TemporaryDirectory(prefix="bakery-bench-") as temporary:
+        folder = arguments.folder or Path(temporary)
+        names = {"one": [1], "two": [1, 2]}
+        images = {
+            name: write_layout(folder / f"{name}-{size}", [lambda s=seed: big_tar(s, size) for seed in seeds])  # type: ignore[misc]  # mypy does not follow the bound default
+            for name, seeds in names.items()
+        }
+        small = write_layout(folder / "small", [lambda: small_tar(3)])
+        bench = Bench(Path(temporary))
+        one = images["one"]
+        print(f"one layer of {one[0].stat().st_size / 1e6:.0f} MB, {BIG_ENTRIES} entries")
+        bare = bench.inflate(one[0])
+        index = bench.index("index", one[0])
+        ours = bench.convert(folder / f"one-{size}")
+        print(f"  in wall time, bare inflating being 1 (at most 2): index {index.wall_s / bare.wall_s:.2f},", end=" ")
+        print(f"convert {ours.wall_s / bare.wall_s:.2f}")
+        print(f"two such layers, {os.cpu_count()} CPUs")
+        both = bench.index("index both at once", *images["two"])
+        bench.convert(folder / f"two-{size}")
+        print(f"  throughput: {2 * index.wall_s / both.wall_s:.2f} times that of one layer (at least 1.7)")
+        print(f"one layer of {small[0].stat().st_size / 1e6:.1f} MB, {SMALL_ENTRIES} entries")
+        bench.inflate(small[0])
+        bench.index("index", small[0])
+        bench.convert(folder / "small")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
