@@ -46,6 +46,7 @@ class Request:
     dry_run: bool = False
     engine: str = "native"
     with_soci: bool = True
+    only_soci: bool = False
     wait_limit_s: float = 600.0
     time_budget_s: float = 1800.0
     allow_empty: bool = False
@@ -104,7 +105,7 @@ def publish(request: Request) -> ExitCode:
 
 def make_request_plan(request: Request) -> Plan | None:
     """The plan, or None where there is rightly nothing to do. Raises BakeryError for anything that cannot be used."""
-    from bakery.publish.plan import make_plan
+    from bakery.publish.plan import conversion_only, make_plan
     from bakery.targets.metadata import find_files, read_metadata
 
     pattern = _pattern("--image-name", request.image_name)
@@ -132,7 +133,8 @@ def make_request_plan(request: Request) -> Plan | None:
             _log.warning("no image of the targets that were built is in shard %s", request.shard)
             return None
     _log.info("Found %d targets in %d files", len(selected), len(files))
-    return make_plan(selected, metadata, with_soci=request.with_soci)
+    plan = make_plan(selected, metadata, with_soci=request.with_soci)
+    return conversion_only(plan) if request.only_soci else plan
 
 
 def _share(project: Project, targets: Sequence[Target], shard: str) -> list[Target]:
@@ -244,6 +246,12 @@ def report(outcome: Outcome, request: Request) -> None:
     from bakery.report.summary import dump, to_json
     from bakery.report.table import outcome_lines, outcome_table
 
+    if request.only_soci:
+        from bakery.report.soci import conversion_lines, converted_references
+
+        sys.stdout.write(converted_references(outcome))
+        _say(conversion_lines(outcome))
+        return
     document = dump(to_json(outcome))
     if request.summary_file is not None:
         request.summary_file.write_text(document if request.summary_format == "json" else outcome_table(outcome))

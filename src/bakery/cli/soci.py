@@ -1,4 +1,4 @@
-"""`bakery imagetools soci-convert`, `soci-inspect` and `soci-verify`: SOCI for one image, without a project."""
+"""`bakery imagetools soci-convert`, `soci-inspect`, `soci-verify`, and the same as `bakery soci convert` and so on."""
 
 from __future__ import annotations
 
@@ -32,10 +32,23 @@ LimitOption = Annotated[list[str] | None, typer.Option("--limit", metavar="NAME=
 
 
 def convert_command(
-    from_layout: Annotated[Path, typer.Option("--from-layout", metavar="PATH", help="The image: a folder or a tar.")],
+    metadata: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="METADATA...", help="Build metadata files of a project's targets.", show_default=False),
+    ] = None,
+    from_layout: Annotated[
+        Path | None,
+        typer.Option("--from-layout", metavar="PATH", help="Convert this image instead: a folder or a tar."),
+    ] = None,
     to_layout: Annotated[
-        Path, typer.Option("--to-layout", metavar="PATH", help="The result: a folder, or a name ending in .tar.")
-    ],
+        Path | None, typer.Option("--to-layout", metavar="PATH", help="The result: a folder, or a name ending in .tar.")
+    ] = None,
+    context: options.Context = Path(),
+    image_name: options.ImageName = None,
+    temp_registry: options.TempRegistry = None,  # sources are where image.name says; kept for old callers
+    jobs: options.Jobs = None,
+    dry_run: options.DryRun = False,
+    engine: options.Engine = "native",
     select: Select = "",
     span_size: Annotated[
         int | None, typer.Option("--span-size", metavar="BYTES", help="Uncompressed bytes of a span; default 4 MiB.")
@@ -65,10 +78,20 @@ def convert_command(
     _quiet: options.Quiet = False,
     _debug: options.Debug = False,
 ) -> None:
-    """Convert an image layout to SOCI index manifest v2.
+    """Convert to SOCI index manifest v2: a project's targets, or an image layout without a project.
 
-    Prints the digest of the result. An image with nothing to index is copied as it is, with a note.
+    With METADATA: each target with soci enabled is assembled, converted as bakery.yaml says, and kept by digest where
+    its builds are; no tag is written. With --from-layout and --to-layout: the options below count. Prints what the
+    result is called. An image with nothing to index stays as it is, with a note.
     """
+    if from_layout is None and to_layout is None and metadata:
+        from bakery.cli.publishing import Request, publish
+
+        request = Request(metadata, context, image_name, jobs, dry_run, engine, only_soci=True)
+        raise typer.Exit(publish(request))
+    if from_layout is None or to_layout is None or metadata:
+        hint = "give metadata files, or both --from-layout and --to-layout"
+        raise UsageError("choosing what to convert", hint=hint)
     from dataclasses import replace
 
     from bakery.engines.soci import SociDefaults
@@ -79,14 +102,14 @@ def convert_command(
     defaults = SociDefaults.from_environment(os.environ)
     if build_tool_identifier:
         defaults = replace(defaults, identifier=build_tool_identifier)
-    request = SociRequest(
+    wanted = SociRequest(
         span_size,
         min_layer_size,
         tuple(prefetch_file or ()),
         tuple(optimizations or ()),
         tuple(platform or ()),
     )
-    asked, limits = defaults.options(request), _limited(defaults.limits, limit)
+    asked, limits = defaults.options(wanted), _limited(defaults.limits, limit)
     with open_layout(from_layout) as layout:
         result = convert_layout(layout, to_layout, asked, select=select, limits=limits, note=_note)
     print(result.root.descriptor.digest)
@@ -153,11 +176,17 @@ def verify_command(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def register(app: typer.Typer) -> None:
+def register(group: typer.Typer) -> None:
     """Add the three commands to a group."""
-    app.command("soci-convert")(convert_command)
-    app.command("soci-inspect")(inspect_command)
-    app.command("soci-verify")(verify_command)
+    group.command("soci-convert")(convert_command)
+    group.command("soci-inspect")(inspect_command)
+    group.command("soci-verify")(verify_command)
+
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+app.command("convert")(convert_command)
+app.command("inspect")(inspect_command)
+app.command("verify")(verify_command)
 
 
 @asynccontextmanager

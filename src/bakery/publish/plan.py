@@ -6,7 +6,7 @@ Source: pipeline.md 4.2 and 5.1 ("→ ours").
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from bakery.errors import BakeryError
@@ -105,6 +105,21 @@ def make_plan(targets: Sequence[Target], metadata: Metadata, *, with_soci: bool 
     refused = tuple(Refused(target, clashes[target.uid]) for target in planned if target.uid in clashes)
     sound = tuple(target for target in planned if target.uid not in clashes)
     return Plan(sound, refused, tuple(skipped), tuple(warnings))
+
+
+def conversion_only(plan: Plan) -> Plan:
+    """The same builds, assembled and converted to SOCI, kept by digest where the builds are: no destination, no tag.
+
+    Targets whose conversion is not enabled are skipped.
+    """
+    wanted = (*plan.targets, *(item.target for item in plan.refused))  # a tag that two claim matters to nobody here
+    skipped = tuple(Skipped(target.uid, "soci.enabled is false") for target in wanted if target.soci is None)
+    targets = tuple(
+        replace(target, destinations=(Destination(target.builds[0].reference.repository, ()),))
+        for target in wanted
+        if target.soci is not None
+    )
+    return Plan(targets, (), (*plan.skipped, *skipped), plan.warnings)
 
 
 def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -> PlannedTarget:

@@ -1,0 +1,74 @@
+"""`bakery soci convert` for a project's targets, and looking at what lies in a registry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bakery.errors import ExitCode
+from bakery.soci import media
+from tests.cli.test_publish import Stage, stage
+
+__all__ = ["Stage", "stage"]  # the fixture
+
+
+def enable(stage, image="app"):
+    stage.project(image, soci=True)
+    file = stage.folder / "bakery.yaml"
+    text = file.read_text()
+    assert "enabled: true" in text
+    file.write_text(text.replace("enabled: true", "enabled: true\n        minLayerSize: 0\n        spanSize: 512", 1))
+
+
+@pytest.mark.parametrize("command", ["soci convert", "imagetools soci-convert"])
+async def test_a_targets_builds_are_converted_and_kept_by_digest_without_any_tag(stage, command):
+    enable(stage)
+    code, out, err = await stage.bakery(*command.split(), *stage.build("app"))
+    assert code == ExitCode.DONE, err
+    reference = out.strip()
+    assert "SOCI converted app" in err
+    assert "✅ SOCI conversion(s) completed" in err
+    repository, _, digest = reference.partition("@")
+    assert repository == f"{stage.source.address}/tmp/app/tmp"
+    index = json.loads(stage.source.manifest("tmp/app/tmp", digest)[1])
+    soci = [entry for entry in index["manifests"] if entry.get("artifactType") == media.SOCI_INDEX]
+    assert [entry["platform"]["architecture"] for entry in soci] == ["amd64", "arm64"]
+    assert not stage.source.tags("tmp/app/tmp")
+    assert stage.destination.count() == 0
+
+
+async def test_what_was_converted_can_be_inspected_and_verified_where_it_is(stage):
+    enable(stage)
+    _, out, _ = await stage.bakery("soci", "convert", *stage.build("app"))
+    code, told, err = await stage.bakery("imagetools", "soci-inspect", "--json", out.strip())
+    assert code == ExitCode.DONE, err
+    layers = [layer for image in json.loads(told)["soci_indexes"] for layer in image["layers"]]
+    assert [layer["ztoc"]["span_size"] for layer in layers] == [512, 512]
+    code, told, err = await stage.bakery("imagetools", "soci-verify", out.strip())
+    assert code == ExitCode.DONE, err
+    assert told.count("right:") == 2
+
+
+async def test_a_target_whose_conversion_is_not_enabled_is_skipped_and_says_so(stage):
+    stage.project("app")
+    code, out, err = await stage.bakery("soci", "convert", *stage.build("app"))
+    assert (code, out) == (ExitCode.DONE, ""), err
+    assert "SOCI skipped for app-1-0-0-ubuntu-24-04: soci.enabled is false" in err
+
+
+async def test_a_dry_run_converts_nothing(stage):
+    enable(stage)
+    files = stage.build("app")
+    stage.source.forget_requests()
+    code, out, _ = await stage.bakery("soci", "convert", "--dry-run", *files)
+    assert (code, out) == (ExitCode.DONE, "")
+    assert stage.source.count() == 0
+
+
+async def test_a_reference_needs_a_tag_or_digest_and_an_image_that_is_there(stage):
+    code, _, err = await stage.bakery("soci", "inspect", f"{stage.source.address}/tmp/app/tmp")
+    assert (code, "add a tag or a digest" in err) == (ExitCode.USAGE, True)
+    code, _, err = await stage.bakery("soci", "verify", f"{stage.source.address}/tmp/app/tmp:none")
+    assert code == ExitCode.FAILED
+    assert "tmp/app/tmp:none" in err
