@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.rehearsal import EmbeddedRegistry
+from bakery.rehearsal.faults import Slow
 from bakery.rehearsal.http import ChunkedBody, Malformed, parse_head
+from tests.rehearsal.content import LAYER, REPO, Http
+from tests.rehearsal.test_faults import JumpingClock
 
 
 def test_a_head_is_read_with_its_query_and_its_repeated_headers():
@@ -135,3 +140,30 @@ async def test_a_client_that_leaves_in_the_middle_harms_nobody(registry):
     assert await talk(registry, b"PUT /v2/a/b/manifests/1 HTTP/1.1\r\nContent-Length: 9\r\n\r\n{", end=True) == b""
     assert (await talk(registry, b"GET /v2/ HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
     assert registry.tags("a/b") == {}
+
+
+async def test_a_client_that_does_not_read_does_not_hold_up_the_end():
+    async with EmbeddedRegistry() as registry:
+        digest = registry.put_blob("a/b", b"x" * 30_000_000)
+        host, _, port = registry.address.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"GET /v2/a/b/blobs/{digest} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        _, late = await asyncio.open_connection(host, int(port))  # one that has only just been accepted
+    for each in (writer, late):
+        each.close()
+        with suppress(ConnectionError):
+            await each.wait_closed()
+
+
+async def test_content_that_vanishes_is_a_broken_download_and_never_a_short_one(session, tmp_path):
+    class Thief(JumpingClock):
+        async def sleep(self, seconds: float) -> None:
+            for file in (tmp_path / "store" / "content").glob("*/*/*"):
+                os.truncate(file, 0)
+
+    async with EmbeddedRegistry(tmp_path / "store", clock=Thief()) as registry:
+        digest = registry.put_blob(REPO, LAYER)
+        registry.fault("GET", then=Slow(piece_bytes=100, pause_s=1.0))
+        with pytest.raises(aiohttp.ClientError):
+            await Http(session, registry)("GET", f"/v2/{REPO}/blobs/{digest}")

@@ -7,6 +7,7 @@ when a body is not taken, and a Content is sent piece by piece.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from collections import deque
@@ -14,9 +15,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bakery.rehearsal.answers import Answer, Delivery, failure
+from bakery.rehearsal.answers import Answer, Content, Delivery, failure
 from bakery.rehearsal.clock import Clock
 from bakery.rehearsal.http import MAX_HEAD_BYTES, ChunkedBody, Head, Malformed, answer_head, could_begin, parse_head
+
+_log = logging.getLogger(__name__)
 
 _READ_AHEAD: Final = 1024 * 1024  # bytes taken from the socket before somebody asked for them
 _DRAIN_LIMIT: Final = 256 * 1024  # of an unread body: less is read away to keep the connection, more closes it
@@ -179,6 +182,11 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 
+    def abort(self) -> None:
+        """End the connection at once; what was not sent yet never will be."""
+        if self._transport is not None:
+            self._transport.abort()
+
     async def serve(self) -> None:
         """Answer requests one after the other until the connection ends."""
         try:
@@ -190,10 +198,6 @@ class Connection(asyncio.Protocol):
             self._refuse(problem)
         except ClientGone:
             pass
-        except asyncio.CancelledError:
-            if self._transport is not None:
-                self._transport.abort()  # a client that does not read must not hold up the end
-            raise
         finally:
             if self._transport is not None:
                 self._transport.close()
@@ -280,12 +284,9 @@ class Connection(asyncio.Protocol):
         sent = 0
         while end is None or sent < end:
             wanted = delivery.piece_bytes if end is None else min(delivery.piece_bytes, end - sent)
-            if isinstance(body, bytes):
-                piece: bytes | memoryview = memoryview(body)[sent : sent + wanted]
-            else:
-                piece = body.read(answer.start + sent, wanted)
+            piece = _piece(body, answer.start + sent, wanted)
             if not piece:
-                self.reset()  # the content is shorter than it said: never pretend that this was all
+                self.reset()  # the content is shorter than it said, or gone: never pretend that this was all
                 return False
             self.write(piece)
             sent += len(piece)
@@ -307,3 +308,13 @@ class Connection(asyncio.Protocol):
                 if self._flushed is None:
                     self._flushed = asyncio.get_running_loop().create_future()
                 await self._flushed
+
+
+def _piece(body: bytes | Content, offset: int, length: int) -> bytes | memoryview:
+    if isinstance(body, bytes):
+        return memoryview(body)[offset : offset + length]
+    try:
+        return body.read(offset, length)
+    except OSError:
+        _log.warning("content of the registry cannot be read", exc_info=True)
+        return b""

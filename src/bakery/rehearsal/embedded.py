@@ -118,14 +118,19 @@ class EmbeddedRegistry:
         # Not a TaskGroup: the block may be entered and left in different tasks (a fixture's two halves).
         task = asyncio.get_running_loop().create_task(connection.serve(), name="embedded registry connection")
         self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda done: self._over(connection, done))
+
+    def _over(self, connection: Connection, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        if task.cancelled():  # it may not even have begun, and a client that does not read must not hold up the end
+            connection.abort()
 
     async def _stop(self) -> None:
         for server in self._servers:
             server.close()
-        for task in self._connections:
-            task.cancel()
-        if self._connections:
+        while self._connections:  # one that was accepted just now comes in while we wait for the others
+            for task in self._connections:
+                task.cancel()
             await asyncio.wait(self._connections)
         for server in self._servers:
             await server.wait_closed()
