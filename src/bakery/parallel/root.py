@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -165,7 +166,9 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
         error: BaseException | None = None
         with _root.entered():
             try:
-                with asyncio.Runner() as runner:
+                with _waking() as wake, asyncio.Runner() as runner:
+                    if wake is not None:
+                        runner.get_loop().add_reader(wake, wake.recv, 4096)
                     value = runner.run(_root.run(main))
             except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - raised below, once more is known
                 error = raised
@@ -175,6 +178,27 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
         if error is not None:
             raise error
         return value  # type: ignore[return-value] # without an error it is what main returned
+
+
+@contextlib.contextmanager
+def _waking() -> Iterator[socket.socket | None]:
+    """A socket that becomes readable when a signal comes; None outside the main thread.
+
+    Without it a signal that comes in the moment before the loop goes to sleep is heeded when the loop wakes for
+    another reason, which may be never.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield None
+        return
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        reading.setblocking(False)
+        writing.setblocking(False)
+        before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        try:
+            yield reading
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def signalled() -> bool:
