@@ -31,6 +31,9 @@ test: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/bakery rehearse examples/hello
+	@echo; echo "The same with what a real buildx left: indexes with attestations, platforms that only the registry tells."
+	$(BIN)/bakery rehearse examples/hello --image-name hello \
+		--metadata "examples/hello/builds/attested-*.json" --layout examples/hello/builds/layout
 
 fast: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and not peer"

@@ -11,14 +11,19 @@ import typer
 
 from bakery.cli import options
 from bakery.cli.publishing import log_event
+from bakery.errors import UsageError
 
 
 def command(
     project: Annotated[Path, typer.Argument(help="The folder with bakery.yaml (here).", show_default=False)] = Path(),
     image_name: options.ImageName = None,
-    builds: Annotated[
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option("--metadata", metavar="FILE", help="What real builds left; repeatable. Needs --layout."),
+    ] = None,
+    layout: Annotated[
         Path | None,
-        typer.Option("--builds", help="Metadata files and a layout of real builds.", file_okay=False, exists=True),
+        typer.Option("--layout", help="An OCI layout with what the metadata names.", file_okay=False, exists=True),
     ] = None,
     faults: Annotated[
         str,
@@ -44,10 +49,14 @@ def command(
     from bakery.report.summary import dump, to_json
     from bakery.report.table import cast_table, outcome_lines, outcome_table
     from bakery.retry import RetryPolicy
+    from bakery.targets.metadata import find_files, read_metadata
 
+    if metadata and layout is None:
+        raise UsageError("reading --metadata", answer="there is no --layout to take the images from")
+    builds = read_metadata(find_files(metadata, Path.cwd())) if metadata else None
     targets = find_project_targets(project, image_name)
     workers = resolve_max_workers(jobs, len(targets), default=JOBS["native"])
-    rehearsal = Rehearsal(targets, builds, faults, seed, workers, time_budget)
+    rehearsal = Rehearsal(targets, builds, layout, faults, seed, workers, time_budget)
     policy = RetryPolicy.from_environment(os.environ, base_delay=0.5)
     done = run_interruptible(rehearse(rehearsal, policy=policy, emit=log_event))
     if summary_format == "json":

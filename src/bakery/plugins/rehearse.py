@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bakery.engines.native import NativeEngine
-from bakery.errors import MetadataError
 from bakery.events import Emit
 from bakery.oci import canonical
 from bakery.oci import media_type as mt
@@ -35,7 +34,7 @@ from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.serving import Asked, registry
 from bakery.retry import RetryPolicy, SystemClock
-from bakery.targets.metadata import BuildResult, Metadata, read_metadata
+from bakery.targets.metadata import BuildResult, Metadata
 
 if TYPE_CHECKING:
     from bakery.targets.target import Target
@@ -47,10 +46,15 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What is rehearsed. builds: a folder of metadata files with a `layout`. faults: a profile's name."""
+    """What is rehearsed. faults: a profile's name, or "".
+
+    metadata: what real builds left, of some targets; small images are made for the others. layout: an OCI layout
+    folder that holds what the metadata names; it is needed with metadata.
+    """
 
     targets: Sequence[Target]
-    builds: Path | None = None
+    metadata: Metadata | None = None
+    layout: Path | None = None
     faults: str = ""
     seed: int = 0
     jobs: int = 16
@@ -70,7 +74,7 @@ class Rehearsed:
 
 async def rehearse(rehearsal: Rehearsal, *, policy: RetryPolicy, emit: Emit) -> Rehearsed:
     """Publish to embedded registries and tell what came of it. The outcome speaks of loopback addresses."""
-    brought = read_builds(rehearsal.builds) if rehearsal.builds else {}
+    brought = dict(rehearsal.metadata.results) if rehearsal.metadata else {}
     made = [target for target in rehearsal.targets if target.uid not in brought]
     results = brought | {
         target.uid: tuple(_build_of(target, platform) for platform in target.platforms) for target in made
@@ -81,7 +85,7 @@ async def rehearse(rehearsal: Rehearsal, *, policy: RetryPolicy, emit: Emit) -> 
         for number, name in enumerate(sorted(_registries(plan))):
             actor = registry(Asked(faults=rehearsal.faults, seed=rehearsal.seed + number))
             cast[name] = await stack.enter_async_context(actor)
-        _fill(cast, plan, rehearsal.builds)
+        _fill(cast, plan, rehearsal.layout)
         stood_for = {name: actor.address for name, actor in cast.items()}
         outcome = await _publish(_recast(plan, stood_for), rehearsal, policy, emit)
         requests = {name: actor.count() for name, actor in cast.items()}
@@ -98,14 +102,6 @@ async def _publish(plan: Plan, rehearsal: Rehearsal, policy: RetryPolicy, emit: 
     return await Run(
         plan, NativeEngine(client), options=RunOptions(jobs=rehearsal.jobs), clock=clock, emit=emit
     ).execute()
-
-
-def read_builds(folder: Path) -> dict[str, tuple[BuildResult, ...]]:
-    """The build results of every metadata file in this folder, by uid. Raises MetadataError where there is none."""
-    files = sorted(folder.glob("*.json"))
-    if not files:
-        raise MetadataError("looking for metadata files", about=folder, hint="give a folder with *.json and layout/")
-    return dict(read_metadata(files).results)
 
 
 def make_image(uid: str, platform: str) -> tuple[bytes, bytes, bytes]:
@@ -140,22 +136,21 @@ def _registries(plan: Plan) -> set[str]:
     return sources | {repository.registry for repository in plan.repositories}
 
 
-def _fill(cast: Mapping[str, EmbeddedRegistry], plan: Plan, builds: Path | None) -> None:
+def _fill(cast: Mapping[str, EmbeddedRegistry], plan: Plan, layout: Path | None) -> None:
     """Put every build where the plan expects it, as if it had been pushed there long ago."""
+    brought: set[Repository] = set()
     for target in plan.targets:
-        for build in target.builds:
-            repository = build.reference.repository
-            if repository.registry != TEMPORARY:
-                continue
-            for platform in target.platforms:
+        if all(build.reference.repository.registry == TEMPORARY for build in target.builds):
+            for platform, build in zip(target.platforms, target.builds, strict=True):
                 layer, config, manifest = make_image(target.uid, platform)
                 for blob in (layer, config):
-                    cast[TEMPORARY].put_blob(repository.path, blob)
-                cast[TEMPORARY].put_manifest(repository.path, manifest)
-    if builds is not None:
-        for repository in {build.reference.repository for found in read_builds(builds).values() for build in found}:
-            if repository.registry in cast:
-                load_layout(builds / "layout", cast[repository.registry], repository.path)
+                    cast[TEMPORARY].put_blob(build.reference.repository.path, blob)
+                cast[TEMPORARY].put_manifest(build.reference.repository.path, manifest)
+        else:
+            brought |= {build.reference.repository for build in target.builds}
+    for repository in brought:
+        if layout is not None:
+            load_layout(layout, cast[repository.registry], repository.path)
 
 
 def load_layout(layout: Path, actor: EmbeddedRegistry, path: str) -> None:

@@ -1,0 +1,66 @@
+"""A rehearsal is a real publish: nothing leaves the process, faults are met and survived, real builds are taken."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bakery.config.load import load_project
+from bakery.events import ignore
+from bakery.plugins.rehearse import TEMPORARY, Rehearsal, make_image, rehearse
+from bakery.publish.outcome import State
+from bakery.retry import RetryPolicy
+from bakery.targets.expand import written_targets
+from bakery.targets.metadata import find_files, read_metadata
+
+HELLO = Path(__file__).parents[2] / "examples" / "hello"
+POLICY = RetryPolicy(base_delay=0.01)
+
+
+def targets():
+    return written_targets(load_project(HELLO))
+
+
+async def test_every_target_of_a_project_reaches_every_registry_that_it_names():
+    done = await rehearse(Rehearsal(targets()), policy=POLICY, emit=ignore)
+    assert {target.uid for target in done.outcome.targets} == {target.uid for target in targets()}
+    assert {target.state for target in done.outcome.targets} == {State.PUBLISHED}
+    assert set(done.stood_for) == {"ghcr.io", "docker.io", TEMPORARY}
+    assert all(len(target.destinations) == 2 for target in done.outcome.targets)
+
+
+async def test_the_same_rehearsal_gives_the_same_digests():
+    first, second = [await rehearse(Rehearsal(targets()), policy=POLICY, emit=ignore) for _ in range(2)]
+    assert [one.digest for one in first.outcome.targets] == [one.digest for one in second.outcome.targets]
+    assert make_image("a", "linux/arm64") == make_image("a", "linux/arm64")
+
+
+@pytest.mark.parametrize("kind", ["attested", "plain"])
+async def test_what_a_real_buildx_left_is_published_with_both_platforms(kind):
+    metadata = read_metadata(find_files([f"builds/{kind}-*.json"], HELLO))
+    hello = [target for target in targets() if target.image == "hello"]
+    rehearsal = Rehearsal(hello, metadata, HELLO / "builds" / "layout")
+    done = await rehearse(rehearsal, policy=POLICY, emit=ignore)
+    assert {target.state for target in done.outcome.targets} == {State.PUBLISHED}, done.outcome.failures
+    for target in done.outcome.targets:
+        assert [item.platform for item in target.platforms] == ["linux/amd64", "linux/arm64"]
+    assert "registry.example" in done.stood_for
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["ghcr", "hub", "ecr", "flaky"])
+async def test_the_faults_of_real_registries_are_met_and_survived(profile):
+    done = await rehearse(Rehearsal(targets(), faults=profile, seed=1), policy=POLICY, emit=ignore)
+    assert {target.state for target in done.outcome.targets} == {State.PUBLISHED}, done.outcome.failures
+
+
+def test_the_command_prints_a_table_for_people_and_json_for_machines():
+    command = [sys.executable, "-c", "from bakery.cli.main import run; run()", "rehearse", str(HELLO)]
+    done = subprocess.run(
+        [*command, "--summary-format", "json"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["targets"]) == 3
+    assert "Rehearsal completed" in done.stderr

@@ -1,0 +1,111 @@
+"""Summaries: unknown is null and never 0, parts add up once, cells are escaped, references are never wrapped."""
+
+import json
+
+from bakery.errors import AuthError, RegistryError
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
+from bakery.publish.outcome import (
+    DestinationOutcome,
+    Failure,
+    Outcome,
+    PlatformOutcome,
+    State,
+    Step,
+    TagOutcome,
+    TargetOutcome,
+)
+from bakery.publish.plan import Skipped
+from bakery.report.markdown import escape, size, summary_page
+from bakery.report.summary import merge, to_json
+from bakery.report.table import columns, outcome_lines, outcome_table
+
+DIGEST = Digest.of(b"index")
+PLACE = Repository("registry.example", "acme/app")
+
+
+def target(uid="app", *, failure=None, place_failure=None, state=State.PUBLISHED, platforms=("linux/amd64",), notes=()):
+    place = DestinationOutcome(
+        PLACE,
+        State.FAILED if place_failure else state,
+        (TagOutcome("1.0", State.FAILED if place_failure else state), TagOutcome("latest", state, Digest.of(b"old"))),
+        place_failure,
+    )
+    items = tuple(PlatformOutcome(name, Digest.of(name.encode()), 1000, 3) for name in platforms)
+    return TargetOutcome(uid, "app", "1.0", "", "Ubuntu", state, DIGEST, items, (place,), failure, notes, 1.5)
+
+
+def test_the_json_has_the_old_members_and_digests_states_and_failures():
+    error = RegistryError("pushing", about="registry.example/acme/app", status=500)
+    document = to_json(
+        Outcome((target(), target("bad", place_failure=Failure(Step.COMMIT, error), state=State.FAILED)))
+    )
+    assert document["build_targets"] == 2
+    assert document["local_size_bytes"] is None
+    assert document["registry_size_bytes"] == 2000
+    good, bad = document["targets"]
+    assert good["tags"] == ["registry.example/acme/app:1.0", "registry.example/acme/app:latest"]
+    assert good["destinations"][0]["tags"][1]["previous"] == str(Digest.of(b"old"))
+    assert bad["errors"][0]["step"] == "commit"
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_exit_codes_follow_the_failures():
+    login, other = AuthError("logging in", status=401), RegistryError("pushing", status=500)
+    failed = [Failure(Step.STAGE, login), Failure(Step.STAGE, other)]
+    assert Outcome((target(),)).exit_code == 0
+    assert Outcome((target(place_failure=failed[0]),)).exit_code == 4
+    assert Outcome((target(place_failure=failed[0]), target(place_failure=failed[1]))).exit_code == 1
+
+
+def test_parts_of_one_target_add_up_and_the_same_platform_counts_once():
+    one = to_json(Outcome((target(platforms=("linux/amd64",)),)))
+    two = to_json(Outcome((target(platforms=("linux/arm64",)),)))
+    whole = merge([one, two, one])
+    (row,) = whole["targets"]
+    assert row["platforms"] == ["linux/amd64", "linux/arm64"]
+    assert row["registry_size"] == 2000
+    assert whole["registry_tags"] == 2
+
+
+def test_a_summary_of_an_older_tool_is_taken_with_what_it_has():
+    old = {"targets": [{"uid": "a", "image_name": "a", "version": "1", "platforms": ["linux/amd64"], "tags": ["x:1"]}]}
+    whole = merge([old])
+    assert whole["targets"][0]["registry_size"] is None
+    assert "| a | 1 |" in summary_page(whole)
+
+
+def test_cells_are_escaped_and_failures_and_skipped_rows_are_told():
+    outcome = Outcome(
+        (target(failure=Failure(Step.WAIT, RegistryError("a | b", status=404)), state=State.FAILED),),
+        (Skipped("lost", "no <image.name>"),),
+    )
+    page = summary_page(merge([to_json(outcome)]), disclaimer="one job *failed*")
+    assert page.startswith("> ⚠️ **one job \\*failed\\***")
+    assert "a \\| b" in page
+    assert "no \\<image.name\\>" in page
+    assert escape("a\nb") == "a b"
+
+
+def test_sizes_are_for_people_and_unknown_is_a_dash():
+    assert [size(None), size(0), size(2048), size(5 * 1024**4)] == ["-", "0 B", "2.0 KiB", "5.0 TiB"]
+
+
+def test_tables_never_wrap_and_lines_name_step_destination_and_next_step():
+    error = RegistryError("pushing", about=PLACE, status=500, hint="run it again")
+    outcome = Outcome((target("a" * 200, place_failure=Failure(Step.STAGE, error), state=State.FAILED),))
+    row = outcome_table(outcome).splitlines()[2]
+    assert "a" * 200 in row
+    assert str(DIGEST) in row
+    lines = outcome_lines(outcome)
+    assert "[stage] registry.example/acme/app" in lines
+    assert "Next: run it again" in lines
+    assert "❌" in lines
+    assert columns([]) == ""
+
+
+def test_an_interrupted_run_says_what_stands():
+    outcome = Outcome((target("done"), target("half", state=State.STOPPED)), interrupted=True)
+    lines = outcome_lines(outcome)
+    assert "published: done" in lines
+    assert "run the same command again" in lines
