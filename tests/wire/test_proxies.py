@@ -14,9 +14,9 @@ from bakery.oci.reference import Repository
 from bakery.registry.origin import Reach
 from bakery.registry.settings import Proxies, Settings
 from bakery.retry import RetryPolicy
+from tests.wire.attacks import Tls, login, names
 from tests.wire.making import blob, make_client, repository
 from tests.wire.script import Answer, ScriptedServer
-from tests.wire.test_security import Tls, login, names
 
 LAYER, CONTENT = blob(b"some layer" * 1000)
 BLOB = f"/v2/acme/app/blobs/{LAYER.digest}"
