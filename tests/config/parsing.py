@@ -16,7 +16,9 @@ HEAD = "repository: {url: https://example.org/x}\n"
 def project(text: str, *, strict: bool = False, options: OptionsRegistry | None = None) -> Project:
     """The project of this text; `repository` is added where it is missing."""
     body = dedent(text)
-    if not any(line.startswith(("repository:", "# repository:")) for line in body.splitlines()):
+    if not body.startswith("{") and not any(
+        line.startswith(("repository:", "# repository:")) for line in body.splitlines()
+    ):
         body = HEAD + body
     return parse_project(body, Path("/nowhere"), "bakery.yaml", options=options, strict=strict)
 

@@ -195,7 +195,8 @@ class NewestPart(DevPart):
 
 def _dev_kind(value: Any) -> str | None:
     kind = value.get("sourceType") if isinstance(value, dict) else getattr(value, "source_type", None)
-    return {"channel": "<channel>", "stream": "<channel>", "dependency": "<dependency>"}.get(kind) if kind else None
+    kinds = {"channel": "<channel>", "stream": "<channel>", "dependency": "<dependency>"}
+    return kinds.get(kind) if isinstance(kind, str) else None
 
 
 DevVersionPart = Annotated[
