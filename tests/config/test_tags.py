@@ -143,6 +143,11 @@ def test_a_tag_that_is_too_long_cannot_be_used():
 def test_a_pattern_that_raises_is_to_blame():
     with pytest.raises(UnusablePattern, match="cannot be rendered"):
         tags(["{{ 1 / 0 }}"], subject())
+    with pytest.raises(UnusablePattern, match="more than"):
+        tags(["{{ 'a' * 10000000000 }}"], subject())
+    with pytest.raises(UnusablePattern, match="more than"):
+        tags(["{{ 10 ** 10000000000 }}"], subject())
+    assert tags(["{{ 2 ** 10 }}-{{ '=' * 3 }}x{{ 3 * 4 }}"], subject()) == ["1024----x12"]
     with pytest.raises(UnusablePattern, match="cannot be rendered"):
         tags(["{{ ''.__class__.__mro__[1].__subclasses__() }}"], subject())
 

@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bakery.config.filters import FILTERS
 
-_MANY = 100_000  # the longest `range` that the sandbox gives, as Jinja2 has it
+_LARGEST = 1_000_000  # characters or items that a multiplication may give; digits that a power may have
 
 
 class _Lenient(Undefined):
@@ -30,13 +30,29 @@ class _Lenient(Undefined):
         return self
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja2's sandbox, which besides refuses a `*` or `**` that would fill the memory."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        sizes = [len(side) if isinstance(side, str | list | tuple) else side for side in (left, right)]
+        if all(isinstance(size, int) for size in sizes):
+            low, high = sizes
+            digits = abs(high) * abs(low).bit_length() if operator == "**" else abs(low) * abs(high)
+            several = operator == "**" or any(isinstance(side, str | list | tuple) for side in (left, right))
+            if several and digits > _LARGEST:
+                raise TemplateError(f"`{operator}` would give more than {_LARGEST:,} characters")
+        return super().call_binop(context, operator, left, right)
+
+
 def _raise(message: object) -> str:
     raise TemplateError(str(message))
 
 
 def environment(*, strict: bool, loader: BaseLoader | None = None, trim: bool = False) -> ImmutableSandboxedEnvironment:
     """A sandbox with our filters and `raise`. strict: an undefined value is an error when it is printed."""
-    made = ImmutableSandboxedEnvironment(
+    made = _Sandbox(
         undefined=StrictUndefined if strict else _Lenient,
         loader=loader,
         autoescape=False,  # Containerfiles and tags are no HTML

@@ -12,6 +12,8 @@ from difflib import get_close_matches
 
 from bakery.errors import ConfigurationError
 
+_MOST_SHOWN = 500  # more says nothing new, and a terminal has an end
+
 Keys = tuple[str | int, ...]
 """Keys and indexes from the top of the document: `("images", 0, "name")`."""
 
@@ -70,7 +72,9 @@ class InvalidProject(ConfigurationError):
 
     def __str__(self) -> str:
         head = f"{self.about} cannot be used: {self.errors} error{'s' if self.errors != 1 else ''}"
-        return "\n".join([head, *(str(problem) for problem in self.problems)])
+        shown = [str(problem) for problem in self.problems[:_MOST_SHOWN]]
+        more = len(self.problems) - len(shown)
+        return "\n".join([head, *shown, *([f"and {more:,} more"] if more else [])])
 
 
 def spell(path: Keys) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from bakery.config.document import Document
@@ -80,9 +81,9 @@ def _apply(found: Narrowing, project: Project, path: str, old_text: str | None) 
     if path in _NO_EFFECT or path.startswith(_NO_EFFECT_UNDER):
         return
     for image in project.images:
-        directory = f"{image.subpath.strip('/')}/"
-        if path.startswith(directory):
-            _image_file(found.image(image.name), image, path.removeprefix(directory))
+        directory = PurePosixPath(image.subpath)
+        if PurePosixPath(path).is_relative_to(directory):
+            _image_file(found.image(image.name), image, PurePosixPath(path).relative_to(directory).as_posix())
             return
     raise _Everything
 
@@ -96,7 +97,7 @@ def _image_file(change: _ImageChange, image: Image, rest: str) -> None:
     if first == "template":
         change.development = change.development or bool(image.dev_sources)
         return
-    named = {version.name for version in image.versions if version.subpath == first}
+    named = {version.name for version in image.versions if PurePosixPath(version.subpath).as_posix() == first}
     if named:
         change.versions |= named
     else:

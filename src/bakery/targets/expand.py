@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import PurePosixPath
 
 from bakery.config.matrix import build_args, rows
 from bakery.config.problem import Finding, InvalidProject, Keys, Problem
@@ -109,7 +111,7 @@ class Expander:
         primary_variant = variant is None or variant.primary
         suffixes = self._suffixes(image, version, variant, system, primary_os, primary_variant)
         repositories = version.repositories or (image.name,)
-        directory = f"{image.subpath}/{version.subpath}"
+        directory = _joined(image.subpath, version.subpath)
         endings = [one.extension for one in (system, variant) if one is not None]
         channel = version.channel if version.development else None
         uid = uid_text(image.name, version.name, variant_name, system_name, channel)
@@ -127,7 +129,7 @@ class Expander:
             repositories=repositories,
             suffixes=suffixes,
             containerfile=".".join([f"{directory}/Containerfile", *filter(None, endings)]),
-            image_path=image.subpath,
+            image_path=_joined(image.subpath),
             version_path=directory,
             latest=version.latest,
             primary_os=primary_os,
@@ -187,6 +189,12 @@ class Expander:
                 )
             )
         return suffixes
+
+
+@lru_cache(maxsize=16384)
+def _joined(*parts: str) -> str:
+    """A path without what means nothing in it: `a/./b//` → `a/b`."""
+    return PurePosixPath(*parts).as_posix()
 
 
 def _all_tags(repositories: Sequence[str], suffixes: Sequence[str]) -> tuple[str, ...]:
