@@ -103,6 +103,22 @@ async def test_reads_that_lag_for_minutes_are_waited_for_and_no_write_is_repeate
         assert client.stats.requests[registry.address, "POST"] == 4
 
 
+async def test_who_knows_a_hosts_lag_looks_again_just_when_it_ends():
+    clock, wanted = JumpingClock(), publication()
+    lag = Rule(name="lag", effect=Lag(7.0), method=READS, route=Route.MANIFEST)
+    async with EmbeddedRegistry(rules=[lag], clock=clock) as registry, make_client(clock=clock) as client:
+        where = Repository(registry.address, "acme/app")
+        await push(client, where, wanted, tags=("v1",))
+        waited = []
+        for tag in ("v2", "v3", "v4"):
+            await client.put_manifest(where, *wanted.index, tag=tag)
+            began = clock.now()
+            await client.await_tag(where, tag, wanted.index[0].digest, previous=None)
+            waited.append(clock.now() - began)
+        assert waited[-1] <= 7.25
+        assert client.stats.retries == 0
+
+
 async def test_a_tag_that_reads_as_before_for_a_while_is_waited_for():
     clock, old, new = JumpingClock(), publication(b"old"), publication(b"new")
     async with EmbeddedRegistry(clock=clock) as registry, make_client(clock=clock) as client:

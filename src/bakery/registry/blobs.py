@@ -102,7 +102,7 @@ class Blobs:
         operations, hashing, size = self._operations, Hashing(descriptor.digest), descriptor.size
         doing, about = "reading a blob", f"{repository}@{descriptor.digest}"
         offset = failures = 0
-        lag_s, waited_s, since_pause = _FIRST_WAIT_S, 0.0, 0
+        lag_s, since_pause = _FIRST_WAIT_S, 0
         done = False
         while not done:
             headers = {"Range": f"bytes={offset}-"} if offset else {}
@@ -123,7 +123,6 @@ class Blobs:
                         await hashing.update(chunk)
                         if offset >= size:
                             _check_end(offset, await hashing.hexdigest(), descriptor, about)
-                            operations.seen(repository, descriptor.digest, waited=waited_s > 0)
                             done = True
                         yield chunk
                         if done:
@@ -136,7 +135,6 @@ class Blobs:
             except NotFound as error:
                 if not must_exist or operations.left_s <= 0:
                     raise
-                waited_s += lag_s
                 await operations.wait_for_lag(repository, doing, about, lag_s, error)
                 lag_s = min(lag_s * 1.2, 5.0)
             except BakeryError as error:

@@ -130,12 +130,10 @@ class Client:
         if not must_exist:
             found = await self._attempt(reference, doing, look)
         else:
-            asked_at = self._clock.now()
             limit_s = self._operations.left_s if within_s is None else within_s
-            found = await self._operations.poll(repository, doing, str(reference), look, within_s=limit_s)
-            if found is not None and reference.digest is not None:
-                waited = self._clock.now() - asked_at > 0.2
-                self._operations.seen(repository, reference.digest, waited=waited)
+            found = await self._operations.poll(
+                repository, doing, str(reference), look, within_s=limit_s, key=reference.digest
+            )
         if found is None:
             hint = "it was waited for; see whether it was pushed" if must_exist else "check the name, and push it first"
             raise NotFound(doing, about=reference, status=404, answer="the registry does not have it", hint=hint)
@@ -146,7 +144,12 @@ class Client:
         doing, began = "reading a manifest back", self._clock.now()
         limit_s = self._operations.left_s if within_s is None else within_s
         found = await self._operations.poll(
-            reference.repository, doing, str(reference), lambda: self._head(reference), within_s=limit_s
+            reference.repository,
+            doing,
+            str(reference),
+            lambda: self._head(reference),
+            within_s=limit_s,
+            key=reference.digest or reference.tag,
         )
         if found is None:
             waited_s = self._clock.now() - began
@@ -261,6 +264,8 @@ class Client:
                 step = flow.send(answer)
         except StopIteration:
             operations.acknowledge(repository, descriptor.digest)
+            if tag is not None:
+                operations.acknowledge(repository, tag)
         except AuthError as error:
             error.hint = await endpoint.hint(repository)
             raise
@@ -322,7 +327,9 @@ class Client:
             return last if last == digest else None
 
         limit_s = self._operations.left_s if within_s is None else within_s
-        found = await self._operations.poll(repository, "reading a tag back", str(reference), look, within_s=limit_s)
+        found = await self._operations.poll(
+            repository, "reading a tag back", str(reference), look, within_s=limit_s, key=tag
+        )
         waited_s = self._clock.now() - began
         if found is None:
             raise NotFound(

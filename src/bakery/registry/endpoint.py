@@ -74,7 +74,7 @@ class Endpoint:
         gate: Gate,
     ) -> None:
         self.registry, self.origin = registry, api_origin(registry, settings.plain_http)
-        self.gate, self.longest_lag_s = gate, LEAST_LAG_S
+        self.gate, self.longest_lag_s, self.sure_lag_s = gate, LEAST_LAG_S, 0.0
         self._transport, self._stats = transport, stats
         self._authorizer = Authorizer(
             self.origin,
@@ -89,9 +89,10 @@ class Endpoint:
         """The URL of something in a repository: `rest` is made of validated values only."""
         return Url(self.origin, f"/v2/{repository.path}/{rest}")
 
-    def saw_lag(self, seconds: float) -> None:
-        """Something acknowledged took this long to be seen."""
+    def saw_lag(self, seconds: float, *, absent_s: float) -> None:
+        """Something acknowledged took this long to be seen; `absent_s` after it was written it was not there."""
         self.longest_lag_s = max(self.longest_lag_s, seconds)
+        self.sure_lag_s = max(self.sure_lag_s, absent_s)
 
     async def send(self, ask: Ask) -> Reply:
         """The answer, whatever its status but a refused login. Its body is read up to the limit.

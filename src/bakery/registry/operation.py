@@ -28,6 +28,7 @@ T = TypeVar("T")
 DEFAULT_BUDGET_S: Final = 1800.0
 _UNREACHABLE_S: Final = 60.0  # a host that refuses every connection for so long is down, and no budget is spent on it
 _FIRST_POLL_S: Final = 0.25
+_SHORTEST_POLL_S: Final = 0.2  # once the lag is known, looks are dense round its end
 _POLL_FACTOR: Final = 1.2
 _LONGEST_POLL_S: Final = 5.0
 
@@ -52,7 +53,7 @@ class Operations:
         self._credentials = Credentials(settings.credentials)
         self._endpoints: dict[str, Endpoint] = {}
         self._written: set[Repository] = set()
-        self._acknowledged: dict[tuple[Repository, Digest], float] = {}
+        self._acknowledged: dict[tuple[Repository, Digest | str], float] = {}
 
     def endpoint(self, repository: Repository) -> Endpoint:
         """The registry of a repository."""
@@ -86,19 +87,16 @@ class Operations:
         """The scopes of a request to this repository."""
         return scopes_for(repository, write=repository in self._written, mount_from=mount_from)
 
-    def acknowledge(self, repository: Repository, digest: Digest) -> None:
-        """The registry took this from us: from now on its absence is lag."""
-        self._acknowledged.setdefault((repository, digest), self.clock.now())
+    def acknowledge(self, repository: Repository, key: Digest | str) -> None:
+        """The registry took this digest, or moved this tag, for us: from now on its absence is lag."""
+        if isinstance(key, Digest):
+            self._acknowledged.setdefault((repository, key), self.clock.now())
+        else:
+            self._acknowledged[repository, key] = self.clock.now()  # a tag's last move counts
 
     def is_ours(self, repository: Repository, digest: Digest) -> bool:
         """Whether the registry took this from us in this run."""
         return (repository, digest) in self._acknowledged
-
-    def seen(self, repository: Repository, digest: Digest, *, waited: bool) -> None:
-        """Something was read. Where that took a while after our write, the host is known to lag so long."""
-        since = self._acknowledged.get((repository, digest))
-        if waited and since is not None:
-            self.endpoint(repository).saw_lag(self.clock.now() - since)
 
     async def attempt(self, repository: Repository, doing: str, about: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do this until it succeeds, fails for good, or time is up. `work` must be safe to repeat."""
@@ -141,19 +139,36 @@ class Operations:
         look: Callable[[], Awaitable[T | None]],
         *,
         within_s: float,
+        key: Digest | str | None = None,
     ) -> T | None:
-        """Look again and again, a little less often each time, until something is found or time is up (None)."""
+        """Look again and again, a little less often each time, until something is found or time is up (None).
+
+        key: the digest or tag that is looked for. Where it is ours, what is seen teaches how long this host lags, and
+        the next who waits looks again just when the lag ended before.
+        """
+        endpoint = self.endpoint(repository)
         started, wait_s, attempt = self.clock.now(), _FIRST_POLL_S, 0
+        since = None if key is None else self._acknowledged.get((repository, key))
+        absent_at = started
         while True:
+            asked_at = self.clock.now()
             found = await self.attempt(repository, doing, about, look)
             if found is not None:
+                if since is not None and attempt:
+                    endpoint.saw_lag(self.clock.now() - since, absent_s=absent_at - since)
                 return found
-            attempt += 1
+            attempt, absent_at = attempt + 1, asked_at
             left = min(self._deadline, started + within_s) - self.clock.now()
             if left <= 0:
                 return None
-            await self._sleep(repository, doing, about, attempt, min(wait_s, left), "not there yet")
-            wait_s = min(wait_s * _POLL_FACTOR, _LONGEST_POLL_S)
+            lag_ends_in_s = endpoint.sure_lag_s - (self.clock.now() - (started if since is None else since))
+            if 0 < lag_ends_in_s < wait_s:
+                wait_s = max(lag_ends_in_s, _SHORTEST_POLL_S)
+                await self._sleep(repository, doing, about, attempt, min(wait_s, left), "not there yet")
+                wait_s = _SHORTEST_POLL_S
+            else:
+                await self._sleep(repository, doing, about, attempt, min(wait_s, left), "not there yet")
+                wait_s = min(wait_s * _POLL_FACTOR, _LONGEST_POLL_S)
 
     async def wait_for_lag(
         self, repository: Repository, doing: str, about: str, wait_s: float, error: BakeryError
