@@ -17,22 +17,18 @@ from typing import TYPE_CHECKING
 
 from bakery.cli import options
 from bakery.cli.filters import open_project, say
-from bakery.errors import ExecutorInterrupted, ExitCode, NothingSelected, UsageError
-from bakery.events import Emit, Event
+from bakery.errors import ExitCode, NothingSelected, UsageError
+from bakery.events import Event
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
-    from bakery.publish.engine import Engine
     from bakery.publish.outcome import Outcome
-    from bakery.publish.pipeline import RunOptions
     from bakery.publish.plan import Plan
     from bakery.targets.target import Target
 
 _log = logging.getLogger(__name__)
 
-ENGINES = ("native", "cli")
 FORMATS = ("table", "json")
-JOBS = {"native": 16, "cli": 4}  # a native job is a few small requests at a time, not a process
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +57,45 @@ class Request:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("--engine", self.engine, ENGINES),
-            ("--summary-format", self.summary_format, FORMATS),
-        ):
-            if value not in known:
-                raise UsageError(f"reading {name}", about=repr(value), hint=f"one of {', '.join(known)}")
+        if self.summary_format not in FORMATS:
+            hint = f"one of {', '.join(FORMATS)}"
+            raise UsageError("reading --summary-format", about=repr(self.summary_format), hint=hint)
 
 
 def publish(request: Request) -> ExitCode:
     """Do what was asked and say what became of it. Gives the exit code; raises BakeryError where nothing was begun."""
-    from bakery.parallel.root import run_interruptible
-    from bakery.publish.pipeline import Run
+    from bakery.plugins import imagetools
     from bakery.report.live import board
     from bakery.report.table import plan_table
 
+    settings = imagetools.Settings(
+        request.context,
+        request.engine,
+        request.jobs,
+        request.wait_limit_s,
+        request.time_budget_s,
+        request.allow_missing_platforms,
+        request.environment,
+    )
     plan = make_request_plan(request)
     if plan is None:
         return ExitCode.DONE
     if request.dry_run:
         _say(plan_table(plan))
         if request.engine == "cli":
-            _say("".join(f"{line}\n" for line in dry_run_commands(request, plan)))
+            _say("".join(f"{line}\n" for line in imagetools.dry_run_commands(plan, request.environment)))
         return ExitCode.FAILED if plan.refused else ExitCode.DONE
-    stopped: ExecutorInterrupted | None = None
+    stopped: imagetools.Interrupted | None = None
     with board([target.uid for target in plan.targets], quiet=options.quiet_wanted()) as show:
 
         def emit(event: Event) -> None:
             log_event(event)
             show(event)
 
-        engine = make_engine(request, plan, emit)
-        run = Run(plan, engine, options=run_options(request, len(plan.targets)), emit=emit)
         try:
-            outcome = run_interruptible(run.execute())
-        except ExecutorInterrupted as error:
-            outcome, stopped = run.outcome(interrupted=True), error
+            outcome = imagetools.publish(plan, settings, emit=emit)
+        except imagetools.Interrupted as error:
+            outcome, stopped = error.outcome, error
     report(outcome, request)
     if stopped is not None:
         raise stopped
@@ -185,62 +184,6 @@ def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
     return targets
 
 
-def make_engine(request: Request, plan: Plan, emit: Emit) -> Engine:
-    """The engine that was asked for, ready to be entered."""
-    from bakery.registry.settings import Settings
-    from bakery.retry import RetryPolicy, SystemClock
-
-    clock = SystemClock()
-    if request.engine == "cli":
-        from bakery.engines.cli import CliEngine
-
-        return CliEngine(
-            request.context,
-            settings=Settings.from_environment(request.environment),
-            environment=request.environment,
-            needs_soci=any(target.soci is not None for target in plan.targets),
-            clock=clock,
-            emit=emit,
-            deadline=clock.now() + request.time_budget_s,
-        )
-    from bakery.engines.native import NativeEngine
-    from bakery.engines.soci import SociDefaults
-    from bakery.registry.client import Client
-
-    client = Client(
-        settings=Settings.from_environment(request.environment),
-        policy=RetryPolicy.from_environment(request.environment, base_delay=0.5),
-        clock=clock,
-        emit=emit,
-        deadline=clock.now() + request.time_budget_s,
-    )
-    client.announce_writes(plan.repositories)
-    return NativeEngine(client, soci=SociDefaults.from_environment(request.environment), towards=plan.repositories)
-
-
-def dry_run_commands(request: Request, plan: Plan) -> list[str]:
-    """The command lines of the cli engine. No program need exist: only the names that a variable gives are taken."""
-    from bakery.engines.argv import Oras, dry_run_lines
-    from bakery.registry.settings import Settings
-
-    environment = request.environment
-    oras = Oras(environment.get("ORAS_PATH") or "oras", Settings.from_environment(environment))
-    return dry_run_lines(plan, oras, environment.get("SOCI_PATH") or "soci")
-
-
-def run_options(request: Request, targets: int) -> RunOptions:
-    """How the run behaves, from options and environment."""
-    from bakery.parallel.jobs import resolve_max_workers
-    from bakery.publish.pipeline import RunOptions
-
-    return RunOptions(
-        jobs=resolve_max_workers(request.jobs, targets, default=JOBS[request.engine], environment=request.environment),
-        wait_limit_s=request.wait_limit_s,
-        allow_missing_platforms=request.allow_missing_platforms,
-        source_date_epoch=_source_date_epoch(request.environment),
-    )
-
-
 def report(outcome: Outcome, request: Request) -> None:
     """Say what became of it: people read stderr, machines stdout and the summary file."""
     from bakery.report.summary import dump, to_json
@@ -277,11 +220,6 @@ def _refuse_nothing(request: Request, reason: str) -> None:
     _log.warning("nothing to publish: %s", reason)
 
 
-def _check_word(option: str, word: str, known: Sequence[str]) -> None:
-    if word not in known:
-        raise UsageError(f"reading {option}", about=repr(word), hint=f"one of {', '.join(known)}")
-
-
 def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
     if text is None:
         return None
@@ -289,15 +227,6 @@ def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
         return re.compile(text)
     except re.error as error:
         raise UsageError(f"reading {option}", about=repr(text), answer=f"no regular expression: {error}") from None
-
-
-def _source_date_epoch(environment: Mapping[str, str]) -> int | None:
-    text = environment.get("SOURCE_DATE_EPOCH", "").strip()
-    if not text:
-        return None
-    if not text.isdecimal() or len(text) > 11:
-        raise UsageError("reading SOURCE_DATE_EPOCH", about=repr(text), hint="whole seconds since 1970, or unset it")
-    return int(text)
 
 
 def _say(text: str) -> None:

@@ -42,9 +42,10 @@ def command(
     debug: options.Debug = False,
 ) -> None:
     """Publish a project to registries that run inside the command: small images, real transfer, nothing left."""
-    from bakery.cli.publishing import JOBS, find_project_targets
+    from bakery.cli.publishing import find_project_targets
     from bakery.parallel.jobs import resolve_max_workers
     from bakery.parallel.root import run_interruptible
+    from bakery.plugins.imagetools import JOBS
     from bakery.plugins.rehearse import Rehearsal, rehearse
     from bakery.report.summary import dump, to_json
     from bakery.report.table import cast_table, outcome_lines, outcome_table

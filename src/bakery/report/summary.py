@@ -17,7 +17,7 @@ FORMAT: Final = 1  # raised when a member changes its meaning
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
     """The summary as a JSON value."""
-    targets = [_target(target) for target in outcome.targets]
+    targets = [target_json(target) for target in outcome.targets]
     return {
         "format": FORMAT,
         **_totals(targets),
@@ -35,7 +35,8 @@ def dump(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _target(target: TargetOutcome) -> dict[str, Any]:
+def target_json(target: TargetOutcome) -> dict[str, Any]:
+    """A target's part of the summary."""
     tags = [
         f"{place.repository}:{tag.tag}"
         for place in target.destinations
