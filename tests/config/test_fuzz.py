@@ -2,7 +2,9 @@
 
 import copy
 import json
+import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,3 +60,12 @@ def test_a_broken_project_gives_problems_and_never_a_traceback(data):
     else:
         return
     assert all(problem.line for problem in told.problems if not problem.warning), str(told)
+
+
+@pytest.mark.slow
+def test_a_file_of_nothing_but_mistakes_is_told_in_a_moment():
+    began = time.process_time()
+    wrong = [{"nam": index, "versions": [{"name": 1.5, f"key{index}": 1}]} for index in range(20_000)]
+    found = parsing.problems(parsing.project, json.dumps({"repository": 1, "images": wrong}))
+    assert len(found) > 1000
+    assert time.process_time() - began < 10

@@ -297,7 +297,8 @@ class _Builder:
                 )
                 for index, entry in enumerate(part.variants)
             ),
-            constraints=_constraints(part.dependency_constraints),
+            # An image with a matrix does not read its own list; that is told where the file is checked.
+            constraints=() if part.matrix else _constraints(part.dependency_constraints),
             dev_sources=dev_sources,
             matrix=self._matrix(part.matrix, part, inherited, (*path, "matrix")) if part.matrix else None,
             secrets=tuple(Secret(secret.id, secret.env_var) for secret in part.build_secrets),

@@ -9,6 +9,7 @@ from bakery.config.problem import Finding, Keys, listing, nearest
 from bakery.config.values import ALLOWED_TEXT
 
 _LONGEST = 80  # characters of a value that are shown
+_MOST = 1000  # errors of one file that are told in words
 
 
 def finding(error: Mapping[str, Any], prefix: Keys = ()) -> Finding:
@@ -106,5 +107,6 @@ def _choices(expected: str) -> list[str]:
 
 
 def findings(errors: Iterable[Mapping[str, Any]], prefix: Keys = ()) -> list[Finding]:
-    """All of them, but for a list that is empty only because each of its entries is wrong."""
-    return [finding(error, prefix) for error in errors if error["type"] != "too_short" or not error["input"]]
+    """All of them, but for a list that is empty only because each of its entries is wrong; at most `_MOST`."""
+    told = [error for error in errors if error["type"] != "too_short" or not error["input"]]
+    return [finding(error, prefix) for error in told[:_MOST]]

@@ -18,6 +18,7 @@ from bakery.config.options import OptionsRegistry, keys_of
 from bakery.config.problem import Finding, Keys, listing, nearest
 from bakery.config.raw import entries, mappings
 
+_MOST_GUESSES = 100  # looking for the nearest key takes time; a file with so many wrong ones is not about a slip
 _NUMBERS = re.compile(r"\d+")
 _VERSION = re.compile(r"v?[0-9]+(?:\.[0-9]+)*(?:[-+.]?[0-9A-Za-z]+)*$")
 
@@ -41,6 +42,7 @@ class Rules:
         self.findings: list[Finding] = []
         self._options = options
         self._without_system: list[Keys] = []
+        self._unknown = 0
 
     def project(self, raw: Any) -> list[Finding]:
         """Everything that is to be told about a document whose top is a mapping."""
@@ -74,7 +76,8 @@ class Rules:
         for key in raw:
             if key in keys:
                 continue
-            meant = nearest(str(key), keys)
+            self._unknown += 1
+            meant = nearest(str(key), keys) if self._unknown <= _MOST_GUESSES else ""
             hint = f"write `{meant}`" if meant else f"known here: {', '.join(sorted(keys))}"
             self._warn((*path, key), f"the key `{key}` is not known and has no effect", hint, at_key=True, strict=True)
 
