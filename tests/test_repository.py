@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -91,6 +92,21 @@ def test_every_make_target_is_explained_by_make_help():
     explained = set(re.findall(r'@echo "make ([a-z]+)', makefile))
     assert makefile_targets() - explained == {"help"}
     assert explained == set(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split()) - {"help"}
+
+
+@pytest.mark.parametrize("command", ["ci publish", "ci summary", "build"])
+def test_every_option_that_the_readme_gives_a_command_exists(command):
+    readme = (ROOT / "README.md").read_text()
+    given = {
+        option for line in re.findall(rf"bakery {command} (.*)", readme) for option in re.findall(r"--[a-z-]+", line)
+    }
+    assert given
+    program = Path(sys.executable).with_name("bakery")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"}
+    shown = subprocess.run(
+        [program, *command.split(), "--help"], env=environment, check=True, capture_output=True
+    ).stdout
+    assert given <= set(re.findall(r"--[a-z-]+", shown.decode()))
 
 
 def test_links_between_documents_lead_somewhere():
