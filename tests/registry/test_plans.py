@@ -187,7 +187,7 @@ CHILD_MISSING = Reply(400, body=errors("MANIFEST_BLOB_UNKNOWN", detail={"digest"
 
 
 def put(act: Callable[[Any], Any], *, is_tag: bool = False, ours: bool = False) -> list[Any]:
-    return follow(put_plan.put(DIGEST, about="x", is_tag=is_tag, names=[CHILD], ours=lambda _: ours), act)
+    return follow(put_plan.put(DIGEST, about="x", is_tag=is_tag, names=lambda: [CHILD], ours=lambda _: ours), act)
 
 
 def scripted(*answers: Any) -> Callable[[Any], Any]:

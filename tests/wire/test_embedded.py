@@ -6,12 +6,14 @@ nothing.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 
 import pytest
 
 from bakery.errors import AuthError, BakeryError
+from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.registry.credentials import CredentialSources
@@ -179,6 +181,37 @@ async def test_with_a_login_it_all_goes_as_well_and_without_one_it_does_not(sche
         async with make_client() as stranger:
             with pytest.raises(AuthError):
                 await stranger.head_manifest(where.with_tag("v1"))
+
+
+async def test_without_a_referrers_api_what_refers_is_listed_by_tag_and_nobody_is_lost():
+    """GHCR has no such API, and reads of the tag lag; several who refer to one subject write the same tag."""
+    clock, wanted = JumpingClock(), publication()
+    stale = Rule(name="stale", effect=Stale(5.0), method=READS, path="/manifests/sha256-")
+    async with (
+        EmbeddedRegistry(traits=Traits(referrers=False), rules=[stale], clock=clock) as registry,
+        make_client(clock=clock) as client,
+    ):
+        where = Repository(registry.address, "acme/app")
+        await push(client, where, wanted)
+        subject = wanted.index[0]
+        pointer = {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size}
+        referrers = [
+            image(SHARED, subject=pointer, artifactType="application/x", annotations={"number": str(number)})
+            for number in range(3)
+        ]
+        async with asyncio.TaskGroup() as group:
+            for descriptor, raw in referrers:
+                group.create_task(client.put_manifest(where, descriptor, raw))
+        tag = f"sha256-{subject.digest.hex}"
+        media_type, raw = registry.manifest("acme/app", tag)
+        listed = json.loads(raw)["manifests"]
+        assert media_type == mt.OCI_INDEX
+        assert {entry["digest"] for entry in listed} == {str(descriptor.digest) for descriptor, _ in referrers}
+        assert {entry["annotations"]["number"] for entry in listed} == {"0", "1", "2"}
+        assert {entry["artifactType"] for entry in listed} == {"application/x"}
+        clock.time += 100
+        found = await client.referrers(where, subject.digest)
+        assert {entry.digest for entry in found} == {descriptor.digest for descriptor, _ in referrers}
 
 
 async def test_mounts_tags_referrers_and_deletions_work_as_the_specification_has_them():

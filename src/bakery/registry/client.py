@@ -6,26 +6,28 @@ Importing this module imports aiohttp, so callers do it when they need it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
+from functools import cached_property
 from typing import Any, Final, Self, TypeVar
 
 from bakery.errors import AuthError, BadDigest, BakeryError, DigestMismatch, InvalidContent, NotFound, RegistryError
 from bakery.events import Emit, ignore
 from bakery.oci import manifest as manifests
 from bakery.oci import media_type as mt
-from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
+from bakery.oci.canonical import MAX_MANIFEST_BYTES
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference, Repository
-from bakery.registry import put_plan
-from bakery.registry.answers import Doing, Reply, Verdict, oci_errors, verdict
+from bakery.registry import fallback, put_plan
+from bakery.registry.answers import Doing, Reply, Verdict, verdict
 from bakery.registry.blobs import Blobs, OpenBody
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import TagTaken
+from bakery.registry.listing import Lists
 from bakery.registry.operation import Operations
-from bakery.registry.origin import Reach, Url, reach_of
+from bakery.registry.origin import Reach, reach_of
 from bakery.registry.settings import Settings
 from bakery.registry.token import scope_of
 from bakery.registry.transport import Lookup, Stats, Transport, system_lookup
@@ -36,9 +38,7 @@ T = TypeVar("T")
 
 # distribution answers 404 where Accept lacks the stored type, so all types are named, on HEAD as well.
 _ACCEPT: Final = {"Accept": ", ".join(mt.ALL_MANIFESTS)}
-_MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
-_MAX_PAGES: Final = 1000
-_NEXT = re.compile(r"<([^>]*)>\s*;\s*rel=\"?next\"?", re.IGNORECASE)
+_MERGES: Final = 5  # how often a fallback index is written before others are left to win
 _CONTENT_PATIENCE_S: Final = 30.0  # how long content that we pushed may be unknown before it counts as lost
 
 
@@ -72,7 +72,8 @@ class Client:
             transport=self._transport,
             stats=self.stats,
         )
-        self._blobs = Blobs(self._operations)
+        self._blobs, self._lists = Blobs(self._operations), Lists(self._operations)
+        self._fallback_locks: dict[tuple[Repository, str], asyncio.Lock] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -262,15 +263,18 @@ class Client:
                     case put_plan.WhatLacks(digests):
                         answer = await self._lacking(repository, named, digests)
                 step = flow.send(answer)
-        except StopIteration:
+        except StopIteration as done:
             operations.acknowledge(repository, descriptor.digest)
             if tag is not None:
                 operations.acknowledge(repository, tag)
+            reply: Reply | None = done.value
         except AuthError as error:
             error.hint = await endpoint.hint(repository)
             raise
         finally:
             flow.close()
+        if named.may_have_subject and (reply is None or not reply.header("OCI-Subject")):
+            await self._list_by_tag(repository, descriptor, named.view)
 
     async def _settle(self, reference: Reference, digest: Digest, *, settle: bool) -> Digest | None:
         """What the reference names now; with `settle`, watched until it names `digest` or has lagged long enough."""
@@ -372,88 +376,46 @@ class Client:
 
     async def list_tags(self, repository: Repository) -> list[str]:
         """All tags of a repository, in the registry's order. Raises NotFound where it does not exist."""
-        tags: list[str] = []
-        async for page in self._pages(repository, "tags/list?n=1000", "listing tags"):
-            # Nexus puts null in the list, some Artifactory versions put digests in it.
-            found = page.get("tags") or []
-            if not isinstance(found, list):
-                raise RegistryError("listing tags", about=repository, answer="tags is no list")
-            tags += [tag for tag in found if isinstance(tag, str) and ":" not in tag]
-        return tags
+        return await self._lists.tags(repository)
 
     async def tag_names(self, repository: Repository) -> frozenset[str] | None:
-        """The names of all tags, where one request tells them; None where it does not and each must be asked for.
-
-        A list that needs a second page, or that the registry does not give, is no failure and is not asked for again:
-        on huge repositories it ends in a timeout every time. A repository that is not there has no tags.
-        """
-        endpoint, doing = self._operations.endpoint(repository), "listing tags"
-        url, scopes = endpoint.url(repository, "tags/list?n=1000"), self._operations.scopes(repository)
-        ask = Ask("GET", url, repository, scopes, doing, str(repository), limit_bytes=_MAX_PAGE_BYTES)
-        try:
-            reply = await endpoint.send(ask)
-            if reply.status == 404 and any(error.code == "NAME_UNKNOWN" for error in oci_errors(reply.body)):
-                return frozenset()
-            if reply.status != 200 or reply.header("Link"):
-                return None
-            found = parse_object(reply.body, about=str(repository), limit_bytes=_MAX_PAGE_BYTES).get("tags")
-        except BakeryError as error:
-            _log.debug("%s of %s: %s", doing, repository, error)
-            return None
-        return frozenset(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else None
+        """The names of all tags, where one request tells them; None where it does not and each must be asked for."""
+        return await self._lists.tag_names(repository)
 
     async def referrers(self, repository: Repository, digest: Digest) -> list[Descriptor]:
         """What refers to this manifest: by the referrers API, or by the fallback tag where there is no such API."""
-        try:
-            pages = [page async for page in self._pages(repository, f"referrers/{digest}", "listing referrers")]
-        except RegistryError as error:
-            if error.status not in (200, 400, 404, 405, 406, 501):
-                raise
-            return await self._referrers_by_tag(repository, digest)
-        about = f"referrers of {repository}@{digest}"
-        entries: list[Any] = []
-        for page in pages:
-            found = page.get("manifests") or []
-            if not isinstance(found, list):
-                raise RegistryError("listing referrers", about=about, answer="manifests is no list")
-            entries += found
-        return [Descriptor.from_json(entry, about=about) for entry in entries]
+        listed = await self._lists.referrers(repository, digest)
+        return await self._referrers_by_tag(repository, digest) if listed is None else listed
 
     async def _referrers_by_tag(self, repository: Repository, digest: Digest) -> list[Descriptor]:
-        tag = f"{digest.algorithm[:32]}-{digest.hex[:64]}"
+        reference = repository.with_tag(fallback.tag_of(digest))
         try:
-            _, raw = await self.get_manifest(repository.with_tag(tag))
+            _, raw = await self.get_manifest(reference)
         except NotFound:
             return []
-        found = manifests.parse(raw, about=repository.with_tag(tag))
+        found = manifests.parse(raw, about=reference)
         return list(found.manifests) if isinstance(found, manifests.Index) else []
 
-    async def _pages(self, repository: Repository, rest: str, doing: str) -> AsyncIterator[dict[str, Any]]:
-        """Follow `Link: …; rel=next`: within this origin and this repository only, and not for ever."""
-        endpoint = self._operations.endpoint(repository)
-        url: Url | None = endpoint.url(repository, rest)
-        for _ in range(_MAX_PAGES):
-            if url is None:
-                return
-            here = url
-
-            async def once(here: Url = here) -> Reply:
-                ask = Ask(
-                    "GET", here, repository, self._operations.scopes(repository), doing, str(repository),
-                    limit_bytes=_MAX_PAGE_BYTES,
-                )  # fmt: skip
-                reply = await endpoint.send(ask)
-                if reply.status != 200:
-                    raise await endpoint.refusal(reply, ask)
-                return reply
-
-            reply = await self._operations.attempt(repository, doing, str(repository), once)
-            referrers = rest.startswith("referrers/")
-            if referrers and mt.essence(reply.header("Content-Type")) != mt.OCI_INDEX:
-                raise RegistryError(doing, about=repository, status=200, answer="the answer is no OCI index")
-            yield parse_object(reply.body, about=here.redacted, limit_bytes=_MAX_PAGE_BYTES)
-            url = _next_page(reply, here, doing, repository)
-        raise RegistryError(doing, about=repository, answer=f"more than {_MAX_PAGES} pages")
+    async def _list_by_tag(
+        self, repository: Repository, descriptor: Descriptor, view: manifests.Manifest | manifests.Index
+    ) -> None:
+        """Where the registry does not list referrers itself: read the fallback index, add to it, write, read again."""
+        subject = view.subject
+        if subject is None or await self._lists.referrers(repository, subject.digest) is not None:
+            return
+        new, tag = fallback.entry_for(descriptor, view), fallback.tag_of(subject.digest)
+        kept: tuple[Descriptor, ...] = ()
+        async with self._fallback_locks.setdefault((repository, tag), asyncio.Lock()):
+            for _ in range(_MERGES):
+                found = await self._referrers_by_tag(repository, subject.digest)
+                kept = fallback.with_entry((*kept, *found), new)
+                if {entry.digest for entry in found} >= {entry.digest for entry in kept}:
+                    return
+                index, raw = fallback.index_of(kept)
+                await self.put_manifest(repository, index, raw, tag=tag)
+                # Others may write the same tag, and reads of it were seen to lag: what is there now is looked at again.
+                await self._settle(repository.with_tag(tag), index.digest, settle=True)
+        _log.warning("%s: others keep rewriting the referrers of %s", repository, subject.digest)
 
     # Blobs
 
@@ -493,17 +455,19 @@ class Client:
 
 
 class _Named:
-    """What a manifest names, read only when a registry says that it lacks something."""
+    """What a manifest names. Read only where that matters: few manifests have a subject, few puts are refused."""
 
     def __init__(self, raw: bytes, media_type: str) -> None:
-        view = manifests.parse(raw, media_type=media_type)
-        blobs = () if isinstance(view, manifests.Index) else view.blobs
-        subject = () if view.subject is None else (view.subject,)
-        children = (view.manifests if isinstance(view, manifests.Index) else ()) + subject
-        self._blobs = {blob.digest: blob for blob in blobs if blob.media_type not in mt.NONDISTRIBUTABLE}
-        self._manifests = {child.digest: child for child in children}
+        self._raw, self._media_type = raw, media_type
+
+    @cached_property
+    def view(self) -> manifests.Manifest | manifests.Index:
+        return manifests.parse(self._raw, media_type=self._media_type)
 
     @property
+    def may_have_subject(self) -> bool:
+        return b'"subject"' in self._raw
+
     def digests(self) -> tuple[Digest, ...]:
         return (*self._blobs, *self._manifests)
 
@@ -512,6 +476,17 @@ class _Named:
 
     def is_manifest(self, digest: Digest) -> bool:
         return digest in self._manifests
+
+    @cached_property
+    def _blobs(self) -> dict[Digest, Descriptor]:
+        blobs = () if isinstance(self.view, manifests.Index) else self.view.blobs
+        return {blob.digest: blob for blob in blobs if blob.media_type not in mt.NONDISTRIBUTABLE}
+
+    @cached_property
+    def _manifests(self) -> dict[Digest, Descriptor]:
+        subject = () if self.view.subject is None else (self.view.subject,)
+        children = self.view.manifests if isinstance(self.view, manifests.Index) else ()
+        return {child.digest: child for child in (*children, *subject)}
 
 
 def _from_headers(reply: Reply) -> Descriptor | None:
@@ -535,16 +510,3 @@ def _check_asked(reference: Reference, found: Digest, ask: Ask) -> None:
             answer=f"the registry answers with {found}",
             hint="the registry or a proxy before it alters content; pull it with another tool and compare",
         )
-
-
-def _next_page(reply: Reply, here: Url, doing: str, repository: Repository) -> Url | None:
-    link = reply.header("Link")
-    match = _NEXT.search(link) if link else None
-    if match is None:
-        return None
-    url = here.resolve(match[1])
-    if url.origin != here.origin or not url.target.startswith(f"/v2/{repository.path}/"):
-        raise RegistryError(
-            doing, about=repository, answer="its next page is somewhere else", hint="it is not followed"
-        )
-    return url

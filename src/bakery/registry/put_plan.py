@@ -63,12 +63,12 @@ Result = Reply | BakeryError | Digest | bool | Sequence[Digest] | None
 
 
 def put(
-    digest: Digest, *, about: str, is_tag: bool, names: Sequence[Digest], ours: Callable[[Digest], bool]
+    digest: Digest, *, about: str, is_tag: bool, names: Callable[[], Sequence[Digest]], ours: Callable[[Digest], bool]
 ) -> Generator[Step, Result, Reply | None]:
     """Return the reply that acknowledged it, or None where it was found in place.
 
-    names: what the manifest names. ours: whether we pushed that, or know it to be there. Raises ContentMissing with
-    what must be pushed again, RegistryError where it is refused.
+    names: gives what the manifest names. ours: whether we pushed that, or know it to be there. Raises ContentMissing
+    with what must be pushed again, RegistryError where it is refused.
     """
     doing = "moving a tag" if is_tag else "pushing a manifest"
     failures = rounds = 0
@@ -108,7 +108,7 @@ def put(
             raise ValueError("a put is answered by a reply or an error")
         if judged is Verdict.CONTENT_MISSING and isinstance(result, Reply):
             rounds += 1
-            missing = missing_digests(result) or tuple(names)
+            missing = missing_digests(result) or tuple(names())
             if all(ours(one) for one in missing) and (yield AwaitContent(rounds, error)) is True:
                 continue
             lacking = yield WhatLacks(missing)

@@ -33,7 +33,9 @@ USER_AGENT: Final = f"bakery/{__version__}"
 _MAX_HEADER_BYTES: Final = 32 * 1024  # upload Locations and signed URLs run to kilobytes
 _READ_BUFFER_BYTES: Final = 256 * 1024
 _ADDRESS_LIFE_S: Final = 300.0  # one address for one push: geo-replicated registries change it in between
-_KEPT_ALIVE_S: Final = 60.0
+_KEPT_ALIVE_S: Final = (
+    15.0  # less than servers and what stands before them keep: one that dies under a PUT costs a look
+)
 _AT_ONCE_BYTES: Final = 512 * 1024  # bytes up to here are given to aiohttp whole
 _IDENTITY: Final = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
 

@@ -1,0 +1,61 @@
+"""Content-Range: the one part that was asked for, or an error."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bakery.registry.ranges import BadRange, ContentRange, check_resumed, parse_content_range
+
+READ = {
+    "bytes 0-9/10": ContentRange(0, 9, 10),
+    "bytes 5-9/*": ContentRange(5, 9, None),
+    "BYTES 5-9/10": ContentRange(5, 9, 10),
+    " bytes 5-9/10 ": ContentRange(5, 9, 10),
+}
+REFUSED = [
+    "bytes 9-5/10",
+    "bytes 0-10/10",
+    "bytes */10",
+    "bytes 0-9",
+    "0-9/10",
+    "items 0-9/10",
+    "bytes -1-9/10",
+    "bytes 0-9/10, bytes 0-9/10",
+    "bytes 0 - 9 / 10",
+    "bytes 0x0-9/10",
+    "bytes 99999999999999999999-99999999999999999999/*",
+    "bytes ٠-٩/10",
+    "",
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), READ.items())
+def test_ranges_are_read(text, expected):
+    assert parse_content_range([text]) == expected
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_makes_no_sense_is_refused(text):
+    with pytest.raises(BadRange):
+        parse_content_range([text])
+
+
+def test_there_is_exactly_one():
+    for headers in ([], ["bytes 0-9/10", "bytes 0-9/10"]):
+        with pytest.raises(BadRange):
+            parse_content_range(headers)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 60) | st.none(), st.integers(0, 49), st.integers(1, 50))
+def test_only_the_rest_from_the_offset_to_the_end_is_taken(first, last, total, offset, size):
+    header = f"bytes {first}-{last}/{'*' if total is None else total}"
+    right = first == offset and last == size - 1 and first <= last and total in (None, size)
+    try:
+        check_resumed([header], offset=offset, size=size)
+    except BadRange:
+        assert not right
+    else:
+        assert right
