@@ -127,3 +127,14 @@ def test_a_pinned_development_version_needs_no_answer(tmp_path, monkeypatch):
     ran = bakery("get", "targets", "--output", "json", "--context", projects.HERE / "nightly", "--offline", *words)
     assert ran.code == 0
     assert [target["uid"] for target in json.loads(ran.out)] == ["positron-init-2026-04-0-12-ubuntu-24-04-daily"]
+
+
+def test_a_check_counts_and_is_strict_when_asked(tmp_path):
+    ran = bakery("check", "--context", projects.HERE / "lab-matrix", "--strict")
+    assert ran.code == 0
+    assert "4 images, 15 versions, 33 targets" in ran.out
+    (tmp_path / "bakery.yaml").write_text("repository: {url: x.org}\nimages: [{name: a, versoins: []}]\n")
+    loose, strict = (bakery("check", "--context", tmp_path, *words) for words in ((), ("--strict",)))
+    assert (loose.code, strict.code) == (0, 3)
+    assert all("versoins" in one.err and "write `versions`" in one.err for one in (loose, strict))
+    assert strict.out == ""

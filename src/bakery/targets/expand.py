@@ -294,7 +294,7 @@ def check_expansion(project: Project, *, strict: bool = False) -> Checked:
     expander = Expander(project)
     findings: list[Finding] = []
     targets: list[Target] = []
-    waiting = 0
+    waiting = many = 0
     for image in project.images:
         versions = list(image.versions)
         if image.matrix is not None and image.matrix.written:
@@ -303,14 +303,14 @@ def check_expansion(project: Project, *, strict: bool = False) -> Checked:
             versions += made.versions
         elif image.matrix is not None:
             waiting += 1
+        many += len(versions)
         targets += [target for version in versions for target in expander.targets((image, version))]
     claims = claim_findings(project, contested(targets), targets)
     findings += [*expander.findings.values(), *same_uids(project, targets)]
     findings += [replace(one, warning=False) for one in claims] if strict else claims
     refuse(project, findings)
-    versions_count = sum(len(image.versions) for image in project.images)
     summary = (
-        f"{project.file}: {len(project.images)} images, {versions_count} versions, {len(targets)} targets, "
+        f"{project.file}: {len(project.images)} images, {many} versions, {len(targets)} targets, "
         f"{sum(len(target.tags) for target in targets)} tags"
     )
     dev = sum(len(image.dev_sources) for image in project.images)
