@@ -37,6 +37,7 @@ def publish_command(
     summary: options.Summary = False,
     summary_format: options.SummaryFormat = "table",
     summary_file: options.SummaryFile = None,
+    journal: options.Journal = None,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -60,6 +61,7 @@ def publish_command(
         summary=summary,
         summary_format=summary_format,
         summary_file=summary_file,
+        journal=journal,
     )
     raise typer.Exit(publish(request))
 

@@ -133,6 +133,10 @@ SummaryFormat = Annotated[
     str,
     typer.Option("--summary-format", metavar="table|json", help="table goes to stderr, json to stdout."),
 ]
+Journal = Annotated[
+    Path | None,
+    typer.Option("--journal", dir_okay=False, help="Append what happens to this file, in JSON lines."),
+]
 SummaryFile = Annotated[
     Path | None, typer.Option("--summary-file", dir_okay=False, help="Write the summary there too.", show_default=False)
 ]

@@ -10,7 +10,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from bakery.cli import options
 from bakery.cli.filters import open_project, say
 from bakery.errors import ExitCode, NothingSelected, UsageError
-from bakery.events import Event
+from bakery.events import Emit, Event, ignore
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
@@ -54,6 +55,7 @@ class Request:
     summary: bool = False
     summary_format: str = "table"
     summary_file: Path | None = None
+    journal: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
@@ -86,9 +88,11 @@ def publish(request: Request) -> ExitCode:
             _say("".join(f"{line}\n" for line in imagetools.dry_run_commands(plan, request.environment)))
         return ExitCode.FAILED if plan.refused else ExitCode.DONE
     stopped: imagetools.Interrupted | None = None
-    with board([target.uid for target in plan.targets], quiet=options.quiet_wanted()) as show:
+    labels = [target.uid for target in plan.targets]
+    with journal_of(request) as record, board(labels, quiet=options.quiet_wanted()) as show:
 
         def emit(event: Event) -> None:
+            record(event)
             log_event(event)
             show(event)
 
@@ -182,6 +186,18 @@ def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
         hint = "give the folder of a project that has images with versions"
         raise NothingSelected("looking for targets in", about=context, answer="there are none", hint=hint)
     return targets
+
+
+@contextmanager
+def journal_of(request: Request) -> Iterator[Emit]:
+    """Whoever writes the journal, or somebody who does not, where none was asked for."""
+    from bakery.publish.journal import Journal
+
+    if request.journal is None:
+        yield ignore
+        return
+    with Journal(request.journal) as journal:
+        yield journal
 
 
 def report(outcome: Outcome, request: Request) -> None:

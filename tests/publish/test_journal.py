@@ -1,0 +1,57 @@
+"""The journal: a line a happening, with what each tag named before, and never the end of a publish."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from bakery.errors import UsageError
+from bakery.events import TagMoved
+from bakery.oci.digest import Digest
+from bakery.publish.journal import Journal
+from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.plan import Plan
+from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, target
+
+MOVED = TagMoved("app", "registry.example/app:1", str(Digest.of(b"new")), str(Digest.of(b"old")))
+
+
+def test_a_line_has_time_kind_and_what_the_tag_named_before(tmp_path):
+    with Journal(tmp_path / "j.jsonl", now=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) as journal:
+        journal(MOVED)
+    (line,) = map(json.loads, (tmp_path / "j.jsonl").read_text().splitlines())
+    assert line["time"] == "2026-01-02T03:04:05Z"
+    assert (line["event"], line["previous"]) == ("TagMoved", MOVED.previous)
+
+
+def test_what_is_there_is_kept_and_each_line_is_on_disk_at_once(tmp_path):
+    (tmp_path / "j.jsonl").write_text("{}\n")
+    with Journal(tmp_path / "j.jsonl") as journal:
+        journal(MOVED)
+        assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_done(tmp_path):
+    with pytest.raises(UsageError, match="journal"):
+        Journal(tmp_path / "missing" / "j.jsonl")
+
+
+def test_a_full_disk_ends_the_journal_and_not_the_publish(caplog):
+    from pathlib import Path
+
+    with Journal(Path("/dev/full")) as journal:
+        journal(MOVED)
+    assert "ends here" in caplog.text
+
+
+async def test_a_run_writes_every_tag_that_it_moves(tmp_path):
+    engine = DictionaryEngine()
+    builds = [build(add_image(engine, name)) for name in ("linux/amd64", "linux/arm64")]
+    with Journal(tmp_path / "j.jsonl") as journal:
+        run = Run(Plan((target(builds),)), engine, options=RunOptions(), clock=Clock(), emit=journal)
+        await run.execute()
+    lines = [json.loads(line) for line in (tmp_path / "j.jsonl").read_text().splitlines()]
+    assert [line["reference"] for line in lines if line["event"] == "TagMoved"] == [
+        "one.example/app:1.0",
+        "one.example/app:latest",
+    ]
