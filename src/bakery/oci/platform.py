@@ -72,6 +72,8 @@ class Platform:
             architecture == "arm64" and variant in ("8", "v8", "v8.0")
         ):
             variant = ""
+        elif architecture == "arm64" and variant in ("9", "9.0", "v9.0"):
+            variant = "v9"
         elif architecture == "arm":
             variant = {"": "v7", "5": "v5", "6": "v6", "7": "v7", "8": "v8"}.get(variant, variant)
         return type(self)(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -87,11 +87,12 @@ def _assemble(plan: Plan, made: Mapping[int, _SociIndex], notes: list[str]) -> C
     kept: dict[Digest, Descriptor] = {}
     descriptors: dict[int, dict[str, Any]] = {}  # by entry; what is missing is left out
     moved: dict[str, str] = {}  # digest of an image before and after; the one with a SOCI index counts
-    considered = {image.entry for image in plan.images}
+    replaced = _replaced(plan)
+    removed = {str(plan.entries[old].descriptor.digest) for image, old in replaced.items() if image not in made}
     for number, entry in enumerate(plan.entries):
         if entry.fate is not Fate.IMAGE:
             continue
-        content, members = _rewritten(plan, number, made.get(number), number in considered)
+        content, members = _rewritten(plan, number, made.get(number), removed)
         descriptors[number] = members
         before = str(entry.descriptor.digest)
         if number in made or before not in moved:
@@ -104,7 +105,7 @@ def _assemble(plan: Plan, made: Mapping[int, _SociIndex], notes: list[str]) -> C
         if entry.fate is Fate.KEPT:
             descriptors[number] = _relinked(_members(plan, number), moved)
             kept[entry.descriptor.digest] = entry.descriptor
-    listed = _with_soci_indexes(plan, made, descriptors, kept)
+    listed = _with_soci_indexes(plan, made, descriptors, replaced, kept)
     document = dict(plan.index.document) if plan.index else {"schemaVersion": 2}
     document |= {"mediaType": mt.OCI_INDEX, "manifests": listed}
     raw = canonical.encode(document, canonical.INDEX)
@@ -130,7 +131,9 @@ def _members(plan: Plan, number: int) -> dict[str, Any]:
     return {"platform": platform.to_json()} if platform else {}
 
 
-def _rewritten(plan: Plan, number: int, built: _SociIndex | None, considered: bool) -> tuple[Content, dict[str, Any]]:
+def _rewritten(
+    plan: Plan, number: int, built: _SociIndex | None, removed: Collection[str]
+) -> tuple[Content, dict[str, Any]]:
     """An image's manifest as an OCI manifest, and its descriptor."""
     entry = plan.entries[number]
     if entry.manifest is None:
@@ -141,8 +144,8 @@ def _rewritten(plan: Plan, number: int, built: _SociIndex | None, considered: bo
     annotations = dict(entry.manifest.annotations)
     if built is not None:
         annotations[media.INDEX_DIGEST] = str(built.content.descriptor.digest)
-    elif considered:
-        annotations.pop(media.INDEX_DIGEST, None)
+    elif annotations.get(media.INDEX_DIGEST) in removed:
+        del annotations[media.INDEX_DIGEST]
     document["annotations"] = annotations
     raw = canonical.encode(document, canonical.MANIFEST)
     descriptor = Descriptor.of(raw, mt.OCI_MANIFEST)
@@ -171,17 +174,14 @@ def _with_soci_indexes(
     plan: Plan,
     made: Mapping[int, _SociIndex],
     descriptors: Mapping[int, dict[str, Any]],
+    replaced: Mapping[int, int],
     kept: dict[Digest, Descriptor],
 ) -> list[dict[str, Any]]:
     """The entries of the new index: each SOCI index in the place of the one before it, else at the end."""
     places = dict(descriptors)
     appended: list[dict[str, Any]] = []
-    old = [number for number, entry in enumerate(plan.entries) if entry.fate is Fate.SOCI]
     for image in plan.images:
-        entry = plan.entries[image.entry]
-        before = next((number for number in old if _belongs(plan.entries[number], entry)), None)
-        if before is not None:
-            old.remove(before)
+        before = replaced.get(image.entry)
         built = made.get(image.entry)
         if built is None:
             continue
@@ -200,11 +200,24 @@ def _with_soci_indexes(
             appended.append(members)
         else:
             places[before] = members
-    for number in old:
+    others = {number for number, entry in enumerate(plan.entries) if entry.fate is Fate.SOCI} - set(replaced.values())
+    for number in others:
         # Of a platform that was not asked for, or of an image that is not in this index.
         places[number] = _members(plan, number)
         kept[plan.entries[number].descriptor.digest] = plan.entries[number].descriptor
     return [places[number] for number in sorted(places)] + appended
+
+
+def _replaced(plan: Plan) -> dict[int, int]:
+    """Which SOCI index of the input, by entry, is that of each image that is indexed now."""
+    old = [number for number, entry in enumerate(plan.entries) if entry.fate is Fate.SOCI]
+    found: dict[int, int] = {}
+    for image in plan.images:
+        before = next((number for number in old if _belongs(plan.entries[number], plan.entries[image.entry])), None)
+        if before is not None:
+            old.remove(before)
+            found[image.entry] = before
+    return found
 
 
 def _belongs(old: Entry, image: Entry) -> bool:

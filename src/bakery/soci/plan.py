@@ -176,7 +176,7 @@ def _config_platform(manifest: Manifest, documents: Documents) -> Platform | Non
         return None  # an artifact's config is any bytes
     if not found.os or not found.architecture:
         return None
-    return replace(found.normalised(), os_version=found.os_version, os_features=found.os_features)
+    return replace(found.normalised(), os_version=found.os_version)
 
 
 def _chosen(entries: list[Entry], asked: tuple[Platform, ...], root: Descriptor) -> list[Indexed]:
@@ -187,10 +187,16 @@ def _chosen(entries: list[Entry], asked: tuple[Platform, ...], root: Descriptor)
         if entry.fate is Fate.IMAGE and entry.platform is not None and not entry.platform.is_unknown
     ]
     if not asked:
-        seen: dict[Platform, Indexed] = {}
+        first: list[Indexed] = []
+        builds: dict[Platform, set[str]] = {}  # of the first ones, by platform without version
         for number, platform in images:
-            seen.setdefault(platform.normalised(), Indexed(number, platform))
-        return list(seen.values())
+            key, build = _key(platform), _windows_build(platform)
+            known = builds.setdefault(key, set())
+            # A Windows image that says no version fits every one that does, and the other way round.
+            if not known or not (build in known or not build or "" in known):
+                known.add(build)
+                first.append(Indexed(number, platform))
+        return first
     chosen: dict[int, Indexed] = {}
     for wanted in asked:
         # Features are compared last: nobody can ask for them, and an image without them is what is meant.
@@ -202,8 +208,27 @@ def _chosen(entries: list[Entry], asked: tuple[Platform, ...], root: Descriptor)
                 answer=f"the image has no manifest for {wanted}",
                 hint=f"it has {', '.join(str(p) for _, p in images) or 'none with a platform'}",
             )
-        chosen.setdefault(min(fitting)[1], Indexed(min(fitting)[1], wanted))
+        chosen.setdefault(min(fitting)[1], Indexed(min(fitting)[1], _spelled(wanted)))
     return list(chosen.values())
+
+
+def _key(platform: Platform) -> Platform:
+    return replace(platform.normalised(), os_version="")
+
+
+def _windows_build(platform: Platform) -> str:
+    """`10.0.17763` of `10.0.17763.6189`: what has to fit on Windows; the revision does not. "" elsewhere."""
+    return ".".join(platform.normalised().os_version.split(".")[:3])
+
+
+def _spelled(wanted: Platform) -> Platform:
+    """A platform that was asked for, as the real tool writes it: aliases resolved, no variant added."""
+    spelled = wanted.normalised()
+    if not wanted.variant and (spelled.architecture, spelled.variant) == ("arm", "v7"):
+        return replace(spelled, variant="")
+    if wanted.variant and (spelled.architecture, spelled.variant) == ("arm64", ""):
+        return replace(spelled, variant="v8")
+    return spelled
 
 
 def _fits(wanted: Platform, found: Platform) -> bool:
