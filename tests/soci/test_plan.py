@@ -1,0 +1,121 @@
+"""Which images of an index are chosen, and how their platforms are spelled and compared."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bakery.errors import NothingSelected
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.platform import Platform
+from bakery.soci.convert import Converted, clean_path
+from bakery.soci.options import SociOptions
+from tests.soci.golden_cases import convert_in_memory
+from tests.soci.making import END, entry, gzip
+from tests.transfer.making import Content
+
+OCI_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+def converted(content: Content, top: dict[str, Any], **options: Any) -> Converted:
+    def read(digest: Digest) -> bytes | None:
+        return content.blobs.get(digest.hex)
+
+    return convert_in_memory(Descriptor.from_json(top), read, SociOptions(True, 4096, 0, **options))
+
+
+def image(content: Content, number: int, platform: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return content.image(content.add(gzip(entry(b"%d" % number) + END), OCI_GZIP), **more) | {"platform": platform}
+
+
+def soci_platforms(*platforms: dict[str, Any], asked: tuple[Platform, ...] = ()) -> list[dict[str, Any]]:
+    content = Content()
+    top = content.index(*(image(content, number, platform) for number, platform in enumerate(platforms)))
+    index = json.loads(converted(content, top, platforms=asked).root.raw)
+    return [entry["platform"] for entry in index["manifests"] if "artifactType" in entry]
+
+
+def linux(architecture: str, **more: Any) -> dict[str, Any]:
+    return {"architecture": architecture, "os": "linux", **more}
+
+
+def windows(version: str) -> dict[str, Any]:
+    return {"architecture": "amd64", "os": "windows"} | ({"os.version": version} if version else {})
+
+
+def test_of_two_spellings_of_one_platform_the_first_is_indexed():
+    assert soci_platforms(linux("x86_64"), linux("amd64", variant="v1")) == [linux("x86_64")]
+    assert soci_platforms(linux("arm64", variant="v9"), linux("aarch64", variant="9.0")) == [
+        linux("arm64", variant="v9")
+    ]
+    assert soci_platforms(linux("armhf"), linux("arm"), linux("arm", variant="v7")) == [linux("armhf")]
+
+
+def test_a_windows_version_counts_up_to_its_build_and_none_fits_all():
+    first, second = windows("10.0.17763.1"), windows("10.0.20348.2")
+    assert soci_platforms(first, second) == [first, second]
+    assert soci_platforms(first, windows("10.0.17763.2")) == [first]
+    assert soci_platforms(windows(""), first) == [windows("")]
+    assert soci_platforms(first, windows("")) == [first]
+
+
+def test_entries_that_differ_in_features_have_an_index_each():
+    plain, with_features = linux("amd64"), linux("amd64", **{"os.features": ["a"]})
+    assert soci_platforms(plain, with_features) == [plain, with_features]
+    assert soci_platforms(with_features, plain, asked=(Platform("linux", "amd64"),)) == [plain]
+
+
+SPELLED = {
+    "linux/x86_64": linux("amd64"),
+    "linux/arm64": linux("arm64"),
+    "linux/arm64/8": linux("arm64", variant="v8"),
+    "linux/arm64/v8": linux("arm64", variant="v8"),
+    "linux/arm": linux("arm"),
+    "linux/armhf": linux("arm"),
+    "linux/arm/7": linux("arm", variant="v7"),
+}
+
+
+@pytest.mark.parametrize(("asked", "written"), SPELLED.items(), ids=SPELLED)
+def test_a_platform_that_was_asked_for_is_written_with_its_aliases_resolved(asked, written):
+    platforms = [linux("amd64"), linux("arm64"), linux("arm", variant="v7")]
+    assert soci_platforms(*platforms, asked=(Platform.parse(asked),)) == [written]
+
+
+def test_the_order_of_the_request_is_the_order_of_the_indexes_each_once():
+    asked = tuple(map(Platform.parse, ("linux/arm64", "linux/amd64", "linux/aarch64")))
+    assert soci_platforms(linux("amd64"), linux("arm64"), asked=asked) == [linux("arm64"), linux("amd64")]
+
+
+def test_a_platform_that_the_image_lacks_is_an_error_that_says_what_it_has():
+    with pytest.raises(NothingSelected, match=r"no manifest for linux/s390x.*it has linux/amd64"):
+        soci_platforms(linux("amd64"), asked=(Platform("linux", "s390x"),))
+
+
+def test_an_annotation_that_names_an_index_which_was_never_here_stays():
+    content = Content()
+    layer = content.add(b"zstd", OCI_GZIP.replace("gzip", "zstd"))
+    stale = {"com.amazon.soci.index-digest": "sha256:" + "0" * 64}
+    manifest = content.image(layer)
+    document = json.loads(content.blobs[manifest["digest"][7:]]) | {"annotations": stale}
+    old = content.json(document, manifest["mediaType"], platform=linux("s390x"))
+    top = content.index(image(content, 1, linux("amd64")), old)
+    index = json.loads(converted(content, top).root.raw)
+    assert index["manifests"][1]["annotations"] == stale
+
+
+def test_inline_data_of_a_manifest_that_was_rewritten_is_dropped():
+    content = Content()
+    top = content.index(image(content, 1, linux("amd64")) | {"data": "e30="})
+    assert "data" not in json.loads(converted(content, top).root.raw)["manifests"][0]
+
+
+PATHS = {"/a": "a", " a/b ": "a/b", "./a//b/../c": "a/c", "../../a": "a", "/": "", "a/": "a"}
+
+
+@pytest.mark.parametrize(("path", "clean"), PATHS.items(), ids=PATHS)
+def test_paths_to_prefetch_are_cleaned_as_absolute_ones(path, clean):
+    assert clean_path(path) == clean
