@@ -8,6 +8,7 @@ import platform
 import sys
 
 from bench.rows import ROWS, run
+from bench.scene import storage
 from bench.table import render
 
 
@@ -24,7 +25,8 @@ def main() -> int:
         row, took_s = run(name, arguments.repeat)
         rows.append(row)
         print(f"{name}: measured in {took_s:.0f} s", file=sys.stderr)
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {platform.system()}")
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {platform.system()}"
+    print(f"{machine}; registries keep their content in {storage()}; load {os.getloadavg()[0]:.1f} at the end")
     print(render(rows))
     return 1 if any(side and side.problems for row in rows for side in (row.peer, row.ours)) else 0
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -18,6 +20,15 @@ from tests.peers.registries import RealRegistry, docker_auths, serve
 from tests.peers.tokens import TokenService
 
 KIND = "distribution"  # the registry behind every row but those of faults
+_ROOM_BYTES = 6 << 30  # what the largest row needs
+
+
+def storage() -> Path:
+    """Where registries keep their content: in memory where there is room, so that no figure is one of this disk."""
+    memory = Path("/dev/shm")
+    if "TMPDIR" not in os.environ and memory.is_dir() and shutil.disk_usage(memory).free > _ROOM_BYTES:
+        return memory
+    return Path(tempfile.gettempdir())
 
 
 @dataclass
