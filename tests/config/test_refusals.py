@@ -1,6 +1,8 @@
 """Every rule of bakery.yaml that can be broken is told: where, and what is allowed. One row per rule of config.md."""
 # ruff: noqa: E501 - a rule a row is easier to compare with the page than a rule in three lines
 
+import time
+
 import pytest
 
 from bakery.config.load import load_project
@@ -18,6 +20,7 @@ PROJECT_ERRORS = {
     "vendor is a number": ("repository: {url: x.org, vendor: 1}", "repository.vendor", "text"),
     "author without address": ("repository: {url: x.org, authors: [Me]}", "repository.authors[0]", "address"),
     "author is a number": ("repository: {url: x.org, authors: [1]}", "repository.authors[0]", "person"),
+    "author beyond reason": (f"repository: {{url: x.org, authors: ['{' ' * 501}']}}", "repository.authors[0]", "longer"),
     "maintainer without email": ("repository: {url: x.org, maintainer: {name: A}}", "repository.maintainer", "`email`"),
     "maintainer without name": ("repository: {url: x.org, maintainer: {email: a@b.c}}", "repository.maintainer", "`name`"),
     "registry without host": ("registries: [{namespace: a}]", "registries[0].host", "missing"),
@@ -59,6 +62,7 @@ IMAGE_ERRORS = {
     "a tag name with a slash": ("variants: [{name: a, tagDisplayName: b/c}]", "variants[0].tagDisplayName", "letters"),
     "a version name that is a number": ("versions: [{name: 1.9}]", "versions[0].name", "no text"),
     "a version name that bake refuses": ("versions: [{name: '1~2'}]", "versions[0].name", "bake file"),
+    "a version name beyond reason": (f"versions: [{{name: {'x' * 201}}}]", "versions[0].name", "longer than 200"),
     "an empty version name": ("versions: [{name: ''}]", "versions[0].name", "empty"),
     "latest is a word": ("versions: [{name: a, latest: perhaps}]", "versions[0].latest", "true"),
     "os is nothing": ("versions: [{name: a, os: }]", "versions[0].os", "list"),
@@ -306,3 +310,11 @@ def test_a_file_that_is_no_text_is_told(tmp_path):
     (tmp_path / "bakery.yaml").write_bytes(b"repository: \xff\xfe\n")
     with pytest.raises(ConfigurationError, match="UTF-8"):
         load_project(tmp_path)
+
+
+def test_a_pattern_made_to_take_for_ever_does_not():
+    began = time.process_time()
+    pattern = "{{ a }}" * 5000 + "A"
+    found = parsing.errors(parsing.image, f"tagPatterns: [{{patterns: ['{pattern}']}}]")
+    assert found[0][0] == "images[0].tagPatterns[0].patterns[0]"
+    assert time.process_time() - began < 2

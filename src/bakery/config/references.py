@@ -16,6 +16,7 @@ from bakery.config.project import Registry
 from bakery.errors import BadReference
 from bakery.oci.reference import Repository
 
+_LONGEST_NAME = 200  # characters; uids name files, and a tag has at most 128
 _UID = re.compile(r"[a-z0-9_-]+")
 _IN_UID = str.maketrans(dict.fromkeys(" .+/", "-"))
 
@@ -96,4 +97,8 @@ def _named(raw: Any, key: str, path: Keys) -> Iterator[Finding]:
 
 @lru_cache(maxsize=16384)
 def _name_fault(name: str) -> str:
-    return uid_fault(uid_text(name, "", None, None, None)) if name else "the name is empty"
+    if not name:
+        return "the name is empty"
+    if len(name) > _LONGEST_NAME:
+        return f"the name is longer than {_LONGEST_NAME} characters"
+    return uid_fault(uid_text(name, "", None, None, None))

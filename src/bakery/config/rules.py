@@ -20,7 +20,7 @@ from bakery.config.raw import entries, mappings
 
 _MOST_GUESSES = 100  # looking for the nearest key takes time; a file with so many wrong ones is not about a slip
 _NUMBERS = re.compile(r"\d+")
-_VERSION = re.compile(r"v?[0-9]+(?:\.[0-9]+)*(?:[-+.]?[0-9A-Za-z]+)*$")
+_VERSION = re.compile(r"v?[0-9][0-9A-Za-z.+-]*\Z")
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,8 @@ from bakery.config.project import TagPattern
 
 NAMES = ("Version", "OS", "Variant", "Name", "Channel")
 LONGEST = 128  # characters; OCI distribution-spec 1.1, "Pulling manifests"
-_ALLOWED = re.compile(r"(?:\{\{.*?\}\}|[a-z0-9._-])+")  # what is not is told by the schema
+_INSIDE = re.compile(r"\{\{.*?\}\}")
+_OUTSIDE = re.compile(r"[a-z0-9._-]*")  # what else stands outside of braces is told by the schema
 _SKIPPING = frozenset({"OS", "Variant", "Channel"})
 
 _V = "{{ Version }}"
@@ -226,7 +227,7 @@ def check_patterns(raw: Any) -> list[Finding]:
     known: dict[str, set[str] | None] = dict.fromkeys(NAMES)
     for path, image in document.images(raw):
         for place, pattern in _written_patterns(image, path):
-            if _simple(pattern) is None and _ALLOWED.fullmatch(pattern):
+            if _simple(pattern) is None and _OUTSIDE.fullmatch(_INSIDE.sub("", pattern)):
                 findings += _pattern_findings(pattern, place, known)
         matrix = document.matrix(image)
         row_name = matrix.get("namePattern") if matrix else None

@@ -20,6 +20,7 @@ _ADDRESS = re.compile(
     r"(?P<domain>(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])?)"
 )
 _NAMED = re.compile(r'\s*(?:"(?P<quoted>[^"]+)"|(?P<plain>[^<>"]*?))\s*<(?P<address>[^<>]*)>\s*')
+_LONGEST_PERSON = 500  # characters; an address has at most 254
 _LONGEST_URL = 2083  # characters; what the original takes
 
 
@@ -93,6 +94,8 @@ def person(value: Any) -> Person:
         return Person(value["name"], value["email"])
     if not isinstance(value, str):
         raise _bad("person", f"{_shown(value)} is no person; allowed: `Name <address>`, an address, {{name, email}}")
+    if len(value) > _LONGEST_PERSON:
+        raise _bad("person", f"the text is longer than {_LONGEST_PERSON} characters; write `Name <name@example.org>`")
     named = _NAMED.fullmatch(value)
     address = _ADDRESS.fullmatch((named["address"] if named else value).strip())
     if address is None:

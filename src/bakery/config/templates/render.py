@@ -23,7 +23,6 @@ from bakery.errors import ConfigurationError
 ENDINGS = (".jinja2", ".j2", ".jinja")
 _MACROS = Path(__file__).parent / "macros"
 _CONTAINERFILE = "Containerfile"
-_BLANKS = re.compile(r"[ \t]+$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def write_files(directory: Path, files: Sequence[RenderedFile]) -> None:
 
 def tidy(text: str) -> str:
     """Lines without trailing blanks, and one line end at the end; an empty text stays empty."""
-    cleaned = _BLANKS.sub("", text).rstrip("\n")
+    cleaned = "\n".join(line.rstrip(" \t") for line in text.split("\n")).rstrip("\n")
     return f"{cleaned}\n" if cleaned else ""
 
 
