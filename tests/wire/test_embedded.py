@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -22,7 +23,7 @@ from bakery.rehearsal import Access, EmbeddedRegistry, Scheme, Traits
 from bakery.rehearsal.faults import Drop, Lag, Refuse, Rule, Stale, When
 from bakery.rehearsal.profiles import PROFILES
 from bakery.rehearsal.routes import Route
-from tests.wire.making import LAYER_TYPE, JumpingClock, errors, image, make_client
+from tests.wire.making import LAYER_TYPE, JumpingClock, body_of, errors, image, make_client
 from tests.wire.publishing import SHARED, Publication, publication, pull, push
 
 READS = "GET HEAD"
@@ -35,6 +36,11 @@ def held(registry: EmbeddedRegistry, path: str, wanted: Publication) -> None:
         assert registry.manifest(path, descriptor.digest) == (descriptor.media_type, raw)
     for content in wanted.blobs:
         assert registry.blob(path, Descriptor.of(content, LAYER_TYPE).digest) == content
+
+
+def logged_in_at(registry: EmbeddedRegistry) -> Settings:
+    config = {"auths": {registry.address: {"username": "robot", "password": "secret"}}}
+    return Settings(credentials=CredentialSources(inline=json.dumps(config)))
 
 
 async def test_what_is_pushed_is_there_and_a_second_push_writes_nothing():
@@ -53,15 +59,23 @@ async def test_what_is_pushed_is_there_and_a_second_push_writes_nothing():
             assert again.stats.requests[host, "PUT"] == 3  # this publisher puts manifests by digest unasked
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("name", ["ghcr", "hub", "flaky"])
-async def test_a_publication_arrives_whole_at_a_registry_that_behaves_as_they_do(name: str, seed: int):
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("logged_in", [False, True])
+@pytest.mark.parametrize("name", sorted(PROFILES.keys() - {"hostile"}))
+async def test_a_publication_arrives_whole_at_a_registry_that_behaves_as_they_do(name: str, logged_in: bool, seed: int):
     profile, clock, wanted = PROFILES[name], JumpingClock(), publication()
-    registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=seed, clock=clock)
-    async with registry, make_client(clock=clock) as client:
-        await push(client, Repository(registry.address, "acme/app"), wanted)
+    access = replace(profile.login, users={"robot": "secret"}) if logged_in else None
+    registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, access=access, seed=seed, clock=clock)
+    async with registry, make_client(clock=clock, settings=logged_in_at(registry)) as client:
+        where, other = (Repository(registry.address, path) for path in ("acme/app", "acme/other"))
+        await push(client, where, wanted)
         held(registry, "acme/app", wanted)
-        await pull(client, Repository(registry.address, "acme/app"), wanted)
+        await pull(client, where, wanted)
+        layer = Descriptor.of(SHARED, LAYER_TYPE)
+        if not await client.mount_blob(other, layer, where):
+            await client.push_blob(other, layer, body_of(SHARED))
+        assert registry.blob("acme/other", layer.digest) == SHARED
+        await client.delete_manifest(where.with_tag("v1"))
 
 
 async def test_tags_that_may_not_be_pushed_twice_are_left_alone_when_they_are_right():
@@ -170,9 +184,7 @@ async def test_with_a_login_it_all_goes_as_well_and_without_one_it_does_not(sche
     access = Access(users={"robot": "secret"}, scheme=scheme)
     async with EmbeddedRegistry(access=access) as registry:
         where = Repository(registry.address, "acme/app")
-        config = {"auths": {registry.address: {"username": "robot", "password": "secret"}}}
-        settings = Settings(credentials=CredentialSources(inline=json.dumps(config)))
-        async with make_client(settings=settings) as client:
+        async with make_client(settings=logged_in_at(registry)) as client:
             await push(client, where, wanted)
             await pull(client, where, wanted)
             held(registry, "acme/app", wanted)

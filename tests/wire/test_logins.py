@@ -130,6 +130,21 @@ async def test_a_refused_token_is_renewed_once_and_then_it_is_an_error():
         assert len(server.sent("HEAD")) <= 3
 
 
+async def test_a_token_that_ends_under_many_requests_is_renewed_once():
+    async with ScriptedServer() as server, client_for(server) as client:
+        good = Answer(200, headers_of(DESCRIPTOR))
+        reference = repository(server).with_digest(DESCRIPTOR.digest)
+        server.expect("HEAD", MANIFEST, guarded(server, "t1", good), times=2)
+        server.expect("GET", TOKEN_TARGET, token_answer("t1"), regex=True)
+        await client.head_manifest(reference)
+        server.expect("HEAD", MANIFEST, guarded(server, "t2", good), times=None)
+        server.expect("GET", TOKEN_TARGET, token_answer("t2"), regex=True)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(30):
+                group.create_task(client.head_manifest(reference))
+        assert client.stats.token_requests == 2
+
+
 async def test_a_login_that_ends_during_a_body_sends_it_anew_after_a_look():
     content = bytes(300_000)
     layer, _ = blob(content)

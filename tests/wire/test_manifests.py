@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bakery.errors import BadDocument, DigestMismatch, NotFound
+from bakery.errors import AuthError, BadDocument, DigestMismatch, NotFound
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.registry.faults import TagTaken
@@ -35,6 +35,18 @@ async def test_absence_is_none_for_a_look_and_an_error_for_a_read():
         assert await client.head_manifest(reference) is None
         with pytest.raises(NotFound, match="Next: "):
             await client.get_manifest(reference)
+
+
+async def test_a_403_is_absence_where_we_write_and_an_error_where_we_read():
+    """Artifactory's virtual repositories answer 403 for a manifest that is not there."""
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", "/v2/acme/app/manifests/v1", 403, times=2)
+        server.expect("GET", "/v2/acme/app/manifests/v1", Answer(403, body=errors("DENIED")), times=2)
+        reference = repository(server).with_tag("v1")
+        with pytest.raises(AuthError):
+            await client.head_manifest(reference)
+        client.announce_writes([reference.repository])
+        assert await client.head_manifest(reference) is None
 
 
 async def test_a_head_without_headers_is_repeated_as_a_get():

@@ -89,8 +89,18 @@ class Client:
     # Manifests and tags
 
     async def head_manifest(self, reference: Reference) -> Descriptor | None:
-        """What a tag or digest names: type, digest and size. None where the registry does not have it."""
-        return await self._attempt(reference, "looking for a manifest", lambda: self._head(reference))
+        """What a tag or digest names: type, digest and size. None where the registry does not have it.
+
+        Where this run writes, a 403 means no more than that: Artifactory's virtual repositories say so of what is not
+        there, and whoever really lacks the right is told so by the write.
+        """
+        try:
+            return await self._attempt(reference, "looking for a manifest", lambda: self._head(reference))
+        except AuthError as error:
+            if error.status != 403 or not self._operations.writes_to(reference.repository):
+                raise
+            _log.debug("taken for absent: %s", error)
+            return None
 
     async def _head(self, reference: Reference) -> Descriptor | None:
         endpoint = self._operations.endpoint(reference.repository)

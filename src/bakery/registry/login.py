@@ -136,7 +136,8 @@ class Authorizer:
         """
         challenge = preferred(parse(reply.headers.getall("WWW-Authenticate", [])))
         if challenge is None:
-            return False
+            # Without one on this request (GAR): what the ping taught is tried, with a new token where one was refused.
+            return self._challenge is not None and self._forget(grant)
         if challenge.scheme == "bearer":
             self._realm = realm_url(url, challenge)
         known, self._challenge = self._challenge, challenge
@@ -144,12 +145,22 @@ class Authorizer:
             return not grant.header
         if known is not None and known.scheme != challenge.scheme:
             return True
-        if challenge.scheme == "basic":
+        if not self._forget(grant):
             return False
-        self._kept.pop(grant.key, None)
         asked = tuple(challenge.parameters.get("scope", "").split())
         if asked and not set(asked) <= set(grant.key[1]) and scopes not in self._wanted:
             self._wanted[scopes] = tuple(dict.fromkeys((*scopes, *asked)))
+        return True
+
+    def _forget(self, grant: Grant) -> bool:
+        """Drop the token that was refused; whether there is anything else to show than what was shown."""
+        if grant.key is None:
+            return not grant.header
+        if not grant.key[1]:
+            return False  # Basic has one answer
+        kept = self._kept.get(grant.key)
+        if kept is not None and grant.header == f"Bearer {kept.token.value}":
+            del self._kept[grant.key]  # and not the one that another request got in the meantime
         return True
 
     def knows_challenge(self) -> bool:

@@ -83,6 +83,10 @@ class Operations:
         """From now on tokens for this repository are asked with the right to push."""
         self._written.add(repository)
 
+    def writes_to(self, repository: Repository) -> bool:
+        """Whether this run pushes there."""
+        return repository in self._written
+
     def scopes(self, repository: Repository, mount_from: Repository | None = None) -> tuple[str, ...]:
         """The scopes of a request to this repository."""
         return scopes_for(repository, write=repository in self._written, mount_from=mount_from)
