@@ -129,7 +129,7 @@ def macro(text: str) -> str:
     from jinja2 import FileSystemLoader
 
     name = text.partition(".")[0]
-    environment = jinja.environment(strict=True, loader=FileSystemLoader(render._MACROS), trim=True)
+    environment = jinja.environment(strict=True, loader=FileSystemLoader(render._MACROS), keep_end=True)
     return tidy(environment.from_string(f'{{% import "{name}.j2" as {name} %}}{{{{ {text} }}}}').render())
 
 

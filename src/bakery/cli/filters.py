@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bakery.cli import options
-from bakery.errors import BakeryError, NothingSelected, UsageError
+from bakery.errors import NothingSelected
 
 if TYPE_CHECKING:
     from bakery.config.problem import Problem
@@ -186,6 +186,3 @@ def warn(text: str) -> None:
 def write(text: str) -> None:
     """Print a result: on stdout, in one piece, never folded."""
     sys.stdout.write(f"{text}\n")
-
-
-__all__ = ["BakeryError", "Filters", "UsageError", "open_project", "say", "warn", "write"]

@@ -50,13 +50,18 @@ def _raise(message: object) -> str:
     raise TemplateError(str(message))
 
 
-def environment(*, strict: bool, loader: BaseLoader | None = None, trim: bool = False) -> ImmutableSandboxedEnvironment:
-    """A sandbox with our filters and `raise`. strict: an undefined value is an error when it is printed."""
+def environment(
+    *, strict: bool, loader: BaseLoader | None = None, keep_end: bool = False
+) -> ImmutableSandboxedEnvironment:
+    """A sandbox with our filters and `raise`.
+
+    strict: an undefined value is an error when it is printed. keep_end: a line end at the end of a template stays.
+    """
     made = _Sandbox(
         undefined=StrictUndefined if strict else _Lenient,
         loader=loader,
         autoescape=False,  # Containerfiles and tags are no HTML
-        keep_trailing_newline=trim,
+        keep_trailing_newline=keep_end,
     )
     made.filters.update(FILTERS)
     made.globals["raise"] = _raise

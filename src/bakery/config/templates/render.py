@@ -117,7 +117,7 @@ def tidy(text: str) -> str:
 
 def _environment(directory: Path) -> ImmutableSandboxedEnvironment:
     loader = ChoiceLoader([FileSystemLoader(directory), FileSystemLoader(_MACROS)])
-    return jinja.environment(strict=True, loader=loader, trim=True)
+    return jinja.environment(strict=True, loader=loader, keep_end=True)
 
 
 @lru_cache(maxsize=1)
