@@ -130,18 +130,23 @@ async def test_a_refused_token_is_renewed_once_and_then_it_is_an_error():
         assert len(server.sent("HEAD")) <= 3
 
 
-async def test_a_token_that_ends_under_many_requests_is_renewed_once():
+async def test_a_refusal_that_comes_late_does_not_throw_the_next_token_away():
+    held = asyncio.Event()
     async with ScriptedServer() as server, client_for(server) as client:
-        good = Answer(200, headers_of(DESCRIPTOR))
-        reference = repository(server).with_digest(DESCRIPTOR.digest)
-        server.expect("HEAD", MANIFEST, guarded(server, "t1", good), times=2)
+        server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(404)), times=2)
         server.expect("GET", TOKEN_TARGET, token_answer("t1"), regex=True)
+        reference = repository(server).with_digest(DESCRIPTOR.digest)
         await client.head_manifest(reference)
-        server.expect("HEAD", MANIFEST, guarded(server, "t2", good), times=None)
         server.expect("GET", TOKEN_TARGET, token_answer("t2"), regex=True)
+        refusal = challenge(server)
+        late = server.expect("HEAD", MANIFEST, Answer(refusal.status, refusal.headers, hold=held))
+        server.expect("HEAD", MANIFEST, refusal)
+        server.expect("HEAD", MANIFEST, guarded(server, "t2", Answer(404)), times=2)
         async with asyncio.TaskGroup() as group:
-            for _ in range(30):
-                group.create_task(client.head_manifest(reference))
+            group.create_task(client.head_manifest(reference))
+            await late.came.wait()
+            assert await client.head_manifest(reference) is None
+            held.set()
         assert client.stats.token_requests == 2
 
 
