@@ -22,6 +22,7 @@ from tests.peers.registries import RealRegistry
 from bench.workload import BuiltTarget
 
 _AT_ONCE = 3
+SOCI = "application/vnd.amazon.soci.index.v2+json"
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,35 @@ class Reader:
         return "" if found == hex_digits else f"{digest} has other bytes"
 
 
-def problems(targets: Sequence[BuiltTarget], readers: Sequence[Reader]) -> list[str]:
-    """All that is wrong at the destinations; empty when everything is right."""
+def problems(targets: Sequence[BuiltTarget], readers: Sequence[Reader], *, converted: bool = False) -> list[str]:
+    """All that is wrong at the destinations; empty when everything is right. converted: SOCI was on."""
+    check = _of_converted if converted else _of_target
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        jobs = [pool.submit(lambda one: list(_of_target(one, readers)), target) for target in targets]
+        jobs = [pool.submit(lambda one: list(check(one, readers)), target) for target in targets]
         return [problem for job in jobs for problem in job.result()]
+
+
+def _of_converted(target: BuiltTarget, readers: Sequence[Reader]) -> Iterator[str]:
+    """One index behind all tags; for each platform an image and its SOCI index, and every blob that they name."""
+    for reader in readers:
+        found = {reader.manifest(f"{target.repository}:{tag}") for tag in target.tags}
+        index = found.pop()
+        if found or isinstance(index, str):
+            yield f"{reader.host}/{target.repository}: its tags do not all name one index: {index!r:.200}"
+            continue
+        entries = json.loads(index)["manifests"]
+        kinds = sorted((one["platform"]["architecture"], one.get("artifactType", "")) for one in entries)
+        if kinds != sorted((built.architecture, kind) for built in target.builds for kind in ("", SOCI)):
+            yield f"{reader.host}/{target.repository}: the index holds {kinds}"
+        for entry in entries:
+            raw = reader.manifest(f"{target.repository}@{entry['digest']}")
+            if isinstance(raw, str):
+                yield f"{reader.host}/{target.repository}@{entry['digest']}: {raw}"
+                continue
+            document = json.loads(raw)
+            for blob in (document["config"], *document["layers"]):
+                if complaint := reader.blob_complaint(target.repository, blob["digest"]):
+                    yield f"{reader.host}/{target.repository}: {complaint}"
 
 
 def _of_target(target: BuiltTarget, readers: Sequence[Reader]) -> Iterator[str]:

@@ -74,6 +74,22 @@ def ours(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
     return measure("ours", command, scene.environment, scene.folder)
 
 
+def pipeline_soci(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
+    """The pipeline of oras and soci commands, four conversions at a time."""
+    plan = scene.folder / "plan.tsv"
+    write_plan(plan, targets, scene.source, scene.destinations)
+    environment = scene.environment | {"ORAS": str(need("oras")), "SOCI": str(need("soci")), "TZ": "UTC"}
+    return measure("pipeline-soci", [HERE / "peers" / "pipeline-soci", plan], environment, scene.folder)
+
+
+def ours_soci(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
+    """`bakery ci publish` with SOCI enabled for every target."""
+    project = scene.folder / "project"
+    metadata = write_project(project, targets, scene.source, scene.destinations, soci=True)
+    command: list[str | Path] = [BAKERY, "ci", "publish", "--context", project, *metadata]
+    return measure("ours-soci", command, scene.environment, scene.folder)
+
+
 def ours_cli(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
     """`bakery ci publish --engine cli`, with its defaults: our pipeline, the work done by oras."""
     project = scene.folder / "project"

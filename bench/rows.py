@@ -25,6 +25,7 @@ from bench.workload import BuiltTarget, Shape, build, load
 Contender = Callable[[Scene, Sequence[BuiltTarget]], Measured]
 ROUND_TRIP_S = 0.040
 TINY = Shape(images=20, layers=2, layer_bytes=300)
+CONVERTED = Shape(images=4, layers=1, layer_bytes=53_000_000, files=400)
 BIG = Shape(images=4, layers=3, layer_bytes=24_000_000)
 
 
@@ -68,6 +69,7 @@ def once(
     round_trip_s: float | None,
     tokens: TokenService | None = None,
     read_back: Sequence[BuiltTarget] | None = None,
+    converted: bool = False,
 ) -> Measured:
     """One run against fresh destinations, read back afterwards (all targets, or those of `read_back`)."""
     place = Path(tempfile.mkdtemp(dir=folder))
@@ -84,7 +86,7 @@ def once(
             result.problems.append(f"exit {result.exit_code}: {result.said[-600:]}")
         environment = environment_for(here.folder / "reader", [one.host for one in here.registries], tokens)
         readers = [check.Reader(one.host, environment, one, tokens is not None) for one in here.registries[1:]]
-        result.problems += check.problems(targets if read_back is None else read_back, readers)
+        result.problems += check.problems(targets if read_back is None else read_back, readers, converted=converted)
     shutil.rmtree(place, ignore_errors=True)
     return result
 
@@ -170,6 +172,18 @@ def versions_40ms(repeat: int) -> Row:
 def big(repeat: int) -> Row:
     what = "4 targets x 2 platforms x 3 layers of 24 MB x 2 registries; peer: script"
     return compared("big", what, "ratio at least 1.25", BIG, round_trip_s=None, repeat=repeat)
+
+
+def soci(repeat: int) -> Row:
+    """Both convert every layer; what each published is checked by the reader as far as it names the same layers."""
+    what = "4 targets x 2 platforms x a layer of 60 MB x 2 registries, SOCI on; peer: pipeline of oras and soci"
+    peers, own = [], []
+    with loaded(CONVERTED) as (source, targets, folder):
+        for _ in range(repeat):
+            peers.append(once(contenders.pipeline_soci, source, targets, folder, round_trip_s=None, converted=True))
+            own.append(once(contenders.ours_soci, source, targets, folder, round_trip_s=None, converted=True))
+    peer, mine = median(peers), median(own)
+    return Row("soci", what, "ratio at least 3", peer, mine, peer.wall_s / mine.wall_s)
 
 
 def auth(repeat: int) -> Row:
@@ -300,6 +314,7 @@ ROWS: dict[str, Callable[[int], Row]] = {
     "tiny-near": tiny_near,
     "versions-40ms": versions_40ms,
     "big": big,
+    "soci": soci,
     "auth-40ms": auth,
     "lag-4s": lag,
     "faults": faults,

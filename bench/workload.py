@@ -35,6 +35,7 @@ class Shape:
     versions: int = 1
     layers: int = 2
     layer_bytes: int = 512
+    files: int = 1  # in a layer; with more than one it is text that deflates to half, as a layer of a system does
 
     @property
     def targets(self) -> int:
@@ -50,9 +51,10 @@ class Blob:
     seed: str
     size_of_file: int
     data: bytes | None
+    files: int = 1
 
     def content(self) -> bytes:
-        return self.data if self.data is not None else layer(self.seed, self.size_of_file)
+        return self.data if self.data is not None else layer(self.seed, self.size_of_file, self.files)
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,10 @@ def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def layer(seed: str, size: int) -> bytes:
-    """A gzipped tar of one incompressible file."""
+def layer(seed: str, size: int, files: int = 1) -> bytes:
+    """A gzipped tar of about this size: one incompressible file, or many whose text deflates to half."""
+    if files > 1:
+        return _text_layer(seed, size, files)
     data = random.Random(seed).randbytes(size)
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
@@ -108,15 +112,27 @@ def layer(seed: str, size: int) -> bytes:
     return gzip.compress(tar.getvalue(), compresslevel=0 if size > 1 << 16 else 6, mtime=0)
 
 
-def _blob(data: bytes, seed: str, size_of_file: int) -> Blob:
-    return Blob(digest_of(data), len(data), seed, size_of_file, data if len(data) < 1 << 16 else None)
+def _text_layer(seed: str, size: int, files: int) -> bytes:
+    source, tar = random.Random(seed), io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        for number in range(files):
+            text = source.randbytes(size // files).hex().encode()
+            entry = tarfile.TarInfo(f"opt/share/{number:05}.txt")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text))
+    return gzip.compress(tar.getvalue(), compresslevel=1, mtime=0)
+
+
+def _blob(data: bytes, seed: str, size_of_file: int, files: int = 1) -> Blob:
+    return Blob(digest_of(data), len(data), seed, size_of_file, data if len(data) < 1 << 16 else None, files)
 
 
 def _built(name: str, architecture: str, shape: Shape) -> Built:
     layers = []
     for number in range(shape.layers):
         seed = f"{name}/{architecture}/{number}"
-        layers.append(_blob(layer(seed, shape.layer_bytes), seed, shape.layer_bytes))
+        content = layer(seed, shape.layer_bytes, shape.files)
+        layers.append(_blob(content, seed, shape.layer_bytes, shape.files))
     config = {
         "created": CREATED,
         "architecture": architecture,
@@ -176,9 +192,10 @@ async def load(host: str, targets: Sequence[BuiltTarget], *, headers: dict[str, 
 
 
 def write_project(
-    folder: Path, targets: Sequence[BuiltTarget], source_host: str, destinations: Sequence[str]
+    folder: Path, targets: Sequence[BuiltTarget], source_host: str, destinations: Sequence[str], *, soci: bool = False
 ) -> list[Path]:
     """bakery.yaml and one metadata file per platform; the metadata files' paths."""
+    options = {"options": [{"tool": "soci", "enabled": True}]} if soci else {}
     folder.mkdir(parents=True, exist_ok=True)
     images: dict[str, list[str]] = {}
     for target in targets:
@@ -203,6 +220,7 @@ def write_project(
                     }
                     for version in versions
                 ],
+                **options,
             }
             for image, versions in images.items()
         ],
