@@ -23,6 +23,7 @@ from bakery.transfer.store import Store
 
 IN_MEMORY_BYTES: Final = 256 * 1024
 PIECE_BYTES: Final = 1024 * 1024
+RECENT_PIECES: Final = 3
 DEFAULT_LIMIT_BYTES: Final = 4 * 1024**3
 
 
@@ -35,6 +36,7 @@ class Spool:
         self.closed = False
         self._memory = bytearray()
         self._descriptor = -1
+        self._recent: dict[int, bytes] = {}  # the last pieces of a file that grows, by position
         if blob.size > IN_MEMORY_BYTES:
             self._descriptor = _unlinked_file(directory)
         self._written = 0
@@ -54,18 +56,20 @@ class Spool:
 
     async def fill(self, source: Store) -> None:
         """Copy the blob from its source. Ends without raising: a failure is told to the readers."""
-        waiting = bytearray()
+        waiting, size = [], 0
         try:
             async for chunk in source.read(self.blob):
-                waiting += chunk
-                if len(waiting) >= PIECE_BYTES:
-                    await self._append(waiting)
-                    waiting = bytearray()
-            await self._append(waiting)
+                waiting.append(chunk)
+                size += len(chunk)
+                if size >= PIECE_BYTES:
+                    await self._append(b"".join(waiting))
+                    waiting, size = [], 0
+            await self._append(b"".join(waiting))
             self._complete = True
         except Exception as error:  # noqa: BLE001  # kept for the readers, whoever they are
             self._error = error
         finally:
+            self._recent.clear()
             if not self._complete and self._error is None:
                 self._error = BakeryError("fetching a blob", about=self.blob.digest, answer="it was cancelled")
             self._wake()
@@ -79,7 +83,7 @@ class Spool:
             # One byte less than there is, until it is complete: an upload that lacks its end is no upload.
             available = self._written if self._complete else min(self._written, self.blob.size - 1)
             if position < available:
-                piece = await self._at(position, min(PIECE_BYTES, available - position))
+                piece = await self._at(position, available - position)
                 position += len(piece)
                 yield piece
             else:
@@ -89,21 +93,31 @@ class Spool:
         """Give memory and disk back."""
         self.closed = True
         self._memory = bytearray()
+        self._recent.clear()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    async def _append(self, data: bytearray) -> None:
+    async def _append(self, data: bytes) -> None:
         if self._descriptor < 0:
             self._memory += data
         else:
             await asyncio.to_thread(_write_all, self._descriptor, data, self._written)
+            self._recent[self._written] = data
+            while len(self._recent) > RECENT_PIECES:
+                del self._recent[next(iter(self._recent))]
         self._written += len(data)
         self._wake()
 
-    async def _at(self, position: int, length: int) -> bytes:
+    async def _at(self, position: int, limit: int) -> bytes:
+        """A piece that begins here, no longer than `limit`."""
+        length = min(PIECE_BYTES, limit)
         if self._descriptor < 0:
             return bytes(self._memory[position : position + length])
+        # Who keeps up with the writer is given the very bytes that were written; who is slower reads them back.
+        recent = self._recent.get(position, b"")
+        if recent and len(recent) <= limit:
+            return recent
         return await asyncio.to_thread(os.pread, self._descriptor, length, position)
 
     def _wake(self) -> None:
