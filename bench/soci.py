@@ -72,7 +72,7 @@ def big_tar(seed: int, size: int) -> Iterator[bytes]:
         yield member.tobuf(tarfile.USTAR_FORMAT)
         padding = -left % 512
         while left > 0:
-            source = noise if dice.random() < 0.14 else text
+            source = noise if dice.random() < 0.06 else text
             start, length = dice.randrange(len(source) - 70_000), min(left, dice.randrange(5000, 70_000))
             yield source[start : start + length]
             left -= length

@@ -8,6 +8,8 @@ Source: FlatBuffers "Internals"; the tests compare with the package, which is sl
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -101,8 +103,11 @@ class Writer:
         self.put(_ZEROS[: -self.place % 4])  # a vtable of an odd number of fields leaves two bytes over
         count = len(places)
         end = self.place  # the last element's place is end + 4, the first one's end + 4 * count
-        values = [end + 4 * (count - n) - place for n, place in enumerate(places)]
-        return self.put(struct.pack(f"<I{count}I", count, *values))
+        values = array("I", (end + 4 * (count - n) - place for n, place in enumerate(places)))
+        if sys.byteorder == "big":
+            values.byteswap()
+        self.put(values.tobytes())
+        return self.put(_U32.pack(count))
 
     def table(self, fields: Sequence[Field]) -> int:
         """A table of these fields, in the order of adding; the vtable before it, unless an equal one is there."""

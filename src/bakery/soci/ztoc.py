@@ -7,6 +7,7 @@ from the last file to the first; `encode` writes; `Ztoc` reads what anybody wrot
 from __future__ import annotations
 
 import struct
+from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ _FILE_FIELDS: Final = (
     (12, "q", 64),  # devminor
     (13, "I", 0),  # xattrs
 )
-_MAX_FILE_TABLE: Final = 160  # with all fields, paddings and a vtable; and the count of an empty vector
+_MAX_FILE_TABLE: Final = 104  # with all fields and paddings; and the count of an empty vector
+_MAX_VTABLES: Final = 256 * 32 + 64  # one for each choice of fields and each alignment; and the Xattr's
 _XATTR_FIELDS: Final = ((0, "I"), (1, "I"))
 _INT = struct.Struct("<i")
 _XATTR_TABLE = struct.Struct("<iII")  # to the vtable, value, key
@@ -146,14 +148,14 @@ class FileTable:
         for start in range((len(view) - 1) // step * step, -1, -step):
             yield from reversed(list(_RECORD.iter_unpack(view[start : start + step])))
 
-    def write(self, writer: Writer) -> list[int]:
-        """All files, last one first. Gives their places, in the order of the archive."""
+    def write(self, writer: Writer) -> array[int]:
+        """All files, last one first. Gives their places, in the order of the archive. The table is used up."""
         # Backwards into one buffer: a part for each of 500,000 files would cost more than its bytes.
-        buffer = bytearray(len(self._objects) + self.count * _MAX_FILE_TABLE + 64)
+        buffer = bytearray(len(self._objects) + self.count * _MAX_FILE_TABLE + _MAX_VTABLES)
         objects = memoryview(self._objects)
         head, read_at = len(buffer), len(objects)
         top = head + writer.place  # what begins at index i of the buffer has the place top - i
-        places: list[int] = []
+        places = array("Q")
         shapes = self._shapes
         for record in self._backwards():
             (
@@ -227,6 +229,8 @@ class FileTable:
                 head -= len(shape.vtable)
                 buffer[head : head + len(shape.vtable)] = shape.vtable
         writer.put(memoryview(buffer)[head:])
+        objects.release()
+        self._objects, self._records = bytearray(), bytearray()
         places.reverse()
         return places
 
