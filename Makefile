@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast lint format peers bench lock clean
+.PHONY: help install demo test fast lint format peers bench socibench lock clean
 
 help:
 	@echo "make install  a virtual environment with bakery in it: .venv/bin/bakery"
@@ -15,6 +15,7 @@ help:
 	@echo "make format   let ruff write the tree as lint wants it"
 	@echo "make peers    oras, crane, regctl, registries: what some tests compare with"
 	@echo "make bench    the figures of docs/performance.md"
+	@echo "make socibench  those of SOCI conversion alone, beside the real tool"
 	@echo "make lock     requirements.lock anew from pyproject.toml (needs uv in PATH)"
 	@echo "make clean    remove what make has made, .peers left out"
 
@@ -57,6 +58,10 @@ peers:
 # BENCH_ROWS picks rows by name, for example: make bench BENCH_ROWS="tiny auth"
 bench: $(STAMP)
 	$(BIN)/python -m bench $(BENCH_ROWS)
+
+# The images that it makes are large: SOCI_SCALE=0.1 makes them a tenth.
+socibench: $(STAMP)
+	$(BIN)/python -m bench.soci --scale $(or $(SOCI_SCALE),1)
 
 # The lock names no package host: whoever installs decides where packages come from.
 lock:
