@@ -66,6 +66,7 @@ class Settings:
         return RunOptions(
             jobs=resolve_max_workers(self.jobs, targets, default=JOBS[self.engine], environment=self.environment),
             wait_limit_s=self.wait_limit_s,
+            time_budget_s=self.time_budget_s,
             allow_missing_platforms=self.allow_missing_platforms,
             source_date_epoch=_source_date_epoch(self.environment),
         )

@@ -99,9 +99,8 @@ async def _publish(plan: Plan, rehearsal: Rehearsal, policy: RetryPolicy, emit: 
     # An empty environment: no proxy, no credential and no CA file of the user's takes part in a rehearsal.
     client = Client(settings=Settings.from_environment({}), policy=policy, clock=clock, emit=emit, deadline=deadline)
     client.announce_writes(plan.repositories)
-    return await Run(
-        plan, NativeEngine(client), options=RunOptions(jobs=rehearsal.jobs), clock=clock, emit=emit
-    ).execute()
+    options = RunOptions(jobs=rehearsal.jobs, time_budget_s=rehearsal.time_budget_s)
+    return await Run(plan, NativeEngine(client), options=options, clock=clock, emit=emit).execute()
 
 
 def make_image(uid: str, platform: str) -> tuple[bytes, bytes, bytes]:

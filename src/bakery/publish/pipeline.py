@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from bakery.errors import BakeryError, ConfigurationError, one_line
+from bakery.errors import BakeryError, BudgetSpent, ConfigurationError, one_line
 from bakery.events import Emit, Noted, StepFinished, StepStarted, TagMoved, TargetFinished, ignore
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
@@ -41,6 +41,8 @@ from bakery.tasks import together
 _log = logging.getLogger(__name__)
 
 WAIT_LIMIT_S: Final = 600.0  # for sources: pipeline.md 5.3
+TIME_BUDGET_S: Final = 1800.0
+GRACE_S: Final = 1.0  # the engine heeds the budget itself and tells more; this is for what hangs in the middle of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class RunOptions:
 
     jobs: int = 16
     wait_limit_s: float = WAIT_LIMIT_S
+    time_budget_s: float = TIME_BUDGET_S
     allow_missing_platforms: bool = False
     source_date_epoch: int | None = None
 
@@ -62,7 +65,13 @@ class _Place:
     written: set[str] = field(default_factory=set)  # tags that this run moved
     verified: set[str] = field(default_factory=set)
     staged: asyncio.Event = field(default_factory=asyncio.Event)  # or failed: it moves no content any more
+    step: Step = Step.STAGE  # that it is in, or was in last
     failure: Failure | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that is promised of it is seen there."""
+        return self.verified.issuperset(self.destination.tags) and self.step is Step.VERIFY
 
 
 @dataclass(slots=True)
@@ -73,6 +82,7 @@ class _Progress:
     places: tuple[_Place, ...]
     image: Image | None = None
     notes: list[str] = field(default_factory=list)
+    step: Step = Step.PLAN  # that it is in, or was in last
     failure: Failure | None = None
     ended: bool = False
     elapsed_s: float = 0.0
@@ -106,11 +116,40 @@ class Run:
         """Publish everything that the plan names. Failures are in the outcome; only cancellation is raised."""
         jobs = [Job(uid, self._job(progress), label=uid) for uid, progress in self._progress.items()]
         async with self._engine:
-            for result in await run_jobs(jobs, limit=self._options.jobs):
+            try:
+                async with asyncio.timeout(self._options.time_budget_s + GRACE_S) as budget:
+                    results = await run_jobs(jobs, limit=self._options.jobs)
+            except TimeoutError:
+                if not budget.expired():
+                    raise
+                self._tell_budget_is_spent()
+                return self.outcome()
+            for result in results:
                 if result.exception is not None:
                     progress = self._progress[result.key]
                     progress.failure = progress.failure or Failure(Step.PLAN, _as_exception(result.exception))
         return self.outcome()
+
+    def _tell_budget_is_spent(self) -> None:
+        """Give every target and destination that was not done the failure that says where it stood."""
+        for progress in self._progress.values():
+            if progress.ended or progress.failure is not None:
+                continue
+            if progress.image is None:
+                sources = ", ".join(str(build.reference) for build in progress.target.builds)
+                progress.failure = Failure(progress.step, self._spent(sources))
+            for place in progress.places:
+                if progress.image is not None and place.failure is None and not place.is_done:
+                    place.failure = Failure(place.step, self._spent(str(place.destination.repository)))
+
+    def _spent(self, about: str) -> BudgetSpent:
+        return BudgetSpent(
+            "waiting for",
+            about=about,
+            answer=f"the {self._options.time_budget_s:.0f} s that the run may take are spent",
+            hint="see whether this registry answers, or give more with --time-budget; "
+            "run it again, what is there is not sent again",
+        )
 
     def outcome(self, *, interrupted: bool = False) -> Outcome:
         """How the run stands."""
@@ -140,11 +179,15 @@ class Run:
 
         return run
 
+    def _wait_limit_s(self) -> float:
+        left_s = self._options.time_budget_s - (self._clock.now() - self._started)
+        return min(self._options.wait_limit_s, max(left_s, 0.0))
+
     async def _publish(self, progress: _Progress, slot: Slot) -> None:
         target = progress.target
         async with self._step(progress, Step.WAIT), slot.released():
             found = await wait_for_sources(
-                target, self._engine, limit_s=self._options.wait_limit_s, clock=self._clock, emit=self._emit
+                target, self._engine, limit_s=self._wait_limit_s(), clock=self._clock, emit=self._emit
             )
         async with self._step(progress, Step.ASSEMBLE):
             holdings = await read_sources(target, self._engine, found)
@@ -165,6 +208,8 @@ class Run:
                 await place.staged.wait()
             async with slot.released():  # what is left waits for other targets, and is small
                 await asyncio.wait(deliveries)
+            for delivery in deliveries:
+                delivery.result()  # one that something else cancelled has told no failure, and is no success
 
     async def _deliver(self, progress: _Progress, place: _Place, image: Image) -> None:
         """One destination: stage, wait for its turn, move the tags, verify. No other destination is waited for."""
@@ -179,6 +224,7 @@ class Run:
             async with self._step(progress, Step.COMMIT, place):
                 await self._move_tags(progress, place, image)
         finally:
+            place.staged.set()  # whatever ended it: somebody waits for this
             turnstile.leave(uid)
         if place.failure is None:
             async with self._step(progress, Step.VERIFY, place):
@@ -232,6 +278,7 @@ class Run:
         """Tell of a step, and keep its failure: in the place where there is one, else as the end of the target."""
         started, uid = self._clock.now(), progress.target.uid
         name = f"{step} {place.destination.repository}" if place else str(step)
+        (place or progress).step = step
         self._emit(StepStarted(uid, name))
         try:
             yield

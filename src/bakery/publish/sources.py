@@ -57,7 +57,7 @@ async def wait_for_sources(
                 about=", ".join(str(reference) for reference in pending),
                 status=404,
                 answer=f"still not there after {waited:.0f} s",
-                hint="see whether the build pushed them; --wait-timeout sets how long to wait",
+                hint="see whether the build pushed them; --wait-timeout and --time-budget set how long to wait",
             )
         emit(SourcesMissing(target.uid, tuple(str(reference) for reference in pending), waited, limit_s))
         await clock.sleep(pause)

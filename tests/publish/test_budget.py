@@ -1,0 +1,88 @@
+"""The time budget of a run is its end: whatever hangs is told with its step and place, and the rest is finished."""
+
+import asyncio
+
+import pytest
+
+from bakery.errors import BudgetSpent, ExitCode, NotFound
+from bakery.publish import pipeline
+from bakery.publish.outcome import State, Step
+from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.plan import Plan
+from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, target
+
+ONE, TWO = "one.example/app", "two.example/app"
+TAGS = ("1.0", "latest")
+
+
+@pytest.fixture(autouse=True)
+def no_grace(monkeypatch):
+    monkeypatch.setattr(pipeline, "GRACE_S", 0.0)
+
+
+def builds(engine, salt=""):
+    return [build(add_image(engine, name, salt=salt)) for name in ("linux/amd64", "linux/arm64")]
+
+
+async def publish(engine, *targets, clock=None, **options):
+    run = Run(Plan(targets), engine, options=RunOptions(**options), clock=clock or Clock())
+    async with asyncio.timeout(10):
+        return await run.execute()
+
+
+async def for_ever(*_):
+    await asyncio.Event().wait()
+
+
+async def test_a_destination_that_never_answers_fails_alone_when_the_budget_is_spent():
+    engine = DictionaryEngine()
+    engine.on_stage = lambda image, repository: for_ever() if str(repository) == TWO else asyncio.sleep(0)
+    outcome = await publish(engine, target(builds(engine), ((ONE, TAGS), (TWO, TAGS))), time_budget_s=0.2)
+    living, dead = outcome.targets[0].destinations
+    assert (living.state, living.failure) == (State.PUBLISHED, None)
+    assert dead.failure.step is Step.STAGE
+    assert isinstance(dead.failure.error, BudgetSpent)
+    assert TWO in str(dead.failure.error)
+    assert outcome.exit_code == ExitCode.FAILED
+
+
+async def test_a_source_that_never_answers_is_named_when_the_budget_is_spent(monkeypatch):
+    engine = DictionaryEngine()
+    made = builds(engine)
+    monkeypatch.setattr(engine, "find", for_ever)
+    outcome = await publish(engine, target(made), time_budget_s=0.05)
+    failure = outcome.targets[0].failure
+    assert (failure.step, type(failure.error)) == (Step.WAIT, BudgetSpent)
+    assert str(made[0].reference) in str(failure.error)
+
+
+async def test_targets_that_never_began_are_failures_too():
+    engine = DictionaryEngine()
+    engine.on_stage = for_ever
+    targets = [target(builds(engine, f"{n}"), ((ONE, (f"{n}",)),), uid=f"t{n}") for n in range(3)]
+    outcome = await publish(engine, *targets, jobs=1, time_budget_s=0.1)
+    assert [one.state for one in outcome.targets] == [State.FAILED] * 3
+    assert all(one.failures for one in outcome.targets)
+
+
+async def test_waiting_for_sources_ends_with_the_budget_however_long_the_wait_may_be():
+    engine, clock = DictionaryEngine(), Clock()
+    absent = build(add_image(DictionaryEngine(), "linux/amd64"))
+    outcome = await publish(engine, target([absent]), clock=clock, wait_limit_s=600, time_budget_s=3)
+    error = outcome.targets[0].failure.error
+    assert isinstance(error, NotFound)
+    assert "--time-budget" in error.hint
+    assert clock.time <= 3
+
+
+async def test_what_was_cancelled_from_elsewhere_is_a_failure_and_hangs_nobody():
+    engine = DictionaryEngine()
+
+    async def cancelled(image, repository):
+        raise asyncio.CancelledError
+
+    engine.on_stage = cancelled
+    outcome = await publish(engine, target(builds(engine), ((ONE, TAGS),)))
+    assert outcome.targets[0].state is State.FAILED
+    assert outcome.exit_code == ExitCode.FAILED
+    assert not engine.tags
