@@ -305,7 +305,8 @@ def test_two_hundred_runs_interrupted_at_random_moments_leave_nothing_behind(sta
             time.sleep(chance.uniform(0, 0.1))
             run.signal(second)
         returned, _, err, took = run.end()
-        assert returned == first[1], err
+        # Two signals that come before the first is heeded are heeded in the order of their numbers.
+        assert returned in (first[1], first[1] if second is None else 128 + second), err
         assert took < 5
         assert [path for path in Path(tmp_path).iterdir() if path.name.startswith("bakery-soak-")] == []
         run.lives.close()
