@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,7 +17,7 @@ from bakery.registry.client import Client
 from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.retry import RetryPolicy
-from tests.peers.programs import find, need
+from tests.peers.programs import need
 
 MakeEngine = Callable[..., Engine]
 ROOT = Path(__file__).parents[2]
@@ -49,19 +47,3 @@ def engine(request: pytest.FixtureRequest) -> MakeEngine:
 async def registries() -> AsyncIterator[list[EmbeddedRegistry]]:
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(EmbeddedRegistry()) for _ in range(3)]
-
-
-@pytest.fixture(params=["real", "stand-in"])
-def soci(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The environment with the real soci, where one is found, and with the stand-in."""
-    if request.param == "real":
-        named = os.environ.get("SOCI_PATH")
-        found = Path(named) if named else find("soci")
-        if found is None:
-            pytest.skip("no soci here: SOCI_PATH, .peers/bin and PATH have none")
-        return {"SOCI_PATH": str(found)}
-    script = tmp_path / "soci"
-    standin = Path(__file__).parent / "standin" / "soci.py"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT / "src"}" exec "{sys.executable}" "{standin}" "$@"\n')
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return {"SOCI_PATH": str(script)}

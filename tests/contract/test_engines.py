@@ -18,6 +18,9 @@ from bakery.rehearsal.faults import Refuse
 from bakery.targets.metadata import BuildResult
 from tests.contract.conftest import cli, native
 from tests.engines.workload import add_image, add_target, layer, plan
+from tests.soci_program import soci
+
+__all__ = ["soci"]  # a fixture
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 
