@@ -18,6 +18,7 @@ from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from bakery.retry import RetryPolicy
 from tests.engines.workload import add_target, layer, plan
+from tests.wire.making import JumpingClock
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ async def registries():
         yield [await stack.enter_async_context(EmbeddedRegistry()) for _ in range(3)]
 
 
-def client(deadline=None) -> Client:
-    return Client(settings=Settings.from_environment({}), policy=RetryPolicy(base_delay=0.01), deadline=deadline)
+def client(clock=None) -> Client:
+    return Client(settings=Settings.from_environment({}), policy=RetryPolicy(base_delay=0.01), clock=clock)
 
 
 async def publish(*targets, engine=None, **options):
@@ -149,3 +150,22 @@ async def test_a_dead_registry_fails_alone(registries):
     }
     assert outcome.exit_code == ExitCode.AUTHENTICATION
     assert two.tags("acme/app") == {}
+
+
+async def test_a_child_that_the_registry_loses_before_the_index_comes_is_put_again(registries):
+    source, one, _ = registries
+    target = add_target(source, (one,), "a")
+    lost = target.builds[0].reference.digest
+    engine = NativeEngine(client(JumpingClock()))  # it waits half a minute for what it pushed
+    real_put, dropped = engine._put, []
+
+    async def put(content, repository):
+        if content.descriptor.media_type.endswith("index.v1+json") and not dropped:
+            dropped.append(one.delete_manifest("acme/app", lost))
+        await real_put(content, repository)
+
+    engine._put = put  # type: ignore[method-assign]  # the one moment in which the registry loses it
+    outcome = await publish(target, engine=engine)
+    assert dropped == [True]
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert_published(one, "acme/app", "latest", outcome.targets[0].digest)

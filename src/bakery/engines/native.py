@@ -132,7 +132,7 @@ class NativeEngine:
         fresh = [child.descriptor.digest for child, new in zip(image.children, written, strict=True) if new]
         # Where a child was missing the index cannot be sound: no need to look for it.
         if fresh or not await self._has_manifest(repository.with_digest(image.digest)):
-            await self._put(image.index, repository)
+            await self._put_index(image, repository)
             fresh.append(image.digest)
         # The one barrier before any tag: what was just written is read back, all at once.
         await together(self._client.await_manifest(repository.with_digest(digest)) for digest in fresh)
@@ -207,6 +207,17 @@ class NativeEngine:
             await self._mover.bring(blob, self._store(origin), self._store(repository))
         except Exception as error:  # noqa: BLE001  # raised here it would end the run
             _log.debug("left for the staging, which asks again and tells: %s", error)
+
+    async def _put_index(self, image: Image, repository: Repository) -> None:
+        for round_ in range(REPAIRS):
+            try:
+                await self._put(image.index, repository)
+                return
+            except ContentMissing as error:
+                lost = [child for child in image.children if child.descriptor.digest in error.digests]
+                if round_ == REPAIRS - 1 or not lost:
+                    raise
+                await together(self._put(child.content, repository) for child in lost)
 
     async def _has_manifest(self, reference: Reference) -> bool:
         return await self._client.head_manifest(reference) is not None
