@@ -157,7 +157,8 @@ async def test_a_child_that_the_registry_loses_before_the_index_comes_is_put_aga
     target = add_target(source, (one,), "a")
     lost = target.builds[0].reference.digest
     engine = NativeEngine(client(JumpingClock()))  # it waits half a minute for what it pushed
-    real_put, dropped = engine._put, []
+    real_put = engine._put
+    dropped: list[bool] = []
 
     async def put(content, repository):
         if content.descriptor.media_type.endswith("index.v1+json") and not dropped:
