@@ -77,7 +77,7 @@ async def test_an_interrupt_ends_oras_writes_the_summary_and_leaves_nothing(stag
     async def interrupt(process):
         while stage.source.count("GET", "blob", "tmp/app/tmp") == 0:  # noqa: ASYNC110  # the registry has no event for it
             await asyncio.sleep(0.01)
-        with open(f"/proc/{process.pid}/task/{process.pid}/children") as listed:  # noqa: PTH123, ASYNC230
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as listed:  # noqa: PTH123, ASYNC230  # proc files do not wait
             children.extend(int(pid) for pid in listed.read().split())
         process.send_signal(number)
 
