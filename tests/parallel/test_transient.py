@@ -88,7 +88,14 @@ WRITTEN = {  # what others say, and the traps of matching text
     "context deadline": ("context deadline exceeded", True),
     "disk full": ("write /tmp/x: no space left on device", False),
     "nothing said": ("", False),
+    # soci as built from source in November 2026:
     "the layout's known trap": ("soci: manifest should have proper platform", False),
+    "nothing to index": ("soci: no ztocs created, all layers either skipped or produced errors", False),
+    "a bad option": ("soci: optimization foo is not a valid optimization [xattr]", False),
+    "no such platform, by the words; a conversion is never tried again": (
+        "soci: image manifest for linux/arm/v7: not found",
+        True,
+    ),
 }
 
 

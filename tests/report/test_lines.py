@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from bakery.events import HostPaused, Noted, RequestRetried, SourcesMissing, StepRetried, StepStarted, TagMoved
-from bakery.report.lines import LineFormatter, annotated, annotation, line_of, log
+from bakery.report.lines import LineFormatter, annotated, annotation, group, line_of, log
 
 EVENTS = {
     "request": (
@@ -87,3 +87,11 @@ def test_a_second_line_is_indented():
     assert lines[0] == "ERROR broke"
     assert all(line.startswith("    ") for line in lines[1:])
     assert len(lines) > 2
+
+
+def test_a_group_is_folded_on_github_alone_and_closed_whatever_happens(capsys):
+    with pytest.raises(KeyError), group("work", {"GITHUB_ACTIONS": "true"}):
+        raise KeyError
+    with group("work", {}):
+        pass
+    assert capsys.readouterr().err == "::group::work\n::endgroup::\n"

@@ -67,6 +67,7 @@ class Request:
 def publish(request: Request) -> ExitCode:
     """Do what was asked and say what became of it. Gives the exit code; raises BakeryError where nothing was begun."""
     from bakery.plugins import imagetools
+    from bakery.report.lines import group
     from bakery.report.live import board
     from bakery.report.table import plan_table
 
@@ -89,7 +90,12 @@ def publish(request: Request) -> ExitCode:
         return ExitCode.FAILED if plan.refused else ExitCode.DONE
     stopped: imagetools.Interrupted | None = None
     labels = [target.uid for target in plan.targets]
-    with journal_of(request) as record, board(labels, quiet=options.quiet_wanted()) as show:
+    title = f"Publishing {len(labels)} target(s)"
+    with (
+        journal_of(request) as record,
+        group(title, request.environment),
+        board(labels, quiet=options.quiet_wanted()) as show,
+    ):
 
         def emit(event: Event) -> None:
             record(event)

@@ -10,7 +10,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TextIO
@@ -120,6 +121,19 @@ def annotated(text: str) -> str:
         return re.sub(r"^(\s*)(::|##\[)", r"\1 \2", line)
 
     return "".join(one(line) for line in text.splitlines(keepends=True))
+
+
+@contextmanager
+def group(title: str, environment: Mapping[str, str]) -> Iterator[None]:
+    """What is said inside can be folded on GitHub; elsewhere nothing is added. Always closed, also by an interrupt."""
+    folded = is_github(environment)
+    if folded:
+        say(f"::group::{title}\n")
+    try:
+        yield
+    finally:
+        if folded:
+            say("::endgroup::\n")
 
 
 def is_github(environment: Mapping[str, str]) -> bool:
