@@ -224,6 +224,28 @@ async def test_the_json_summary_alone_is_on_stdout_and_names_digests_and_failure
     assert good["digest"] in page
 
 
+async def test_a_step_summary_of_github_gets_the_page_and_a_json_file_is_json(stage):
+    stage.project("app")
+    files = stage.build("app")
+    page = stage.folder / "step.md"
+    page.write_text("before\n")
+    environment = {"GITHUB_STEP_SUMMARY": str(page)}
+    code, _, _ = await stage.bakery(
+        "ci", "publish", "--summary", "--summary-file", "s.json", *files, environment=environment
+    )
+    assert code == ExitCode.DONE
+    assert page.read_text().startswith("before\n### Build Summary")
+    assert json.loads((stage.folder / "s.json").read_text())["build_targets"] == 1
+
+
+async def test_a_summary_that_cannot_be_written_is_told_before_anything_is_published(stage):
+    stage.project("app")
+    code, _, err = await stage.bakery("ci", "publish", "--summary-file", "no/such/folder.json", *stage.build("app"))
+    assert code == ExitCode.USAGE
+    assert "--summary-file" in err
+    assert stage.published("app") == set()
+
+
 async def test_shares_of_the_images_together_are_all_of_them(stage):
     names = ("a", "b", "c", "d")
     stage.project(*names)

@@ -138,5 +138,11 @@ Journal = Annotated[
     typer.Option("--journal", dir_okay=False, help="Append what happens to this file, in JSON lines."),
 ]
 SummaryFile = Annotated[
-    Path | None, typer.Option("--summary-file", dir_okay=False, help="Write the summary there too.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--summary-file",
+        dir_okay=False,
+        help="Write the summary there too: JSON if its name ends in .json.",
+        show_default=False,
+    ),
 ]

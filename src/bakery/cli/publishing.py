@@ -80,6 +80,7 @@ def publish(request: Request) -> ExitCode:
         request.allow_missing_platforms,
         request.environment,
     )
+    _check_place("--summary-file", request.summary_file)
     plan = make_request_plan(request)
     if plan is None:
         return ExitCode.DONE
@@ -208,7 +209,8 @@ def journal_of(request: Request) -> Iterator[Emit]:
 
 def report(outcome: Outcome, request: Request) -> None:
     """Say what became of it: people read stderr, machines stdout and the summary file."""
-    from bakery.report.summary import dump, to_json
+    from bakery.report.markdown import summary_page
+    from bakery.report.summary import dump, merge, to_json
     from bakery.report.table import outcome_lines, outcome_table
 
     if request.only_soci:
@@ -217,9 +219,15 @@ def report(outcome: Outcome, request: Request) -> None:
         sys.stdout.write(converted_references(outcome))
         _say(conversion_lines(outcome))
         return
-    document = dump(to_json(outcome))
+    summary = to_json(outcome)
+    document = dump(summary)
     if request.summary_file is not None:
-        request.summary_file.write_text(document if request.summary_format == "json" else outcome_table(outcome))
+        as_json = request.summary_format == "json" or request.summary_file.suffix == ".json"
+        request.summary_file.write_text(document if as_json else outcome_table(outcome), encoding="utf-8")
+    page = request.environment.get("GITHUB_STEP_SUMMARY", "")
+    if request.summary and page:
+        with Path(page).open("a", encoding="utf-8") as step:
+            step.write(summary_page(merge([summary])))
     if request.summary and request.summary_format == "json":
         sys.stdout.write(document)
         sys.stdout.flush()
@@ -240,6 +248,14 @@ def _refuse_nothing(request: Request, reason: str) -> None:
     if not request.allow_empty:
         raise NothingSelected("looking for something to publish", answer=reason, hint="--allow-empty if that is right")
     _log.warning("nothing to publish: %s", reason)
+
+
+def _check_place(option: str, file: Path | None) -> None:
+    """Refuse a file that cannot be written while nothing has been published yet."""
+    if file is not None and not (file.parent.is_dir() and os.access(file if file.exists() else file.parent, os.W_OK)):
+        raise UsageError(
+            f"reading {option}", about=file, answer="it cannot be written", hint="name a folder that is there"
+        )
 
 
 def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
