@@ -8,6 +8,7 @@ import pytest
 from bakery.engines.native import NativeEngine
 from bakery.errors import ExitCode
 from bakery.oci import manifest as views
+from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
 from bakery.publish.outcome import State
@@ -170,3 +171,39 @@ async def test_a_child_that_the_registry_loses_before_the_index_comes_is_put_aga
     assert dropped == [True]
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
     assert_published(one, "acme/app", "latest", outcome.targets[0].digest)
+
+
+FOREIGN = Descriptor(
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    Digest.of(b"a base layer that its maker alone gives out"),
+    43,
+    urls=("https://elsewhere.example/layer",),
+)
+
+
+async def test_a_foreign_layer_that_no_registry_holds_is_left_where_its_urls_lead(registries):
+    source, one, _ = registries
+    outcome = await publish(add_target(source, (one,), "a", foreign=(FOREIGN,)), time_budget_s=10)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert FOREIGN.digest not in one.blobs("acme/app")
+    index = views.parse(one.manifest("acme/app", "latest")[1])
+    assert isinstance(index, Index)
+    image = views.parse(one.manifest("acme/app", index.manifests[0].digest)[1])
+    assert isinstance(image, Manifest)
+    assert image.layers[-1].urls == FOREIGN.urls
+
+
+async def test_a_foreign_layer_that_somebody_pushed_all_the_same_is_carried_along(registries):
+    source, one, _ = registries
+    source.put_blob("tmp/app/tmp", b"a base layer that its maker alone gives out")
+    outcome = await publish(add_target(source, (one,), "a", foreign=(FOREIGN,)))
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert FOREIGN.digest in one.blobs("acme/app")
+
+
+async def test_an_empty_layer_and_one_that_is_named_twice_are_layers_like_others(registries):
+    source, one, _ = registries
+    outcome = await publish(add_target(source, (one,), "a", shared=(b"", layer("twice"), layer("twice"), b"")))
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert_published(one, "acme/app", "latest", outcome.targets[0].digest)
+    assert one.bodies_received(Digest.of(layer("twice"))) == 1

@@ -10,6 +10,7 @@ from bakery.errors import ExitCode
 from bakery.oci import manifest as views
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
+from bakery.oci.reference import Repository
 from bakery.publish.engine import SociRequest
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Run, RunOptions
@@ -18,6 +19,7 @@ from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.retry import RetryPolicy
 from bakery.soci import media
+from tests.engines.test_native import FOREIGN
 from tests.engines.workload import add_target, layer, plan
 
 ALL = SociRequest(min_layer_size=0)
@@ -102,3 +104,22 @@ async def test_a_damaged_layer_fails_its_target_alone_and_is_named(registries):
     assert failure.step is Step.SOCI
     assert str(Digest.of(cut)) in str(failure.error)
     assert one.tags("acme/bad") == {}
+
+
+async def test_a_foreign_layer_that_no_registry_holds_goes_without_a_ztoc(registries):
+    source, one, _ = registries
+    target = add_target(source, (one,), "a", foreign=(FOREIGN,))
+    outcome = await publish(replace(target, soci=ALL))
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert len(index_of(one).manifests) == 4
+
+
+async def test_what_was_converted_before_can_be_published_again_as_a_source(registries):
+    source, one, two = registries
+    first = await publish(replace(add_target(source, (one,), "a"), soci=ALL))
+    reference = Repository(one.address, "acme/app").with_digest(first.targets[0].digest)
+    again = add_target(source, (two,), "a")
+    outcome = await publish(replace(again, builds=(replace(again.builds[0], reference=reference),)))
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert [item.platform for item in outcome.targets[0].platforms] == ["linux/amd64", "linux/arm64"]
+    assert {entry.digest for entry in index_of(two).manifests} == {entry.digest for entry in index_of(one).manifests}

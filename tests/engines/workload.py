@@ -29,9 +29,18 @@ def layer(text: str) -> bytes:
 
 
 def add_image(
-    registry: EmbeddedRegistry, repository: str, platform: str, *, layers: Sequence[bytes], salt: str = ""
+    registry: EmbeddedRegistry,
+    repository: str,
+    platform: str,
+    *,
+    layers: Sequence[bytes],
+    salt: str = "",
+    foreign: Sequence[Descriptor] = (),
 ) -> Descriptor:
-    """Put an image of this platform into the registry, untagged; gives its manifest's descriptor."""
+    """Put an image of this platform into the registry, untagged; gives its manifest's descriptor.
+
+    foreign: layers that the manifest names and that nobody pushed.
+    """
     os_name, architecture = platform.split("/")
     config = json.dumps(
         {"os": os_name, "architecture": architecture, "created": "2026-11-01T00:00:00Z", "s": salt}
@@ -49,7 +58,8 @@ def add_image(
                 "size": len(blob),
             }
             for blob in layers
-        ],
+        ]
+        + [{**blob.bare().to_json(), "urls": list(blob.urls)} for blob in foreign],
     }
     raw = json.dumps(manifest, indent=2).encode()
     registry.put_manifest(repository, raw)
@@ -65,12 +75,13 @@ def add_target(
     shared: Sequence[bytes] = (),
     repository: str = "tmp/app/tmp",
     path: str = "acme/app",
+    foreign: Sequence[Descriptor] = (),
 ) -> PlannedTarget:
     """A target of two platforms, built and pushed by digest to `source`, to be published at `path` everywhere."""
     builds = []
     for platform in ("linux/amd64", "linux/arm64"):
         layers = (*shared, layer(f"{uid} {platform}"))
-        descriptor = add_image(source, repository, platform, layers=layers, salt=f"{uid} {platform}")
+        descriptor = add_image(source, repository, platform, layers=layers, salt=f"{uid} {platform}", foreign=foreign)
         reference = Repository(source.address, repository).with_digest(descriptor.digest)
         builds.append(BuildResult(uid, reference, None, None, Path("metadata.json")))
     places = tuple(Destination(Repository(place.address, path), tags) for place in destinations)

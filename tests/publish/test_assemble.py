@@ -1,6 +1,7 @@
 """Assembling: platforms come from the registry, attestations follow, and the same inputs give the same digest."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bakery.oci import media_type as mt
 from bakery.oci.annotation import CREATED
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import ATTESTATION_OF, Index, is_attestation, parse
+from bakery.oci.platform import Platform
 from bakery.publish.assemble import ConfigFacts, assemble, choose, index_annotations, missing_platforms
 from bakery.publish.sources import read_sources, wait_for_sources
 from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
@@ -100,6 +102,72 @@ async def test_a_platform_that_nobody_tells_is_an_error_that_says_what_to_do():
     }
     held = await holdings(engine, [build(engine.put(TEMPORARY, json.dumps(manifest).encode(), mt.OCI_MANIFEST))])
     with pytest.raises(BadDocument, match="Next:"):
+        choose(held.builds)
+
+
+def wrapped(engine, *entries):
+    body = {"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": [entry.to_json() for entry in entries]}
+    return engine.put(TEMPORARY, json.dumps(body).encode(), mt.OCI_INDEX)
+
+
+def artifact(engine, text: str, *, subject=None, **more):
+    config = engine.put(TEMPORARY, b"{}", mt.OCI_EMPTY)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": mt.OCI_MANIFEST,
+        "artifactType": "application/vnd.example.bundle",
+        "config": {"mediaType": mt.OCI_EMPTY, "digest": str(config.digest), "size": config.size},
+        "layers": [],
+        "annotations": {"text": text},
+    }
+    if subject is not None:
+        manifest["subject"] = {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size}
+    return replace(engine.put(TEMPORARY, json.dumps(manifest).encode(), mt.OCI_MANIFEST), **more)
+
+
+async def test_artifacts_beside_the_images_are_kept_and_count_as_no_platform():
+    engine = DictionaryEngine()
+    image = add_image(engine, "linux/amd64")
+    plain = artifact(engine, "no platform, no type in the index")
+    typed = artifact(
+        engine, "as SOCI has it", platform=Platform("linux", "arm64"), artifact_type="application/vnd.example.bundle"
+    )
+    source = build(wrapped(engine, plain, typed, image))
+    children, _ = choose((await holdings(engine, [source])).builds)
+    assert children[0].descriptor.digest == image.digest
+    assert {child.descriptor.digest for child in children[1:]} == {plain.digest, typed.digest}
+    assert missing_platforms(children, ["linux/amd64", "linux/arm64"]) == ("linux/arm64",)
+
+
+async def test_an_artifact_about_a_build_that_was_not_chosen_is_left_with_it():
+    engine = DictionaryEngine()
+    old, new = (add_image(engine, "linux/amd64", salt=salt) for salt in ("old", "new"))
+    made = [
+        build(
+            wrapped(engine, one, artifact(engine, "of it", subject=one)), created=datetime(2026, month, 1, tzinfo=UTC)
+        )
+        for month, one in enumerate((old, new), 1)
+    ]
+    children, _ = choose((await holdings(engine, made)).builds)
+    assert len(children) == 2
+    subject = children[1].manifest.subject
+    assert subject is not None
+    assert subject.digest == new.digest
+
+
+async def test_a_reference_that_is_no_digest_is_kept_as_it_stands():
+    engine = DictionaryEngine()
+    image = add_image(engine, "linux/amd64")
+    odd = artifact(engine, "odd", annotations={ATTESTATION_OF: "sha256:none"})
+    children, _ = choose((await holdings(engine, [build(wrapped(engine, image, odd))])).builds)
+    assert [child.descriptor.digest for child in children] == [image.digest, odd.digest]
+
+
+async def test_a_build_that_holds_no_image_is_told():
+    engine = DictionaryEngine()
+    source = build(artifact(engine, "a chart"))
+    held = await holdings(engine, [source])
+    with pytest.raises(BadDocument, match=rf"{source.reference}.*no.*image.*Next:"):
         choose(held.builds)
 
 

@@ -15,6 +15,7 @@ from typing import Self
 from bakery.engines.owner import owning
 from bakery.engines.soci import Converter, SociDefaults, layers_of
 from bakery.errors import BadDocument, NotFound
+from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference, Repository
@@ -122,7 +123,7 @@ class NativeEngine:
 
     async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
         for blob, origin in layers_of(image):  # conversion changes no layer: uploads need not wait for it
-            for repository in towards:
+            for repository in towards if blob.media_type not in mt.NONDISTRIBUTABLE else ():
                 self._owner.create_task(self._bring_early(blob, origin, repository))
         return await self._converter.convert(image, request)
 
@@ -198,6 +199,8 @@ class NativeEngine:
         return fresh or any(brought)
 
     async def _bring(self, blob: Descriptor, image: Image, origin: Store, to: Store, *, look: bool = True) -> bool:
+        if blob.media_type in mt.NONDISTRIBUTABLE and not await origin.has(blob):
+            return False  # whoever pulls it gets it by its URLs, and nobody had to put it into a registry
         if blob.digest in image.made:
             return await self._mover.bring_made(blob, image.made[blob.digest], to)
         return await self._mover.bring(blob, origin, to, look=look)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from bakery.errors import BakeryError
 from bakery.oci import manifest as views
+from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
@@ -100,6 +101,8 @@ class Converter:
     async def _index_now(self, work: LayerWork, settings: Settings, origin: Repository) -> LayerIndex:
         blob = work.descriptor
         about = f"layer {origin.with_digest(blob.digest)}"
+        if blob.media_type in mt.NONDISTRIBUTABLE and not await self._store_of(origin).has(blob):
+            raise LayerUnsupported("indexing", about=about, answer="no registry holds it, only its URLs lead to it")
         indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
         try:
             async with self._mover.holding(blob, self._store_of(origin)) as spool:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bakery.errors import BadDocument
+from bakery.errors import BadDigest, BadDocument
 from bakery.oci import canonical
 from bakery.oci import media_type as mt
 from bakery.oci.annotation import CREATED, format_time, parse_time
 from bakery.oci.canonical import parse_object
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.manifest import ATTESTATION_OF, is_attestation
+from bakery.oci.manifest import ATTESTATION_OF
 from bakery.oci.platform import Platform
 from bakery.oci.reference import Reference
 from bakery.publish.image import Child, Content, Image
@@ -60,8 +60,16 @@ def choose(builds: Sequence[Build]) -> tuple[tuple[Child, ...], tuple[str, ...]]
 
     Of two builds of one platform the newest wins, with a warning when their digests differ; where the times say
     nothing the higher digest wins, so that the order of the files does not count. Raises BadDocument for an image
-    whose platform nobody tells.
+    whose platform nobody tells, and for a build that holds no image.
     """
+    for build in builds:
+        if not any(child.is_image for child in build.children):
+            raise BadDocument(
+                "reading the build",
+                about=build.source,
+                answer=f"none of its {len(build.children)} manifests is a container image",
+                hint="give the digest that the build of an image pushed",
+            )
     chosen: dict[Platform, tuple[Build, Child]] = {}
     notes: list[str] = []
     for build, child in sorted(_images(builds), key=_age):
@@ -85,20 +93,20 @@ def choose(builds: Sequence[Build]) -> tuple[tuple[Child, ...], tuple[str, ...]]
     attestations: dict[Digest, Child] = {}
     for build in builds:
         for child in build.children:
-            if not _is_image(child) and _describes(child) in kept | {None}:
+            if not child.is_image and ((about := _describes(child)) is None or about in kept):
                 attestations.setdefault(child.descriptor.digest, child)
     position = {child.descriptor.digest: number for number, child in enumerate(images)}
 
     def place(child: Child) -> tuple[int, str]:
         about = _describes(child)
-        return position[about] if about else len(images), str(child.descriptor.digest)
+        return position[about] if about is not None else len(images), str(child.descriptor.digest)
 
     following = sorted(attestations.values(), key=place)
     return (*images, *following), tuple(notes)
 
 
 def _images(builds: Sequence[Build]) -> Iterable[tuple[Build, Child]]:
-    return ((build, child) for build in builds for child in build.children if _is_image(child))
+    return ((build, child) for build in builds for child in build.children if child.is_image)
 
 
 def _age(pair: tuple[Build, Child]) -> tuple[datetime, str]:
@@ -106,20 +114,21 @@ def _age(pair: tuple[Build, Child]) -> tuple[datetime, str]:
     return build.created or datetime.min.replace(tzinfo=UTC), str(child.descriptor.digest)
 
 
-def _is_image(child: Child) -> bool:
-    platform = child.descriptor.platform
-    return not is_attestation(child.descriptor) and not (platform is not None and platform.is_unknown)
-
-
 def _describes(child: Child) -> Digest | None:
-    """The digest of the image that an attestation is about; None where it does not say."""
+    """The digest of the image that an attestation or artifact is about; None where it does not say."""
     text = child.descriptor.annotations.get(ATTESTATION_OF)
-    return Digest.parse(text) if text else None
+    if text:
+        try:
+            return Digest.parse(text)
+        except BadDigest:
+            return None
+    return child.manifest.subject.digest if child.manifest.subject is not None else None
 
 
 def missing_platforms(children: Iterable[Child], declared: Iterable[str]) -> tuple[str, ...]:
     """Which declared platforms no image covers. A declared platform without variant is covered by any variant."""
-    there = {child.descriptor.platform.normalised() for child in children if child.descriptor.platform is not None}
+    images = (child.descriptor.platform for child in children if child.is_image)
+    there = {platform.normalised() for platform in images if platform is not None}
     loose = there | {replace(platform, variant="", os_version="", os_features=()) for platform in there}
     return tuple(text for text in declared if Platform.parse(text).normalised() not in loose)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.manifest import Manifest
+from bakery.oci.manifest import Manifest, is_attestation
 from bakery.oci.reference import Reference, Repository
 
 
@@ -31,6 +32,16 @@ class Child:
     def descriptor(self) -> Descriptor:
         """As it stands in the index: with platform and annotations."""
         return self.content.descriptor
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it runs on a platform. An attestation, a signature bundle or a SOCI index does not."""
+        descriptor, platform = self.content.descriptor, self.content.descriptor.platform
+        if is_attestation(descriptor) or (platform is not None and platform.is_unknown):
+            return False
+        if self.manifest.config.media_type in mt.IMAGE_CONFIGS:
+            return True
+        return platform is not None and not (descriptor.artifact_type or self.manifest.artifact_type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -355,5 +355,5 @@ def _platforms(image: Image) -> tuple[PlatformOutcome, ...]:
             len(child.manifest.layers),
         )
         for child in image.children
-        if not (child.descriptor.artifact_type or (child.descriptor.platform and child.descriptor.platform.is_unknown))
+        if child.is_image
     )

@@ -30,7 +30,6 @@ POLL_GROWTH: Final = 1.2
 LONGEST_POLL_S: Final = 5.0
 MAX_DEPTH: Final = 4  # indexes in indexes; buildx makes one level
 MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
-_CONFIGS = frozenset({mt.OCI_CONFIG, mt.DOCKER_CONFIG})
 
 
 async def wait_for_sources(
@@ -126,9 +125,12 @@ async def _image(
 ) -> Child:
     descriptor = replace(content.descriptor, media_type=view.media_type)
     known = descriptor.platform
-    if view.config.media_type in _CONFIGS and not (known is not None and known.is_unknown):
+    if known is not None and not (known.os and known.architecture):
+        known = None  # an empty object, as some tools write it, says nothing
+    if view.config.media_type in mt.IMAGE_CONFIGS and not (known is not None and known.is_unknown):
         raw = await engine.read_blob(repository, view.config, limit_bytes=MAX_CONFIG_BYTES)
         config = read_config(raw, about=repository.with_digest(view.config.digest))
         facts[descriptor.digest] = config
-        descriptor = replace(descriptor, platform=known or config.platform)
+        known = known or config.platform
+    descriptor = replace(descriptor, platform=known)
     return Child(Content(descriptor, content.raw), view, repository)
