@@ -203,6 +203,17 @@ async def test_a_dry_run_prints_the_plan_and_asks_no_registry(stage):
     assert stage.source.count() == stage.destination.count() == 0
 
 
+async def test_a_dry_run_gives_its_plan_as_json_too(stage):
+    stage.project("app")
+    arguments = ("--dry-run", "--summary", "--summary-format", "json")
+    code, out, _ = await stage.bakery("ci", "publish", *arguments, *stage.build("app"))
+    (target,) = json.loads(out)["targets"]
+    assert code == ExitCode.DONE
+    assert len(target["sources"]) == 2
+    assert target["destinations"][0]["tags"][-1] == "latest"
+    assert stage.source.count() == stage.destination.count() == 0
+
+
 async def test_the_json_summary_alone_is_on_stdout_and_names_digests_and_failures(stage):
     stage.project("app", "bad")
     files = stage.build("app") + stage.build("bad", ["linux/amd64"])

@@ -69,6 +69,7 @@ def publish(request: Request) -> ExitCode:
     from bakery.plugins import imagetools
     from bakery.report.lines import group
     from bakery.report.live import board
+    from bakery.report.summary import dump, plan_json
     from bakery.report.table import plan_table
 
     settings = imagetools.Settings(
@@ -85,7 +86,10 @@ def publish(request: Request) -> ExitCode:
     if plan is None:
         return ExitCode.DONE
     if request.dry_run:
-        _say(plan_table(plan))
+        if request.summary and request.summary_format == "json":
+            sys.stdout.write(dump(plan_json(plan)))
+        else:
+            _say(plan_table(plan))
         if request.engine == "cli":
             _say("".join(f"{line}\n" for line in imagetools.dry_run_commands(plan, request.environment)))
         return ExitCode.FAILED if plan.refused else ExitCode.DONE

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bakery.errors import one_line
+from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
+from bakery.publish.plan import Plan
 
 FORMAT: Final = 1  # raised when a member changes its meaning
 
@@ -27,6 +29,40 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "targets": targets,
         "skipped": [{"uid": item.uid, "reason": item.reason} for item in outcome.skipped],
         "warnings": list(outcome.warnings),
+    }
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """What a run would do, as a JSON value: builds, destinations with their tags in the order of writing."""
+    return {
+        "format": FORMAT,
+        "targets": [
+            {
+                "uid": target.uid,
+                "image_name": target.image,
+                "version": target.version,
+                "os": target.os or None,
+                "variant": target.variant or None,
+                "platforms": list(target.platforms),
+                "sources": [
+                    {
+                        "reference": str(build.reference),
+                        "platform": str(build.platform) if build.platform else None,
+                        "created": format_time(build.created) if build.created else None,
+                    }
+                    for build in target.builds
+                ],
+                "destinations": [
+                    {"repository": str(place.repository), "tags": list(place.tags)} for place in target.destinations
+                ],
+                "annotations": dict(target.annotations),
+                "soci": target.soci is not None,
+            }
+            for target in plan.targets
+        ],
+        "refused": [{"uid": item.target.uid, "reason": one_line(item.error)} for item in plan.refused],
+        "skipped": [{"uid": item.uid, "reason": item.reason} for item in plan.skipped],
+        "warnings": list(plan.warnings),
     }
 
 
