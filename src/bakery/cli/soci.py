@@ -124,15 +124,14 @@ def inspect_command(
     _debug: options.Debug = False,
 ) -> None:
     """Show what the SOCI index of an image holds: spans, files and sizes of every layer."""
-    import asyncio
-
     from bakery.engines.soci_images import inspect_image
+    from bakery.parallel.root import run_interruptible
 
     async def look() -> dict[str, Any]:
         async with _source(image, select) as source:
             return await inspect_image(source)
 
-    told = asyncio.run(look())
+    told = run_interruptible(look())
     if as_json:
         print(json.dumps(told, indent=2))
     else:
@@ -156,10 +155,9 @@ def verify_command(
     Reads every indexed layer once. Tells the first wrong byte of each layer; exit code 1 where something is wrong or
     there is nothing to verify.
     """
-    import asyncio
-
     from bakery.engines.soci import SociDefaults
     from bakery.engines.soci_images import Verification, verify_image
+    from bakery.parallel.root import run_interruptible
 
     limits = _limited(SociDefaults.from_environment(os.environ).limits, limit)
 
@@ -167,7 +165,7 @@ def verify_command(
         async with _source(image, select) as source:
             return await verify_image(source, limits=limits, tell=_tell)
 
-    found = asyncio.run(check())
+    found = run_interruptible(check())
     for error in found.errors:
         print(f"wrong: {error}")
     if not found.images:

@@ -240,7 +240,8 @@ def look_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Look
     size = shutil.get_terminal_size()
     encoding = (stream.encoding or "ascii").lower().replace("-", "").replace("_", "")
     colour = not environment.get("NO_COLOR")
-    return Look(size.columns, size.lines, unicode=encoding.startswith("utf"), colour=colour)
+    # One column is left free: some terminals begin a new line as soon as the last one is filled.
+    return Look(max(1, size.columns - 1), size.lines, unicode=encoding.startswith("utf"), colour=colour)
 
 
 def is_wanted(stream: TextIO, count: int, *, quiet: bool, environment: Mapping[str, str] = os.environ) -> bool:
