@@ -24,6 +24,24 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
+async def each_to_its_end(work: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Run all of it at once, and let all of it end, before the most telling failure is raised.
+
+    For writes: one that is cancelled under way has happened or not, and nobody knows.
+    """
+    failures: list[Exception] = []
+
+    async def one(coroutine: Coroutine[Any, Any, object]) -> None:
+        try:
+            await coroutine
+        except Exception as error:  # noqa: BLE001  # raised below, when the others have ended
+            failures.append(error)
+
+    await together(one(coroutine) for coroutine in work)
+    if failures:
+        raise _most_telling(BaseExceptionGroup("", failures))
+
+
 def _most_telling(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     leaves: list[BaseException] = []
     pending: list[BaseException] = [errors]

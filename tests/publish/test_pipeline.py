@@ -12,6 +12,7 @@ from bakery.publish.engine import SociRequest
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Run, RunOptions
 from bakery.publish.plan import Plan
+from bakery.report.table import outcome_lines
 from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
 
 ONE, TWO = "one.example/app", "two.example/app"
@@ -206,3 +207,25 @@ async def test_an_interrupt_leaves_an_outcome_that_says_what_stands():
     assert outcome.interrupted
     assert {one.uid: one.state for one in outcome.targets}["stuck"] is State.STOPPED
     assert [tag for _, tag in engine.tags] == ["1.0"]
+
+
+async def test_a_tag_that_fails_does_not_break_off_the_others_and_latest_stays_where_it_is():
+    engine = DictionaryEngine()
+    tags = ("1", "1.0", "bad", "latest")
+    began = asyncio.Event()
+
+    def refuse(action, repository):
+        if action == "tag" and not began.is_set():
+            began.set()
+            return refusal(500)
+        return None
+
+    engine.refuse = refuse
+    outcome = await publish(engine, target(builds(engine), ((ONE, tags),)))
+    (place,) = outcome.targets[0].destinations
+    assert place.failure is not None
+    assert place.failure.step is Step.COMMIT
+    assert sorted(tag for _, tag in engine.tags) == ["1.0", "bad"]  # all but the one that was refused, and latest
+    states = {tag.tag: tag.state for tag in place.tags}
+    assert states == {"1": State.FAILED, "1.0": State.MOVED, "bad": State.MOVED, "latest": State.FAILED}
+    assert f"moved: app: {ONE}:1.0 (was new)" in outcome_lines(outcome)

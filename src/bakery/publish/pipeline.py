@@ -36,7 +36,7 @@ from bakery.publish.plan import LATEST, Destination, Plan, PlannedTarget
 from bakery.publish.sources import read_sources, wait_for_sources
 from bakery.publish.turnstile import Turnstile
 from bakery.retry import Clock, SystemClock
-from bakery.tasks import together
+from bakery.tasks import each_to_its_end, together
 
 _log = logging.getLogger(__name__)
 
@@ -228,7 +228,7 @@ class Run:
             turnstile.leave(uid)
         if place.failure is None:
             async with self._step(progress, Step.VERIFY, place):
-                await together(self._verify(place, image, tag) for tag in place.destination.tags)
+                await each_to_its_end(self._verify(place, image, tag) for tag in place.destination.tags)
 
     async def _stage(self, progress: _Progress, place: _Place, image: Image) -> None:
         async with self._step(progress, Step.STAGE, place):
@@ -241,7 +241,7 @@ class Run:
         moving = [tag for tag in place.destination.tags if place.previous[tag] != image.digest]
         # `latest` last: some registries list tags by push time. The others of one target go side by side.
         for batch in ([tag for tag in moving if tag != LATEST], [tag for tag in moving if tag == LATEST]):
-            await together(self._move_tag(progress, place, image, tag) for tag in batch)
+            await each_to_its_end(self._move_tag(progress, place, image, tag) for tag in batch)
 
     async def _move_tag(self, progress: _Progress, place: _Place, image: Image, tag: str) -> None:
         repository, previous = place.destination.repository, place.previous[tag]
@@ -331,7 +331,7 @@ def _place_outcome(place: _Place, progress: _Progress) -> DestinationOutcome:
     tags = tuple(_tag_outcome(place, tag) for tag in place.destination.tags)
     if place.failure is not None or progress.failure is not None:
         state = State.FAILED
-    elif any(tag.state is State.STOPPED for tag in tags):
+    elif any(tag.state in (State.STOPPED, State.MOVED) for tag in tags):
         state = State.STOPPED
     else:
         state = State.PUBLISHED if place.written else State.UNCHANGED
@@ -341,6 +341,8 @@ def _place_outcome(place: _Place, progress: _Progress) -> DestinationOutcome:
 def _tag_outcome(place: _Place, tag: str) -> TagOutcome:
     if tag in place.verified:
         state = State.PUBLISHED if tag in place.written else State.UNCHANGED
+    elif tag in place.written:
+        state = State.MOVED
     else:
         state = State.FAILED if place.failure else State.STOPPED
     return TagOutcome(tag, state, place.previous.get(tag))

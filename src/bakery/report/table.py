@@ -8,7 +8,7 @@ from bakery.errors import one_line
 from bakery.publish.outcome import Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
 
-MARKS = {State.PUBLISHED: "+", State.UNCHANGED: "=", State.FAILED: "!", State.STOPPED: "?"}
+MARKS = {State.PUBLISHED: "+", State.UNCHANGED: "=", State.MOVED: "~", State.FAILED: "!", State.STOPPED: "?"}
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
@@ -31,7 +31,7 @@ def outcome_table(outcome: Outcome) -> str:
         for place in target.destinations:
             tags = " ".join(f"{MARKS[tag.state]}{tag.tag}" for tag in place.tags) or "-"
             rows.append((str(place.state), target.uid, platforms, digest, str(place.repository), tags))
-    legend = "tags: + moved  = already there  ! failed  ? not reached\n"
+    legend = "tags: + moved  = already there  ~ moved, not read back  ! failed  ? not reached\n"
     return columns(rows) + legend
 
 
@@ -51,7 +51,7 @@ def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
     lines = [f"warning: {text}" for text in outcome.warnings]
     lines += [f"skipped: {item.uid}: {item.reason}" for item in outcome.skipped]
     for target in outcome.targets:
-        lines += _failure_lines(target)
+        lines += _failure_lines(target) + _half_moved(target)
     if outcome.interrupted:
         lines += _standing(outcome)
         lines.append(f"❌ {doing} interrupted; run the same command again to finish")
@@ -74,17 +74,22 @@ def _failure_lines(target: TargetOutcome) -> list[str]:
 
 
 def _standing(outcome: Outcome) -> list[str]:
-    done = [target.uid for target in outcome.targets if target.state in (State.PUBLISHED, State.UNCHANGED)]
-    moved = [
-        f"{place.repository}:{tag.tag}"
-        for target in outcome.targets
-        if target.uid not in done
+    """What an interrupted run leaves: the targets that are through."""
+    whole = (State.PUBLISHED, State.UNCHANGED)
+    return [f"published: {target.uid}" for target in outcome.targets if target.state in whole]
+
+
+def _half_moved(target: TargetOutcome) -> list[str]:
+    """The tags that a target moved although it did not come through: what a mixed release consists of."""
+    if target.state not in (State.FAILED, State.STOPPED):
+        return []
+    return [
+        f"moved: {target.uid}: {place.repository}:{tag.tag} (was {tag.previous or 'new'})"
         for place in target.destinations
+        if place.state in (State.FAILED, State.STOPPED)
         for tag in place.tags
-        if tag.state is State.PUBLISHED
+        if tag.state in (State.MOVED, State.PUBLISHED)
     ]
-    lines = [f"published: {uid}" for uid in done]
-    return lines + [f"moved before the interrupt: {reference}" for reference in moved]
 
 
 def plan_table(plan: Plan) -> str:
