@@ -26,7 +26,7 @@ from bakery.events import Event
 from bakery.oci.reference import Repository
 from bakery.registry.credentials import CredentialSources
 from bakery.registry.faults import UnsafeTarget, Untrusted
-from bakery.registry.origin import Origin
+from bakery.registry.origin import Origin, Url
 from bakery.registry.settings import Settings
 from tests.wire.attacks import (
     BLOB,
@@ -156,6 +156,15 @@ async def test_05_a_realm_that_leads_inside_or_to_plain_http_is_not_asked(tls: T
             await client.has_blob(repository(a), LAYER)
         assert b.connections == 0
         no_secret(a)
+
+
+async def test_05_a_plain_http_realm_of_an_https_registry_is_not_asked_even_where_it_is_trusted(tls: Tls):
+    async with ScriptedServer(name="storage.example", bind=PUBLIC) as b:
+        async with public_registry(tls, trusted=b.origin) as (a, client):
+            a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
+            with pytest.raises(UnsafeTarget):
+                await client.has_blob(repository(a), LAYER)
+        assert b.connections == 0
 
 
 async def test_05_an_unknown_realm_is_asked_without_the_login(tls: Tls):
@@ -340,6 +349,10 @@ async def test_21_no_secret_comes_out_in_logs_errors_tracebacks_or_events(
             echo = errors("UNKNOWN", "got Bearer canary-token at https://s/?sig=canary-redirect")
             a.expect("GET", BLOB, Answer(400, body=echo))
             await failing(read(client, repository(a)))
+            assert "UNKNOWN: got Bearer …" in told[-5]  # what the registry said is told, but for the secrets
+            a.expect("GET", BLOB, Answer(307, {"Location": "http://169.254.169.254/x?sig=canary-redirect"}))
+            await failing(read(client, repository(a)))
+            told.append(repr(Url.parse("https://x/?sig=canary-redirect")))
             await failing(client.has_blob(Repository("helped.example", "x/y"), LAYER))
             held = asyncio.Event()
             a.expect("GET", BLOB, Answer(307, {"Location": f"{silent.origin}/z?sig=canary-redirect"}))

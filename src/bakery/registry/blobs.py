@@ -15,7 +15,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.registry import upload_plan as plan
-from bakery.registry.answers import Doing, Reply, Verdict, verdict
+from bakery.registry.answers import MAX_ERROR_BYTES, Doing, Reply, Verdict, verdict
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import UnsafeTarget
 from bakery.registry.gate import Lane
@@ -112,7 +112,9 @@ class Blobs:
             try:
                 async with operations.endpoint(repository).open(ask) as incoming:
                     if incoming.status >= 400:
-                        raise await operations.endpoint(repository).refusal(await incoming.read(0, strict=False), ask)
+                        raise await operations.endpoint(repository).refusal(
+                            await incoming.read(MAX_ERROR_BYTES, strict=False), ask
+                        )
                     skip = _check_start(incoming, offset, descriptor, about)
                     async for chunk in incoming.chunks():
                         if skip:
