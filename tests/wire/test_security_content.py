@@ -224,7 +224,7 @@ async def test_17_a_200_on_resumption_is_read_from_its_beginning():
 async def test_17_a_416_with_a_false_length_neither_hangs_nor_counts_as_the_end():
     async with ScriptedServer() as a, make_client() as client:
         a.expect("GET", BLOB, Answer(200, body=CONTENT, cut=4000))
-        a.expect("GET", BLOB, Answer(416, body=b"range not satisfiable", length=LAYER.size, cut=21))
+        a.expect("GET", BLOB, Answer(416, body=b"range not satisfiable", length=LAYER.size))
         with pytest.raises(BakeryError, match="416"):
             await read(client, repository(a))
 

@@ -37,6 +37,7 @@ _KEPT_ALIVE_S: Final = (
     15.0  # less than servers and what stands before them keep: one that dies under a PUT costs a look
 )
 _AT_ONCE_BYTES: Final = 512 * 1024  # bytes up to here are given to aiohttp whole
+_FALSE_LENGTH: Final = 416  # distribution's claims the length of the whole blob and sends 33 bytes: it is not read
 _IDENTITY: Final = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
@@ -202,7 +203,7 @@ class Incoming:
         if self._reply is not None:
             return self._reply
         body = b""
-        if self._request.method != "HEAD":
+        if self._request.method != "HEAD" and self.status != _FALSE_LENGTH:
             body = await self._read_body(limit_bytes, strict)
             self._stats.bytes_in += len(body)
         self._reply = Reply(self.status, self.headers, body, self._request.url.redacted)
@@ -224,7 +225,7 @@ class Incoming:
             self._response.close()
             if strict:
                 raise _wrapped(error, self._request) from error
-            # distribution's 416 claims the length of the whole blob and sends 33 bytes: the status is what counts.
+            # The status is what counts; what was said with it is for people.
         if total > limit_bytes:
             self._response.close()
             if strict:
