@@ -139,6 +139,28 @@ async def test_what_a_finished_command_leaves_in_its_group_is_ended(readiness, t
     await readiness.all_gone()
 
 
+async def test_a_zombie_that_nobody_reaps_is_not_waited_for(tmp_path):
+    # A process that leaves the group keeps a dead child in it, as an init that reaps nothing does in a container.
+    code = (
+        "import os, signal, sys\n"
+        "told, tell = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    child = os.fork()\n"
+        "    if child == 0: os._exit(0)\n"
+        "    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)\n"
+        "    os.setsid()\n"
+        "    [os.close(fd) for fd in (0, 1, 2)]\n"
+        "    os.write(tell, b'x')\n"
+        "    signal.pause()\n"
+        "os.read(told, 1)\n"
+    )
+    code = code.replace("os.setsid()", f"os.setsid(); open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))")
+    done = await spawn(python(code), grace_s=30)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert done.ok
+    assert done.duration < 20
+
+
 async def test_a_second_cancellation_does_not_leave_the_child_behind(readiness, tmp_path):
     go = tmp_path / "go"
     os.mkfifo(go)

@@ -63,7 +63,7 @@ class Exit:
 
 def command_line(cmd: Sequence[str]) -> str:
     """The command as a line that a shell takes, on one line."""
-    return shlex.join(cmd).replace("\n", "\\n")
+    return shlex.join(map(str, cmd)).replace("\n", "\\n")
 
 
 async def spawn(
