@@ -27,7 +27,6 @@ from bakery.soci.tar_header import (
 )
 from bakery.soci.ztoc import FileTable
 
-_REGULAR: Final = 0x30
 _DIRECTORY: Final = 0x35
 _KINDS: Final = {
     0x00: b"reg",
