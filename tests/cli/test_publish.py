@@ -145,6 +145,8 @@ class TestMergeScenarios:
 
 REFUSED = {
     "a pattern that matches nothing": (["none-*.json"], ExitCode.FAILED, "none-*.json"),
+    "a pattern of several that matches nothing": (["good.json", "none-*.json"], ExitCode.FAILED, "none-*.json"),
+    "entries that nobody can use": (["nameless.json"], ExitCode.FAILED, "image.name"),
     "a missing file": (["none.json"], ExitCode.CONFIGURATION, "none.json"),
     "bad JSON": (["bad.json"], ExitCode.CONFIGURATION, "bad.json"),
     "only unknown uids": (["unknown.json"], ExitCode.FAILED, "no-such-target"),
@@ -162,6 +164,7 @@ async def test_what_cannot_be_used_is_told_before_any_request(stage, arguments, 
     stage.project("app")
     (stage.folder / "bad.json").write_text("{ no")
     (stage.folder / "empty.json").write_text("{}")
+    (stage.folder / "nameless.json").write_text(json.dumps({stage.uid("app"): {}}))
     entry = {"image.name": "registry.example/x", "containerimage.digest": str(Digest.of(b"x"))}
     (stage.folder / "unknown.json").write_text(json.dumps({"no-such-target": entry}))
     stage.build("app")
@@ -311,6 +314,54 @@ async def test_an_interrupt_writes_the_summary_says_what_stands_and_exits_with_i
     )
     assert found == code, err
     assert json.loads(out)["interrupted"] is True
+    assert json.loads(out)["exit_code"] == code
     assert "interrupted" in err
     assert "Traceback" not in err
     assert stage.published("app") == set()
+
+
+CLOSED = {
+    "a reader that has gone": "| true; exit ${PIPESTATUS[0]}",
+    "a full disk": "> /dev/full",
+    "a stdout that is closed": ">&-",
+}
+
+
+@pytest.mark.parametrize("redirection", CLOSED.values(), ids=CLOSED)
+async def test_where_the_summary_cannot_be_written_people_still_read_what_was_done(stage, redirection):
+    stage.project("app")
+    files = stage.build("app")
+    command = f'"$PYTHON" -c "{RUN}" ci publish --summary --summary-format json {" ".join(files)} {redirection}'
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", command, cwd=stage.folder, env=os.environ | {"PYTHON": sys.executable},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(50):
+        _, err = await process.communicate()
+    assert stage.published("app") == TAGS
+    assert "✅ Publish completed" in err.decode()
+    assert "internal error" not in err.decode()
+    assert process.returncode in (ExitCode.DONE, ExitCode.FAILED)
+
+
+async def test_a_summary_page_that_cannot_be_written_is_told_after_what_was_done(stage):
+    stage.project("app")
+    files = stage.build("app")
+    environment = {"GITHUB_STEP_SUMMARY": str(stage.folder / "no" / "such")}
+    code, _, err = await stage.bakery("ci", "publish", "--summary", *files, environment=environment)
+    assert code == ExitCode.FAILED
+    assert err.index("Publish completed") < err.index("writing the summary to")
+    assert "Next:" in err
+
+
+async def test_one_repository_under_two_names_is_one_destination(stage):
+    stage.project("app")
+    text = (stage.folder / "bakery.yaml").read_text()
+    hub = "  - {host: docker.io, namespace: acme}\n  - {host: index.docker.io, namespace: acme}\nimages:"
+    (stage.folder / "bakery.yaml").write_text(text.replace("images:", hub))
+    code, out, err = await stage.bakery(
+        "ci", "publish", "--dry-run", "--summary", "--summary-format", "json", *stage.build("app")
+    )
+    assert code == ExitCode.DONE, err
+    places = [place["repository"] for place in json.loads(out)["targets"][0]["destinations"]]
+    assert places.count("docker.io/acme/app") == 1

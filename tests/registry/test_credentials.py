@@ -173,3 +173,29 @@ async def test_a_broken_file_is_an_error_that_names_it_and_quotes_nothing(tmp_pa
     with pytest.raises(AuthError, match=r"config\.json") as caught:
         await logins.login_for(Repository.parse("a.example/x/y"))
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "document", [{"credsStore": "odd"}, {"credHelpers": {"a.example": "odd"}}], ids=["store", "own"]
+)
+async def test_a_helper_that_fails_is_run_once_and_a_store_told_once_however_many_requests_ask(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, document: dict[str, object]
+):
+    program(tmp_path, "odd", f"echo x >> {tmp_path}/asked; exit 3")
+    credentials = Credentials(CredentialSources(inline=json.dumps(document), path=str(tmp_path)))
+    for _ in range(3):
+        if "credsStore" in document:
+            assert await credentials.login_for(Repository.parse("a.example/x/y")) == ANONYMOUS
+        else:
+            with pytest.raises(AuthError, match="Next:"):
+                await credentials.login_for(Repository.parse("a.example/x/y"))
+    assert (tmp_path / "asked").read_text() == "x\n"
+    told = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == ("credsStore" in document)
+
+
+async def test_a_helper_that_is_no_program_is_told(tmp_path: Path):
+    (tmp_path / "docker-credential-odd").write_bytes(b"\0\1\2")
+    (tmp_path / "docker-credential-odd").chmod(0o755)
+    with pytest.raises(AuthError, match=r"cannot be run.*Next:"):
+        await found({"credHelpers": {"a.example": "odd"}}, "a.example/x/y", path=str(tmp_path))

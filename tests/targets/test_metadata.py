@@ -9,7 +9,7 @@ import pytest
 from bakery.errors import ExitCode, MetadataError
 from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
-from bakery.targets.metadata import find_files, read_metadata
+from bakery.targets.metadata import find_files, read_metadata, unmatched
 
 BUILDS = Path(__file__).parents[2] / "examples" / "hello" / "builds"
 DIGEST = str(Digest.of(b"a build"))
@@ -110,3 +110,23 @@ def test_times_with_and_without_zone_can_be_compared(tmp_path, text, expected):
     (result,) = read_metadata([file]).results["app"]
     assert result.created == expected
     assert result.platform == Platform("linux", "arm64")
+
+
+def test_a_name_with_wildcards_that_is_there_is_that_file_and_else_a_pattern(tmp_path):
+    for name in ("app [1].json", "app 1.json"):
+        (tmp_path / name).write_text("{}")
+    assert [path.name for path in find_files(["app [1].json"], tmp_path)] == ["app [1].json"]
+    assert [path.name for path in find_files(["app [0-9].json"], tmp_path)] == ["app 1.json"]
+    assert [path.name for path in find_files(["app*.json"], tmp_path)] == ["app 1.json", "app [1].json"]
+    assert unmatched(["app [1].json", "b*.json", "missing.json"], tmp_path) == ("b*.json",)
+
+
+def test_a_flood_of_problems_is_told_a_line_each_and_cut(tmp_path):
+    (tmp_path / "m.json").write_text(json.dumps({f"uid-{n}": None for n in range(2000)}))
+    with pytest.raises(MetadataError) as caught:
+        read_metadata([tmp_path / "m.json"])
+    lines = str(caught.value).splitlines()
+    assert len(lines) < 60
+    assert "2000 problems" in lines[0]
+    assert "it is null" in lines[1]
+    assert "Next:" in lines[-1]

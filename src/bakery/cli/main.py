@@ -141,6 +141,9 @@ def guarded(action: Callable[[], Any]) -> int:
 
 def run() -> None:
     """The entry point of the `bakery` executable."""
+    for name in ("stdout", "stderr"):  # None where the caller closed it: what is said there is said to nobody
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # for as long as we live
     completing = any(name.startswith("_BAKERY_COMPLETE") for name in os.environ)
     # Building it imports the command's module, which takes long enough for a signal to come.
     sys.exit(guarded(lambda: build_app(None if completing else first_word(sys.argv[1:]))(prog_name="bakery")))

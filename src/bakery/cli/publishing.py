@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from bakery.cli import options
 from bakery.cli.filters import open_project, say
-from bakery.errors import ExitCode, NothingSelected, UsageError
+from bakery.errors import BakeryError, ExitCode, NothingSelected, UsageError
 from bakery.events import Emit, Event, ignore
 
 if TYPE_CHECKING:
@@ -120,12 +120,16 @@ def publish(request: Request) -> ExitCode:
 def make_request_plan(request: Request) -> Plan | None:
     """The plan, or None where there is rightly nothing to do. Raises BakeryError for anything that cannot be used."""
     from bakery.publish.plan import conversion_only, make_plan
-    from bakery.targets.metadata import find_files, read_metadata
+    from bakery.targets.metadata import find_files, read_metadata, unmatched
 
     pattern = _pattern("--image-name", request.image_name)
     files = find_files(request.metadata, Path.cwd())
+    empty = " ".join(unmatched(request.metadata, Path.cwd()))
+    if empty and files and request.allow_empty:
+        _log.warning("no file matches %s", empty)
+    elif empty:
+        _refuse_nothing(request, f"no file matches {empty}")
     if not files:
-        _refuse_nothing(request, f"no file matches {' '.join(request.metadata)}")
         return None
     metadata = read_metadata(files)
     project = open_project(request.context)
@@ -148,6 +152,9 @@ def make_request_plan(request: Request) -> Plan | None:
             return None
     _log.info("Found %d targets in %d files", len(selected), len(files))
     plan = make_plan(selected, metadata, with_soci=request.with_soci)
+    if not plan.targets and not plan.refused:
+        _refuse_nothing(request, "; ".join(f"{item.uid}: {item.reason}" for item in plan.skipped))
+        return None
     return conversion_only(plan) if request.only_soci else plan
 
 
@@ -223,21 +230,43 @@ def report(outcome: Outcome, request: Request) -> None:
         sys.stdout.write(converted_references(outcome))
         _say(conversion_lines(outcome))
         return
+    if request.summary and request.summary_format == "table":
+        _say(outcome_table(outcome))
+    _say(outcome_lines(outcome))
+    # After the lines for people: none of these may keep them from being read, and the pipe may be closed.
     summary = to_json(outcome)
     document = dump(summary)
     if request.summary_file is not None:
         as_json = request.summary_format == "json" or request.summary_file.suffix == ".json"
-        request.summary_file.write_text(document if as_json else outcome_table(outcome), encoding="utf-8")
+        _write(request.summary_file, document if as_json else outcome_table(outcome))
     page = request.environment.get("GITHUB_STEP_SUMMARY", "")
     if request.summary and page:
-        with Path(page).open("a", encoding="utf-8") as step:
-            step.write(summary_page(merge([summary])))
+        _write(Path(page), summary_page(merge([summary])), mode="a")
     if request.summary and request.summary_format == "json":
-        sys.stdout.write(document)
-        sys.stdout.flush()
-    elif request.summary:
-        _say(outcome_table(outcome))
-    _say(outcome_lines(outcome))
+        try:
+            sys.stdout.write(document)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # whoever read it has seen enough
+        except OSError as error:
+            raise _not_written("standard output", error) from error
+
+
+def _write(file: Path, text: str, *, mode: str = "w") -> None:
+    try:
+        with file.open(mode, encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise _not_written(file, error) from error
+
+
+def _not_written(place: object, error: OSError) -> BakeryError:
+    return BakeryError(
+        "writing the summary to",
+        about=place,
+        answer=error.strerror or str(error),
+        hint="what became of the publish is told above; name a place that can be written",
+    )
 
 
 def log_event(event: Event) -> None:

@@ -81,7 +81,7 @@ def publish(plan: Plan, settings: Settings, *, emit: Emit = ignore) -> Outcome:
     try:
         return run_interruptible(run.execute())
     except ExecutorInterrupted as error:
-        raise Interrupted(error.signum, run.outcome(interrupted=True)) from error
+        raise Interrupted(error.signum, run.outcome(interrupted=True, signum=error.signum)) from error
 
 
 def make_engine(plan: Plan, settings: Settings, emit: Emit) -> Engine:

@@ -108,6 +108,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
     elapsed_s: float = 0.0
+    signum: int = 2  # which signal, where one interrupted it
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -116,7 +117,9 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 done · 1 a target failed · 4 when every failure is one of authentication (pipeline.md 5.9)."""
+        """0 done · 1 a target failed · 4 when every failure is one of authentication · 130, 143 (pipeline.md 5.9)."""
+        if self.interrupted:
+            return ExitCode(128 + self.signum)
         failures = self.failures
         if not failures:
             return ExitCode.DONE

@@ -151,7 +151,7 @@ class Run:
             "run it again, what is there is not sent again",
         )
 
-    def outcome(self, *, interrupted: bool = False) -> Outcome:
+    def outcome(self, *, interrupted: bool = False, signum: int = 2) -> Outcome:
         """How the run stands."""
         refused = [
             _outcome(_Progress(item.target, (), failure=Failure(Step.PLAN, item.error), ended=True))
@@ -163,6 +163,7 @@ class Run:
             self._plan.warnings,
             interrupted,
             self._clock.now() - self._started,
+            signum,
         )
 
     def _job(self, progress: _Progress) -> Callable[[Slot], Awaitable[None]]:

@@ -96,8 +96,8 @@ def make_plan(targets: Sequence[Target], metadata: Metadata, *, with_soci: bool 
     warnings: list[str] = []
     for target in sorted(targets, key=lambda target: target.push_key()):
         builds = metadata.results.get(target.uid, ())
-        warnings += [f"{target.uid}: skipped: {reason}" for reason in metadata.incomplete.get(target.uid, ())]
         if builds:
+            warnings += [f"{target.uid}: left out: {reason}" for reason in metadata.incomplete.get(target.uid, ())]
             planned.append(_planned(target, builds, with_soci))
         elif target.uid in metadata.incomplete:
             skipped.append(Skipped(target.uid, "; ".join(metadata.incomplete[target.uid])))
@@ -131,14 +131,19 @@ def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -
         variant=target.variant or "",
         os=target.os or "",
         builds=builds,
-        destinations=tuple(
-            Destination(Repository.parse(repository), push_order(suffixes))
-            for repository, suffixes in target.destinations
-        ),
+        destinations=_destinations(target),
         annotations=target.labels,
         platforms=target.platforms,
         soci=_soci_request(soci) if soci is not None and soci.enabled else None,
     )
+
+
+def _destinations(target: Target) -> tuple[Destination, ...]:
+    """Each repository once: docker.io and index.docker.io, say, are one, and no tag is to be written twice."""
+    tags: dict[Repository, set[str]] = {}
+    for name, suffixes in target.destinations:
+        tags.setdefault(Repository.parse(name), set()).update(suffixes)
+    return tuple(Destination(repository, push_order(suffixes)) for repository, suffixes in tags.items())
 
 
 def _soci_request(options: Any) -> SociRequest:

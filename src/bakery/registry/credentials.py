@@ -32,6 +32,7 @@ _HUB_KEYS: Final = (HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.
 _HELPER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
 _MAX_HELPER_BYTES: Final = 64 * 1024
+_HELPER_FAILED_S: Final = 60.0
 _HELPER_LIFE_S: Final = 240.0  # workload-identity logins live five minutes
 _NOT_FOUND = (b"credentials not found", b"no credentials server url", b"not found in native")
 
@@ -86,8 +87,9 @@ class Credentials:
     def __init__(self, sources: CredentialSources) -> None:
         self._sources = sources
         self._configs: list[_Config] | None = None
-        self._from_helpers: dict[tuple[str, str], tuple[float, Login]] = {}
+        self._from_helpers: dict[tuple[str, str], tuple[float, Login | AuthError]] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._told: set[str] = set()
 
     async def login_for(self, repository: Repository) -> Login:
         """The login for this repository, ANONYMOUS where none is stored. Raises AuthError for a broken helper.
@@ -112,7 +114,8 @@ class Credentials:
                 login = await self._ask(config.store, _server_address(repository, repository.registry), config.about)
             except AuthError as error:
                 # docker goes on without a login, so a leftover `credsStore: desktop` does not stop public images.
-                _log.warning("%s", error)
+                _log.log(logging.DEBUG if str(error) in self._told else logging.WARNING, "%s", error)
+                self._told.add(str(error))
                 login = ANONYMOUS
             if login:
                 return login
@@ -140,11 +143,18 @@ class Credentials:
         async with self._locks.setdefault(key, asyncio.Lock()):
             now = asyncio.get_running_loop().time()
             kept = self._from_helpers.get(key)
-            if kept is not None and kept[0] > now:
-                return kept[1]
-            login = await _run_helper(helper, server, about, self._sources)
-            self._from_helpers[key] = (now + _HELPER_LIFE_S, login)
-            return login
+            if kept is None or kept[0] <= now:
+                found: Login | AuthError
+                try:
+                    found = await _run_helper(helper, server, about, self._sources)
+                except AuthError as error:
+                    found = error
+                # A failure is kept too: every request asks, and one that hangs would hold each of them in turn.
+                life_s = _HELPER_LIFE_S if isinstance(found, Login) else _HELPER_FAILED_S
+                kept = self._from_helpers[key] = (asyncio.get_running_loop().time() + life_s, found)
+            if isinstance(kept[1], AuthError):
+                raise AuthError(kept[1].doing, about=kept[1].about, answer=kept[1].answer, hint=kept[1].hint)
+            return kept[1]
 
 
 def _keys_of(repository: Repository) -> list[str]:
@@ -224,25 +234,31 @@ async def _run_helper(helper: str, server: str, about: str, sources: CredentialS
         )
 
     if _HELPER_NAME.fullmatch(helper) is None or helper.startswith("."):
-        raise refuse("its name is no plain word, so it is not run")
+        raise refuse("its name is no plain word, so it is not run", "write the name alone: gcloud, ecr-login")
     program = shutil.which(f"docker-credential-{helper}", path=_absolute_only(sources.path))
     if program is None:
         raise refuse("it is not in PATH", "install it, or log in again without it")
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "get",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=dict(sources.environment),
-        start_new_session=True,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            "get",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(sources.environment),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise refuse(f"it cannot be run: {error.strerror}", f"look at {program}, or log in again without it") from error
     try:
         async with asyncio.timeout(sources.helper_limit_s):
             out, err = await _talk(process, server.encode())
             status = await process.wait()
     except TimeoutError:
-        raise refuse(f"it did not answer in {sources.helper_limit_s:g} s") from None
+        raise refuse(
+            f"it did not answer in {sources.helper_limit_s:g} s",
+            f"run docker-credential-{helper} get by hand to see why",
+        ) from None
     finally:
         _kill(process)
         await process.wait()
@@ -253,7 +269,7 @@ async def _run_helper(helper: str, server: str, about: str, sources: CredentialS
         if any(sign in (out + err).lower() for sign in _NOT_FOUND):
             return ANONYMOUS
         raise refuse(f"it ended with status {status}", f"run docker-credential-{helper} get by hand to see why")
-    return _helper_login(out, refuse("what it said is no login"))
+    return _helper_login(out, refuse("what it said is no login", f"run docker-credential-{helper} get by hand"))
 
 
 async def _talk(process: asyncio.subprocess.Process, question: bytes) -> tuple[bytes, bytes]:

@@ -20,6 +20,8 @@ from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import Reference
 
+_JSON_NAMES: Final = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+MOST_PROBLEMS: Final = 50  # told at once
 MAX_METADATA_BYTES: Final = 64 * 1024 * 1024  # a provenance with many materials is large; more is no metadata file
 
 
@@ -48,11 +50,24 @@ class Metadata:
         return tuple(dict.fromkeys((*self.results, *self.incomplete)))
 
 
+def is_pattern(argument: str, base: Path) -> bool:
+    """Whether this is to be expanded: it has a wildcard, and no file has just this name."""
+    return any(character in argument for character in "*?[") and not (base / argument).exists()
+
+
+def unmatched(arguments: Iterable[str], base: Path) -> tuple[str, ...]:
+    """The patterns that match nothing."""
+    return tuple(one for one in arguments if is_pattern(one, base) and not find_files([one], base))
+
+
 def find_files(arguments: Iterable[str], base: Path) -> tuple[Path, ...]:
-    """The files that these paths and patterns name, absolute, each once. A pattern that matches nothing gives none."""
+    """The files that these paths and patterns name, absolute, each once. A pattern that matches nothing gives none.
+
+    What names a file that is there is that file, whatever characters it has: the shell may have expanded it.
+    """
     found: dict[Path, None] = {}
     for argument in arguments:
-        if any(character in argument for character in "*?["):
+        if is_pattern(argument, base):
             # sorted: the shell would have done so, and the order of files must not depend on the file system
             matches = sorted(glob.glob(argument, root_dir=base, recursive=True))  # noqa: PTH207  # takes absolute patterns too
             paths = [base / match for match in matches]
@@ -93,7 +108,7 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
     if problems:
         raise MetadataError(
             "reading build metadata",
-            answer="; ".join(problems),
+            answer=_told(problems),
             hint="give the files that `bakery build --metadata-file` or `docker buildx bake --metadata-file` wrote",
         )
     return Metadata(
@@ -103,10 +118,20 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
     )
 
 
+def _told(problems: Sequence[str]) -> str:
+    """One problem on the line that it ends, several on a line each; a flood is cut."""
+    if len(problems) == 1:
+        return problems[0]
+    shown = list(problems[:MOST_PROBLEMS])
+    if len(problems) > MOST_PROBLEMS:
+        shown.append(f"and {len(problems) - MOST_PROBLEMS} more")
+    return "\n  ".join((f"{len(problems)} problems:", *shown))
+
+
 def _read_entry(uid: str, entry: object, file: Path) -> BuildResult | str:
     """The entry as a value, or a text that says what it lacks. Raises BakeryError where it is malformed."""
     if not isinstance(entry, Mapping):
-        raise MetadataError("reading an entry", answer=f"it is {type(entry).__name__}, not an object")
+        raise MetadataError("reading an entry", answer=f"it is {_named(entry)}, not an object")
     names = _text(entry, "image.name")
     digest_text = _text(entry, "containerimage.digest")
     name = names.partition(",")[0].strip()
@@ -127,10 +152,14 @@ def _read_entry(uid: str, entry: object, file: Path) -> BuildResult | str:
     )
 
 
+def _named(value: object) -> str:
+    return _JSON_NAMES.get(type(value), "a number")
+
+
 def _text(entry: Mapping[str, Any], key: str) -> str:
     found = entry.get(key, "")
     if not isinstance(found, str):
-        raise MetadataError(f"reading {key}", answer=f"it is {type(found).__name__}, not text")
+        raise MetadataError(f"reading {key}", answer=f"it is {_named(found)}, not text")
     return found
 
 
