@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bakery.cli import options
 from bakery.errors import ExitCode
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
+from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse, Slow
 from tests.engines.workload import add_image, layer
@@ -236,6 +238,18 @@ async def test_the_json_summary_alone_is_on_stdout_and_names_digests_and_failure
     assert code == ExitCode.DONE
     assert page.startswith("### Build Summary")
     assert good["digest"] in page
+
+
+def test_what_variables_decide_options_decide_too(tmp_path):
+    environment = {"BAKERY_PLAIN_HTTP": "a.example", "BAKERY_CA_FILE": "old.pem", "HOME": "/home/me"}
+    assert options.overlaid(environment) == environment
+    new, hosts = tmp_path / "new.pem", ["b.example", "c.example:5000"]
+    new.touch()
+    found = options.overlaid(environment, ca_file=new, plain_http=hosts, trusted_realms=["https://auth.example"])
+    settings = Settings.from_environment(found)
+    assert settings.ca_file == new
+    assert settings.plain_http == {"b.example", "c.example:5000"}
+    assert {str(origin) for origin in settings.trusted_realms} == {"https://auth.example"}
 
 
 async def test_a_step_summary_of_github_gets_the_page_and_a_json_file_is_json(stage):

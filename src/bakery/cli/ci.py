@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,11 +39,22 @@ def publish_command(
     summary_format: options.SummaryFormat = "table",
     summary_file: options.SummaryFile = None,
     journal: options.Journal = None,
+    ca_file: options.CaFile = None,
+    plain_http: options.PlainHttp = None,
+    trusted_realm: options.TrustedRealm = None,
+    build_tool_identifier: options.BuildToolIdentifier = None,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Publish the images that these build metadata files name: assemble, copy, tag, verify."""
+    environment = options.overlaid(
+        os.environ,
+        ca_file=ca_file,
+        plain_http=plain_http,
+        trusted_realms=trusted_realm,
+        build_tool_identifier=build_tool_identifier,
+    )
     request = Request(
         metadata,
         context,
@@ -62,6 +74,7 @@ def publish_command(
         summary_format=summary_format,
         summary_file=summary_file,
         journal=journal,
+        environment=environment,
     )
     raise typer.Exit(publish(request))
 

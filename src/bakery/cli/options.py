@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -119,6 +120,46 @@ AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Nothing to publ
 AllowMissingPlatforms = Annotated[
     bool, typer.Option("--allow-missing-platforms", help="Publish a target that lacks a declared platform.")
 ]
+CaFile = Annotated[
+    Path | None,
+    typer.Option("--ca-file", envvar="BAKERY_CA_FILE", metavar="FILE", help="Trust these certificate authorities too."),
+]
+PlainHttp = Annotated[
+    list[str] | None,
+    typer.Option("--plain-http", metavar="HOST", help="Speak plain HTTP to this host; repeatable (BAKERY_PLAIN_HTTP)."),
+]
+TrustedRealm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-realm",
+        metavar="ORIGIN",
+        help="Send logins to this token service; repeatable (BAKERY_TRUSTED_REALMS).",
+    ),
+]
+BuildToolIdentifier = Annotated[
+    str | None,
+    typer.Option("--build-tool-identifier", envvar="BAKERY_BUILD_TOOL_IDENTIFIER", help="Part of every SOCI index."),
+]
+
+
+def overlaid(
+    environment: Mapping[str, str],
+    *,
+    ca_file: Path | None = None,
+    plain_http: Sequence[str] | None = None,
+    trusted_realms: Sequence[str] | None = None,
+    build_tool_identifier: str | None = None,
+) -> dict[str, str]:
+    """The environment with what options say in place of their variables."""
+    given = {
+        "BAKERY_CA_FILE": str(ca_file) if ca_file else None,
+        "BAKERY_PLAIN_HTTP": ",".join(plain_http or ()),
+        "BAKERY_TRUSTED_REALMS": ",".join(trusted_realms or ()),
+        "BAKERY_BUILD_TOOL_IDENTIFIER": build_tool_identifier,
+    }
+    return dict(environment) | {name: text for name, text in given.items() if text}
+
+
 Shard = Annotated[
     str,
     typer.Option(
