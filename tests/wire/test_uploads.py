@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from bakery.errors import AuthError, DigestMismatch, RegistryError, Unavailable
+from bakery.errors import AuthError, ConnectionFailed, DigestMismatch, RegistryError, Unavailable
 from bakery.events import Event, HostPaused
 from bakery.retry import RetryPolicy
-from tests.wire.making import JumpingClock, blob, body_of, errors, make_client, repository
+from tests.wire.making import JumpingClock, blob, body_of, errors, image, make_client, repository
 from tests.wire.script import Answer, Received, ScriptedServer
 
 UPLOADS = "/v2/acme/app/blobs/uploads/"
@@ -295,13 +295,19 @@ async def test_the_time_budget_ends_all_trying():
         assert clock.now() - 1000 <= 90
 
 
-async def test_a_host_that_is_down_is_given_up_long_before_the_budget():
+@pytest.mark.parametrize("operation", ["look", "push", "put"])
+async def test_a_host_that_is_down_is_given_up_long_before_the_budget(operation):
     clock = JumpingClock()
     async with ScriptedServer() as server:
         gone = repository(server)
     async with make_client(clock=clock) as client:
-        with pytest.raises(Exception, match="no connection"):
-            await client.has_blob(gone, LAYER)
+        work = {
+            "look": lambda: client.has_blob(gone, LAYER),
+            "push": lambda: client.push_blob(gone, LAYER, body_of(CONTENT)),
+            "put": lambda: client.put_manifest(gone, *image(b"a")),
+        }
+        with pytest.raises(ConnectionFailed, match="no connection"):
+            await work[operation]()
     assert clock.now() - 1000 < 120
 
 

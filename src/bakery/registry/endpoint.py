@@ -75,6 +75,7 @@ class Endpoint:
     ) -> None:
         self.registry, self.origin = registry, api_origin(registry, settings.plain_http)
         self.gate, self.longest_lag_s, self.sure_lag_s = gate, LEAST_LAG_S, 0.0
+        self.down_since: float | None = None  # when it began to refuse every connection
         self._transport, self._stats = transport, stats
         self._authorizer = Authorizer(
             self.origin,
@@ -133,6 +134,7 @@ class Endpoint:
                 async with self.gate.slot(ask.lane):
                     try:
                         incoming = await self._transport.start(request)
+                        self.down_since = None
                     finally:
                         self._authorizer.met()
                     if incoming.status == 401 and not left_home:

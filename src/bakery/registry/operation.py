@@ -105,7 +105,6 @@ class Operations:
     async def attempt(self, repository: Repository, doing: str, about: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do this until it succeeds, fails for good, or time is up. `work` must be safe to repeat."""
         failures = 0
-        down_since: float | None = None
         while True:
             try:
                 return await work()
@@ -113,17 +112,16 @@ class Operations:
                 if not error.transient:
                     raise
                 failures += 1
-                if not isinstance(error, NotConnected):
-                    down_since = None
-                elif down_since is None:
-                    down_since = self.clock.now()
-                elif self.clock.now() - down_since > _UNREACHABLE_S:
-                    raise
                 await self.pause(repository, doing, about, failures, error)
 
     async def pause(self, repository: Repository, doing: str, about: str, failures: int, error: BakeryError) -> None:
         """Wait after the failure of this attempt; raise the failure where no time or attempt is left."""
-        policy = self._policy
+        policy, endpoint = self._policy, self.endpoint(repository)
+        if isinstance(error, NotConnected):
+            now = self.clock.now()
+            endpoint.down_since = now if endpoint.down_since is None else endpoint.down_since
+            if now - endpoint.down_since > _UNREACHABLE_S:
+                raise error
         if policy.attempts_were_set and failures >= policy.max_attempts:
             raise error
         wait_s = policy.delay_for(failures)
