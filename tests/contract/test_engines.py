@@ -88,7 +88,7 @@ async def test_a_second_run_changes_nothing_at_the_destination(engine, registrie
     assert writes(one, two) == 0
 
 
-@pytest.mark.parametrize("damage", ["a child", "a tag", "the index"])
+@pytest.mark.parametrize("damage", ["a child", "a tag", "the index", "a layer"])
 async def test_a_destination_of_which_a_part_was_deleted_is_repaired(engine, registries, damage):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
@@ -97,6 +97,8 @@ async def test_a_destination_of_which_a_part_was_deleted_is_repaired(engine, reg
     assert isinstance(index, Index)
     if damage == "a child":
         one.delete_manifest("acme/app", index.manifests[0].digest)
+    elif damage == "a layer":
+        one.delete_blob("acme/app", Digest.of(layer("a linux/arm64")))
     elif damage == "the index":
         one.delete_manifest("acme/app", first.targets[0].digest)
     else:

@@ -41,6 +41,10 @@ class Oras:
         """The blob on stdout."""
         return self._ask(reference, "blob", "fetch", "--output", "-")
 
+    def describe_blob(self, reference: str) -> Command:
+        """Ask whether a blob is there, without reading it."""
+        return self._ask(reference, "blob", "fetch", "--descriptor")
+
     def create_index(self, repository: str, digests: Iterable[str], annotations: Mapping[str, str]) -> Command:
         """Make an index of manifests of this repository there, without a tag."""
         words = [word for key in sorted(annotations) for word in ("--annotation", f"{key}={annotations[key]}")]

@@ -115,6 +115,7 @@ class CliEngine:
         self._scratch = self._exits.enter_context(scratch_directory("bakery-cli-"))
         owner = await self._exits.enter_async_context(owning())
         self._once: Ledger[None] = Ledger(owner)
+        self._blobs: Ledger[bool] = Ledger(owner)
         self._listings: Ledger[frozenset[str] | None] = Ledger(owner)
         return self
 
@@ -185,8 +186,10 @@ class CliEngine:
         reference = repository.with_digest(image.digest)
         there = await self._is_there(reference)
         if there:
-            children = [repository.with_digest(child.descriptor.digest) for child in image.children]
-            if all(await together(self._is_there(child) for child in children)):
+            # A blob that a registry lost under manifests that it kept counts as missing too (second wall).
+            blobs = {blob.digest: blob for child in image.children for blob in child.manifest.blobs}
+            children = [self._is_there(repository.with_digest(child.descriptor.digest)) for child in image.children]
+            if all(await together([*children, *(self._has_blob(repository, digest) for digest in blobs)])):
                 return
         await self._bring_image(image, repository, repair=there)
         wanted = [image.digest, *(child.descriptor.digest for child in image.children)]
@@ -288,6 +291,16 @@ class CliEngine:
 
     async def _is_there(self, reference: Reference) -> bool:
         return await self._ask(self._oras.describe(str(reference)), "looking for", reference) is not None
+
+    async def _has_blob(self, repository: Repository, digest: Digest) -> bool:
+        async def look() -> bool:
+            reference = repository.with_digest(digest)
+            return await self._ask(self._oras.describe_blob(str(reference)), "looking for", reference) is not None
+
+        found = await self._blobs.once((repository, digest), look)
+        if not found:
+            self._blobs.forget((repository, digest))  # it is brought now
+        return found
 
     async def _await(self, reference: Reference) -> None:
         await self._do(self._oras.describe(str(reference)), "reading back", reference)
