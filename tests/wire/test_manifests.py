@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bakery.errors import AuthError, BadDocument, DigestMismatch, NotFound
+from bakery.errors import AuthError, BadDocument, DigestMismatch, NotFound, RegistryError
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.registry.faults import TagTaken
@@ -179,6 +179,24 @@ async def test_tags_are_listed_over_pages_of_the_same_repository_only():
         server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, link, b'{"tags":["a","b"]}'))
         server.expect("GET", "/v2/acme/app/tags/list?n=1000&last=b", Answer(200, {}, b'{"tags":["c",null]}'))
         assert await client.list_tags(repository(server)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("link", ["{b}/v2/acme/app/tags/list?last=b", "/v2/acme/other/tags/list?last=b", "/latest"])
+async def test_a_next_page_on_another_host_or_of_another_repository_is_not_followed(link: str):
+    async with ScriptedServer() as server, ScriptedServer() as other, make_client() as client:
+        headers = {"Link": f'<{link.format(b=other.origin)}>; rel="next"'}
+        server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, headers, b'{"tags":["a"]}'))
+        with pytest.raises(RegistryError, match="somewhere else"):
+            await client.list_tags(repository(server))
+        assert other.connections == 0
+
+
+async def test_pages_without_end_end():
+    async with ScriptedServer() as server, make_client() as client:
+        link = {"Link": '</v2/acme/app/tags/list?n=1000>; rel="next"'}
+        server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, link, b'{"tags":["a"]}'), times=1000)
+        with pytest.raises(RegistryError, match="more than 1000 pages"):
+            await client.list_tags(repository(server))
 
 
 async def test_referrers_fall_back_to_the_tag_where_there_is_no_such_endpoint():
