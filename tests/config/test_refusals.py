@@ -318,3 +318,57 @@ def test_a_pattern_made_to_take_for_ever_does_not():
     found = parsing.errors(parsing.image, f"tagPatterns: [{{patterns: ['{pattern}']}}]")
     assert found[0][0] == "images[0].tagPatterns[0].patterns[0]"
     assert time.process_time() - began < 2
+
+
+def test_each_wrong_item_of_a_list_is_told_where_it_stands():
+    text = """\
+    matrix:
+      values: {a: [1, x, true], b: 5}
+      dependencies: [{dependency: R, versions: ["4.5", 4.4]}]
+    """
+    told = {path for path, _ in parsing.errors(parsing.image, text)}
+    matrix = "images[0].matrix"
+    assert told == {
+        f"{matrix}.values.a[0]", f"{matrix}.values.a[2]", f"{matrix}.values.b", f"{matrix}.dependencies[0].versions[1]",
+    }  # fmt: skip
+
+
+def test_a_system_that_is_dropped_as_a_repetition_is_no_second_primary():
+    text = "versions: [{name: a, os: [{name: U 1, primary: true}, {name: U 1, extension: u1, primary: true}]}]"
+    assert parsing.errors(parsing.image, text) == []
+    assert [path for path, _ in parsing.warnings(parsing.image, text)] == ["images[0].versions[0].os[1]"]
+    (only,) = parsing.image(text).images[0].versions[0].systems
+    assert only.primary
+
+
+def test_a_long_line_or_value_is_shown_around_the_place_that_is_meant():
+    text = f"description: '{'d' * 5000}'\nversions: [{{name: {'1.' * 5000}x, {OS}, subpath: 5, values: {{a: {'b' * 400}}}}}]"
+    for problem in parsing.problems(parsing.image, text):
+        *_, source, mark = str(problem).splitlines()
+        assert len(str(problem)) < 2000
+        shown = source[mark.index("^") :]
+        assert shown.startswith(("1.1.1.", "5, values")), shown
+
+
+def test_a_tab_before_the_place_that_is_meant_does_not_move_the_mark():
+    (problem,) = parsing.problems(parsing.image, f"versions: [{{name: 'a\tb', \t{OS}, subpath: 5}}]")
+    *_, source, mark = str(problem).splitlines()
+    assert source[mark.index("^")] == "5"
+
+
+def test_a_key_that_yaml_takes_for_something_else_is_spelled_as_in_the_file():
+    told = {path for path, _ in parsing.warnings(parsing.image, f"true: 1\n~: 2\nversions: [{{name: a, {OS}}}]")}
+    assert told == {"images[0].true", "images[0].null"}
+
+
+def test_a_pattern_nested_beyond_reason_is_told_not_a_traceback():
+    text = f"tagPatterns: [{{patterns: ['{{{{ {'(' * 5000}1{')' * 5000} }}}}']}}]"
+    assert any("nested too deeply" in message for _, message in parsing.errors(parsing.image, text))
+
+
+def test_a_name_that_a_condition_looks_after_may_be_missing():
+    text = (
+        """matrix: {values: {a: x}, namePattern: "a{{ Values.b | default('z') }}{{ Values.c if Values.c else '' }}"}"""
+    )
+    assert parsing.errors(parsing.image, text) == []
+    assert parsing.errors(parsing.image, "matrix: {values: {a: x}, namePattern: 'a{{ Values.b }}'}")

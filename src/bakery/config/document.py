@@ -107,10 +107,10 @@ class Document:
         return 0, 0
 
     def line(self, number: int) -> str:
-        """The text of a line, counted from 1, cut at a readable length."""
+        """The text of a line, counted from 1."""
         if self._lines is None:
             self._lines = self.text.splitlines()
-        return self._lines[number - 1][:200].rstrip() if 0 < number <= len(self._lines) else ""
+        return self._lines[number - 1].rstrip() if 0 < number <= len(self._lines) else ""
 
     def problem(self, finding: Finding) -> Problem:
         """The finding with its place."""

@@ -6,7 +6,7 @@ error in templates. Simple tag patterns never come here: `bakery.config.tags` re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -91,6 +91,8 @@ def syntax_fault(pattern: str) -> tuple[str, int]:
         return str(error.message), error.lineno
     except TemplateError as error:
         return str(error), 1
+    except RecursionError:  # the parser goes down once a bracket
+        return "it is nested too deeply", 1
     return "", 0
 
 
@@ -116,8 +118,7 @@ def undefined_names(pattern: str, known: Mapping[str, set[str] | None]) -> list[
     for name, node in _needed_nodes(tree):
         if name not in given and name not in assigned:
             faults.append((name, node.lineno))
-    for access in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        assert isinstance(access, nodes.Getattr | nodes.Getitem)
+    for access in _needed_accesses(tree):
         if not isinstance(access.node, nodes.Name):
             continue
         attributes = known.get(access.node.name)
@@ -131,12 +132,21 @@ def _needed(node: nodes.Node) -> list[str]:
     return [name for name, _ in _needed_nodes(node)]
 
 
-def _needed_nodes(node: nodes.Node) -> list[tuple[str, nodes.Node]]:
-    """Names outside of conditions: `a if a`, `a or b`, `a is defined`, `a | default(…)` guard what they name."""
-    if isinstance(node, nodes.Name):
-        return [(node.name, node)] if node.ctx == "load" else []
+def _needed_nodes(node: nodes.Node) -> list[tuple[str, nodes.Name]]:
+    names = [found for found in _unguarded(node) if isinstance(found, nodes.Name)]
+    return [(found.name, found) for found in names if found.ctx == "load"]
+
+
+def _needed_accesses(node: nodes.Node) -> list[nodes.Getattr | nodes.Getitem]:
+    return [found for found in _unguarded(node) if isinstance(found, nodes.Getattr | nodes.Getitem)]
+
+
+def _unguarded(node: nodes.Node) -> Iterator[nodes.Node]:
+    """All that no condition guards: `a if a`, `a or b`, `a is defined`, `a | default(…)` look after what they name."""
     if isinstance(node, nodes.CondExpr | nodes.Or | nodes.And | nodes.Test):
-        return []
+        return
     if isinstance(node, nodes.Filter) and node.name in ("default", "d"):
-        return []
-    return [found for child in node.iter_child_nodes() for found in _needed_nodes(child)]
+        return
+    yield node
+    for child in node.iter_child_nodes():
+        yield from _unguarded(child)

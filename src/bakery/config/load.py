@@ -6,10 +6,8 @@ Reads one file and nothing else: no network, no git. Source: config.md 1 to 12.
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +35,7 @@ from bakery.config.project import (
 from bakery.config.references import check_references
 from bakery.config.rules import Rules
 from bakery.config.tags import check_patterns, default_patterns
+from bakery.config.values import default_extension, default_tag_name
 from bakery.errors import ConfigurationError
 
 NAMES = ("bakery.yaml", "bakery.yml")
@@ -195,22 +194,6 @@ def _option_holders(raw: dict[Any, Any]) -> Iterator[tuple[list[Any], Keys]]:
         for index, variant in enumerate(variants if isinstance(variants, list) else ()):
             if isinstance(variant, dict) and isinstance(variant.get("options"), list):
                 yield variant["options"], (*path, "variants", index)
-
-
-_NOT_IN_EXTENSION = re.compile(r"[^a-z0-9_-]")
-_NOT_IN_TAG_NAME = re.compile(r"[^a-z0-9_.-]")
-
-
-@lru_cache(maxsize=4096)
-def default_extension(name: str) -> str:
-    """`Ubuntu 24.04` → `ubuntu2404`."""
-    return _NOT_IN_EXTENSION.sub("", name.lower())
-
-
-@lru_cache(maxsize=4096)
-def default_tag_name(name: str) -> str:
-    """`Ubuntu 24.04` → `ubuntu-24.04`."""
-    return _NOT_IN_TAG_NAME.sub("-", name.lower())
 
 
 def default_subpath(name: str) -> str:

@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from bakery.errors import ConfigurationError
 
 _MOST_SHOWN = 500  # more says nothing new, and a terminal has an end
+_WIDEST = 160  # characters of a line of the file that are shown, around the place that is meant
+_LONGEST = 600  # characters of a message, a path or a hint: a value in it may be a whole file
 
 Keys = tuple[str | int, ...]
 """Keys and indexes from the top of the document: `("images", 0, "name")`."""
@@ -51,15 +53,15 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         kind = "warning" if self.warning else "error"
-        about = f"{self.path}: " if self.path else ""
-        text = f"{place}: {kind}: {about}{self.message}"
+        about = f"{_shortened(self.path)}: " if self.path else ""
+        text = f"{place}: {kind}: {about}{_shortened(self.message)}"
         if self.hint:
-            text += f". Next: {self.hint}"
+            text += f". Next: {_shortened(self.hint)}"
         if not self.source:
             return text
         number = str(self.line)
-        pointer = " " * (self.column - 1) + "^"
-        return f"{text}\n  {number} | {self.source}\n  {' ' * len(number)} | {pointer}"
+        source, column = _window(self.source, self.column - 1)
+        return f"{text}\n  {number} | {source}\n  {' ' * len(number)} | {' ' * column}^"
 
 
 class InvalidProject(ConfigurationError):
@@ -81,11 +83,33 @@ def spell(path: Keys) -> str:
     """A path as messages write it: `images[0].versions[2].os[0]`."""
     text = ""
     for part in path:
-        if isinstance(part, int):
+        if isinstance(part, int) and not isinstance(part, bool):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else str(part)
+            text += f".{key_text(part)}" if text else key_text(part)
     return text
+
+
+def key_text(key: object) -> str:
+    """A key as the file writes it: YAML takes `~` and `true` for keys too."""
+    if key is None:
+        return "null"
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+def _shortened(text: str) -> str:
+    """A text with its middle left out where it is too long to be read."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]} … {text[-80:]}"
+
+
+def _window(source: str, column: int) -> tuple[str, int]:
+    """The part of a line round a column, which counts from 0, and where the column is in it."""
+    plain = source.replace("\t", " ")  # one column each, so that the mark stands under what is meant
+    if len(plain) <= _WIDEST:
+        return plain.rstrip(), column
+    start = max(0, min(column - _WIDEST // 2, len(plain) - _WIDEST))
+    before, after = "…" if start else "", "…" if start + _WIDEST < len(plain) else ""
+    return f"{before}{plain[start : start + _WIDEST].rstrip()}{after}", column - start + len(before)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

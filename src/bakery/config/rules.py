@@ -7,7 +7,7 @@ wrong type is passed over here: `bakery.config.schema` tells it. Source: config.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from bakery.config import schema
 from bakery.config.options import OptionsRegistry, keys_of
-from bakery.config.problem import Finding, Keys, listing, nearest
+from bakery.config.problem import Finding, Keys, key_text, listing, nearest
 from bakery.config.raw import entries, mappings
+from bakery.config.values import default_extension, default_tag_name
 
 _MOST_GUESSES = 100  # looking for the nearest key takes time; a file with so many wrong ones is not about a slip
 _NUMBERS = re.compile(r"\d+")
@@ -79,7 +80,13 @@ class Rules:
             self._unknown += 1
             meant = nearest(str(key), keys) if self._unknown <= _MOST_GUESSES else ""
             hint = f"write `{meant}`" if meant else f"known here: {', '.join(sorted(keys))}"
-            self._warn((*path, key), f"the key `{key}` is not known and has no effect", hint, at_key=True, strict=True)
+            self._warn(
+                (*path, key),
+                f"the key `{key_text(key)}` is not known and has no effect",
+                hint,
+                at_key=True,
+                strict=True,
+            )
 
     def _unique_names(self, raw: Any, key: str, path: Keys, what: str) -> None:
         seen: dict[str, int] = {}
@@ -95,9 +102,18 @@ class Rules:
             else:
                 seen[name] = index
 
-    def _only_one(self, raw: Any, key: str, flag: str, path: Keys, message: Callable[[int], str]) -> int:
-        """At most one entry may carry a flag. Gives how many do."""
-        marked = [index for index, entry in mappings(raw, key) if _truthy(entry.get(flag))]
+    def _only_one(
+        self,
+        raw: Any,
+        key: str,
+        flag: str,
+        path: Keys,
+        message: Callable[[int], str],
+        *,
+        skipped: Collection[int] = (),
+    ) -> int:
+        """At most one entry may carry a flag, those skipped aside: they are dropped. Gives how many do."""
+        marked = [index for index, entry in mappings(raw, key) if index not in skipped and _truthy(entry.get(flag))]
         for index in marked[1:]:
             self._error((*path, key, index, flag), message(marked[0]), f"keep `{flag}: true` at one of them")
         return len(marked)
@@ -186,19 +202,21 @@ class Rules:
                 self._without_system.append(path)
             return
         seen: list[Any] = []
+        repeated: set[int] = set()
         for index, entry in mappings(raw, "os"):
             place = (*path, "os", index)
             self._known(entry, schema.SystemPart, place)
-            same = (entry.get("name"), entry.get("extension"), entry.get("tagDisplayName"))
+            same = _system_key(entry)
             if same in seen:
                 self._warn(place, f"the system {entry.get('name')!r} is listed twice", "keep one")
+                repeated.add(index)
             seen.append(same)
             name = entry.get("name")
             if isinstance(name, str) and name[:1].isdigit():
                 self._warn((*place, "name"), f"{name!r} begins with a digit and names no known system")
-        several = len(systems) > 1
+        several = len(systems) - len(repeated) > 1
         marked = self._only_one(raw, "os", "primary", path, lambda first: (
-            f"only one system can be primary, and os[{first}] is"))  # fmt: skip
+            f"only one system can be primary, and os[{first}] is"), skipped=repeated)  # fmt: skip
         if several and not marked and len(seen) == len(systems):
             self._warn((*path, "os"), "no system is primary: no tag without a system's name is pushed",
                        "write `primary: true` at one of them", at_key=True)  # fmt: skip
@@ -332,6 +350,14 @@ class Rules:
                 )
             seen.setdefault(tool, index)
             self._known(entry, keys_of(self._options[tool]), place)
+
+
+def _system_key(entry: Mapping[Any, Any]) -> tuple[Any, Any, Any]:
+    """What two entries of one system have in common: the name and both spellings of it, defaults filled in."""
+    name = entry.get("name")
+    spelled = name if isinstance(name, str) else ""
+    extension = entry.get("extension") or default_extension(spelled)
+    return name, extension, entry.get("tagDisplayName") or default_tag_name(spelled)
 
 
 def _person_key(value: Any) -> Any:

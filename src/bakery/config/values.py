@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, PlainValidator, StringConstraints, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError, Url
 from pydantic_core import ValidationError as CoreError
 
@@ -109,8 +110,10 @@ def version_texts(value: Any) -> Any:
     """Versions as one text with commas, or as a list of texts. Version texts themselves are not checked."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
-    if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+    if not isinstance(value, list | tuple):
         raise _bad("versions", f'{_shown(value)} is no version text; write text in quotes ("1.9") or a list of texts')
+    if not all(isinstance(part, str) for part in value):
+        return value  # told of each item, where it stands
     if not value or not all(value):
         raise _bad("versions", "at least one version is needed, and none may be empty")
     return tuple(value)
@@ -123,13 +126,25 @@ def bound(value: Any) -> Any:
     return value
 
 
-def axis(value: Any) -> Any:
-    """A matrix value: one text, or a list of texts that makes an axis."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
-        return tuple(value)
-    raise _bad("axis", f'{_shown(value)} is no text and no list of texts; put numbers in quotes ("1.9")')
+def _axis_kind(value: Any) -> str:
+    """A matrix value is one text, or a list of texts that makes an axis; each item is told where it stands."""
+    return "<list>" if isinstance(value, list | tuple) else "<text>"
+
+
+_NOT_IN_EXTENSION = re.compile(r"[^a-z0-9_-]")
+_NOT_IN_TAG_NAME = re.compile(r"[^a-z0-9_.-]")
+
+
+@lru_cache(maxsize=4096)
+def default_extension(name: str) -> str:
+    """`Ubuntu 24.04` → `ubuntu2404`."""
+    return _NOT_IN_EXTENSION.sub("", name.lower())
+
+
+@lru_cache(maxsize=4096)
+def default_tag_name(name: str) -> str:
+    """`Ubuntu 24.04` → `ubuntu-24.04`."""
+    return _NOT_IN_TAG_NAME.sub("-", name.lower())
 
 
 _TEXT_OR_TEXTS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -151,7 +166,11 @@ DownloadUrl = Annotated[
 PersonField = Annotated[Person, PlainValidator(person), WithJsonSchema(_PERSON_SCHEMA)]
 Versions = Annotated[tuple[str, ...], BeforeValidator(version_texts), WithJsonSchema(_TEXT_OR_TEXTS)]
 Bound = Annotated[str, BeforeValidator(bound), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})]
-Axis = Annotated[str | tuple[str, ...], PlainValidator(axis), WithJsonSchema(_TEXT_OR_TEXTS)]
+Axis = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[tuple[str, ...], Tag("<list>")],
+    Discriminator(_axis_kind),
+    WithJsonSchema(_TEXT_OR_TEXTS),
+]
 Extension = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]
 TagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
 FilledText = Annotated[str, StringConstraints(min_length=1)]
