@@ -134,7 +134,7 @@ IMAGE_ERRORS = {
         "matrix: {dependencies: [{dependency: R, version: '4'}], "
         "dependencyConstraints: [{dependency: R, constraint: {latest: true}}]}",
         "matrix.dependencyConstraints[0].dependency", "also in"),
-    "an axis of numbers": ("matrix: {values: {a: [1, 2]}}", "matrix.values.a", "quotes"),
+    "an axis of numbers": ("matrix: {values: {a: [1, 2]}}", "matrix.values.a[0]", "no text"),
     "an axis without items": ("matrix: {values: {a: []}}", "matrix.values.a", "without items"),
     "a matrix with a strange subpath": ("matrix: {values: {a: b}, subpath: ''}", "matrix.subpath", "empty"),
     "a name pattern with an unknown name": ("matrix: {values: {a: b}, namePattern: '{{ Value.a }}'}",
@@ -351,7 +351,7 @@ def test_a_long_line_or_value_is_shown_around_the_place_that_is_meant():
 
 
 def test_a_tab_before_the_place_that_is_meant_does_not_move_the_mark():
-    (problem,) = parsing.problems(parsing.image, f"versions: [{{name: 'a\tb', \t{OS}, subpath: 5}}]")
+    (problem,) = parsing.problems(parsing.image, f"versions: [{{name: a, values: {{k: 'a\tb'}},\t{OS}, subpath: 5}}]")
     *_, source, mark = str(problem).splitlines()
     assert source[mark.index("^")] == "5"
 
