@@ -379,3 +379,25 @@ async def test_one_repository_under_two_names_is_one_destination(stage):
     assert code == ExitCode.DONE, err
     places = [place["repository"] for place in json.loads(out)["targets"][0]["destinations"]]
     assert places.count("docker.io/acme/app") == 1
+
+
+async def test_a_flood_of_unknown_entries_is_counted_and_not_told_one_by_one(stage):
+    stage.project("app")
+    files = stage.build("app")
+    entry = {"image.name": "registry.example/x", "containerimage.digest": str(Digest.of(b"x"))}
+    (stage.folder / "flood.json").write_text(json.dumps({f"nobody-{n}": entry for n in range(2000)}))
+    code, _, err = await stage.bakery("ci", "publish", "flood.json", *files)
+    assert (code, stage.published("app")) == (ExitCode.DONE, TAGS)
+    assert "and so are 1980 more" in err
+    assert len(err.splitlines()) < 60
+
+
+async def test_a_read_only_destination_fails_alone_and_says_what_to_look_at(stage):
+    stage.project("app")
+    files = stage.build("app")
+    stage.destination.fault("POST", "/blobs/uploads/", then=Refuse(405, "UNSUPPORTED"))
+    code, _, err = await stage.bakery("ci", "publish", *files)
+    assert code == ExitCode.FAILED
+    (told,) = [line for line in err.splitlines() if line.startswith("error:")]
+    assert f"{stage.destination.address}/acme/app" in told
+    assert "Next: see whether this registry, or this repository, is read-only" in told

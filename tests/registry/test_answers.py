@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -191,3 +192,20 @@ def test_no_json_breaks_the_reading_of_errors(value):
         reply = Reply(400, body=json.dumps(document).encode())
         tell(reply)
         missing_digests(reply)
+
+
+def test_a_500_that_names_missing_content_is_no_passing_failure():
+    named = {"code": "MANIFEST_BLOB_UNKNOWN", "detail": f"sha256:{64 * 'a'}"}
+    body = json.dumps({"errors": [{"code": "UNKNOWN"}, named]})
+    reply = Reply(500, body=body.encode())
+    assert verdict(reply, Doing.PUT_MANIFEST) is Verdict.CONTENT_MISSING
+    assert verdict(reply, Doing.SEND_BLOB) is Verdict.AMBIGUOUS
+    error = failure(reply, "pushing a manifest", "x", phase=Doing.PUT_MANIFEST)
+    assert not error.transient
+    assert f"sha256:{64 * 'a'}" in str(error)
+    assert "Next:" in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 405, 409, 413, 415, 422, 501])
+def test_a_final_refusal_says_what_to_do_next(status):
+    assert "Next:" in str(failure(Reply(status), "pushing a manifest", "x", phase=Doing.PUT_MANIFEST))

@@ -1,11 +1,12 @@
 """Spools: read once, kept while needed, bounded; a broken download never gives its last byte."""
 
 import asyncio
+import errno
 import os
 
 import pytest
 
-from bakery.errors import ConnectionFailed
+from bakery.errors import BakeryError, ConnectionFailed
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.transfer.spool import IN_MEMORY_BYTES, PIECE_BYTES, SpoolRoom
@@ -142,3 +143,24 @@ async def test_two_that_do_not_fit_together_take_turns():
                 readers.create_task(one(number))
     assert sorted(order) == [0, 1]
     room.close()
+
+
+FULL_DISK = {
+    "that has no room for its file": "tempfile.mkstemp",
+    "that is full in the middle": "os.pwrite",
+}
+
+
+@pytest.mark.parametrize("call", FULL_DISK.values(), ids=FULL_DISK)
+async def test_a_temporary_folder_is_told_with_what_to_do(call, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"bakery.transfer.spool.{call}", refuse)
+    content = os.urandom(IN_MEMORY_BYTES + 1)
+    async with asyncio.TaskGroup() as owner:
+        room = SpoolRoom(owner, limit_bytes=2 * len(content))
+        with pytest.raises(BakeryError, match=r"No space left.*Next:.*TMPDIR"):
+            async with room.holding(blob_of(content), Source(content)) as spool:
+                await everything(spool)
+        room.close()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FORMATS = ("table", "json")
+MOST_UNKNOWN = 20  # entries of the metadata that are told one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,10 @@ def make_request_plan(request: Request) -> Plan | None:
     targets = find_targets(project, request, metadata.uids)
     named = [target for target in targets if target.uid in metadata.uids]
     unknown = sorted(set(metadata.uids) - {target.uid for target in targets})
-    for uid in unknown:
+    for uid in unknown[:MOST_UNKNOWN]:
         _log.warning("%s is in the metadata but no target of bakery.yaml", uid)
+    if len(unknown) > MOST_UNKNOWN:
+        _log.warning("and so are %d more", len(unknown) - MOST_UNKNOWN)
     if not named:
         _refuse_nothing(request, f"the files name no target of bakery.yaml ({len(metadata.uids)} entries read)")
         return None

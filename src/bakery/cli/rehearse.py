@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bakery.cli import options
-from bakery.cli.publishing import log_event
+from bakery.cli.publishing import FORMATS, log_event
 from bakery.errors import UsageError
 
 
@@ -52,6 +52,8 @@ def command(
     from bakery.retry import RetryPolicy
     from bakery.targets.metadata import find_files, read_metadata
 
+    if summary_format not in FORMATS:
+        raise UsageError("reading --summary-format", about=repr(summary_format), hint=f"one of {', '.join(FORMATS)}")
     if metadata and layout is None:
         raise UsageError("reading --metadata", answer="there is no --layout to take the images from")
     builds = read_metadata(find_files(metadata, Path.cwd())) if metadata else None

@@ -142,6 +142,8 @@ def verdict(reply: Reply, doing: Doing, *, ours: bool = False) -> Verdict:
         return Verdict.LOGIN
     if status in _NOT_TAKEN or "UNAVAILABLE" in codes:
         return Verdict.NOT_TAKEN
+    if doing is Doing.PUT_MANIFEST and status == 500 and codes & _MISSING_CODES:
+        return Verdict.CONTENT_MISSING  # distribution, where it finds several things wrong with one manifest
     if status in _AMBIGUOUS:
         return Verdict.AMBIGUOUS
     if status == 403:
@@ -228,7 +230,8 @@ def is_immutable_tag(reply: Reply) -> bool:
 def tell(reply: Reply) -> tuple[str, str]:
     """The OCI code, and the answer as one line for people: status, codes, first messages. No secret is in it."""
     errors = oci_errors(reply.body)
-    code = next((error.code for error in errors if error.code), "")
+    named = [error.code for error in errors if error.code]
+    code = next((code for code in named if code != "UNKNOWN"), named[0] if named else "")
     message = next((_plain(error.message) for error in errors if error.message), "")
     if not errors:
         content_type = reply.header("Content-Type").partition(";")[0]
@@ -266,5 +269,9 @@ def failure(reply: Reply, doing: str, about: object, *, phase: Doing = Doing.REA
             return NotFound(doing, about=about, status=reply.status, code=code, answer=answer, hint=hint)
         case Verdict.CONTENT_MISSING:
             return ContentMissing(doing, about=about, status=reply.status, code=code, digests=missing_digests(reply))
+        case Verdict.UNSUPPORTED:
+            hint = hint or "see whether this registry, or this repository, is read-only"
+            return RegistryError(doing, about=about, status=reply.status, code=code, answer=answer, hint=hint)
         case _:
+            hint = hint or "asking again changes nothing: see what the registry's log says of it"
             return RegistryError(doing, about=about, status=reply.status, code=code, answer=answer, hint=hint)

@@ -32,7 +32,12 @@ class ContentMissing(RegistryError):
     def __init__(self, doing: str, *, about: object, status: int, code: str, digests: tuple[Digest, ...]) -> None:
         named = ", ".join(str(digest) for digest in digests[:5]) or "some of its content"
         super().__init__(
-            doing, about=about, status=status, code=code, answer=f"{status} {code}: the registry does not see {named}"
+            doing,
+            about=about,
+            status=status,
+            code=code,
+            answer=f"{status} {code}: the registry does not see {named}",
+            hint="run it again; where it stays so, the registry lost it, or takes no layers that lie at URLs elsewhere",
         )
         self.digests = digests
 

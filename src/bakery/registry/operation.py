@@ -128,7 +128,8 @@ class Operations:
         if isinstance(error, Unavailable) and error.retry_after_s is not None:
             wait_s += error.retry_after_s  # the jitter keeps those who were told the same from coming back at once
         if self.clock.now() + wait_s > self._deadline:
-            error.hint = error.hint or "the time budget is spent; run it again, what is there is not sent again"
+            spent = "the time budget is spent; run it again, what is there is not sent again"
+            error.hint = f"{error.hint}; {spent}" if error.hint else spent
             raise error
         self.stats.retries += 1
         await self._sleep(repository, doing, about, failures, wait_s, error.answer or error.doing)

@@ -132,7 +132,9 @@ class Settings:
                 ) from error
         ca_file = environment.get("BAKERY_CA_FILE", "").strip()
         if ca_file and not Path(ca_file).is_file():
-            raise UsageError("reading BAKERY_CA_FILE", about=ca_file, answer="there is no such file")
+            raise UsageError(
+                "reading BAKERY_CA_FILE", about=ca_file, answer="there is no such file", hint="name a PEM file"
+            )
         return cls(
             plain_http=frozenset(host.lower() for host in listed("BAKERY_PLAIN_HTTP")),
             ca_file=Path(ca_file) if ca_file else None,

@@ -413,9 +413,15 @@ def _wrapped(error: BaseException, request: Request, *, cut: bool = False) -> Ba
             hint="check the name, or give its CA in BAKERY_CA_FILE",
         )
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return NotConnected(request.doing, about=about, answer=f"no connection to {where}: {_reason(error)}")
+        return NotConnected(
+            request.doing,
+            about=about,
+            answer=f"no connection to {where}: {_reason(error)}",
+            hint="see whether it is up and can be reached from here: name, port, proxy, firewall",
+        )
     if isinstance(error, TimeoutError):
-        return broken(request.doing, about=about, answer=f"{where} did not answer in time")
+        hint = "see whether it is well, and what stands between"
+        return broken(request.doing, about=about, answer=f"{where} did not answer in time", hint=hint)
     if isinstance(error, aiohttp.ClientPayloadError):
         return broken(request.doing, about=about, answer=f"{where} ended the answer early")
     cause = error.__cause__ if isinstance(error, _Broken) else error

@@ -66,6 +66,8 @@ class Spool:
                     waiting, size = [], 0
             await self._append(b"".join(waiting))
             self._complete = True
+        except OSError as error:
+            self._error = _no_room(self.blob, error)
         except Exception as error:  # noqa: BLE001  # kept for the readers, whoever they are
             self._error = error
         finally:
@@ -168,7 +170,10 @@ class SpoolRoom:
                     self._drop(idle)
                 else:
                     await self._room.wait()
-            spool = Spool(blob, self._directory)
+            try:
+                spool = Spool(blob, self._directory)
+            except OSError as error:
+                raise _no_room(blob, error) from error
             self._spools[blob.digest] = spool
             self._total += blob.size
         self._owner.create_task(self._fill(spool, source))
@@ -190,6 +195,15 @@ class SpoolRoom:
         if not spool.closed:
             self._total -= spool.blob.size
             spool.close()
+
+
+def _no_room(blob: Descriptor, error: OSError) -> BakeryError:
+    return BakeryError(
+        "keeping a blob on its way",
+        about=f"{blob.digest} of {blob.size} bytes",
+        answer=f"the temporary folder: {error.strerror or error}",
+        hint="make room there, or set TMPDIR to a folder that has it",
+    )
 
 
 def _unlinked_file(directory: Path | None) -> int:
