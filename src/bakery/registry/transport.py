@@ -240,11 +240,13 @@ class Incoming:
         while True:
             try:
                 async with asyncio.timeout(self._stall_s):
-                    chunk = await content.readany()
+                    chunk, _ = await content.readchunk()  # readany would copy what came into one piece
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise _wrapped(error, self._request) from error
             if not chunk:
-                return
+                if content.at_eof():
+                    return
+                continue  # the end of a chunk of chunked coding, not of the body
             self._stats.bytes_in += len(chunk)
             yield chunk
 
