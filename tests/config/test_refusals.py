@@ -372,3 +372,9 @@ def test_a_name_that_a_condition_looks_after_may_be_missing():
     )
     assert parsing.errors(parsing.image, text) == []
     assert parsing.errors(parsing.image, "matrix: {values: {a: x}, namePattern: 'a{{ Values.b }}'}")
+
+
+def test_a_value_whose_key_is_no_text_beside_a_wrong_name_pattern_is_no_traceback():
+    told = parsing.errors(parsing.image, "matrix: {values: {1: a, b: c}, namePattern: '{{ Values.bb }}'}")
+    assert any(path.startswith("images[0].matrix.values") for path, _ in told)
+    assert any("Values.bb" in message for _, message in told)

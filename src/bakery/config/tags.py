@@ -265,7 +265,9 @@ def _row_names(matrix: document.Mapping) -> dict[str, set[str] | None]:
         if isinstance(entry.get("dependency"), str)
     }
     values = matrix.get("values")
-    return {"Dependencies": dependencies, "Values": set(values) if isinstance(values, dict) else set()}
+    # A key that is no text is told by the schema; no pattern can name it.
+    keys = {key for key in values if isinstance(key, str)} if isinstance(values, dict) else set()
+    return {"Dependencies": dependencies, "Values": keys}
 
 
 def _pattern_findings(pattern: str, path: Keys, known: Mapping[str, set[str] | None]) -> Iterator[Finding]:
