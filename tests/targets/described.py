@@ -5,31 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bakery.targets import described as shown
 from bakery.targets.select import Selection
 from bakery.targets.target import Target
 
 
 def described(target: Target) -> dict[str, Any]:
     """A target in the shape of expected.json, which leaves out what changes from commit to commit."""
-    return {
-        "uid": target.uid,
-        "image": target.image,
-        "version": target.version,
-        "variant": target.variant,
-        "os": target.os,
-        "platforms": list(target.platforms),
-        "tags": list(target.tags),
-        "containerfile": target.containerfile,
-        "latest": target.latest,
-        "primary": target.primary,
-        "dev": target.development,
-        "matrix": target.matrix,
-        "channel": target.channel,
-        "build_args": dict(target.build_args),
-        "build_target": target.build_target,
-        "secrets": [secret.id for secret in target.secrets],
-        "labels": {key: value for key, value in target.labels.items() if not key.endswith((".revision", ".created"))},
-    }
+    labels = {key: value for key, value in target.labels.items() if not key.endswith((".revision", ".created"))}
+    return shown.described(target) | {"labels": labels}
 
 
 def selection(arguments: Sequence[str]) -> Selection:

@@ -62,11 +62,6 @@ class Digest:
         """A fresh hasher of this digest's algorithm."""
         return new_hasher(self.algorithm)
 
-    @property
-    def short(self) -> str:
-        """The first twelve hex digits: for people, never for comparing."""
-        return self.hex[:12]
-
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
 

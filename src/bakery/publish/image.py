@@ -9,7 +9,7 @@ from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Manifest, is_attestation
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,3 @@ class Image:
     def digest(self) -> Digest:
         """The digest that every tag will name."""
         return self.index.descriptor.digest
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One platform's build: where its manifest or index lies, always by digest."""
-
-    reference: Reference
-    content: Content

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bakery.errors import AuthError, BakeryError, ExitCode
+from bakery.errors import AuthError, ExitCode
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.plan import Skipped
@@ -126,8 +126,3 @@ class Outcome:
         if all(failure.is_authentication for failure in failures):
             return ExitCode.AUTHENTICATION
         return ExitCode.FAILED
-
-
-def is_expected(error: Exception) -> bool:
-    """Whether this is a failure of the world, told as such, and not a bug of ours."""
-    return isinstance(error, BakeryError)
