@@ -22,7 +22,7 @@ _GROUPS = (
     ("kernel: sending and receiving", ("'send' of '_socket", "'recv' of '_socket", "_socket.socket", "sendmsg")),
     ("SHA-256", ("_hashlib",)),
     ("imports", ("importlib", "marshal.loads", "builtins.exec", "__build_class__", "builtins.compile", "posix.stat")),
-    ("aiohttp, yarl, multidict", ("aiohttp", "yarl", "multidict", "propcache", "frozenlist")),
+    ("h11", ("/h11/",)),
     ("asyncio", ("asyncio", "_contextvars")),
     ("bakery.registry", ("bakery/registry",)),
     ("bakery.transfer", ("bakery/transfer",)),

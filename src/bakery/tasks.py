@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from bakery.errors import BakeryError
@@ -40,6 +40,25 @@ async def each_to_its_end(work: Iterable[Coroutine[Any, Any, object]]) -> None:
     await together(one(coroutine) for coroutine in work)
     if failures:
         raise _most_telling(BaseExceptionGroup("", failures))
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run this in a thread, and leave only when it has ended: what it uses can be closed then, cancelled or not.
+
+    For work that never waits for anybody else: nothing can end it early.
+    """
+    job = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        while not job.done():
+            try:
+                await asyncio.wait((job,))
+            except asyncio.CancelledError:  # cancelled twice: it is still being used
+                continue
+        if not job.cancelled():
+            job.exception()  # seen: whoever wanted it has gone
+        raise
 
 
 def _most_telling(errors: BaseExceptionGroup[BaseException]) -> BaseException:

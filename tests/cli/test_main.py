@@ -28,7 +28,7 @@ def test_a_mistyped_command_names_the_nearest_and_exits_2():
 
 
 def test_help_and_version_import_no_heavy_module():
-    heavy = "aiohttp pydantic rich jinja2 ruamel asyncio"
+    heavy = "h11 pydantic rich jinja2 ruamel asyncio"
     code = (
         "import sys; from bakery.cli import main; main.build_app('version'); "
         f"print([name for name in '{heavy}'.split() if name in sys.modules])"

@@ -9,9 +9,9 @@ import pytest
 from bakery.errors import BakeryError, ConnectionFailed
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.transfer.spool import IN_MEMORY_BYTES, PIECE_BYTES, SpoolRoom
+from bakery.transfer.spool import IN_MEMORY_BYTES, CHUNK_BYTES, SpoolRoom
 
-SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": IN_MEMORY_BYTES, "a file": 3 * PIECE_BYTES + 17}
+SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": IN_MEMORY_BYTES, "a file": 3 * CHUNK_BYTES + 17}
 
 
 class Source:
@@ -28,13 +28,15 @@ class Source:
     async def has(self, blob):
         return True
 
-    async def read(self, blob):
+    async def fetch(self, blob, keep):
         self.reads += 1
         for position in range(0, len(self.content), self.piece):
             await self.gate.wait()
             if self.break_after is not None and position >= self.break_after:
                 raise ConnectionFailed("reading a blob")
-            yield self.content[position : position + self.piece]
+            piece = self.content[position : position + self.piece]
+            await asyncio.to_thread(keep, memoryview(piece), position)
+            yield position + len(piece)
 
     async def write(self, blob, body):
         raise AssertionError("nobody writes here")
@@ -48,7 +50,7 @@ def blob_of(content: bytes) -> Descriptor:
 
 
 async def everything(spool) -> bytes:
-    return b"".join([piece async for piece in spool.read()])
+    return b"".join([chunk async for chunk in spool.chunks()])
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
@@ -76,7 +78,7 @@ async def test_the_last_byte_comes_only_when_the_download_has_ended_well():
     got = bytearray()
 
     async def take(spool):
-        async for piece in spool.read():
+        async for piece in spool.chunks():
             got.extend(piece)
 
     async with asyncio.TaskGroup() as group:

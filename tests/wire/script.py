@@ -96,6 +96,7 @@ class ScriptedServer:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await asyncio.sleep(0)  # closed transports say so in the next round of the loop
         if kind is None:
             self.check()
 

@@ -27,7 +27,7 @@ from bakery.tasks import together
 from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
 from bakery.transfer.spool import DEFAULT_LIMIT_BYTES, SpoolRoom
-from bakery.transfer.store import OpenBody, Store
+from bakery.transfer.store import Keep, OpenBody, Store
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ class RepositoryStore:
     async def has(self, blob: Descriptor) -> bool:
         return await self.client.has_blob(self.repository, blob)
 
-    def read(self, blob: Descriptor) -> AsyncIterator[bytes]:
-        return self.client.read_blob(self.repository, blob, must_exist=True)
+    def fetch(self, blob: Descriptor, keep: Keep) -> AsyncIterator[int]:
+        return self.client.fetch_blob(self.repository, blob, keep, must_exist=True)
 
     async def write(self, blob: Descriptor, body: OpenBody) -> None:
         await self.client.push_blob(self.repository, blob, body)
@@ -119,7 +119,7 @@ class NativeEngine:
         if descriptor.data is not None:
             return descriptor.data
         async with self._mover.holding(descriptor, self._store(repository)) as spool:
-            return b"".join([piece async for piece in spool.read()])
+            return b"".join([chunk async for chunk in spool.chunks()])
 
     async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
         for blob, origin in layers_of(image):  # conversion changes no layer: uploads need not wait for it

@@ -106,7 +106,7 @@ class Converter:
         indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
         try:
             async with self._mover.holding(blob, self._store_of(origin)) as spool:
-                async for piece in spool.read():
+                async for piece in spool.chunks():
                     async with self._processors:
                         await asyncio.to_thread(indexer.feed, piece)
             return await asyncio.to_thread(indexer.finish)

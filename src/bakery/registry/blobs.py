@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Final
 
 from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
+from bakery.extent import Piece
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
@@ -19,15 +21,17 @@ from bakery.registry.answers import MAX_ERROR_BYTES, Doing, Reply, Verdict, verd
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import UnsafeTarget
 from bakery.registry.gate import Lane
-from bakery.registry.hashing import Hashing
 from bakery.registry.operation import Operations
 from bakery.registry.origin import Url
 from bakery.registry.ranges import BadRange, check_resumed
 from bakery.registry.transport import Body, Incoming
+from bakery.tasks import in_thread
 
 _log = logging.getLogger(__name__)
 
-OpenBody = Callable[[], AsyncIterator[bytes]]
+OpenBody = Callable[[], AsyncIterator[Piece]]
+Keep = Callable[[memoryview, int], object]
+"""Keeps a piece of content that begins at this position. Called in a thread; the memory is lent for the call only."""
 
 _SMALL_BYTES: Final = 256 * 1024  # larger ones go through the lane for bodies
 _SLOW_BYTES_PER_S: Final = 10_000_000  # how fast a body is taken to travel when a token must outlive it
@@ -91,49 +95,56 @@ class Blobs:
     async def read(
         self, repository: Repository, descriptor: Descriptor, *, must_exist: bool = False
     ) -> AsyncGenerator[bytes, None]:
-        """The blob's bytes as they come. Whoever stops early must close the iterator: it holds a slot of the host.
+        """As `fetch`, for whoever wants the bytes themselves. Whoever stops early must close the iterator."""
+        held: list[bytes] = []
 
-        After a break it goes on where it stopped. must_exist: a 404 is lag. Raises DigestMismatch before the last
-        bytes are given out where they are not what the descriptor names.
+        def keep(piece: memoryview, _position: int) -> None:
+            held.append(bytes(piece))
+
+        async with aclosing(self.fetch(repository, descriptor, keep, must_exist=must_exist)) as coming:
+            async for _ in coming:
+                for chunk in held:
+                    yield chunk
+                held.clear()
+
+    async def fetch(
+        self, repository: Repository, descriptor: Descriptor, keep: Keep, *, must_exist: bool = False
+    ) -> AsyncGenerator[int, None]:
+        """Download a blob; gives how much of it is kept, as it grows. Whoever stops early must close the iterator.
+
+        After a break it goes on where it stopped. must_exist: a 404 is lag. Raises DigestMismatch before the last step
+        is given where the content is not what the descriptor names, and what `keep` raises, as it is.
         """
-        if descriptor.data is not None:
-            yield descriptor.check(descriptor.data, about=f"{repository}@{descriptor.digest}")
-            return
-        operations, hashing, size = self._operations, Hashing(descriptor.digest), descriptor.size
+        operations, intake, size = self._operations, _Intake(descriptor, keep), descriptor.size
+        endpoint = operations.endpoint(repository)
         doing, about = "reading a blob", f"{repository}@{descriptor.digest}"
-        offset = failures = 0
-        lag_s, since_pause = _FIRST_WAIT_S, 0
-        done = False
-        while not done:
-            headers = {"Range": f"bytes={offset}-"} if offset else {}
-            ask = self._ask(
-                "GET", repository, f"blobs/{descriptor.digest}", doing, descriptor, headers=headers, lane=_lane(size)
-            )
+        if descriptor.data is not None:
+            keep(memoryview(descriptor.check(descriptor.data, about=about)), 0)
+            yield size
+            return
+        rest, lane = f"blobs/{descriptor.digest}", _lane(size)
+        failures = since_pause = 0
+        lag_s = _FIRST_WAIT_S
+        while True:
+            headers = {"Range": f"bytes={intake.size}-"} if intake.size else {}
+            ask = self._ask("GET", repository, rest, doing, descriptor, headers=headers, lane=lane)
             try:
-                async with operations.endpoint(repository).open(ask) as incoming:
+                async with endpoint.open(ask) as incoming:
                     if incoming.status >= 400:
-                        raise await operations.endpoint(repository).refusal(
-                            await incoming.read(MAX_ERROR_BYTES, strict=False), ask
-                        )
-                    skip = _check_start(incoming, offset, descriptor, about)
-                    async for chunk in incoming.chunks():
-                        if skip:
-                            skip, chunk = max(0, skip - len(chunk)), chunk[skip:]
-                            if not chunk:
-                                continue
-                        offset += len(chunk)
-                        await hashing.update(chunk)
-                        if offset >= size:
-                            _check_end(offset, await hashing.hexdigest(), descriptor, about)
-                            done = True
-                        yield chunk
-                        if done:
-                            break
-                    if offset < size:
-                        raise ConnectionFailed(doing, about=about, answer=f"it ended after {offset} of {size} bytes")
-                    if size == 0:
-                        _check_end(offset, await hashing.hexdigest(), descriptor, about)
-                        done = True
+                        raise await endpoint.refusal(await incoming.read(MAX_ERROR_BYTES, strict=False), ask)
+                    intake.skip = _check_start(incoming, intake.size, descriptor, about)
+                    async with aclosing(incoming.pour(intake.take)) as moving:
+                        async for _ in moving:
+                            if intake.size > size:
+                                break
+                            if intake.size < size:
+                                yield intake.size
+                    if intake.size < size:
+                        answer = f"it ended after {intake.size} of {size} bytes"
+                        raise ConnectionFailed(doing, about=about, answer=answer)
+                    intake.check(about)
+                    yield size
+                    return
             except NotFound as error:
                 if not must_exist or operations.left_s <= 0:
                     raise
@@ -142,8 +153,8 @@ class Blobs:
             except BakeryError as error:
                 if not error.transient:
                     raise
-                failures = 1 if offset - since_pause >= _WORTH_BYTES else failures + 1
-                since_pause = offset
+                failures = 1 if intake.size - since_pause >= _WORTH_BYTES else failures + 1
+                since_pause = intake.size
                 await operations.pause(repository, doing, about, failures, error)
 
     async def mount(self, repository: Repository, descriptor: Descriptor, source: Repository) -> bool:
@@ -279,19 +290,50 @@ class Blobs:
         return await operations.poll(repository, "looking for a blob", about, look, within_s=within_s) is True
 
 
+class _Intake:
+    """What a download has brought so far: counted, hashed and kept, in whatever thread it came."""
+
+    def __init__(self, descriptor: Descriptor, keep: Keep) -> None:
+        self._descriptor, self._keep, self._hasher = descriptor, keep, descriptor.digest.hasher()
+        self.size = 0
+        self.skip = 0  # how many of the next bytes are here already
+
+    def take(self, piece: memoryview) -> None:
+        """The next bytes."""
+        if self.skip:
+            passed = min(self.skip, len(piece))
+            self.skip, piece = self.skip - passed, piece[passed:]
+        if self.size + len(piece) <= self._descriptor.size:  # what is too long is nobody's content
+            self._hasher.update(piece)
+            self._keep(piece, self.size)
+        self.size += len(piece)
+
+    def check(self, about: str) -> None:
+        """Raise DigestMismatch where this is not the content that the descriptor names."""
+        if self.size != self._descriptor.size or self._hasher.hexdigest() != self._descriptor.digest.hex:
+            raise DigestMismatch(
+                "reading a blob",
+                about=about,
+                answer=f"expected {self._descriptor.size} bytes of {self._descriptor.digest}, "
+                f"got {self.size} with {self._hasher.hexdigest()}",
+                hint="the source or a proxy before it altered the content; build and push it again",
+            )
+
+
 class _Slices:
     """A body cut into parts of given sizes, each held in memory: what PATCH needs."""
 
     def __init__(self, open_body: OpenBody) -> None:
-        self._chunks, self._held = open_body(), bytearray()
+        self._pieces, self._held = open_body(), bytearray()
 
     async def take(self, size: int) -> bytes:
         """The next `size` bytes; fewer only at the end of the body."""
         while len(self._held) < size:
-            chunk = await anext(self._chunks, b"")
-            if not chunk:
+            piece = await anext(self._pieces, b"")
+            if not piece:
                 break
-            self._held += chunk
+            for part in (piece,) if isinstance(piece, bytes) else piece.pieces(_WORTH_BYTES):
+                self._held += part if isinstance(part, bytes) else await in_thread(part.read)
         part = bytes(self._held[:size])
         del self._held[:size]
         return part
@@ -332,13 +374,3 @@ def _check_start(incoming: Incoming, offset: int, descriptor: Descriptor, about:
             "reading a blob", about=about, answer=f"{length[:20]} bytes are offered, expected {descriptor.size}"
         )
     return offset  # the server does not know Range and sends it all again: the digest at the end covers the seam
-
-
-def _check_end(received: int, hexdigest: str, descriptor: Descriptor, about: str) -> None:
-    if received != descriptor.size or hexdigest != descriptor.digest.hex:
-        raise DigestMismatch(
-            "reading a blob",
-            about=about,
-            answer=f"expected {descriptor.size} bytes of {descriptor.digest}, got {received} with {hexdigest}",
-            hint="the source or a proxy before it altered the content; build and push it again",
-        )

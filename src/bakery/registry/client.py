@@ -1,7 +1,7 @@
 """The registry client: every operation on every registry of one run. It retries; nothing below it does, nor above.
 
 Reads give verified bytes. An acknowledged write is never repeated; one whose answer was lost is looked for first.
-Importing this module imports aiohttp, so callers do it when they need it.
+Importing this module imports all that speaks to the network, so callers do it when they need it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference, Repository
 from bakery.registry import fallback, put_plan
 from bakery.registry.answers import Doing, Reply, Verdict, verdict
-from bakery.registry.blobs import Blobs, OpenBody
+from bakery.registry.blobs import Blobs, Keep, OpenBody
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import TagTaken
 from bakery.registry.listing import Lists
 from bakery.registry.operation import Operations
 from bakery.registry.origin import Reach, reach_of
+from bakery.registry.pool import Lookup, system_lookup
 from bakery.registry.settings import Settings
 from bakery.registry.token import scope_of
-from bakery.registry.transport import Lookup, Stats, Transport, system_lookup
+from bakery.registry.transport import Stats, Transport
 from bakery.retry import Clock, RetryPolicy, SystemClock
 
 _log = logging.getLogger(__name__)
@@ -441,6 +442,15 @@ class Client:
         Close it (`contextlib.aclosing`) where it may be left early: it holds one of the host's slots.
         """
         return self._blobs.read(repository, descriptor, must_exist=must_exist)
+
+    def fetch_blob(
+        self, repository: Repository, descriptor: Descriptor, keep: Keep, *, must_exist: bool = False
+    ) -> AsyncGenerator[int, None]:
+        """The same, for a blob that need not pass through the event loop: `keep` gets its pieces in threads.
+
+        Gives how much is kept, as it grows; the last step only once the whole was checked.
+        """
+        return self._blobs.fetch(repository, descriptor, keep, must_exist=must_exist)
 
     async def push_blob(
         self, repository: Repository, descriptor: Descriptor, open_body: OpenBody, *, small: bytes | None = None

@@ -1,6 +1,6 @@
 """What the user decides about registries: plain http, CA file, trusted token services, proxies, where logins are.
 
-Values only, no aiohttp: the command line builds them before anything is sent. Variables: pipeline.md 10.
+Values only: the command line builds them before anything is sent. Variables: pipeline.md 10.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """HTTP_PROXY, HTTPS_PROXY and NO_PROXY, read by us: aiohttp would read .netrc with them.
+    """HTTP_PROXY, HTTPS_PROXY and NO_PROXY, read by us alone.
 
     Loopback is never proxied.
     """

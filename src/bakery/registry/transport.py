@@ -1,53 +1,41 @@
 """Sends one request and gives its answer. Never retries, never follows a redirect, knows no credentials of its own.
 
-The only module that speaks aiohttp, and with every convenience of it switched off (registry.md, "aiohttp/Python
-traps"): cookies, redirects, netrc, decompression, re-quoting, its silent second try on a dropped connection.
-Which addresses a name may lead to is enforced in the resolver, so that what is checked is what is connected to.
+HTTP/1.1 alone: every registry speaks it, and an upload of gigabytes gains nothing from sharing its connection.
+Nothing is done that nobody asked for: no cookies, no netrc, no decompression, no quoting of URLs that came quoted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import aiohttp
-import yarl
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import Final
 
 from bakery import __version__
 from bakery.errors import BakeryError, ConnectionFailed, InvalidContent
+from bakery.extent import Piece
 from bakery.registry.answers import Headers, Reply
-from bakery.registry.faults import BodyCut, NotConnected, UnsafeTarget, Untrusted
-from bakery.registry.origin import EVERYWHERE, Origin, Reach, Url, literal_reach, reach_of
+from bakery.registry.exchange import Exchange, Malformed
+from bakery.registry.faults import BodyCut, NotConnected, Untrusted
+from bakery.registry.origin import EVERYWHERE, Origin, Reach, Url, reach_of
+from bakery.registry.pool import Lookup, Pool, Refused, Route, system_lookup
 from bakery.registry.settings import Settings
-
-_log = logging.getLogger(__name__)
+from bakery.registry.wire import Broken, Take
 
 USER_AGENT: Final = f"bakery/{__version__}"
-_MAX_HEADER_BYTES: Final = 32 * 1024  # upload Locations and signed URLs run to kilobytes
-_READ_BUFFER_BYTES: Final = 256 * 1024
-_ADDRESS_LIFE_S: Final = 300.0  # one address for one push: geo-replicated registries change it in between
-_KEPT_ALIVE_S: Final = (
-    15.0  # less than servers and what stands before them keep: one that dies under a PUT costs a look
-)
-_AT_ONCE_BYTES: Final = 512 * 1024  # bytes up to here are given to aiohttp whole
+_AT_ONCE_BYTES: Final = 512 * 1024  # bytes up to here are sent in one go
+_PIECE_BYTES: Final = 256 * 1024
 _FALSE_LENGTH: Final = 416  # distribution's claims the length of the whole blob and sends 33 bytes: it is not read
-_IDENTITY: Final = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-
-Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """Something to send: a fresh reader per attempt, and its size in bytes."""
 
-    open: Callable[[], AsyncIterator[bytes]]
+    open: Callable[[], AsyncIterator[Piece]]
     size: int
 
 
@@ -55,8 +43,8 @@ def in_pieces(content: bytes) -> Body:
     """Bytes as a body that is sent piece by piece, so that the event loop is never held by one long write."""
 
     async def pieces() -> AsyncIterator[bytes]:
-        for start in range(0, len(content), _READ_BUFFER_BYTES):
-            yield content[start : start + _READ_BUFFER_BYTES]
+        for start in range(0, len(content), _PIECE_BYTES):
+            yield content[start : start + _PIECE_BYTES]
 
     return Body(pieces, len(content))
 
@@ -90,109 +78,39 @@ class Stats:
         return sum(self.requests.values())
 
 
-async def system_lookup(host: str, port: int) -> list[str]:
-    """The addresses of a host name, as the machine resolves it."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-class _Addresses:
-    """Resolved names, kept for a while."""
-
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-        self._known: dict[str, tuple[float, list[str]]] = {}
-
-    async def of(self, host: str, port: int) -> list[str]:
-        now = asyncio.get_running_loop().time()
-        known = self._known.get(host)
-        if known is None or known[0] < now:
-            known = (now + _ADDRESS_LIFE_S, await self._lookup(host, port))
-            self._known[host] = known
-        return known[1]
-
-    def known(self, host: str) -> list[str]:
-        return self._known.get(host, (0.0, []))[1]
-
-    def forget(self, host: str) -> None:
-        self._known.pop(host, None)
-
-
-class _Resolver(AbstractResolver):
-    """Gives a connector only such addresses as it may connect to."""
-
-    def __init__(self, addresses: _Addresses, allowed: frozenset[Reach], classify: Callable[[str], Reach]) -> None:
-        self._addresses, self._allowed, self._classify = addresses, allowed, classify
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        addresses = await self._addresses.of(host, port)
-        good = [address for address in addresses if self._classify(address) in self._allowed]
-        if not good:
-            kinds = ", ".join(sorted({self._classify(address).value for address in addresses})) or "no"
-            raise UnsafeTarget("connecting to", about=host, answer=f"its name leads to {kinds} addresses only")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for address in good
-            if family in (socket.AF_UNSPEC, socket.AF_INET6 if ":" in address else socket.AF_INET)
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
 class _Sending:
-    """A body on its way: counts, pushes the stall limit on, and keeps its own failure apart from the connection's."""
+    """A body on its way: held to its size, counted, and the stall limit pushed on with every byte that goes."""
 
-    def __init__(self, body: Body, stats: Stats, timer: asyncio.Timeout, stall_s: float, answer_s: float) -> None:
-        self._body, self._stats, self._timer = body, stats, timer
-        self._stall_s, self._answer_s = stall_s, answer_s
-        self.complete = False
-        self.error: Exception | None = None
+    def __init__(self, body: Body, stats: Stats, timer: asyncio.Timeout, stall_s: float) -> None:
+        self._body, self._stats, self._timer, self._stall_s = body, stats, timer, stall_s
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        loop, sent = asyncio.get_running_loop(), 0
-        try:
-            async for chunk in self._body.open():
-                sent += len(chunk)
-                if sent > self._body.size:
-                    raise InvalidContent("sending a body", answer=f"it is longer than its {self._body.size} bytes")
-                self._timer.reschedule(loop.time() + self._stall_s)
-                yield chunk
-                self._stats.bytes_out += len(chunk)
-            if sent < self._body.size:
-                raise InvalidContent("sending a body", answer=f"{sent} bytes, expected {self._body.size}")
-        except Exception as error:  # whatever the reader raises must come out as it is, not as a broken connection
-            self.error = error
-            raise
-        self.complete = True
-        self._timer.reschedule(loop.time() + self._answer_s)
+    async def pieces(self) -> AsyncIterator[Piece]:
+        given = 0
+        async for piece in self._body.open():
+            given += len(piece)
+            if given > self._body.size:
+                raise InvalidContent("sending a body", answer=f"it is longer than its {self._body.size} bytes")
+            self.moved(0)
+            yield piece
+        if given < self._body.size:
+            raise InvalidContent("sending a body", answer=f"{given} bytes, expected {self._body.size}")
+
+    def moved(self, size: int) -> None:
+        self._stats.bytes_out += size
+        self._timer.reschedule(asyncio.get_running_loop().time() + self._stall_s)
 
 
 class Incoming:
-    """An answer whose head has arrived. Read it or stream it, then `close` it, whatever happens."""
+    """An answer whose head has arrived. Read it or pour it out, then `close` it, whatever happens."""
 
     def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        request: Request,
-        stats: Stats,
-        stall_s: float,
-        sending: _Sending | None = None,
+        self, exchange: Exchange, head: tuple[int, Headers], request: Request, transport: Transport, route: Route
     ) -> None:
-        self._response, self._request, self._stats, self._stall_s = response, request, stats, stall_s
-        self._sending = sending
+        self._exchange, self._request, self._transport, self._route = exchange, request, transport, route
+        self._stall_s = transport.settings.stall_s
         self._reply: Reply | None = None
-        self.status = response.status
-        self.headers: Headers = response.headers
+        self._closed = False
+        self.status, self.headers = head
 
     @property
     def url(self) -> Url:
@@ -203,63 +121,56 @@ class Incoming:
         if self._reply is not None:
             return self._reply
         body = b""
-        if self._request.method != "HEAD" and self.status != _FALSE_LENGTH:
+        if self.status != _FALSE_LENGTH:
             body = await self._read_body(limit_bytes, strict)
-            self._stats.bytes_in += len(body)
+            self._transport.stats.bytes_in += len(body)
         self._reply = Reply(self.status, self.headers, body, self._request.url.redacted)
         return self._reply
 
     async def _read_body(self, limit_bytes: int, strict: bool) -> bytes:
-        content = self._response.content
         parts: list[bytes] = []
         total = 0
         try:
             async with asyncio.timeout(self._stall_s):
-                while not content.at_eof():
-                    part = await content.readany()
+                while total <= limit_bytes and (part := await self._exchange.chunk()):
                     total += len(part)
                     parts.append(part)
-                    if total > limit_bytes:
-                        break
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._response.close()
+        except _FAILURES as error:
             if strict:
-                raise _wrapped(error, self._request) from error
+                raise _failed(error, self._request, "ended the answer early") from error
             # The status is what counts; what was said with it is for people.
-        if total > limit_bytes:
-            self._response.close()
-            if strict:
-                raise InvalidContent(
-                    self._request.doing, about=self._request.about, answer=f"more than the {limit_bytes} bytes allowed"
-                )
+        if total > limit_bytes and strict:
+            raise InvalidContent(
+                self._request.doing, about=self._request.about, answer=f"more than the {limit_bytes} bytes allowed"
+            )
         return b"".join(parts)[:limit_bytes]
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises ConnectionFailed where it stops early or stands still."""
-        content = self._response.content
-        while True:
-            try:
-                async with asyncio.timeout(self._stall_s):
-                    chunk, _ = await content.readchunk()  # readany would copy what came into one piece
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise _wrapped(error, self._request) from error
-            if not chunk:
-                if content.at_eof():
+    async def pour(self, take: Take) -> AsyncGenerator[int, None]:
+        """Hand the body to `take` as it comes; gives how many bytes went. A large body is taken in threads.
+
+        Raises ConnectionFailed where it stops early or stands still, and what `take` raises, as it is.
+        """
+        async with aclosing(self._exchange.pour(take)) as moving:
+            while True:
+                try:
+                    async with asyncio.timeout(self._stall_s):
+                        size = await anext(moving, 0)
+                except _FAILURES as error:
+                    raise _failed(error, self._request, "ended the answer early") from error
+                if not size:
                     return
-                continue  # the end of a chunk of chunked coding, not of the body
-            self._stats.bytes_in += len(chunk)
-            yield chunk
+                self._transport.stats.bytes_in += size
+                yield size
 
     def close(self) -> None:
-        """Give the connection back where the answer was read whole; else end it, since what follows is unknown."""
-        if self._response.content.at_eof() and (self._sending is None or self._sending.complete):
-            self._response.release()
-        else:
-            self._response.close()
+        """Give the connection back where all was said; else end it, since what follows is unknown."""
+        if not self._closed:
+            self._closed = True
+            self._transport.finished(self._route, self._exchange)
 
 
 class Transport:
-    """Connections to all hosts of a run, pooled apart by what addresses they may lead to."""
+    """Connections to all hosts of a run, kept apart by what addresses they may lead to."""
 
     def __init__(
         self,
@@ -269,170 +180,121 @@ class Transport:
         lookup: Lookup = system_lookup,
         classify: Callable[[str], Reach] = reach_of,
     ) -> None:
-        self._settings, self._stats, self._classify = settings, stats, classify
-        self._addresses = _Addresses(lookup)
-        self._sessions: dict[tuple[frozenset[Reach], bool], aiohttp.ClientSession] = {}
-        self._tls: ssl.SSLContext | None = None
+        self.settings, self.stats = settings, stats
+        self._pool = Pool(settings, lookup, classify, USER_AGENT)
 
     def reach_of(self, origin: Origin) -> Reach:
         """The class of an origin's own address, as it was connected to; PUBLIC where that is not known."""
-        literal = literal_reach(origin.host)
-        if literal is not None:
-            return literal
-        found = {self._classify(address) for address in self._addresses.known(origin.host)}
-        for reach in (Reach.PUBLIC, Reach.PRIVATE, Reach.LOOPBACK):
-            if reach in found:
-                return reach
-        return Reach.PUBLIC
+        return self._pool.reach_of(origin)
 
     async def start(self, request: Request) -> Incoming:
         """Send a request and wait for the head of its answer.
 
         Raises NotConnected, ConnectionFailed, Untrusted, UnsafeTarget, or what the body's own reader raised.
         """
-        settings, url = self._settings, request.url
-        proxy = settings.proxies.for_origin(url.origin)
-        options: dict[str, Any] = {}
-        headers = {**_IDENTITY, **request.headers}
-        if proxy is not None:
-            options["proxy"] = yarl.URL(str(proxy.origin))
-            if proxy.authorization and url.origin.scheme == "https":
-                options["proxy_headers"] = {"Proxy-Authorization": proxy.authorization}  # of the CONNECT alone
-            elif proxy.authorization:
-                headers["Proxy-Authorization"] = proxy.authorization
-        session = self._session(request.allowed, proxied=proxy is not None)
-        if url.origin.scheme == "https":
-            options["ssl"] = self._tls or self._load_tls()
-        self._stats.requests[url.origin.authority, request.method] += 1
-        sending: _Sending | None = None
+        route = Route.to(request.url.origin, request.allowed, self.settings.proxies.for_origin(request.url.origin))
+        self.stats.requests[request.url.origin.authority, request.method] += 1
         try:
-            async with asyncio.timeout(settings.answer_s) as timer:
-                body = request.body
-                if isinstance(body, bytes) and len(body) > _AT_ONCE_BYTES:
-                    body = in_pieces(body)
+            exchange = Exchange(await self._pool.take(route))
+        except (*_FAILURES, Refused, OSError) as error:
+            raise _unconnected(error, request) from error
+        try:
+            head, sent = await self._exchange(exchange, request, route)
+            _, headers = head
+            if headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+                # Decoding it would change size and digest, and is how bombs come in (registry.md 7 row 20).
+                raise InvalidContent(request.doing, about=request.about, answer="the answer is compressed, unasked")
+            if not sent and head[0] < 400:
+                raise BodyCut(request.doing, about=request.about, answer="answered before the body was sent")
+        except BaseException:
+            exchange.wire.close()
+            raise
+        return Incoming(exchange, head, request, self, route)
+
+    def finished(self, route: Route, exchange: Exchange) -> None:
+        """An exchange has ended, well or not."""
+        if exchange.reusable:
+            self._pool.give_back(route, exchange.wire)
+        else:
+            exchange.wire.close()
+
+    async def _exchange(self, exchange: Exchange, request: Request, route: Route) -> tuple[tuple[int, Headers], bool]:
+        """The head of the answer, and whether the request went whole."""
+        url, body, sent = request.url, request.body, True
+        if isinstance(body, bytes) and len(body) > _AT_ONCE_BYTES:
+            body = in_pieces(body)
+        headers = self._headers(request, route)
+        # A proxy that stands in for plain-http origins is told the whole URL.
+        target = str(url) if route.origin is None else url.target
+        try:
+            async with asyncio.timeout(self.settings.answer_s) as timer:
                 if isinstance(body, Body):
-                    sending = _Sending(body, self._stats, timer, settings.stall_s, settings.answer_s)
-                    headers["Content-Length"] = str(body.size)
-                    options["data"] = sending
-                elif body is not None:
-                    options["data"] = body
-                    headers["Content-Length"] = str(len(body))
-                    self._stats.bytes_out += len(body)
-                response = await session.request(
-                    request.method,
-                    yarl.URL(str(url), encoded=True),
-                    headers=headers,
-                    allow_redirects=False,
-                    **options,
-                )
-        except (aiohttp.ClientError, OSError, TimeoutError, _Broken) as error:
-            if sending is not None and sending.error is not None:
-                raise sending.error from None
-            if isinstance(error, aiohttp.ClientConnectorError):
-                self._addresses.forget(url.origin.host)
-            cut = sending is not None and not sending.complete
-            # Some of aiohttp's texts hold the whole URL, with what signs it: such a cause would leak in a traceback.
-            raise _wrapped(error, request, cut=cut) from (None if isinstance(error, _TELLTALES) else error)
-        incoming = Incoming(response, request, self._stats, settings.stall_s, sending)
-        if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-            response.close()
-            # Decoding it would change size and digest, and is how bombs come in (registry.md 7 row 20).
-            raise InvalidContent(request.doing, about=request.about, answer="the answer is compressed, unasked")
-        if sending is not None and not sending.complete and response.status < 400:
-            response.close()
-            raise BodyCut(request.doing, about=request.about, answer="answered before the body was sent")
-        return incoming
+                    sent = False
+                    sending = _Sending(body, self.stats, timer, self.settings.stall_s)
+                    sent = await exchange.ask_with(request.method, target, headers, sending.pieces(), sending.moved)
+                    timer.reschedule(asyncio.get_running_loop().time() + self.settings.answer_s)
+                else:
+                    self.stats.bytes_out += len(body or b"")
+                    await exchange.ask(request.method, target, headers, body or b"")
+                return await exchange.answer(), sent
+        except _FAILURES as error:
+            raise _failed(error, request, "", cut=not sent) from error
 
-    def _session(self, allowed: frozenset[Reach], *, proxied: bool) -> aiohttp.ClientSession:
-        # Through a proxy the name is resolved by the proxy; its own address is the user's choice.
-        key = (EVERYWHERE if proxied else allowed, proxied)
-        session = self._sessions.get(key)
-        if session is None:
-            connector = aiohttp.TCPConnector(
-                resolver=_Resolver(self._addresses, key[0], self._classify),
-                use_dns_cache=False,
-                limit=0,  # the gates bound it
-                keepalive_timeout=_KEPT_ALIVE_S,
-            )
-            session = self._sessions[key] = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_s),
-                max_line_size=_MAX_HEADER_BYTES,
-                max_field_size=_MAX_HEADER_BYTES,
-                read_bufsize=_READ_BUFFER_BYTES,
-                middlewares=(_only_once,),
-            )
-        return session
-
-    def _load_tls(self) -> ssl.SSLContext:
-        self._tls = ssl.create_default_context()
-        if self._settings.ca_file is not None:
-            try:
-                self._tls.load_verify_locations(cafile=self._settings.ca_file)
-            except (ssl.SSLError, OSError) as error:
-                raise Untrusted(
-                    "reading the CA file", about=self._settings.ca_file, answer=str(error), hint="BAKERY_CA_FILE is PEM"
-                ) from error
-        return self._tls
+    def _headers(self, request: Request, route: Route) -> list[tuple[str, str]]:
+        body, proxy = request.body, route.proxy
+        headers = [("Host", request.url.origin.authority), ("User-Agent", USER_AGENT), ("Accept-Encoding", "identity")]
+        if proxy is not None and proxy.authorization and route.origin is None:
+            headers.append(("Proxy-Authorization", proxy.authorization))
+        if body is not None:
+            headers.append(("Content-Length", str(body.size if isinstance(body, Body) else len(body))))
+        return headers + list(request.headers.items())
 
     async def close(self) -> None:
         """End all connections."""
-        for session in self._sessions.values():
-            await session.close()
-        self._sessions.clear()
+        await self._pool.close()
 
 
-_TELLTALES: Final = (aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+_FAILURES: Final = (Broken, Malformed, TimeoutError)
 
 
-class _Broken(Exception):  # internal: turned into a ConnectionFailed where it is caught
-    """A connection that ended under a request, hidden from aiohttp, which would send a PUT again on its own."""
-
-
-async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise  # nothing was sent, and aiohttp does not try these again
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Broken(str(error)) from error
-
-
-def _wrapped(error: BaseException, request: Request, *, cut: bool = False) -> BakeryError:
-    """Our error for one of the network's. Its text names the host, never the query. cut: a body was not sent whole."""
-    broken = BodyCut if cut else ConnectionFailed
-    about = request.about or request.url.redacted
-    where = request.url.origin.authority
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+def _unconnected(error: BaseException, request: Request) -> BakeryError:
+    """Our error where no connection came about: nothing was sent."""
+    about, where = request.about or request.url.redacted, request.url.origin.authority
+    if isinstance(error, ssl.SSLError):
         return Untrusted(
             request.doing,
             about=about,
             answer=f"{where}: {_reason(error)}",
             hint="check the name, or give its CA in BAKERY_CA_FILE",
         )
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return NotConnected(
-            request.doing,
-            about=about,
-            answer=f"no connection to {where}: {_reason(error)}",
-            hint="see whether it is up and can be reached from here: name, port, proxy, firewall",
-        )
+    return NotConnected(
+        request.doing,
+        about=about,
+        answer=f"no connection to {where}: {_reason(error)}",
+        hint="see whether it is up and can be reached from here: name, port, proxy, firewall",
+    )
+
+
+def _failed(error: BaseException, request: Request, ended: str, *, cut: bool = False) -> BakeryError:
+    """Our error for one of the network's. Its text names the host, never the query. cut: a body was not sent whole.
+
+    ended: what an end means that came too early and without an error.
+    """
+    broken = BodyCut if cut else ConnectionFailed
+    about, where = request.about or request.url.redacted, request.url.origin.authority
     if isinstance(error, TimeoutError):
         hint = "see whether it is well, and what stands between"
         return broken(request.doing, about=about, answer=f"{where} did not answer in time", hint=hint)
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return broken(request.doing, about=about, answer=f"{where} ended the answer early")
-    cause = error.__cause__ if isinstance(error, _Broken) else error
-    return broken(request.doing, about=about, answer=f"the connection to {where} broke: {_reason(cause)}")
+    if isinstance(error, Malformed):
+        return broken(request.doing, about=about, answer=f"what {where} answers is no HTTP: {error}")
+    if ended and not isinstance(error.__cause__, OSError):
+        return broken(request.doing, about=about, answer=f"{where} {ended}")
+    return broken(request.doing, about=about, answer=f"the connection to {where} broke: {_reason(error.__cause__)}")
 
 
 def _reason(error: BaseException | None) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
+    if isinstance(error, TimeoutError):
+        return "it takes too long"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return type(error).__name__
+    return str(error) if error is not None and str(error) else "it was closed"

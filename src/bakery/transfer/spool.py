@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Final
 
 from bakery.errors import BakeryError
+from bakery.extent import Extent, Piece
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
+from bakery.tasks import in_thread
 from bakery.transfer.ledger import Ledger
 from bakery.transfer.store import Store
 
 IN_MEMORY_BYTES: Final = 256 * 1024
-PIECE_BYTES: Final = 1024 * 1024
-RECENT_PIECES: Final = 3
+CHUNK_BYTES: Final = 1024 * 1024
 DEFAULT_LIMIT_BYTES: Final = 4 * 1024**3
 
 
@@ -36,7 +37,6 @@ class Spool:
         self.closed = False
         self._memory = bytearray()
         self._descriptor = -1
-        self._recent: dict[int, bytes] = {}  # the last pieces of a file that grows, by position
         if blob.size > IN_MEMORY_BYTES:
             self._descriptor = _unlinked_file(directory)
         self._written = 0
@@ -56,28 +56,25 @@ class Spool:
 
     async def fill(self, source: Store) -> None:
         """Copy the blob from its source. Ends without raising: a failure is told to the readers."""
-        waiting, size = [], 0
         try:
-            async for chunk in source.read(self.blob):
-                waiting.append(chunk)
-                size += len(chunk)
-                if size >= PIECE_BYTES:
-                    await self._append(b"".join(waiting))
-                    waiting, size = [], 0
-            await self._append(b"".join(waiting))
+            async for kept in source.fetch(self.blob, self._keep):
+                self._written = kept
+                self._wake()
             self._complete = True
         except OSError as error:
             self._error = _no_room(self.blob, error)
         except Exception as error:  # noqa: BLE001  # kept for the readers, whoever they are
             self._error = error
         finally:
-            self._recent.clear()
             if not self._complete and self._error is None:
                 self._error = BakeryError("fetching a blob", about=self.blob.digest, answer="it was cancelled")
             self._wake()
 
-    async def read(self) -> AsyncIterator[bytes]:
-        """The content from its start. The last piece comes when the whole is known to be right."""
+    async def read(self) -> AsyncIterator[Piece]:
+        """The content from its start, as far as it has come: bytes that lie in memory, or stretches of the file.
+
+        The last piece comes when the whole is known to be right.
+        """
         position = 0
         while position < self.blob.size or not self._complete:
             if self._error is not None:
@@ -85,42 +82,37 @@ class Spool:
             # One byte less than there is, until it is complete: an upload that lacks its end is no upload.
             available = self._written if self._complete else min(self._written, self.blob.size - 1)
             if position < available:
-                piece = await self._at(position, available - position)
-                position += len(piece)
-                yield piece
+                if self._descriptor < 0:
+                    yield bytes(self._memory[position:available])
+                else:
+                    yield Extent(self._descriptor, position, available - position)
+                position = available
             else:
                 await self._grown.wait()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The same for whoever needs the bytes, in chunks of at most CHUNK_BYTES."""
+        async for piece in self.read():
+            if isinstance(piece, bytes):
+                yield piece
+            else:
+                for part in piece.pieces(CHUNK_BYTES):
+                    yield await in_thread(part.read)
 
     def close(self) -> None:
         """Give memory and disk back."""
         self.closed = True
         self._memory = bytearray()
-        self._recent.clear()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    async def _append(self, data: bytes) -> None:
+    def _keep(self, piece: memoryview, position: int) -> None:
+        """Called in a thread, one piece after the other."""
         if self._descriptor < 0:
-            self._memory += data
+            self._memory[position:] = piece
         else:
-            await asyncio.to_thread(_write_all, self._descriptor, data, self._written)
-            self._recent[self._written] = data
-            while len(self._recent) > RECENT_PIECES:
-                del self._recent[next(iter(self._recent))]
-        self._written += len(data)
-        self._wake()
-
-    async def _at(self, position: int, limit: int) -> bytes:
-        """A piece that begins here, no longer than `limit`."""
-        length = min(PIECE_BYTES, limit)
-        if self._descriptor < 0:
-            return bytes(self._memory[position : position + length])
-        # Who keeps up with the writer is given the very bytes that were written; who is slower reads them back.
-        recent = self._recent.get(position, b"")
-        if recent and len(recent) <= limit:
-            return recent
-        return await asyncio.to_thread(os.pread, self._descriptor, length, position)
+            _write_all(self._descriptor, piece, position)
 
     def _wake(self) -> None:
         self._grown.set()
@@ -212,8 +204,7 @@ def _unlinked_file(directory: Path | None) -> int:
     return descriptor
 
 
-def _write_all(descriptor: int, data: bytes | bytearray, position: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, position)
-        view, position = view[written:], position + written
+def _write_all(descriptor: int, piece: memoryview, position: int) -> None:
+    while piece:
+        written = os.pwrite(descriptor, piece, position)
+        piece, position = piece[written:], position + written

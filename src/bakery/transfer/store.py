@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Protocol
 
+from bakery.extent import Piece
 from bakery.oci.descriptor import Descriptor
 
-OpenBody = Callable[[], AsyncIterator[bytes]]
+OpenBody = Callable[[], AsyncIterator[Piece]]
 """Gives the content from its start, each time it is called: a retry reads it again."""
+
+Keep = Callable[[memoryview, int], object]
+"""Keeps a piece of content that begins at this position. Called in a thread; the memory is lent for the call only."""
 
 
 class Store(Protocol):
@@ -23,8 +27,12 @@ class Store(Protocol):
         """Whether the blob is there, with the right size."""
         ...
 
-    def read(self, blob: Descriptor) -> AsyncIterator[bytes]:
-        """The content in chunks, digest and size checked: ends without error only if they are right."""
+    def fetch(self, blob: Descriptor, keep: Keep) -> AsyncIterator[int]:
+        """Hand the content to `keep`; gives how much of it is kept, as it grows.
+
+        Digest and size are checked: the last step comes, and it ends without error, only if they are right. What
+        `keep` raises is raised as it is.
+        """
         ...
 
     async def write(self, blob: Descriptor, body: OpenBody) -> None:

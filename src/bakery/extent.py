@@ -1,0 +1,36 @@
+"""A stretch of an open file: how content travels between rooms without passing through Python's memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`size` bytes of the file open as descriptor `file`, from `offset` on. Valid while its owner keeps it open."""
+
+    file: int
+    offset: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def read(self) -> bytes:
+        """The bytes. For threads: a disk may be slow."""
+        content = os.pread(self.file, self.size, self.offset)
+        while len(content) < self.size:
+            more = os.pread(self.file, self.size - len(content), self.offset + len(content))
+            if not more:
+                raise EOFError(f"the file ends before {self.offset + self.size} bytes")
+            content += more
+        return content
+
+    def pieces(self, most_bytes: int) -> list[Extent]:
+        """The same stretch as extents of at most so many bytes."""
+        end = self.offset + self.size
+        return [Extent(self.file, at, min(most_bytes, end - at)) for at in range(self.offset, end, most_bytes)]
+
+
+Piece = bytes | Extent
