@@ -9,7 +9,7 @@ import pytest
 from bakery.errors import BakeryError, ConnectionFailed
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.transfer.spool import IN_MEMORY_BYTES, CHUNK_BYTES, SpoolRoom
+from bakery.transfer.spool import CHUNK_BYTES, IN_MEMORY_BYTES, SpoolRoom
 
 SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": IN_MEMORY_BYTES, "a file": 3 * CHUNK_BYTES + 17}
 
