@@ -1,0 +1,279 @@
+"""Connections: what is kept and what is not, addresses, and large bodies that go past the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+
+from bakery.errors import BakeryError, ConnectionFailed, RegistryError
+from bakery.extent import Extent
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.reference import Repository
+from bakery.registry.settings import Proxies, Settings
+from bakery.retry import RetryPolicy
+from tests.wire.attacks import Tls, names
+from tests.wire.making import LAYER_TYPE, blob, make_client, repository
+from tests.wire.script import Answer, ScriptedServer
+
+CONTENT = os.urandom(3 * 1024 * 1024 + 17)
+LAYER, _ = blob(CONTENT)
+TARGET = f"/v2/acme/app/blobs/{LAYER.digest}"
+SESSION = "/v2/acme/app/blobs/uploads/1"
+ONCE = RetryPolicy(max_attempts=1, attempts_were_set=True)
+
+
+@contextlib.contextmanager
+def extents(content: bytes, step: int = 1024 * 1024) -> Iterator[Callable[[], AsyncIterator[Extent]]]:
+    """The content in a file, as a body that gives stretches of it."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+
+        async def pieces() -> AsyncIterator[Extent]:
+            for start in range(0, len(content), step):
+                yield Extent(file.fileno(), start, min(step, len(content) - start))
+
+        yield pieces
+
+
+def expect_upload(server: ScriptedServer, answer: Answer | int = 201, descriptor: Descriptor = LAYER) -> None:
+    server.expect("POST", "/v2/acme/app/blobs/uploads/", Answer(202, {"Location": SESSION}))
+    server.expect("PUT", f"{SESSION}?digest={descriptor.digest}", answer)
+
+
+@contextlib.asynccontextmanager
+async def raw_server(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """A server that may say anything; gives its host."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(0)  # closed transports say so in the next round of the loop
+
+
+def says(head: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head)
+            await writer.drain()
+
+    return serve
+
+
+# Large bodies
+
+
+@pytest.mark.parametrize("secret", [False, True], ids=["plain", "TLS"])
+async def test_stretches_of_a_file_arrive_as_one_body(tls: Tls, secret: bool):
+    settings, lookup = Settings(ca_file=tls.file), names(registry_example="127.0.0.1")
+    server = ScriptedServer(tls=tls.server("registry.example"), name="registry.example") if secret else ScriptedServer()
+    async with server, make_client(settings=settings, lookup=lookup) as client:
+        expect_upload(server)
+        with extents(CONTENT) as body:
+            await client.push_blob(repository(server), LAYER, body)
+        assert server.sent("PUT")[0].body == CONTENT
+        assert client.stats.bytes_out == LAYER.size
+
+
+@pytest.mark.parametrize("secret", [False, True], ids=["plain", "TLS"])
+async def test_a_download_is_kept_whole_and_in_order(tls: Tls, secret: bool):
+    settings, lookup = Settings(ca_file=tls.file), names(registry_example="127.0.0.1")
+    server = ScriptedServer(tls=tls.server("registry.example"), name="registry.example") if secret else ScriptedServer()
+    kept, steps = bytearray(), []
+
+    def keep(piece: memoryview, position: int) -> None:
+        assert position == len(kept)
+        kept.extend(piece)
+
+    async with server, make_client(settings=settings, lookup=lookup) as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        async for step in client.fetch_blob(repository(server), LAYER, keep):
+            assert step <= len(kept)
+            steps.append(step)
+        assert kept == CONTENT
+        assert steps == sorted(set(steps))
+        assert steps[-1] == LAYER.size
+        assert client.stats.bytes_in == LAYER.size
+
+
+async def test_what_keeping_raises_comes_out_as_it_is_and_nothing_is_tried_again():
+    def keep(piece: memoryview, position: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        with pytest.raises(OSError, match="No space left"):
+            async for _ in client.fetch_blob(repository(server), LAYER, keep):
+                pass
+
+
+async def test_a_refusal_that_comes_before_the_file_was_sent_is_what_is_told():
+    large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
+    async with ScriptedServer() as server, make_client(policy=ONCE) as client:
+        expect_upload(server, Answer(400, body=b'{"errors": [{"code": "DENIED"}]}', early=True))
+        with extents(bytes(large.size)) as body, pytest.raises(RegistryError, match="DENIED"):
+            await client.push_blob(repository(server), large, body)
+        assert client.stats.bytes_out < large.size
+
+
+async def test_a_server_that_takes_no_more_of_a_file_is_given_up():
+    large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 202 Accepted\r\nLocation: {SESSION}\r\nContent-Length: 0\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.Event().wait()
+
+    settings = Settings(stall_s=0.2)
+    async with raw_server(serve) as host, make_client(policy=ONCE, settings=settings) as client:
+        with extents(bytes(large.size)) as body, pytest.raises(ConnectionFailed, match="did not answer in time"):
+            await client.push_blob(Repository(host, "acme/app"), large, body)
+
+
+async def test_a_large_body_that_stands_still_is_given_up():
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {LAYER.size}\r\n\r\n".encode() + CONTENT[:500_000]
+    settings = Settings(stall_s=0.2)
+    async with raw_server(says(head)) as host, make_client(policy=ONCE, settings=settings) as client:
+        with pytest.raises(ConnectionFailed, match="did not answer in time"):
+            async for _ in client.fetch_blob(Repository(host, "acme/app"), LAYER, lambda *_: None):
+                pass
+
+
+async def test_whoever_is_stopped_under_way_leaves_no_thread_with_its_file():
+    large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
+    begun = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 202 Accepted\r\nLocation: {SESSION}\r\nContent-Length: 0\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with raw_server(serve) as host, make_client() as client:
+        with extents(bytes(large.size)) as body:
+            push = asyncio.create_task(client.push_blob(Repository(host, "acme/app"), large, body))
+            await begun.wait()
+            push.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await push
+
+
+# Connections
+
+
+async def test_a_connection_serves_one_request_after_the_other():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", TARGET, 404, times=5)
+        for _ in range(5):
+            assert not await client.has_blob(repository(server), LAYER)
+        assert server.connections == 1
+
+
+async def test_a_large_download_gives_its_connection_back():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", TARGET, Answer(200, body=CONTENT), times=2)
+        for _ in range(2):
+            async for _step in client.fetch_blob(repository(server), LAYER, lambda *_: None):
+                pass
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("size", [100, LAYER.size])
+async def test_a_connection_that_the_server_wants_to_close_is_not_used_again(size: int):
+    descriptor, content = blob(CONTENT[:size])
+    async with ScriptedServer() as server, make_client() as client:
+        answer = Answer(200, {"Connection": "close"}, content)
+        server.expect("GET", f"/v2/acme/app/blobs/{descriptor.digest}", answer, times=2)
+        for _ in range(2):
+            async for _step in client.fetch_blob(repository(server), descriptor, lambda *_: None):
+                pass
+        assert server.connections == 2
+
+
+async def test_a_connection_on_which_more_was_said_than_asked_is_not_used_again():
+    opened: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+            )
+
+    async with raw_server(serve) as host, make_client() as client:
+        for _ in range(2):
+            assert not await client.has_blob(Repository(host, "acme/app"), LAYER)
+    assert len(opened) == 2
+
+
+async def test_what_a_server_says_before_its_answer_is_passed_over():
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    async with raw_server(says(early)) as host, make_client() as client:
+        assert not await client.has_blob(Repository(host, "acme/app"), LAYER)
+
+
+NO_HTTP = {
+    "a greeting of another protocol": b"220 mail.example ESMTP\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+    "a length that is none": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    "a head without end": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
+    "a header without a name": b"HTTP/1.1 200 OK\r\n: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("head", NO_HTTP.values(), ids=NO_HTTP)
+async def test_what_is_no_http_is_a_failure_that_says_so(head: bytes):
+    async with raw_server(says(head)) as host, make_client(policy=ONCE) as client:
+        with pytest.raises(ConnectionFailed, match="is no HTTP"):
+            await client.has_blob(Repository(host, "acme/app"), LAYER)
+
+
+async def test_an_address_that_refuses_does_not_keep_us_from_the_next():
+    async def lookup(host: str, port: int) -> list[str]:
+        return ["127.0.0.9", "127.0.0.1"]  # nobody listens on the first
+
+    async with ScriptedServer(name="localhost") as server, make_client(lookup=lookup) as client:
+        server.expect("HEAD", TARGET, 404)
+        assert not await client.has_blob(repository(server), LAYER)
+
+
+async def test_a_name_is_looked_up_once_however_many_ask():
+    lookup = names(localhost="127.0.0.1")
+    async with ScriptedServer(name="localhost") as server, make_client(lookup=lookup) as client:
+        server.expect("HEAD", TARGET, 404, times=10)
+        await asyncio.gather(*(client.has_blob(repository(server), LAYER) for _ in range(10)))
+    assert lookup.asked == ["localhost"]
+
+
+async def test_a_proxy_that_opens_no_way_is_named():
+    async with ScriptedServer() as proxy:
+        proxy.expect("CONNECT", "registry.example:443", 407)
+        settings = Settings(proxies=Proxies.from_environment({"HTTPS_PROXY": proxy.origin}))
+        async with make_client(policy=ONCE, settings=settings) as client:
+            with pytest.raises(BakeryError, match=rf"the proxy {proxy.origin} answers 407"):
+                await client.has_blob(Repository("registry.example", "acme/app"), LAYER)
