@@ -1,16 +1,28 @@
 """How few questions the native engine asks, and that what it does not ask it need not know."""
 
+import random
+from dataclasses import replace
+
 import pytest
 
 from bakery.engines.native import NativeEngine
 from bakery.errors import ExitCode
 from bakery.oci import manifest as views
 from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
 from bakery.publish.image import Content, Image
+from bakery.rehearsal.embedded import EmbeddedRegistry
+from bakery.rehearsal.faults import Refuse
+from bakery.rehearsal.profiles import ECR
+from bakery.rehearsal.routes import Route
 from tests.engines.test_native import assert_published, client, publish, registries
-from tests.engines.workload import add_target
+from tests.engines.workload import add_image, add_target
+from tests.wire.making import JumpingClock
 
 __all__ = ["registries"]
+
+LARGE = random.Random(5).randbytes(300_000)
+OTHER = random.Random(6).randbytes(300_000)
 
 
 async def test_a_new_repository_is_asked_once_for_its_tags_and_never_for_what_cannot_be_there(registries):
@@ -40,6 +52,65 @@ async def test_where_an_earlier_run_got_further_small_layers_are_looked_for_and_
     assert again.exit_code == ExitCode.DONE
     assert one.count("POST", "uploads") == 0
     assert_published(one, "acme/app", "latest", digest)
+
+
+async def test_a_large_layer_of_what_is_new_is_looked_for_by_the_post_that_opens_its_upload(registries):
+    source, one, _ = registries
+    outcome = await publish(
+        add_target(source, (one,), "a", shared=(LARGE, OTHER)),
+        add_target(source, (one,), "b", shared=(LARGE,), path="acme/other"),
+    )
+    assert outcome.exit_code == ExitCode.DONE
+    assert one.bodies_received(Digest.of(LARGE)) == one.bodies_received(Digest.of(OTHER)) == 1
+    # A config for each child, and LARGE where the other repository was already bringing it: it is mounted there.
+    assert one.count("HEAD", "blob") == 4 + 1
+    # Four children of config and own layer, two large layers, that mount, and once the question how the host answers.
+    assert one.count("POST", "uploads") == 4 * 2 + 2 + 1 + 1
+    assert one.count("DELETE") == 0
+
+
+async def test_a_host_that_mounts_nothing_is_looked_at_and_keeps_no_stray_session(registries):
+    source, _, _ = registries
+    async with EmbeddedRegistry(traits=ECR.traits) as ecr:
+        first = await publish(add_target(source, (ecr,), "a", tags=("1",), shared=(LARGE,)))
+        assert first.exit_code == ExitCode.DONE
+        assert ecr.count("DELETE", "upload") == 1
+        assert ecr.count("HEAD", "blob") == 2 + 1
+        ecr.forget_requests()
+        again = await publish(add_target(source, (ecr,), "b", tags=("2",), shared=(LARGE,)))
+        assert again.exit_code == ExitCode.DONE
+        assert ecr.bodies_received(Digest.of(LARGE)) == 0
+
+
+async def test_a_large_layer_that_another_image_brought_before_is_not_sent_again(registries):
+    source, one, _ = registries
+    await publish(add_target(source, (one,), "a", shared=(LARGE,)))
+    one.forget_requests()
+    outcome = await publish(add_target(source, (one,), "b", shared=(LARGE, OTHER)))
+    assert outcome.exit_code == ExitCode.DONE
+    assert one.bodies_received(Digest.of(LARGE)) == 0
+    assert one.bodies_received(Digest.of(OTHER)) == 1
+    assert one.count("HEAD", "blob") == 2
+
+
+async def test_a_layer_that_is_said_to_be_there_and_is_not_is_sent_once_its_manifest_is_refused(registries):
+    source, one, _ = registries
+    target = add_target(source, (one,), "a")
+    image = add_image(source, "tmp/app/tmp", "linux/amd64", layers=(LARGE,))
+    build = replace(target.builds[0], reference=target.builds[0].reference.repository.with_digest(image.digest))
+    target = replace(target, builds=(build,), platforms=("linux/amd64",))
+    said = (("Docker-Content-Digest", str(Digest.of(LARGE))),)
+    # The third POST: before it are the config's and the question how the host answers.
+    lie = one.fault("POST", route=Route.UPLOADS, skip=2, times=1, then=Refuse(201, headers=said))
+    outcome = await publish(target, engine=NativeEngine(client(JumpingClock())))
+    assert (outcome.exit_code, lie.met) == (ExitCode.DONE, 1)
+    assert_published(one, "acme/app", "latest", outcome.targets[0].digest)
+
+
+async def test_no_host_is_asked_how_it_answers_where_no_large_layer_needs_to_know(registries):
+    source, one, _ = registries
+    await publish(add_target(source, (one,), "a"))
+    assert one.count("POST", "uploads") == 2 * 2
 
 
 @pytest.mark.parametrize("trouble", ["answer 500", "answer 429", "drop the connection"])

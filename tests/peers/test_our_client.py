@@ -10,6 +10,7 @@ import pytest
 
 from bakery.errors import AuthError
 from bakery.oci.descriptor import Descriptor
+from bakery.oci.media_type import OCI_CONFIG
 from bakery.oci.reference import Repository
 from bakery.registry.credentials import CredentialSources
 from bakery.registry.origin import Origin
@@ -18,7 +19,7 @@ from tests.peers.conftest import StartRegistry
 from tests.peers.programs import run
 from tests.peers.registries import KINDS, Basic, RealRegistry
 from tests.peers.tokens import TokenService
-from tests.wire.making import LAYER_TYPE, make_client
+from tests.wire.making import LAYER_TYPE, body_of, make_client
 from tests.wire.publishing import SHARED, publication, pull, push
 
 
@@ -58,6 +59,30 @@ async def test_a_layer_is_mounted_from_another_repository(real_registry: RealReg
         assert await client.has_blob(other, layer)
         assert await client.list_tags(where) == ["latest", "v1"]
         assert await client.referrers(where, wanted.index[0].digest) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("login", ["open", "bearer"])
+async def test_a_mount_from_its_own_repository_says_whether_a_blob_is_there(
+    kind: str, login: str, start_registry: StartRegistry, tokens: TokenService
+):
+    registry = start_registry(kind, auth=tokens if login == "bearer" else None)
+    config, layer = Descriptor.of(b"{}", OCI_CONFIG), Descriptor.of(SHARED, LAYER_TYPE)
+    where = Repository(registry.host, "acme/app")
+    async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as client:
+        client.announce_writes([where])
+        await client.push_blob(where, config, body_of(b"{}"))
+        assert not await client.has_blob(where, layer, else_push=True)
+        await client.push_blob(where, layer, body_of(SHARED))
+    asked = [(one.method, one.status) for one in registry.asked() if "/acme/" in one.path and one.status != 401]
+    there, opened = ("POST", 201), ("POST", 202)
+    assert asked == [opened, ("PUT", 201), there, opened, ("PUT", 201)]
+    async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as another:
+        another.announce_writes([where])
+        await another.push_blob(where, config, body_of(b"{}"))
+        assert await another.has_blob(where, layer, else_push=True)
+    assert [(one.method, one.status) for one in registry.asked()][-2:] == [there, there]
+    assert len(tokens.requests) == (2 if login == "bearer" else 0)  # one a client: no second scope
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -25,7 +25,7 @@ class Source:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def has(self, blob):
+    async def has(self, blob, *, else_write=False):
         return True
 
     async def fetch(self, blob, keep):

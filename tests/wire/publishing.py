@@ -47,7 +47,7 @@ async def push(
 
     async def blob(content: bytes, *, again: bool = False) -> None:
         descriptor = Descriptor.of(content, LAYER_TYPE)
-        if again or not await client.has_blob(where, descriptor):
+        if again or not await client.has_blob(where, descriptor, else_push=True):
             small = content if len(content) < 1000 else None
             await client.push_blob(where, descriptor, body_of(content), small=small)
 
@@ -61,8 +61,10 @@ async def push(
                         await blob(content, again=True)
         raise AssertionError("content stays missing")
 
+    config, *layers = wanted.blobs
+    await blob(config)
     async with asyncio.TaskGroup() as group:
-        for content in wanted.blobs:
+        for content in layers:
             group.create_task(blob(content))
     async with asyncio.TaskGroup() as group:
         for descriptor, raw in wanted.images:

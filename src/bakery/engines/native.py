@@ -31,7 +31,6 @@ from bakery.transfer.store import Keep, OpenBody, Store
 
 _log = logging.getLogger(__name__)
 
-UNSEEN_BYTES = 16 * 1024  # what is no larger is sent in about the time that a look at it takes
 REPAIRS = 3  # rounds in which a registry may say that it lacks blobs which it acknowledged
 
 
@@ -46,8 +45,8 @@ class RepositoryStore:
     def realm(self) -> str:
         return self.repository.registry
 
-    async def has(self, blob: Descriptor) -> bool:
-        return await self.client.has_blob(self.repository, blob)
+    async def has(self, blob: Descriptor, *, else_write: bool = False) -> bool:
+        return await self.client.has_blob(self.repository, blob, else_push=else_write)
 
     def fetch(self, blob: Descriptor, keep: Keep) -> AsyncIterator[int]:
         return self.client.fetch_blob(self.repository, blob, keep, must_exist=True)
@@ -189,21 +188,19 @@ class NativeEngine:
     async def _bring_blobs(self, image: Image, child: Child, store: RepositoryStore) -> bool:
         origin = self._store(child.origin)
         # The config goes first. It is the child's own, so where it is absent no earlier run got further with this
-        # child, not even one that was killed: its small layers are then sent without a look.
+        # child, not even one that was killed: its layers are then as good as known to be absent.
         config = child.manifest.config
         fresh = await self._bring(config, image, origin, store)
         layers = {blob.digest: blob for blob in child.manifest.layers if blob.digest != config.digest}.values()
-        brought = await together(
-            self._bring(blob, image, origin, store, look=not fresh or blob.size > UNSEEN_BYTES) for blob in layers
-        )
+        brought = await together(self._bring(blob, image, origin, store, unlikely=fresh) for blob in layers)
         return fresh or any(brought)
 
-    async def _bring(self, blob: Descriptor, image: Image, origin: Store, to: Store, *, look: bool = True) -> bool:
+    async def _bring(self, blob: Descriptor, image: Image, origin: Store, to: Store, *, unlikely: bool = False) -> bool:
         if blob.media_type in mt.NONDISTRIBUTABLE and not await origin.has(blob):
             return False  # whoever pulls it gets it by its URLs, and nobody had to put it into a registry
         if blob.digest in image.made:
             return await self._mover.bring_made(blob, image.made[blob.digest], to)
-        return await self._mover.bring(blob, origin, to, look=look)
+        return await self._mover.bring(blob, origin, to, unlikely=unlikely)
 
     async def _bring_early(self, blob: Descriptor, origin: Repository, repository: Repository) -> None:
         try:

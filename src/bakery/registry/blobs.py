@@ -6,7 +6,9 @@ digest before its last bytes are given out.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Final
@@ -50,11 +52,23 @@ class Blobs:
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
         self._sessions: dict[tuple[Repository, Digest], Url] = {}  # left open by mounts that were not to be
-        self._manners: dict[str, plan.Manners] = {}
+        self._manners: defaultdict[str, plan.Manners] = defaultdict(plan.Manners)
+        self._trials: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._taken: dict[Repository, Descriptor] = {}  # one blob of each repository that was surely pushed there
 
-    async def has(self, repository: Repository, descriptor: Descriptor) -> bool:
-        """Whether the registry has this blob now."""
+    async def has(self, repository: Repository, descriptor: Descriptor, *, else_push: bool = False) -> bool:
+        """Whether the registry has this blob now.
+
+        else_push: it will be pushed if not. Where the host is known to answer so, one POST then looks for the blob and
+        opens the upload.
+        """
         operations, about = self._operations, f"{repository}@{descriptor.digest}"
+        # What was acknowledged and is asked for again is in doubt: then only a look counts.
+        if else_push and not operations.is_ours(repository, descriptor.digest) and await self._mount_tells(repository):
+            if await self.mount(repository, descriptor, repository):
+                return True
+            if (repository, descriptor.digest) in self._sessions:
+                return False
 
         async def look() -> bool:
             return await self._look(repository, descriptor)
@@ -160,23 +174,12 @@ class Blobs:
     async def mount(self, repository: Repository, descriptor: Descriptor, source: Repository) -> bool:
         """Ask the registry to take the blob over from another of its repositories. False where it will not.
 
-        Only a 201 counts. A session that a refusal opens is kept for the push that follows.
+        Only a 201 counts. A session that a refusal opens is kept for the push that follows. From the same repository
+        it is a question: is the blob there? Not every host answers that one rightly.
         """
         operations, key = self._operations, (repository, descriptor.digest)
         operations.will_write(repository)
-        doing, about = "mounting a blob", f"{repository}@{descriptor.digest}"
-        endpoint = operations.endpoint(repository)
-        rest = f"blobs/uploads/?mount={descriptor.digest}&from={source.path}"
-        ask = Ask(
-            "POST",
-            endpoint.url(repository, rest),
-            repository,
-            operations.scopes(repository, mount_from=source),
-            doing,
-            about,
-            phase=Doing.OPEN_UPLOAD,
-            body=b"",
-        )
+        endpoint, ask = operations.endpoint(repository), self._mounting(repository, descriptor, source)
         tried = False
 
         async def once() -> bool:
@@ -194,7 +197,7 @@ class Blobs:
             return False
 
         try:
-            mounted = await operations.attempt(repository, doing, about, once)
+            mounted = await operations.attempt(repository, ask.doing, ask.about, once)
         except (RegistryError, UnsafeTarget) as error:
             # Harbor, Hub and GitLab refuse the login for a source that they do not show us: push it plainly then.
             _log.debug("not mounted: %s", error)
@@ -203,13 +206,71 @@ class Blobs:
             operations.acknowledge(repository, descriptor.digest)
         return mounted
 
+    def _mounting(self, repository: Repository, descriptor: Descriptor, source: Repository) -> Ask:
+        operations = self._operations
+        return Ask(
+            "POST",
+            operations.endpoint(repository).url(
+                repository, f"blobs/uploads/?mount={descriptor.digest}&from={source.path}"
+            ),
+            repository,
+            operations.scopes(repository, mount_from=source),
+            "looking for a blob" if source == repository else "mounting a blob",
+            f"{repository}@{descriptor.digest}",
+            phase=Doing.OPEN_UPLOAD,
+            body=b"",
+        )
+
+    async def _mount_tells(self, repository: Repository) -> bool:
+        """Whether this host says by a mount from the repository itself if a blob is there.
+
+        distribution does. One that mounts nothing (ECR) opens a session for what is there as well, and would have
+        it sent again. So a blob that was just pushed there is asked for, once a host; until then the answer is no.
+        """
+        manners, taken = self._manners[repository.registry], self._taken.get(repository)
+        if manners.mount_tells is None and taken is not None:
+            stray: Url | None = None
+            async with self._trials[repository.registry]:
+                if manners.mount_tells is None:
+                    manners.mount_tells, stray = await self._try_mount(repository, taken)
+            if stray is not None:
+                await self._abandon(repository, taken, stray)
+        return manners.mount_tells is True
+
+    async def _try_mount(self, repository: Repository, taken: Descriptor) -> tuple[bool, Url | None]:
+        """Whether the host says that a blob is there which is; and the session that it opened where it does not."""
+        ask = self._mounting(repository, taken, repository)
+        try:
+            reply = await self._operations.endpoint(repository).send(ask)
+            location = reply.header("Location") if reply.status == 202 else ""
+            return reply.status == 201 and _names(reply, taken), ask.url.resolve(location) if location else None
+        except BakeryError as error:  # tried once: HEAD stays in use, and nothing is lost
+            _log.debug("not known to tell by a mount: %s", error)
+            return False, None
+
+    async def _abandon(self, repository: Repository, descriptor: Descriptor, session: Url) -> None:
+        """End a session that nothing will be sent to. A courtesy: it would end by itself, so no answer matters.
+
+        Some want the right to delete for it; a login with that right is not asked for. Another origin is not told.
+        """
+        operations, about = self._operations, f"{repository}@{descriptor.digest}"
+        scopes, doing = operations.scopes(repository), "ending an upload"
+        ask = Ask("DELETE", session, repository, scopes, doing, about, phase=Doing.DELETE, insists=False)
+        endpoint = operations.endpoint(repository)
+        if session.origin != endpoint.origin:
+            return
+        try:
+            await endpoint.send(ask)
+        except BakeryError as error:
+            _log.debug("left open: %s", error)
+
     async def push(
         self, repository: Repository, descriptor: Descriptor, open_body: OpenBody, *, small: bytes | None = None
     ) -> None:
         """Upload a blob. `open_body` gives a fresh reader per attempt; `small` is the content where it is at hand."""
         operations, key = self._operations, (repository, descriptor.digest)
         operations.will_write(repository)
-        manners = self._manners.setdefault(repository.registry, plan.Manners())
+        manners = self._manners[repository.registry]
         body = Body(open_body, descriptor.size) if small is None else small
         slices: _Slices | None = None
         flow = plan.upload(descriptor, manners, self._sessions.pop(key, None))
@@ -239,6 +300,7 @@ class Blobs:
                 step = flow.send(answer)
         except StopIteration:
             operations.acknowledge(repository, descriptor.digest)
+            self._taken.setdefault(repository, descriptor)
         except AuthError as error:
             error.hint = await operations.endpoint(repository).hint(repository)
             raise

@@ -430,9 +430,9 @@ class Client:
 
     # Blobs
 
-    async def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
-        """Whether the registry has this blob now."""
-        return await self._blobs.has(repository, descriptor)
+    async def has_blob(self, repository: Repository, descriptor: Descriptor, *, else_push: bool = False) -> bool:
+        """Whether the registry has this blob now. else_push: it will be pushed if not, so the question may begin it."""
+        return await self._blobs.has(repository, descriptor, else_push=else_push)
 
     def read_blob(
         self, repository: Repository, descriptor: Descriptor, *, must_exist: bool = False

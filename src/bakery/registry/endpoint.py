@@ -38,7 +38,7 @@ _PAUSE_S: Final = 1.0  # where a 429 names no time
 class Ask:
     """One request to a registry, before it is authorised.
 
-    body None sends none; `lane` is where it queues; `mount` asks for other scopes than the repository's own.
+    body None sends none; `lane` is where it queues. insists: whether a 401 is worth another login.
     """
 
     method: str
@@ -53,6 +53,7 @@ class Ask:
     lane: Lane = Lane.SMALL
     limit_bytes: int = MAX_ERROR_BYTES
     lasting_s: float = 0.0
+    insists: bool = True
 
     def with_scopes(self, scopes: tuple[str, ...]) -> Ask:
         """The same request with other scopes."""
@@ -137,7 +138,7 @@ class Endpoint:
                         self.down_since = None
                     finally:
                         self._authorizer.met()
-                    if incoming.status == 401 and not left_home:
+                    if incoming.status == 401 and ask.insists and not left_home:
                         logins += 1
                         refused = await incoming.read(MAX_ERROR_BYTES, strict=False)
                     elif incoming.status in _REDIRECTS and ask.method in ("GET", "HEAD"):

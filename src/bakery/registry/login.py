@@ -208,4 +208,6 @@ class Authorizer:
 def scopes_for(repository: Repository, *, write: bool, mount_from: Repository | None = None) -> tuple[str, ...]:
     """The scopes of a request, the target's first: some services look at the first alone."""
     target = scope_of(repository, "pull,push" if write else "pull")
-    return (target, scope_of(mount_from, "pull")) if mount_from is not None else (target,)
+    if mount_from is None or mount_from == repository:
+        return (target,)
+    return (target, scope_of(mount_from, "pull"))

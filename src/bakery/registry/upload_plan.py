@@ -72,6 +72,7 @@ class Manners:
     """What a host is known to want: learnt on the way, kept for the next blob."""
 
     chunk_bytes: int | None = None  # None: one PUT takes all
+    mount_tells: bool | None = None  # whether a mount from its own repository says if a blob is there; None: not tried
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,10 @@ class Ledger(Generic[T]):
             raise result
         return result
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether this work was begun or done."""
+        return key in self._tasks
+
     def forget(self, key: Hashable) -> None:
         """Do it anew when it is asked for again. Those who wait now still get the old result."""
         self._tasks.pop(key, None)

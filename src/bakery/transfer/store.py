@@ -23,8 +23,11 @@ class Store(Protocol):
         """What can be mounted from each other: stores of one registry have one realm."""
         ...
 
-    async def has(self, blob: Descriptor) -> bool:
-        """Whether the blob is there, with the right size."""
+    async def has(self, blob: Descriptor, *, else_write: bool = False) -> bool:
+        """Whether the blob is there, with the right size.
+
+        else_write: it will be written if not, and not mounted: the question may begin the writing.
+        """
         ...
 
     def fetch(self, blob: Descriptor, keep: Keep) -> AsyncIterator[int]:

@@ -1,0 +1,208 @@
+"""Looking for a blob that will be pushed: one POST where the host is known to answer by it, a HEAD everywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bakery.errors import RegistryError
+from bakery.registry.client import Client
+from tests.wire.making import blob, body_of, errors, make_client, repository
+from tests.wire.script import Answer, ScriptedServer
+
+UPLOADS = "/v2/acme/app/blobs/uploads/"
+CONFIG, CONFIG_BYTES = blob(b'{"os":"linux"}')
+LAYER, LAYER_BYTES = blob(bytes(range(256)) * 2000)
+OTHER, _ = blob(b"another layer")
+FOUND = Answer(200, {"Content-Length": str(LAYER.size)})
+
+
+def asking(descriptor, path: str = "acme/app") -> str:
+    return f"/v2/{path}/blobs/uploads/?mount={descriptor.digest}&from={path}"
+
+
+def there(descriptor) -> Answer:
+    return Answer(201, {"Location": f"/v2/acme/app/blobs/{descriptor.digest}"})
+
+
+def look(descriptor, path: str = "acme/app") -> str:
+    return f"/v2/{path}/blobs/{descriptor.digest}"
+
+
+def opened(session: str) -> Answer:
+    return Answer(202, {"Location": f"/up/{session}"})
+
+
+def commit(session: str, descriptor) -> str:
+    return f"/up/{session}?digest={descriptor.digest}"
+
+
+async def push_config(server: ScriptedServer, client: Client, path: str = "acme/app") -> None:
+    server.expect("POST", f"/v2/{path}/blobs/uploads/", opened("config"))
+    server.expect("PUT", commit("config", CONFIG), 201)
+    await client.push_blob(repository(server, path), CONFIG, body_of(CONFIG_BYTES))
+
+
+async def test_where_a_mount_tells_one_post_looks_for_a_blob_and_opens_its_upload():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), there(CONFIG))
+        server.expect("POST", asking(LAYER), opened("layer"))
+        server.expect("PUT", commit("layer", LAYER), 201)
+        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        await client.push_blob(repository(server), LAYER, body_of(LAYER_BYTES))
+        server.expect("POST", asking(OTHER), there(OTHER))
+        assert await client.has_blob(repository(server), OTHER, else_push=True)
+
+
+async def test_what_is_not_going_to_be_pushed_is_looked_for_by_head():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("HEAD", look(LAYER), FOUND)
+        assert await client.has_blob(repository(server), LAYER)
+
+
+async def test_a_host_is_tried_with_a_blob_that_was_pushed_there_and_looked_at_by_head_until_then():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", look(LAYER), 404)
+        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        await push_config(server, client)
+        server.expect("HEAD", look(LAYER, "acme/new"), 404)
+        assert not await client.has_blob(repository(server, "acme/new"), LAYER, else_push=True)
+
+
+async def test_a_host_is_tried_once_for_all_its_repositories_and_all_who_ask():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        await push_config(server, client, "acme/other")
+        answered = asyncio.Event()
+        trial = server.expect("POST", asking(CONFIG), Answer(201, there(CONFIG).headers, hold=answered))
+        asked = [server.expect("POST", asking(each), opened("x")) for each in (LAYER, OTHER)]
+        asked.append(server.expect("POST", asking(LAYER, "acme/other"), opened("x")))
+        async with asyncio.TaskGroup() as group:
+            for where in ("acme/app", "acme/other"):
+                group.create_task(client.has_blob(repository(server, where), LAYER, else_push=True))
+            group.create_task(client.has_blob(repository(server), OTHER, else_push=True))
+            await trial.came.wait()
+            answered.set()
+        assert all(line.met == 1 for line in asked)
+
+
+async def test_a_host_that_opens_a_session_for_what_is_there_is_told_to_end_it_and_asked_by_head():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), opened("stray"))
+        server.expect("DELETE", "/up/stray", 204)
+        server.expect("HEAD", look(LAYER), 404)
+        server.expect("HEAD", look(OTHER), 404)
+        for layer in (LAYER, OTHER):
+            assert not await client.has_blob(repository(server), layer, else_push=True)
+        server.expect("POST", UPLOADS, opened("layer"))
+        server.expect("PUT", commit("layer", LAYER), 201)
+        await client.push_blob(repository(server), LAYER, body_of(LAYER_BYTES))
+
+
+WANTS_DELETE = 'Bearer realm="http://127.0.0.1:1/token",scope="repository:acme/app:delete",error="insufficient_scope"'
+NOT_ENDED = {
+    "not offered": Answer(405),
+    "not allowed": Answer(401, {"WWW-Authenticate": WANTS_DELETE}),
+    "broken": Answer(500),
+    "lost": Answer(lose=True),
+}
+
+
+@pytest.mark.parametrize("answer", NOT_ENDED.values(), ids=NOT_ENDED)
+async def test_a_stray_session_that_cannot_be_ended_is_left_and_no_other_login_is_asked_for(answer):
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), opened("stray"))
+        server.expect("DELETE", "/up/stray", answer)
+        server.expect("HEAD", look(LAYER), 404)
+        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        assert client.stats.token_requests == client.stats.retries == 0
+
+
+async def test_a_stray_session_at_another_origin_is_left_alone():
+    async with ScriptedServer() as server, ScriptedServer() as elsewhere, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), Answer(202, {"Location": f"{elsewhere.origin}/v2/acme/app"}))
+        server.expect("HEAD", look(LAYER), 404)
+        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+
+
+PROVES_NOTHING = {
+    "201 that names nothing": Answer(201),
+    "201 that names another": there(OTHER),
+    "202 without a session": Answer(202),
+    "202 with a session that is no URL": Answer(202, {"Location": "gopher:"}),
+    "a web page": Answer(200, {"Content-Type": "text/html"}, b"<html>"),
+    "refused": Answer(400, body=errors("UNSUPPORTED")),
+    "denied": Answer(403, body=errors("DENIED")),
+    "login": Answer(401),
+    "absent": Answer(404),
+    "throttled": Answer(429, {"Retry-After": "1"}),
+    "broken": Answer(500),
+    "lost": Answer(lose=True),
+}
+
+
+@pytest.mark.parametrize("answer", PROVES_NOTHING.values(), ids=PROVES_NOTHING)
+async def test_any_other_answer_leaves_head_in_use_and_fails_nothing(answer):
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), answer)
+        server.expect("GET", "/v2/", 401, times=None)
+        server.expect("HEAD", look(LAYER), 404)
+        server.expect("HEAD", look(OTHER), 404)
+        for layer in (LAYER, OTHER):
+            assert not await client.has_blob(repository(server), layer, else_push=True)
+
+
+async def test_a_known_host_that_neither_has_the_blob_nor_opens_an_upload_is_looked_at():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), there(CONFIG))
+        server.expect("POST", asking(LAYER), Answer(400, body=errors("UNSUPPORTED")))
+        server.expect("HEAD", look(LAYER), FOUND)
+        assert await client.has_blob(repository(server), LAYER, else_push=True)
+
+
+async def test_a_201_that_names_nothing_is_proved_by_a_look_on_a_known_host_as_well():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), there(CONFIG))
+        server.expect("POST", asking(LAYER), 201)
+        server.expect("HEAD", look(LAYER), 404, times=2)
+        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+
+
+async def test_a_blob_that_the_host_said_it_had_and_that_is_asked_for_again_is_looked_for():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), there(CONFIG))
+        server.expect("POST", asking(LAYER), there(LAYER))  # which is a lie
+        assert await client.has_blob(repository(server), LAYER, else_push=True)
+        server.expect("HEAD", look(LAYER), 404)
+        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+
+
+async def test_a_lost_answer_is_settled_by_a_look_and_then_asked_for_again():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), there(CONFIG))
+        server.expect("POST", asking(LAYER), Answer(lose=True))
+        server.expect("HEAD", look(LAYER), 404)
+        server.expect("POST", asking(LAYER), opened("layer"))
+        server.expect("PUT", commit("layer", LAYER), 201)
+        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        await client.push_blob(repository(server), LAYER, body_of(LAYER_BYTES))
+
+
+async def test_a_look_that_is_refused_still_fails():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), 403)
+        server.expect("HEAD", look(LAYER), 400)
+        with pytest.raises(RegistryError, match="looking for a blob"):
+            await client.has_blob(repository(server), LAYER, else_push=True)
