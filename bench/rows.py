@@ -25,7 +25,7 @@ from bench.workload import BuiltTarget, Shape, build, load
 Contender = Callable[[Scene, Sequence[BuiltTarget]], Measured]
 ROUND_TRIP_S = 0.040
 TINY = Shape(images=20, layers=2, layer_bytes=300)
-CONVERTED = Shape(images=4, layers=1, layer_bytes=53_000_000, files=400)
+CONVERTED = Shape(images=4, layers=1, layer_bytes=187_000_000, files=1400)  # 60 MB gzipped
 BIG = Shape(images=4, layers=3, layer_bytes=24_000_000)
 
 

@@ -16,14 +16,15 @@ import shutil
 import sys
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tests.peers.programs import find
 
 from bench.contenders import Measured, measure
+from bench.layers import gzipped, system_tar
 
 BIG_ENTRIES = 11_000
 SMALL_ENTRIES = 60_000
@@ -58,28 +59,6 @@ print(time.perf_counter() - began)
 """
 
 
-def big_tar(seed: int, size: int) -> Iterator[bytes]:
-    """A tar of 11,000 files that deflates about three to one: words, some noise, some repeats."""
-    dice = random.Random(seed)
-    words = [dice.randbytes(dice.randrange(2, 10)).hex().encode() for _ in range(3000)]
-    phrases = [dice.choice(words) + b" " + dice.choice(words) for _ in range(2000)]
-    text = b"\n".join(dice.choice(phrases) for _ in range(200_000))
-    noise = dice.randbytes(4_000_000)
-    for number in range(BIG_ENTRIES):
-        left = int(dice.expovariate(1) * size / BIG_ENTRIES)
-        member = tarfile.TarInfo(f"usr/lib/package{number % 97}/file{number}.so")
-        member.size, member.mtime = left, 1_700_000_000 + number
-        yield member.tobuf(tarfile.USTAR_FORMAT)
-        padding = -left % 512
-        while left > 0:
-            source = noise if dice.random() < 0.06 else text
-            start, length = dice.randrange(len(source) - 70_000), min(left, dice.randrange(5000, 70_000))
-            yield source[start : start + length]
-            left -= length
-        yield bytes(padding)
-    yield bytes(1024)
-
-
 def small_tar(seed: int) -> Iterator[bytes]:
     """A tar of 60,000 files of a few bytes."""
     dice = random.Random(seed)
@@ -105,14 +84,11 @@ def write_layout(path: Path, layers: list[Callable[[], Iterator[bytes]]]) -> lis
 
     described, files = [], []
     for chunks in layers:
-        compressor, hasher, partial = zlib.compressobj(6, zlib.DEFLATED, 31), hashlib.sha256(), blobs / "partial"
+        hasher, partial = hashlib.sha256(), blobs / "partial"
         with partial.open("wb") as file:
-            for chunk in chunks():
-                piece = compressor.compress(chunk)
+            for piece in gzipped(chunks()):
                 hasher.update(piece)
                 file.write(piece)
-            hasher.update(piece := compressor.flush())
-            file.write(piece)
         files.append(partial.rename(blobs / hasher.hexdigest()))
         size = files[-1].stat().st_size
         described.append({"mediaType": _LAYER, "digest": f"sha256:{hasher.hexdigest()}", "size": size})
@@ -184,10 +160,12 @@ def main() -> int:
         folder = arguments.folder or Path(temporary)
         names = {"one": [1], "two": [1, 2]}
         images = {
-            name: write_layout(folder / f"{name}-{size}", [lambda s=seed: big_tar(s, size) for seed in seeds])  # type: ignore[misc]  # mypy does not follow the bound default
+            name: write_layout(
+                folder / f"{name}-{size}", [partial(system_tar, seed, size, BIG_ENTRIES) for seed in seeds]
+            )
             for name, seeds in names.items()
         }
-        small = write_layout(folder / "small", [lambda: small_tar(3)])
+        small = write_layout(folder / "small", [partial(small_tar, 3)])
         for path in (*images["one"], *images["two"], *small):  # all sides read from memory, not from the disk
             with path.open("rb") as file:
                 hashlib.file_digest(file, "sha256")

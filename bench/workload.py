@@ -19,6 +19,8 @@ from pathlib import Path
 
 import aiohttp
 
+from bench.layers import gzipped, system_tar
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -35,7 +37,7 @@ class Shape:
     versions: int = 1
     layers: int = 2
     layer_bytes: int = 512
-    files: int = 1  # in a layer; with more than one it is text that deflates to half, as a layer of a system does
+    files: int = 1  # in a layer; with more than one it is like a layer of a system, and layer_bytes is the tar's size
 
     @property
     def targets(self) -> int:
@@ -44,7 +46,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Blob:
-    """Some content: its digest and either the bytes or what makes them again (big layers are not kept)."""
+    """Some content: its digest and either the bytes or what makes them again (big layers that are quick to make)."""
 
     digest: str
     size: int
@@ -100,9 +102,9 @@ def digest_of(data: bytes) -> str:
 
 
 def layer(seed: str, size: int, files: int = 1) -> bytes:
-    """A gzipped tar of about this size: one incompressible file, or many whose text deflates to half."""
+    """A gzipped tar: one incompressible file of this size, or many with as much in all, as a system has them."""
     if files > 1:
-        return _text_layer(seed, size, files)
+        return b"".join(gzipped(system_tar(seed, size, files)))
     data = random.Random(seed).randbytes(size)
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
@@ -112,19 +114,10 @@ def layer(seed: str, size: int, files: int = 1) -> bytes:
     return gzip.compress(tar.getvalue(), compresslevel=0 if size > 1 << 16 else 6, mtime=0)
 
 
-def _text_layer(seed: str, size: int, files: int) -> bytes:
-    source, tar = random.Random(seed), io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as archive:
-        for number in range(files):
-            text = source.randbytes(size // files).hex().encode()
-            entry = tarfile.TarInfo(f"opt/share/{number:05}.txt")
-            entry.size = len(text)
-            archive.addfile(entry, io.BytesIO(text))
-    return gzip.compress(tar.getvalue(), compresslevel=1, mtime=0)
-
-
 def _blob(data: bytes, seed: str, size_of_file: int, files: int = 1) -> Blob:
-    return Blob(digest_of(data), len(data), seed, size_of_file, data if len(data) < 1 << 16 else None, files)
+    return Blob(
+        digest_of(data), len(data), seed, size_of_file, data if len(data) < 1 << 16 or files > 1 else None, files
+    )
 
 
 def _built(name: str, architecture: str, shape: Shape) -> Built:

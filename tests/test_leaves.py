@@ -50,6 +50,21 @@ async def test_whoever_is_cancelled_while_a_thread_works_leaves_only_when_it_has
     assert ended.is_set()
 
 
+async def test_long_work_is_told_that_nobody_wants_it_any_more():
+    begun, told = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert told.wait(10)
+
+    task = asyncio.create_task(in_thread(work, stop=told.set))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told.is_set()
+
+
 async def test_what_a_thread_raises_is_raised():
     def work() -> None:
         raise ValueError("no")

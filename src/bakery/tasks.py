@@ -42,15 +42,17 @@ async def each_to_its_end(work: Iterable[Coroutine[Any, Any, object]]) -> None:
         raise _most_telling(BaseExceptionGroup("", failures))
 
 
-async def in_thread(work: Callable[[], T]) -> T:
+async def in_thread(work: Callable[[], T], *, stop: Callable[[], object] | None = None) -> T:
     """Run this in a thread, and leave only when it has ended: what it uses can be closed then, cancelled or not.
 
-    For work that never waits for anybody else: nothing can end it early.
+    For work that never waits for anybody else. stop: tells work that takes long that nobody wants it any more.
     """
     job = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:
+        if stop is not None:
+            stop()
         while not job.done():
             try:
                 await asyncio.wait((job,))
