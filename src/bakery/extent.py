@@ -27,6 +27,10 @@ class Extent:
             content += more
         return content
 
+    def after(self, size: int) -> Extent:
+        """What is left of it without its first `size` bytes."""
+        return Extent(self.file, self.offset + size, self.size - size)
+
     def pieces(self, most_bytes: int) -> list[Extent]:
         """The same stretch as extents of at most so many bytes."""
         end = self.offset + self.size

@@ -138,6 +138,26 @@ async def test_a_refusal_that_comes_before_the_file_was_sent_is_what_is_told():
         assert client.stats.bytes_out < large.size
 
 
+async def test_what_a_server_says_while_a_file_is_sent_takes_nothing_from_the_file():
+    got = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 202 Accepted\r\nLocation: {SESSION}\r\nContent-Length: 0\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        body = b""
+        while len(body) < LAYER.size:
+            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+            body += await reader.read(100_000)
+        got.set_result(body)
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw_server(serve) as host, make_client(policy=ONCE) as client:
+        with extents(CONTENT) as body:
+            await client.push_blob(Repository(host, "acme/app"), LAYER, body)
+        assert await got == CONTENT
+
+
 async def test_a_server_that_takes_no_more_of_a_file_is_given_up():
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
 

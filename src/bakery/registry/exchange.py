@@ -6,6 +6,7 @@ Only the body of an answer whose length is told may go past h11, straight to who
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Final
 
@@ -73,11 +74,21 @@ class Exchange:
                     moved(len(part))
             else:
                 self._count(piece)
-                async for sent in self.wire.send_file(piece):
-                    moved(sent)
+                if not await self._send_file(piece, moved):
+                    return False
             if await self._is_answered():
                 return False
         self._end()
+        return True
+
+    async def _send_file(self, left: Extent, moved: Callable[[int], None]) -> bool:
+        while left.size:
+            async with aclosing(self.wire.send_file(left)) as going:
+                async for sent in going:
+                    left = left.after(sent)
+                    moved(sent)
+            if left.size and await self._is_answered():
+                return False
         return True
 
     async def answer(self) -> tuple[int, Fields]:
@@ -103,8 +114,9 @@ class Exchange:
         A large body is taken in threads. Raises Broken, Malformed, and what `take` raises, as it is.
         """
         if self._length is not None and self._length >= _WORTH_A_THREAD_BYTES and not self.wire.is_secret:
-            async for size in self._pour_past_h11(take, self._length):
-                yield size
+            async with aclosing(self._pour_past_h11(take, self._length)) as coming:
+                async for size in coming:
+                    yield size
             return
         while data := await self.chunk():
             if len(data) >= _WORTH_A_THREAD_BYTES // 8:
@@ -113,7 +125,7 @@ class Exchange:
                 take(memoryview(data))
             yield len(data)
 
-    async def _pour_past_h11(self, take: Take, left: int) -> AsyncIterator[int]:
+    async def _pour_past_h11(self, take: Take, left: int) -> AsyncGenerator[int, None]:
         self._past_h11 = True
         begun, _ = self._http.trailing_data  # what came together with the head
         begun = begun[:left]
@@ -121,9 +133,10 @@ class Exchange:
             take(memoryview(begun))
             left -= len(begun)
             yield len(begun)
-        async for size in self.wire.receive_by(take, left):
-            left -= size
-            yield size
+        async with aclosing(self.wire.receive_by(take, left)) as coming:
+            async for size in coming:
+                left -= size
+                yield size
         if left:
             raise Broken
         self.complete = True

@@ -113,6 +113,7 @@ class Pool:
     async def _connect(self, route: Route) -> Wire:
         first = route.proxy.origin if route.proxy is not None else route.origin
         assert first is not None, "a route without a proxy has an origin"
+        context = self._context() if first.scheme == "https" else None
         addresses = await self._addresses(first, EVERYWHERE if route.proxy is not None else route.allowed)
         try:
             opened = await aiohappyeyeballs.start_connection(
@@ -124,12 +125,11 @@ class Pool:
             self._known.pop(first.host, None)  # it may have moved
             raise
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        secret = first.scheme == "https"
         _, wire = await asyncio.get_running_loop().create_connection(
             Wire,
             sock=opened,
-            ssl=self._context() if secret else None,
-            server_hostname=first.host.strip("[]") if secret else None,
+            ssl=context,
+            server_hostname=None if context is None else first.host.strip("[]"),
         )
         self._open.add(wire)
         wire.gone.add_done_callback(lambda _: self._open.discard(wire))

@@ -84,7 +84,7 @@ class _Sending:
     def __init__(self, body: Body, stats: Stats, timer: asyncio.Timeout, stall_s: float) -> None:
         self._body, self._stats, self._timer, self._stall_s = body, stats, timer, stall_s
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         given = 0
         async for piece in self._body.open():
             given += len(piece)
@@ -231,7 +231,8 @@ class Transport:
                 if isinstance(body, Body):
                     sent = False
                     sending = _Sending(body, self.stats, timer, self.settings.stall_s)
-                    sent = await exchange.ask_with(request.method, target, headers, sending.pieces(), sending.moved)
+                    async with aclosing(sending.pieces()) as pieces:
+                        sent = await exchange.ask_with(request.method, target, headers, pieces, sending.moved)
                     timer.reschedule(asyncio.get_running_loop().time() + self.settings.answer_s)
                 else:
                     self.stats.bytes_out += len(body or b"")

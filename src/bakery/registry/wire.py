@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
@@ -21,7 +21,7 @@ from bakery.extent import Extent
 from bakery.tasks import in_thread
 
 _AHEAD_BYTES: Final = 512 * 1024  # how much may lie here unread before the other side is made to wait
-_TURN_BYTES: Final = 2 * 1024 * 1024  # what one turn in a thread moves at most
+_TURN_BYTES: Final = 8 * 1024 * 1024  # what one turn in a thread moves at most
 _BUFFER_BYTES: Final = 256 * 1024  # stays in the processor's cache between the socket, the hash and the file
 _NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
@@ -115,7 +115,7 @@ class Wire(asyncio.Protocol):
         while self._full and not self.has_news:
             await self._changed()
 
-    async def send_file(self, extent: Extent) -> AsyncIterator[int]:
+    async def send_file(self, extent: Extent) -> AsyncGenerator[int, None]:
         """Send a stretch of a file; gives how many bytes went, as they go. Ends early as `send` does. Not under TLS."""
         handle, left = self._handle(), extent
         while left.size and not self.has_news:
@@ -123,12 +123,12 @@ class Wire(asyncio.Protocol):
             if error is not None and not self.has_news:
                 raise Broken from error
             if sent:
-                left = Extent(left.file, left.offset + sent, left.size - sent)
+                left = left.after(sent)
                 yield sent
             elif not self.has_news:
                 await self._ready(self._loop.add_writer, self._loop.remove_writer)
 
-    async def receive_by(self, take: Take, size: int) -> AsyncIterator[int]:
+    async def receive_by(self, take: Take, size: int) -> AsyncGenerator[int, None]:
         """Hand the next `size` bytes to `take`, in threads; gives how many came, as they come. Not under TLS.
 
         Ends early where the connection does. Raises Broken where it breaks, and what `take` raises as it is.
