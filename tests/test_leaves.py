@@ -19,6 +19,7 @@ def test_an_extent_gives_its_stretch_of_the_file_and_has_its_length():
         extent = Extent(file.fileno(), 10, 50)
         assert extent.read() == bytes(range(10, 60))
         assert len(extent) == 50
+        assert extent.read_into(memoryview(bytearray(64))) == extent.read()
         assert extent.after(20).read() == bytes(range(30, 60))
         assert [part.read() for part in extent.pieces(20)] == [bytes(range(s, min(s + 20, 60))) for s in (10, 30, 50)]
 

@@ -31,6 +31,16 @@ class Extent:
         """What is left of it without its first `size` bytes."""
         return Extent(self.file, self.offset + size, self.size - size)
 
+    def read_into(self, buffer: memoryview) -> memoryview:
+        """The bytes, at the beginning of a buffer that is large enough: nothing is allocated. For threads."""
+        view, at = buffer[: self.size], 0
+        while at < self.size:
+            got = os.preadv(self.file, [view[at:]], self.offset + at)
+            if not got:
+                raise EOFError(f"the file ends before {self.offset + self.size} bytes")
+            at += got
+        return view
+
     def pieces(self, most_bytes: int) -> list[Extent]:
         """The same stretch as extents of at most so many bytes."""
         end = self.offset + self.size

@@ -66,7 +66,8 @@ def inflate_span(layer: bytes, ztoc: Ztoc, number: int, length: int) -> bytes:
     point = ztoc.point(number)
     inflater = BlockInflater(raw=True)
     first = layer[point.compressed - 1] if point.bits else 0
-    inflater.start_at(bytes(point.window), point.bits, first)
+    window = bytes(point.window)
+    inflater.start_at(inflate.address_of(window), len(window), point.bits, first >> (8 - point.bits))
     out, at = bytearray(), point.compressed
     chunk = bytearray(length + 1)
     address = ctypes.addressof(ctypes.c_char.from_buffer(chunk))

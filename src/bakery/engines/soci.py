@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from bakery.errors import BakeryError
 from bakery.extent import Piece
@@ -40,8 +41,9 @@ from bakery.soci.plan import LayerWork, make_plan
 from bakery.tasks import in_thread, together
 from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
-from bakery.transfer.spool import CHUNK_BYTES
 from bakery.transfer.store import Store
+
+_BUFFER_BYTES: Final = 256 * 1024  # stays in the processor's cache between the file, inflating and the hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +109,21 @@ class Converter:
         if blob.media_type in mt.NONDISTRIBUTABLE and not await self._store_of(origin).has(blob):
             raise LayerUnsupported("indexing", about=about, answer="no registry holds it, only its URLs lead to it")
         indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
-        try:
-            async with self._mover.holding(blob, self._store_of(origin)) as spool:
-                async for piece in spool.read():
-                    async with self._processors:
-                        await in_thread(partial(_feed, indexer, piece), stop=indexer.stop)
-            return await in_thread(indexer.finish)
-        except asyncio.CancelledError:
-            indexer.stop()
-            raise
+        buffer = memoryview(bytearray(_BUFFER_BYTES))
+        async with self._mover.holding(blob, self._store_of(origin)) as spool:
+            async for piece in spool.read():
+                async with self._processors:
+                    await in_thread(partial(_feed, indexer, piece, buffer), stop=indexer.stop)
+        return await in_thread(indexer.finish, stop=indexer.stop)
 
 
-def _feed(indexer: LayerIndexer, piece: Piece) -> None:
+def _feed(indexer: LayerIndexer, piece: Piece, buffer: memoryview) -> None:
     """All that has come of a layer since the last time, in one thread: going to and fro for each MiB costs more."""
-    for part in (piece,) if isinstance(piece, bytes) else piece.pieces(CHUNK_BYTES):
-        indexer.feed(part if isinstance(part, bytes) else part.read())
+    if isinstance(piece, bytes):
+        indexer.feed(piece)
+    else:
+        for part in piece.pieces(len(buffer)):
+            indexer.feed(part.read_into(buffer))
 
 
 def _image(before: Image, converted: Converted, origins: Mapping[Digest, Repository]) -> Image:

@@ -39,7 +39,7 @@ class Spans(Protocol):
     @property
     def uncompressed_size(self) -> int: ...
 
-    def feed(self, chunk: bytes) -> None: ...
+    def feed(self, chunk: bytes | memoryview) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -105,10 +105,10 @@ class GzipSpans:
         self.compressed_size = 0
         self.uncompressed_size = 0
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes | memoryview) -> None:
         """The next bytes of the layer."""
         if self._held:
-            chunk, self._held = self._held + chunk, b""
+            chunk, self._held = self._held + bytes(chunk), b""
         start, hashed = self.compressed_size, 0
         inflater = self._inflater
         inflater.take(chunk)
@@ -116,15 +116,15 @@ class GzipSpans:
             if self._between:
                 left = inflater.input_left
                 if left < 2:
-                    self._held = chunk[len(chunk) - left :]
+                    self._held = bytes(chunk[len(chunk) - left :])
                     break
-                self._begin_member(chunk[len(chunk) - left :][:4])
+                self._begin_member(bytes(chunk[len(chunk) - left :][:4]))
             room = len(self._buffer) - self._filled
             if not room:
                 self._turn()
                 room = _OUTPUT
             inflater.room(self._base + self._filled, room)
-            found = inflater.step()
+            found = inflater.step(self._ahead())
             produced = room - inflater.room_left
             self._filled += produced
             self.uncompressed_size += produced
@@ -183,6 +183,10 @@ class GzipSpans:
             raise self._gauge.unsupported(f"its media type says gzip, but it is {kind}")
         self._between = False
 
+    def _ahead(self) -> int:
+        """How many bytes may come before a checkpoint can stand: where blocks end in them does not matter."""
+        return self._span_size - (self.uncompressed_size - self._last_point) if self.uncompressed_size else 0
+
     def _wants_point(self, _compressed: int, _bits: int) -> bool:
         """Whether a checkpoint belongs here, at the end of a header or block."""
         return not self.uncompressed_size or self.uncompressed_size - self._last_point > self._span_size
@@ -200,7 +204,7 @@ class GzipSpans:
         self.checkpoints += POINT.pack(compressed, self.uncompressed_size, bits)
         self.checkpoints += self._view[self._filled - WINDOW : self._filled]
 
-    def _end_span(self, chunk: bytes, hashed: int, position: int) -> None:
+    def _end_span(self, chunk: bytes | memoryview, hashed: int, position: int) -> None:
         if self._count:
             self._hasher.update(memoryview(chunk)[hashed:position])
             self.digests.append(f"sha256:{self._hasher.hexdigest()}")
@@ -243,7 +247,7 @@ class PlainSpans:
         """The number of the last span; -1 where there is none."""
         return len(self.digests) - 1
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes | memoryview) -> None:
         """The next bytes of the layer."""
         view = memoryview(chunk)
         at = 0

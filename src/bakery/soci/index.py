@@ -74,8 +74,8 @@ class LayerIndexer:
         else:
             self._spans = PlainSpans(span_size, self._scanner.feed, self._gauge)
 
-    def feed(self, chunk: bytes) -> None:
-        """The next bytes of the layer."""
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """The next bytes of the layer. A memoryview is lent for the call only, and must be writable: C reads it."""
         try:
             self._spans.feed(chunk)
         except BaseException:

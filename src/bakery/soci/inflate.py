@@ -20,7 +20,7 @@ from bakery.soci.failure import NoZlib
 WINDOW: Final = 32768
 
 _Z_OK, _Z_STREAM_END, _Z_BUF_ERROR, _Z_MEM_ERROR = 0, 1, -5, -4
-_Z_BLOCK: Final = 5
+_Z_NO_FLUSH, _Z_BLOCK = 0, 5
 _GZIP_ONLY: Final = 31  # windowBits 15 + 16: the gzip format and no other
 _RAW: Final = -15
 _NAMES: Final = ("libz.so.1", "libz.dylib", "libz.1.dylib", "zlib1.dll")
@@ -125,29 +125,36 @@ def load(names: Sequence[str] = _NAMES) -> Zlib:
     return _loaded[key]
 
 
+def address_of(chunk: bytes | bytearray | memoryview) -> int:
+    """Where its bytes lie; a memoryview must be writable. 0 where there are none."""
+    if isinstance(chunk, bytes):
+        return ctypes.cast(ctypes.c_char_p(chunk), ctypes.c_void_p).value or 0
+    return ctypes.addressof(ctypes.c_char.from_buffer(chunk)) if chunk else 0
+
+
 class BlockInflater:
-    """One stream through libz, a step at a time, into a buffer of the caller's.
+    """One stream through libz or zlib-ng, a step at a time, into a buffer of the caller's.
 
     `take(chunk)` gives it input, `room(address, size)` a place for output, and each `step()` goes on until the output
     is full, the input used up, or something happened that has a name above. Gzip members are checked by libz
-    (CRC-32, length). Must be closed; closing twice is fine.
+    (CRC-32, length). Must be closed; closing twice is fine. raw: one deflate stream without header and checksum.
     """
 
     def __init__(self, library: Zlib | None = None, *, raw: bool = False) -> None:
         self._zlib = library or load_ng() or load()
         self._stream = _Stream()
         self._at = ctypes.addressof(self._stream)
-        self._input = b""
+        self._input: bytes | bytearray | memoryview = b""
         self._open = False
         answer = self._zlib.init(self._at, _RAW if raw else _GZIP_ONLY)
         if answer != _Z_OK:
             raise MemoryError(f"inflateInit2 answered {answer}")
         self._open = True
 
-    def take(self, chunk: bytes) -> None:
-        """The next input. What was taken before must be used up."""
+    def take(self, chunk: bytes | bytearray | memoryview) -> None:
+        """The next input. What was taken before must be used up. It is not copied: a memoryview must be writable."""
         self._input = chunk  # keeps the bytes alive while libz points into them
-        self._stream.next_in = ctypes.cast(ctypes.c_char_p(chunk), ctypes.c_void_p).value
+        self._stream.next_in = address_of(chunk)
         self._stream.avail_in = len(chunk)
 
     def room(self, address: int, size: int) -> None:
@@ -175,13 +182,32 @@ class BlockInflater:
         """After CORRUPT: what libz says is wrong."""
         return (self._stream.msg or b"invalid data").decode("ascii", "replace")
 
-    def step(self) -> int:
-        """Inflate on, at most to the end of the block."""
-        answer = self._zlib.inflate(self._at, _Z_BLOCK)
+    def step(self, ahead: int = 0) -> int:
+        """Inflate on, at most to the end of the first block that ends behind more than `ahead` bytes.
+
+        Each stop costs: a call from Python, and 32 KiB that libz copies into a window of its own.
+        """
+        stream = self._stream
+        if ahead > 0:
+            # Not one byte more: with no room left libz still reads on, over the ends of blocks that give no output.
+            spare = stream.avail_out - ahead
+            if spare > 0:
+                stream.avail_out = ahead
+            found = self._inflate(_Z_NO_FLUSH)
+            if spare <= 0:
+                return found
+            full = not stream.avail_out
+            stream.avail_out += spare
+            if not full or found != MORE:
+                return found
+        return self._inflate(_Z_BLOCK)
+
+    def _inflate(self, flush: int) -> int:
+        answer = self._zlib.inflate(self._at, flush)
         if answer in (_Z_OK, _Z_BUF_ERROR):
             # bit 7: at the end of a header or block; bit 6: the block was the last of its member. BUF_ERROR too: the
             # end-of-block code can lie in bits read before, and then the call neither reads nor writes a byte.
-            return BLOCK_END if self._stream.data_type & 0xC0 == 0x80 else MORE
+            return BLOCK_END if flush == _Z_BLOCK and self._stream.data_type & 0xC0 == 0x80 else MORE
         if answer == _Z_STREAM_END:
             return MEMBER_END
         if answer == _Z_MEM_ERROR:
@@ -192,12 +218,13 @@ class BlockInflater:
         """After MEMBER_END: be ready for another gzip header."""
         self._zlib.reset(self._at)
 
-    def start_at(self, window: bytes, bits: int, first_byte: int) -> None:
-        """For a raw stream: begin inside it, with `bits` bits of `first_byte` and this window behind us."""
+    def start_at(self, window: int, size: int, bits: int, value: int) -> None:
+        """For a raw stream: begin inside it, with these unused bits and the `size` bytes at `window` behind us."""
+        self._zlib.reset(self._at)
         if bits:
-            self._zlib.prime(self._at, bits, first_byte >> (8 - bits))
-        buffer = ctypes.create_string_buffer(window, len(window))
-        self._zlib.set_dictionary(self._at, ctypes.addressof(buffer), len(window))
+            self._zlib.prime(self._at, bits, value)
+        if size:
+            self._zlib.set_dictionary(self._at, window, size)
 
     def close(self) -> None:
         """Give the memory back to libz."""

@@ -7,12 +7,14 @@ it (soci.md, "files"). Source: POSIX.1-2017, pax, "ustar" and "pax Interchange F
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from zlib import adler32
 
 BLOCK: Final = 512
 ZERO_BLOCK: Final = bytes(BLOCK)
 
+_FILLS: Final = b" \0"
 _OCTAL = re.compile(rb"[0-7]+")
 _DECIMAL = re.compile(rb"[+-]?[0-9]+")
 _INT64: Final = 2**63
@@ -33,6 +35,12 @@ def text(field: bytes) -> bytes:
 
 def number(field: bytes) -> int:
     """An octal or base-256 number, as a signed 64-bit integer. Raises BadHeader."""
+    digits = field[:-1]
+    if digits.isdigit() and field[-1] in _FILLS:  # nearly all are like that, and need no pattern
+        try:
+            return int(digits, 8)
+        except ValueError:
+            raise BadHeader from None
     if field and field[0] & 0x80:
         # Base 256, two's complement; the first bit only marks it, the second is the sign.
         value = int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
@@ -55,14 +63,17 @@ def number(field: bytes) -> int:
 
 def checksum_fits(block: bytes) -> bool:
     """Whether the header's checksum is right, summed over unsigned bytes or over signed ones, as old tars did."""
-    if block[148] & 0x80:
-        return False
-    try:
-        stated = number(block[148:156])
-    except BadHeader:
-        return False
     # adler32's low half is 1 plus the sum of the bytes, modulo 65521: exact for up to 256 bytes, and in C.
     around = (adler32(block[:148]) & 0xFFFF) + (adler32(block[156:384]) & 0xFFFF) + (adler32(block[384:]) & 0xFFFF) - 3
+    field = block[148:156]
+    if field == b"%06o\0 " % (around + 256):  # as POSIX has it, and nearly everybody
+        return True
+    if field[0] & 0x80:
+        return False
+    try:
+        stated = number(field)
+    except BadHeader:
+        return False
     if around + 256 == stated:
         return True
     rest = block[:148] + block[156:]
@@ -96,6 +107,15 @@ def parse_time(value: bytes) -> tuple[int, int]:
 def time_text(seconds: int, nanoseconds: int) -> bytes:
     """RFC 3339 in UTC; nothing for a year that it cannot write. Python's datetime has no year 0."""
     days, rest = divmod(seconds, 86400)
+    date = _date(days)
+    if not date:
+        return b""
+    fraction = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
+    return f"{date}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}{fraction}Z".encode()
+
+
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
     # Civil date from days, by years that begin in March (proleptic Gregorian calendar).
     era, day_of_era = divmod(days + 719468, 146097)
     year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
@@ -104,11 +124,7 @@ def time_text(seconds: int, nanoseconds: int) -> bytes:
     day = day_of_year - (153 * shifted + 2) // 5 + 1
     month = shifted + 3 if shifted < 10 else shifted - 9
     year = year_of_era + era * 400 + (month <= 2)
-    if not 0 <= year <= 9999:
-        return b""
-    fraction = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
-    hour, minute, second = rest // 3600, rest // 60 % 60, rest % 60
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}{fraction}Z".encode()
+    return f"{year:04d}-{month:02d}-{day:02d}" if 0 <= year <= 9999 else ""
 
 
 def parse_records(data: bytes) -> dict[bytes, bytes]:

@@ -30,6 +30,11 @@ class _GivenPoints(GzipSpans):
         super().__init__(ztoc.span_size, scanner.feed, gauge)
         self._ztoc, self._on_span = ztoc, on_span
 
+    def _ahead(self) -> int:
+        if self._count > self._ztoc.max_span_id:
+            return self._gauge.allowed
+        return self._ztoc.point(self._count).uncompressed - 1 - self.uncompressed_size
+
     def _wants_point(self, compressed: int, bits: int) -> bool:
         if self._count > self._ztoc.max_span_id:
             return False

@@ -121,21 +121,25 @@ class FileTable:
         records: Mapping[bytes, bytes] | None,
     ) -> None:
         """One more file. `records` are its PAX records."""
-        key = (kind, linkname, uname, gname, mod_time)
+        key = (kind, linkname, uname, gname)
         tail, lengths = self._tails.get(key) or self._tail(key)
+        time = _U32.pack(len(mod_time)) + mod_time + _PADS[len(mod_time) & 3]
         text = _U32.pack(len(name)) + name + _PADS[len(name) & 3]
         pax = 0
         if records:
             listed = _flat_records(records)
             self._objects += listed
             pax = len(listed)
+        self._objects += time
         self._objects += tail
         self._objects += text
-        self._records += _RECORD.pack(offset, size, mode, uid, gid, devmajor, devminor, len(text), *lengths, pax)
+        self._records += _RECORD.pack(
+            offset, size, mode, uid, gid, devmajor, devminor, len(text), *lengths, len(time), pax
+        )
         self.count += 1
 
     def _tail(self, key: tuple[bytes, ...]) -> tuple[bytes, tuple[int, ...]]:
-        # Most files share owner and time, so these five strings are laid out once for all of them.
+        # Most files share these four strings, so they are laid out once for all of them.
         objects = [_flat_text(content) for content in key]
         if len(self._tails) >= _MAX_TAILS:
             self._tails.clear()
