@@ -1,10 +1,11 @@
-"""Projects of any size stay quick: loading and expanding grow linearly, and 8,000 targets take less than 2 s."""
+"""Projects of any size stay quick: loading and expanding grow linearly, and cost little more than reading the text."""
 
 import subprocess
 import sys
 import time
 
 import pytest
+import yaml
 
 from bakery.targets.select import Selection, select
 from tests.config import parsing
@@ -65,8 +66,12 @@ def test_loading_grows_linearly():
 
 
 @pytest.mark.slow
-def test_8000_targets_take_less_than_2_seconds_and_300_mebibytes(tmp_path):
-    (tmp_path / "bakery.yaml").write_text(project_text(200))
+def test_8000_targets_take_little_more_than_reading_their_text_and_less_than_300_mebibytes(tmp_path):
+    text = project_text(200)
+    (tmp_path / "bakery.yaml").write_text(text)
+    began = time.process_time()
+    yaml.load(text, yaml.CSafeLoader)  # what this machine needs at this moment to read the text into plain values
+    peer_s = time.process_time() - began
     code = (
         "import resource, sys; from bakery.cli.main import build_app\n"
         "try: build_app('get')(args=['get', 'tags', '--context', sys.argv[1], '--output', 'uid'])\n"
@@ -81,5 +86,5 @@ def test_8000_targets_take_less_than_2_seconds_and_300_mebibytes(tmp_path):
     )
     seconds, mebibytes = done.stderr.split()
     assert done.stdout.count('"image-') == 8000
-    assert float(seconds) < 2
+    assert float(seconds) < 2.5 * peer_s
     assert int(mebibytes) < 300
