@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class StepStarted:
+class StepStarted(Struct, frozen=True):
     """A target entered a step: `wait`, `assemble`, `soci`, `stage`, `commit`, `verify`."""
 
     target: str  # uid
     step: str
 
 
-@dataclass(frozen=True, slots=True)
-class StepFinished:
+class StepFinished(Struct, frozen=True):
     """A target left a step. `error` is one line, or "" where it went well."""
 
     target: str
@@ -27,8 +26,7 @@ class StepFinished:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StepRetried:
+class StepRetried(Struct, frozen=True):
     """A command or step of a target is tried again after `wait_s`. `attempt` is the one that failed (1-based)."""
 
     target: str
@@ -38,8 +36,7 @@ class StepRetried:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRetried:
+class RequestRetried(Struct, frozen=True):
     """A request to a registry is sent again after `wait_s`: which host, what for, why."""
 
     host: str
@@ -50,8 +47,7 @@ class RequestRetried:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HostPaused:
+class HostPaused(Struct, frozen=True):
     """A registry told us to stay away; every request to it waits."""
 
     host: str
@@ -59,8 +55,7 @@ class HostPaused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourcesMissing:
+class SourcesMissing(Struct, frozen=True):
     """A target still waits for these sources."""
 
     target: str
@@ -69,8 +64,7 @@ class SourcesMissing:
     limit_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class TagMoved:
+class TagMoved(Struct, frozen=True):
     """A tag names something new. `previous` is the digest that it named before, or ""."""
 
     target: str
@@ -79,8 +73,7 @@ class TagMoved:
     previous: str
 
 
-@dataclass(frozen=True, slots=True)
-class TargetFinished:
+class TargetFinished(Struct, frozen=True):
     """A target is through. `state` is `published`, `unchanged`, `done` (not publishing), `failed` or `stopped`."""
 
     target: str
@@ -88,8 +81,7 @@ class TargetFinished:
     elapsed_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """Something a reader should know that is no failure."""
 
     target: str

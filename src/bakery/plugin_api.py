@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 from bakery.errors import UsageError
 
@@ -27,8 +28,7 @@ _log = logging.getLogger(__name__)
 GROUP = "bakery.plugins"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallResult:
+class ToolCallResult(Struct, frozen=True):
     """What a tool made of one target. artifacts: whatever the plugin's own `results` needs besides."""
 
     exit_code: int

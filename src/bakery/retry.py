@@ -12,8 +12,9 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +41,7 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """How many attempts, and how long to wait between them.
 
     max_attempts counts the first one. Delays are in seconds: `min(base_delay * multiplier ** (n - 1), max_delay)`
@@ -55,7 +55,7 @@ class RetryPolicy:
     multiplier: float = 2.0
     jitter: bool = True
     retry_on: Callable[[Any], bool] | None = None
-    attempts_were_set: bool = field(default=False, compare=False)  # by a user: then attempts bound the native engine
+    attempts_were_set: bool = False  # by a user: then attempts bound the native engine
 
     def ceiling_for(self, attempt: int) -> float:
         """The longest wait after this attempt (1-based), in seconds."""

@@ -1,9 +1,9 @@
 """What every engine must do, whatever it does it with; and that both leave the same bytes."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.errors import AuthError, ExitCode
 from bakery.oci import manifest as views

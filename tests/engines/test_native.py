@@ -1,9 +1,9 @@
 """The native engine over real sockets: what it sends, how often, and what it leaves behind."""
 
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.engines.native import NativeEngine
 from bakery.errors import ExitCode

@@ -1,9 +1,9 @@
 """How few questions the native engine asks, and that what it does not ask it need not know."""
 
 import random
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.engines.native import NativeEngine
 from bakery.errors import ExitCode

@@ -1,9 +1,9 @@
 """SOCI on the way: converted before anything is published, each layer read once, a bad layer fails its target alone."""
 
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.engines.native import NativeEngine
 from bakery.errors import ExitCode

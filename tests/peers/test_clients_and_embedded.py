@@ -9,10 +9,11 @@ import asyncio
 import base64
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.oci import manifest as oci
 from bakery.oci.digest import Digest

@@ -1,11 +1,11 @@
 """The parts of the dgoss plugin that need no program: the command, the verdict, and how results are shown."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.errors import ConfigurationError
 from bakery.oci.platform import Platform

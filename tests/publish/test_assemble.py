@@ -1,11 +1,11 @@
 """Assembling: platforms come from the registry, attestations follow, and the same inputs give the same digest."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.errors import BadDocument
 from bakery.oci import media_type as mt

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from dataclasses import replace
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from bakery.errors import UsageError
 from bakery.oci import media_type as mt

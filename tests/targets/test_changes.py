@@ -29,7 +29,7 @@ images:
 
 def built(found, project):
     """Names of what would be built, with `dev` for development versions; None for everything."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from bakery.config.matrix import rows
 

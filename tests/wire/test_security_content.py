@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import json
 import resource
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.errors import (
     BadDigest,
@@ -153,7 +153,7 @@ async def test_15_a_size_is_a_whole_number_or_the_manifest_is_refused(size: str)
 
 
 async def test_15_nothing_is_allocated_by_a_size_that_a_descriptor_claims():
-    huge = dataclasses.replace(LAYER, size=10**18)
+    huge = replace(LAYER, size=10**18)
     async with ScriptedServer() as a, make_client() as client:
         a.expect("GET", BLOB, Answer(200, body=CONTENT))
         a.expect("GET", BLOB, Answer(200, body=CONTENT, length="none"))
@@ -300,7 +300,7 @@ async def test_30_inline_data_that_is_not_its_digest_is_not_used():
 
 
 async def test_30_inline_data_put_in_by_hand_is_checked_when_it_is_read():
-    lying = dataclasses.replace(LAYER, data=b"x" * LAYER.size)
+    lying = replace(LAYER, data=b"x" * LAYER.size)
     async with ScriptedServer() as a, make_client() as client:
         with pytest.raises(DigestMismatch):
             await read(client, repository(a), lying)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import dataclasses
 import json
 import logging
 import resource
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.errors import (
     AuthError,
@@ -53,7 +53,7 @@ from tests.wire.script import Answer, ScriptedServer
 
 async def test_01_urls_in_descriptors_are_not_fetched_and_get_no_login():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        foreign = dataclasses.replace(LAYER, urls=(f"{b.origin}/layer",))
+        foreign = replace(LAYER, urls=(f"{b.origin}/layer",))
         async with make_client(settings=Settings(credentials=login(a.host, b.host))) as client:
             a.expect("GET", BLOB, 404)
             with pytest.raises(BakeryError):

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
 from bakery.cli import options
 from bakery.errors import NothingSelected
@@ -85,8 +85,7 @@ Offline = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse unknown keys and tags that two targets claim.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(Struct, frozen=True):
     """What was given on the command line. `catalog` and `selection` turn it into what `targets.select` takes."""
 
     image_name: str = ""

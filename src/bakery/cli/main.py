@@ -12,18 +12,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
+from msgspec import Struct
 
 from bakery.cli import options
 from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, one_line
 from bakery.parallel.root import interruptible
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A name on the command line, the module behind it, and its line in the help. `hidden`: an alias or old name."""
 
     name: str

@@ -12,9 +12,10 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from bakery.cli import options
 from bakery.cli.filters import open_project, say
@@ -33,8 +34,7 @@ FORMATS = ("table", "json")
 MOST_UNKNOWN = 20  # entries of the metadata that are told one by one
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What somebody asked for on the command line of a publishing command."""
 
     metadata: Sequence[str]

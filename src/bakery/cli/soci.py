@@ -92,7 +92,7 @@ def convert_command(
     if from_layout is None or to_layout is None or metadata:
         hint = "give metadata files, or both --from-layout and --to-layout"
         raise UsageError("choosing what to convert", hint=hint)
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from bakery.engines.soci import SociDefaults
     from bakery.engines.soci_images import convert_layout

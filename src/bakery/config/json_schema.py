@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from msgspec import Struct, to_builtins
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from bakery.config.options import OptionsRegistry, SociOptions, keys_of
 from bakery.config.schema import ProjectPart
@@ -24,13 +25,18 @@ _FLAG = {
 _WHOLE = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^[0-9]+$"}]}
 
 
+class _Generator(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:
+        return to_builtins(dft) if isinstance(dft, Struct) else super().encode_default(dft)
+
+
 def project_schema(options: OptionsRegistry | None = None) -> dict[str, Any]:
     """The schema, with the options of these tools; of the built-in ones by default."""
     registry = options if options is not None else OptionsRegistry()
     classes = list(registry.values())
     models: list[tuple[type[BaseModel], Literal["validation"]]] = [(ProjectPart, "validation")]
     models += [(options_class, "validation") for options_class in classes]
-    _, defined = models_json_schema(models, by_alias=True)
+    _, defined = models_json_schema(models, by_alias=True, schema_generator=_Generator)
     definitions: dict[str, Any] = defined["$defs"]
     for tool, options_class in registry.items():
         _tool(definitions[options_class.__name__], tool, options_class)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from msgspec import Struct
 from packaging.version import InvalidVersion
 from packaging.version import Version as Pep440
 
@@ -20,16 +20,14 @@ MOST_ROWS = 20_000  # more is a mistake in the axes, not a project
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """The rows in the order of the axes, last one fastest, and what is to be told about them."""
 
     versions: tuple[Version, ...]
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """A dependency or a value with what it can be. `fixed`: a plain value, which is no axis."""
 
     name: str

@@ -7,8 +7,9 @@ Nothing here prints.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+from msgspec import Struct
 
 from bakery.errors import ConfigurationError
 
@@ -20,8 +21,7 @@ Keys = tuple[str | int, ...]
 """Keys and indexes from the top of the document: `("images", 0, "name")`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something to tell about the value at `path`. `at_key`: it is the key that is wrong, not its value.
 
     strict: a warning that `--strict` turns into an error. at: line and column, where no path leads there.
@@ -36,8 +36,7 @@ class Finding:
     at: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A finding with its place in the file. Lines and columns count from 1; 0 where the file has no such place."""
 
     file: str

@@ -6,12 +6,14 @@ Frozen values only. They are made by `bakery.config.load` from what `bakery.conf
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from bakery.config.problem import Keys
 from bakery.config.systems import BuildSystem, build_system
+from bakery.values import repr_without
 
 if TYPE_CHECKING:
     from bakery.config.document import Document
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
     from bakery.config.values import Person
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """Where the project comes from, for labels."""
 
     url: str
@@ -29,8 +30,7 @@ class Repository:
     authors: tuple[Person, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(Struct, frozen=True):
     """A registry, and perhaps a namespace and a repository name in it."""
 
     host: str
@@ -48,8 +48,7 @@ class Registry:
         return f"{base}{'' if base.endswith('/') else '/'}{self.repository or image}"
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(Struct, frozen=True):
     """An operating system of a version."""
 
     name: str
@@ -65,16 +64,14 @@ class System:
         return build_system(self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class TagPattern:
+class TagPattern(Struct, frozen=True):
     """Patterns of tags, and the filters that must hold for them."""
 
     patterns: tuple[str, ...]
     only: tuple[str, ...] = ("all",)
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """A variant. `options` are the effective ones: its own over the image's."""
 
     name: str
@@ -85,16 +82,14 @@ class Variant:
     options: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(Struct, frozen=True):
     """A dependency at fixed versions."""
 
     name: str
     versions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(Struct, frozen=True):
     """Which published versions of a dependency are wanted."""
 
     dependency: str
@@ -105,16 +100,14 @@ class Constraint:
     prerelease: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """A build secret that is read from an environment variable."""
 
     id: str
     variable: str
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """A version of an image: written, found on a channel, or a row of a matrix.
 
     repositories: the destinations of its tags, sorted, each once. place: where it is written.
@@ -136,8 +129,7 @@ class Version:
     latest_patch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(Struct, frozen=True):
     """What the rows of an image's matrix are made of. `values` holds texts and lists of texts, as listed."""
 
     name_pattern: str | None
@@ -156,8 +148,7 @@ class Matrix:
         return not self.constraints
 
 
-@dataclass(frozen=True, slots=True)
-class DevSource:
+class DevSource(Struct, frozen=True):
     """Where a development version is to be found: a channel of a product, or the newest version of a dependency."""
 
     product: str | None
@@ -170,8 +161,7 @@ class DevSource:
     place: Keys
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """An image with all that its targets need. `options` are those of targets without a variant."""
 
     name: str
@@ -191,8 +181,7 @@ class Image:
     place: Keys
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(Struct, frozen=True):
     """A bakery.yaml and the directory that it speaks of. `problems` are warnings: an error makes no project."""
 
     context: Path
@@ -201,7 +190,9 @@ class Project:
     registries: tuple[Registry, ...]
     images: tuple[Image, ...]
     problems: tuple[Problem, ...]
-    document: Document = field(repr=False, compare=False)
+    document: Document
+
+    __repr__ = repr_without("document")
 
     def image(self, name: str) -> Image | None:
         """The image of exactly this name."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bakery.config.document import resolve
 from bakery.config.problem import Keys
@@ -19,8 +20,7 @@ from bakery.config.project import Constraint, Dependency, DevSource, Image, Matr
 DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """A value and its origin: `file:line`, or `default`."""
 
     value: Any

@@ -6,12 +6,12 @@ The name in bakery.yaml decides; it has no part in tags. What is not in the tabl
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class BuildSystem:
+
+class BuildSystem(Struct, frozen=True):
     """A system as templates see it. `codename` is None where it has none; `major` is what download keys use."""
 
     name: str

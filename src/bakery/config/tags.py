@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from bakery.config import filters
 from bakery.config import raw as document
@@ -69,8 +70,7 @@ def default_patterns(*, matrix: bool) -> tuple[TagPattern, ...]:
     return _MATRIX if matrix else _ORDINARY
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What a pattern is rendered for. Texts are empty where the target has no such thing."""
 
     version: str

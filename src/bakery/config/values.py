@@ -6,10 +6,10 @@ Read by `bakery.config.schema`. A wrong value raises PydanticCustomError whose m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
 
+from msgspec import Struct
 from pydantic import BeforeValidator, Discriminator, PlainValidator, StringConstraints, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError, Url
 from pydantic_core import ValidationError as CoreError
@@ -72,8 +72,7 @@ def download_url(value: Any) -> str | None:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """Somebody with a mail address."""
 
     name: str

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bakery.oci.annotation import CREATED
 from bakery.oci.reference import Reference, Repository
@@ -21,8 +22,7 @@ INDEX_DIGEST = "<index-digest>"  # in a dry run: it is known once sources have b
 Command = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Oras:
+class Oras(Struct, frozen=True):
     """Builds commands of oras. `program` is what is started; settings decide on plain HTTP and the CA file."""
 
     program: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct
 
 from bakery.engines.owner import owning
 from bakery.engines.soci import Converter, SociDefaults, layers_of
@@ -34,8 +35,7 @@ _log = logging.getLogger(__name__)
 REPAIRS = 3  # rounds in which a registry may say that it lacks blobs which it acknowledged
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryStore:
+class RepositoryStore(Struct, frozen=True):
     """A repository as transfer sees it. Equal when client and repository are."""
 
     client: Client

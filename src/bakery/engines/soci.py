@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.errors import BakeryError
 from bakery.extent import Piece
@@ -46,12 +48,11 @@ from bakery.transfer.store import Store
 _BUFFER_BYTES: Final = 256 * 1024  # stays in the processor's cache between the file, inflating and the hash
 
 
-@dataclass(frozen=True, slots=True)
-class SociDefaults:
+class SociDefaults(Struct, frozen=True):
     """What is decided for all images of a run: the identifier that is part of every digest, and the limits."""
 
     identifier: str = DEFAULT_BUILD_TOOL_IDENTIFIER
-    limits: Limits = Limits()  # noqa: RUF009  # a frozen value
+    limits: Limits = Limits()  # a frozen value
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> SociDefaults:

@@ -12,10 +12,11 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct, field
 
 from bakery.errors import BadDocument, BakeryError, InvalidContent, NotFound
 from bakery.oci import manifest as oci
@@ -261,8 +262,7 @@ class RegistrySource:
                 yield chunk
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """What verifying one layer of one image found. `error` is "" where all is right."""
 
     platform: str
@@ -272,8 +272,7 @@ class Checked:
     error: str = ""
 
 
-@dataclass(slots=True)
-class Verification:
+class Verification(Struct):
     """What verifying an image found."""
 
     root: Descriptor

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from bakery.errors import BadDocument
 
@@ -27,8 +28,7 @@ class RawNumber(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How one kind of object is written.
 
     order: its known members, in order. always: those written even when empty. children: the shapes of members that

@@ -8,19 +8,21 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bakery.errors import BadDocument, DigestMismatch
 from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
+from bakery.values import repr_without
 
 MAX_SIZE: Final = 2**63 - 1
 _KNOWN = frozenset({"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"})
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True):
     """A pointer to content. Equal when all it says is equal; hashed by digest, so it can be a key.
 
     size is in bytes. data is the inline content where it is what digest and size say, else None: such data is never
@@ -30,12 +32,17 @@ class Descriptor:
     media_type: str
     digest: Digest
     size: int
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
-    platform: Platform | None = field(default=None, hash=False)
-    artifact_type: str = field(default="", hash=False)
-    urls: tuple[str, ...] = field(default=(), hash=False)
-    data: bytes | None = field(default=None, hash=False, repr=False)
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    platform: Platform | None = None
+    artifact_type: str = ""
+    urls: tuple[str, ...] = ()
+    data: bytes | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    __repr__ = repr_without("data")
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.size, self.media_type))
 
     @classmethod
     def of(cls, content: bytes, media_type: str) -> Self:

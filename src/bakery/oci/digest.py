@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Protocol, Self
+
+from msgspec import Struct
 
 from bakery.errors import BadDigest
 
@@ -25,8 +26,7 @@ class Hasher(Protocol):
     def copy(self) -> Hasher: ...
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(Struct, frozen=True, order=True):
     """The name of some bytes, such as `sha256:9f86…`. Content is compared by digest and by nothing else.
 
     Only sha256 and sha512 are taken: this text ends up in URLs and file paths, so what we do not know we refuse.

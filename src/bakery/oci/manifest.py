@@ -6,21 +6,22 @@ Source: OCI image-spec 1.1, manifest.md and image-index.md; ambiguity: GHSA-77vh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from bakery.errors import BadDocument
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
 from bakery.oci.descriptor import Descriptor
+from bakery.values import repr_without
 
 ATTESTATION_TYPE: Final = "vnd.docker.reference.type"
 ATTESTATION_OF: Final = "vnd.docker.reference.digest"
 MAX_ENTRIES: Final = 10_000  # layers of a manifest, manifests of an index; 4 MiB hold more only when hostile
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """One image (or artifact): config and layers. `document` is the whole JSON, unknown members included."""
 
     media_type: str
@@ -29,7 +30,9 @@ class Manifest:
     subject: Descriptor | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     artifact_type: str = ""
-    document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+    __repr__ = repr_without("document")
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -37,8 +40,7 @@ class Manifest:
         return (self.config, *self.layers)
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """A list of manifests, usually one a platform. `document` is the whole JSON, unknown members included."""
 
     media_type: str
@@ -46,7 +48,9 @@ class Index:
     subject: Descriptor | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     artifact_type: str = ""
-    document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+    __repr__ = repr_without("document")
 
 
 def is_attestation(entry: Descriptor) -> bool:

@@ -6,8 +6,9 @@ Source: OCI image-spec 1.1 image-index.md, "platform"; normal form: soci.md, "No
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
+
+from msgspec import Struct
 
 from bakery.errors import BadDocument
 
@@ -21,8 +22,7 @@ _ARCHITECTURES = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Platform:
+class Platform(Struct, frozen=True, order=True):
     """Operating system, architecture and what narrows them. Spelled as found; `normalised()` is for comparing."""
 
     os: str

@@ -7,8 +7,9 @@ What does not fit the patterns is refused and never repaired: these texts become
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from bakery.errors import BadReference
 from bakery.oci.digest import Digest
@@ -29,8 +30,7 @@ def _refuse(text: str, rule: str) -> BadReference:
     )
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Repository:
+class Repository(Struct, frozen=True, order=True):
     """A repository in a registry: `ghcr.io` and `acme/app`. The registry's name is lower case.
 
     Raises BadReference where registry or path break the distribution spec's patterns.
@@ -78,8 +78,7 @@ class Repository:
         return f"{self.registry}/{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A repository and what is meant in it: a tag, a digest, or a tag that should be that digest.
 
     Raises BadReference for a tag that the distribution spec does not allow.

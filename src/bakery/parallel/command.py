@@ -13,10 +13,11 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from bakery.errors import BakeryError, ExecutorInterrupted
 from bakery.events import Emit, StepFinished, StepRetried, StepStarted, TargetFinished, ignore
@@ -30,8 +31,7 @@ _log = logging.getLogger(__name__)
 ONCE = RetryPolicy(max_attempts=1)
 
 
-@dataclass(frozen=True, slots=True)
-class ShellTask:
+class ShellTask(Struct, frozen=True):
     """One command. env None inherits ours. timeout in seconds; None or not positive: no limit. payload is opaque."""
 
     key: str
@@ -47,8 +47,7 @@ class ShellTask:
         return self.label or self.key
 
 
-@dataclass(frozen=True, slots=True)
-class ShellResult:
+class ShellResult(Struct, frozen=True):
     """How a task ended. returncode is None if it never started; exception says why it did not end by itself."""
 
     task: ShellTask
@@ -64,8 +63,7 @@ class ShellResult:
         return self.exception is None and self.returncode == 0
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
+class CommandResult(Struct, frozen=True):
     """How a command of a job ended, after `attempts` attempts; the rest is of the last one."""
 
     cmd: tuple[str, ...]
@@ -93,8 +91,7 @@ class CommandResult:
         return f"exit code {self.returncode}" + "".join(f": {line.strip()}" for line in self.first_lines(1))
 
 
-@dataclass(frozen=True, slots=True)
-class ShellJob:
+class ShellJob(Struct, frozen=True):
     """Several commands in order: `run` is called with a runner.
 
     A coroutine function gets a CommandRunner and is run in the event loop. Any other callable gets a BlockingRunner,
@@ -114,8 +111,7 @@ class ShellJob:
         return self.label or self.key
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What every command of a run shares: who is told, and where time and chance come from."""
 
     emit: Emit = ignore

@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from bakery.errors import ExecutorInterrupted
 
@@ -41,8 +42,7 @@ class Unit(Protocol):
     def payload(self) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Job(Generic[T]):
+class Job(Struct, Generic[T], frozen=True):
     """Something to run once: `run` is awaited with the job's Slot. `payload` is the caller's, never looked at."""
 
     key: str
@@ -56,8 +56,7 @@ class Job(Generic[T]):
         return self.label or self.key
 
 
-@dataclass(frozen=True, slots=True)
-class JobResult(Generic[T]):
+class JobResult(Struct, Generic[T], frozen=True):
     """How a job ended. Either `value` is what it returned, or `exception` what it raised. `duration` in seconds.
 
     A value may itself say "failed"; the job is `ok` all the same. Time spent queueing for a slot is not counted.

@@ -17,9 +17,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from msgspec import Struct
 
 from bakery.errors import BakeryError
 from bakery.parallel.root import GRACE_S, at_hard_stop, undivided
@@ -45,8 +46,7 @@ class OutputTooLarge(BakeryError):
     """The command wrote more than we keep, and was ended: a part of the output would be read as the whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """How a process ended. returncode is None if it never started. exception: why it did not end by itself, if so."""
 
     returncode: int | None

@@ -9,9 +9,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from bakery.errors import ExecutorInterrupted, ExitCode, UsageError
 from bakery.events import Emit, ignore
@@ -39,8 +40,7 @@ class Interrupted(ExecutorInterrupted):
         self.outcome = outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """How a publish is done. context: the project's folder. jobs: targets at once, None: the engine's default.
 
     wait_limit_s: for the builds of a target. time_budget_s: for the whole run. environment: where credentials,

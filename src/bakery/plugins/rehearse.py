@@ -13,9 +13,11 @@ import json
 import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.engines.native import NativeEngine
 from bakery.events import Emit
@@ -44,8 +46,7 @@ CREATED: Final = "2026-01-01T00:00:00Z"  # of the images made here: a rehearsal 
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
+class Rehearsal(Struct, frozen=True):
     """What is rehearsed. faults: a profile's name, or "".
 
     metadata: what real builds left, of some targets; small images are made for the others. layout: an OCI layout
@@ -61,8 +62,7 @@ class Rehearsal:
     time_budget_s: float = 1800.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsed:
+class Rehearsed(Struct, frozen=True):
     """How it went: the plan as the project has it, the outcome, and by registry what was asked and went wrong."""
 
     plan: Plan

@@ -7,9 +7,11 @@ are kept with their annotations and follow the images, nothing depends on the cl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.errors import BadDigest, BadDocument
 from bakery.oci import canonical
@@ -24,8 +26,7 @@ from bakery.oci.reference import Reference
 from bakery.publish.image import Child, Content, Image
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(Struct, frozen=True):
     """What one source turned out to hold: its manifests, flattened, and when it was made (metadata's word)."""
 
     source: Reference
@@ -33,8 +34,7 @@ class Build:
     created: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFacts:
+class ConfigFacts(Struct, frozen=True):
     """What an image config says of the image."""
 
     platform: Platform | None

@@ -7,8 +7,9 @@ readable, no credential elsewhere. An engine retries by itself; whoever calls it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, Self
+
+from msgspec import Struct
 
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -16,8 +17,7 @@ from bakery.oci.reference import Reference, Repository
 from bakery.publish.image import Content, Image
 
 
-@dataclass(frozen=True, slots=True)
-class SociRequest:
+class SociRequest(Struct, frozen=True):
     """How an image is to be converted (pipeline.md 5.6). None and () mean: as the SOCI format has it by default.
 
     span_size and min_layer_size are in bytes.

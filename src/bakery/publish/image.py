@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Manifest, is_attestation
 from bakery.oci.reference import Repository
+from bakery.values import repr_without
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """A manifest or index as it is: the bytes, and what names them. The bytes are never re-encoded (first wall)."""
 
     descriptor: Descriptor
-    raw: bytes = field(repr=False)
+    raw: bytes
+
+    __repr__ = repr_without("raw")
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(Struct, frozen=True):
     """One manifest of an image's index, with its bytes, its view, and the repository where its blobs can be read."""
 
     content: Content
@@ -44,8 +46,7 @@ class Child:
         return platform is not None and not (descriptor.artifact_type or self.manifest.artifact_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """What is published under a target's tags.
 
     made: blobs that exist nowhere yet, because we made them (ztocs, empty configs), by digest.
@@ -54,8 +55,10 @@ class Image:
 
     index: Content
     children: tuple[Child, ...]
-    made: Mapping[Digest, bytes] = field(default_factory=dict, repr=False)
+    made: Mapping[Digest, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    __repr__ = repr_without("made")
 
     @property
     def digest(self) -> Digest:

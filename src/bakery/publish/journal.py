@@ -10,10 +10,11 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
+
+from msgspec.structs import asdict
 
 from bakery.errors import UsageError
 from bakery.events import Event

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from bakery.errors import AuthError, ExitCode
 from bakery.oci.digest import Digest
@@ -33,8 +34,7 @@ class State(StrEnum):
     STOPPED = "stopped"  # the run was interrupted before it was done
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Where a target or destination failed, and why."""
 
     step: Step
@@ -46,8 +46,7 @@ class Failure:
         return isinstance(self.error, AuthError)
 
 
-@dataclass(frozen=True, slots=True)
-class TagOutcome:
+class TagOutcome(Struct, frozen=True):
     """One tag at one destination. `previous` is what it named before this run; None where it was new or unknown."""
 
     tag: str
@@ -55,8 +54,7 @@ class TagOutcome:
     previous: Digest | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationOutcome:
+class DestinationOutcome(Struct, frozen=True):
     """One repository of one target."""
 
     repository: Repository
@@ -65,8 +63,7 @@ class DestinationOutcome:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformOutcome:
+class PlatformOutcome(Struct, frozen=True):
     """One entry of the published index. size_bytes is that of config and layers."""
 
     platform: str
@@ -75,8 +72,7 @@ class PlatformOutcome:
     layers: int
 
 
-@dataclass(frozen=True, slots=True)
-class TargetOutcome:
+class TargetOutcome(Struct, frozen=True):
     """One target. `digest` is the published index; None where it was never assembled."""
 
     uid: str
@@ -99,8 +95,7 @@ class TargetOutcome:
         return own + tuple(place.failure for place in self.destinations if place.failure)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """A whole run."""
 
     targets: tuple[TargetOutcome, ...]

@@ -11,8 +11,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from bakery.errors import BakeryError, BudgetSpent, ConfigurationError, one_line
 from bakery.events import Emit, Noted, StepFinished, StepStarted, TagMoved, TargetFinished, ignore
@@ -45,8 +46,7 @@ TIME_BUDGET_S: Final = 1800.0
 GRACE_S: Final = 1.0  # the engine heeds the budget itself and tells more; this is for what hangs in the middle of it
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True):
     """How a run behaves. Times in seconds; source_date_epoch in Unix seconds, None where it is not set."""
 
     jobs: int = 16
@@ -56,8 +56,7 @@ class RunOptions:
     source_date_epoch: int | None = None
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(Struct):
     """What is known of one target at one destination while the run goes on."""
 
     destination: Destination
@@ -74,8 +73,7 @@ class _Place:
         return self.verified.issuperset(self.destination.tags) and self.step is Step.VERIFY
 
 
-@dataclass(slots=True)
-class _Progress:
+class _Progress(Struct):
     """What is known of one target while the run goes on. The outcome can be told from it at any moment."""
 
     target: PlannedTarget

@@ -6,8 +6,10 @@ Source: pipeline.md 4.2 and 5.1 ("→ ours").
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.errors import BakeryError
 from bakery.oci.reference import Reference, Repository
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 LATEST: Final = "latest"
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """A repository and the tags that a target gets there, in the order in which they are written: `latest` last."""
 
     repository: Repository
@@ -33,8 +34,7 @@ class Destination:
         return tuple(self.repository.with_tag(tag) for tag in self.tags)
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedTarget:
+class PlannedTarget(Struct, frozen=True):
     """One target of a run: its builds, its destinations, and how its index is made."""
 
     uid: str
@@ -44,29 +44,26 @@ class PlannedTarget:
     os: str
     builds: tuple[BuildResult, ...]
     destinations: tuple[Destination, ...]
-    annotations: Mapping[str, str] = field(hash=False)  # of the index, without `created`
+    annotations: Mapping[str, str]  # of the index, without `created`
     platforms: tuple[str, ...]  # declared in bakery.yaml, "linux/amd64"
     soci: SociRequest | None = None  # None: not to be converted
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """A target that the files name but that takes no part, and why."""
 
     uid: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A target that must not be published as it stands; the others go on."""
 
     target: PlannedTarget
     error: BakeryError
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The targets in push order (the newest is pushed last), and what is left out."""
 
     targets: tuple[PlannedTarget, ...]

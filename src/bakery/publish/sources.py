@@ -6,8 +6,10 @@ Source: pipeline.md 5.3 ("→ ours": each target waits for its own sources, lagg
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.errors import BadDocument, NotFound
 from bakery.events import Emit, SourcesMissing
@@ -67,8 +69,7 @@ async def _look(engine: Engine, references: list[Reference]) -> list[Content | N
     return await together(engine.find(reference) for reference in references)
 
 
-@dataclass(frozen=True, slots=True)
-class Holdings:
+class Holdings(Struct, frozen=True):
     """What a target's sources hold: builds with their children, and what each image config says, by child digest."""
 
     builds: tuple[Build, ...]

@@ -10,15 +10,17 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Final, Protocol
 
+from msgspec import Struct, field
+
 from bakery.errors import AuthError, BadDigest, BakeryError, NotFound, RegistryError, Unavailable
 from bakery.oci.digest import Digest
 from bakery.registry.faults import ContentMissing
+from bakery.values import repr_without
 
 MAX_ERROR_BYTES: Final = 64 * 1024
 MAX_RETRY_AFTER_S: Final = 600.0
@@ -49,14 +51,15 @@ class Fields:
         return found[0] if found else default
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """One answer, its body read (and cut at a limit). `url` is where it came from, redacted."""
 
     status: int
-    headers: Headers = field(default_factory=Fields, repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: Headers = field(default_factory=Fields)
+    body: bytes = b""
     url: str = ""
+
+    __repr__ = repr_without("headers", "body")
 
     def header(self, name: str) -> str:
         """A header's first value, or ""."""
@@ -89,13 +92,12 @@ class Verdict(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class OciError:
+class OciError(Struct, frozen=True):
     """One entry of the `errors` list of an answer."""
 
     code: str
     message: str = ""
-    detail: Any = field(default=None, compare=False)
+    detail: Any = None
 
 
 _LOGIN_CODES: Final = frozenset({"UNAUTHORIZED"})

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bakery.errors import InvalidContent
 
@@ -24,8 +25,7 @@ class BadChallenge(InvalidContent):
     """A WWW-Authenticate header that breaks the grammar. What it says cannot be known, so nothing is sent on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """One way in: the scheme in lower case, its parameters with names in lower case, or its token68."""
 
     scheme: str

@@ -17,13 +17,15 @@ import re
 import shutil
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from bakery.errors import AuthError
 from bakery.oci.reference import Repository
 from bakery.registry.token import ANONYMOUS, Login
+from bakery.values import repr_without
 
 _log = logging.getLogger(__name__)
 
@@ -37,15 +39,16 @@ _HELPER_LIFE_S: Final = 240.0  # workload-identity logins live five minutes
 _NOT_FOUND = (b"credentials not found", b"no credentials server url", b"not found in native")
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialSources:
+class CredentialSources(Struct, frozen=True):
     """Where to look, in this order. `inline` is the JSON itself (DOCKER_AUTH_CONFIG)."""
 
-    inline: str = field(default="", repr=False)
+    inline: str = ""
     files: tuple[Path, ...] = ()
     path: str = ""  # where helpers are looked for, as PATH
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # what helpers run with
+    environment: Mapping[str, str] = field(default_factory=dict)  # what helpers run with
     helper_limit_s: float = 30.0
+
+    __repr__ = repr_without("inline", "environment")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> CredentialSources:
@@ -71,14 +74,15 @@ class CredentialSources:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Config:
+class _Config(Struct, frozen=True):
     """One configuration, as far as we use it. `about` names the file."""
 
     about: str
-    auths: Mapping[str, Login] = field(default_factory=dict, repr=False)
+    auths: Mapping[str, Login] = field(default_factory=dict)
     helpers: Mapping[str, str] = field(default_factory=dict)
     store: str = ""
+
+    __repr__ = repr_without("auths")
 
 
 class Credentials:

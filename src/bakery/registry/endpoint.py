@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bakery.errors import BakeryError, RegistryError
 from bakery.oci.reference import Repository
@@ -24,6 +26,7 @@ from bakery.registry.settings import Settings
 from bakery.registry.token import MAX_TOKEN_BYTES, TokenRequest
 from bakery.registry.transport import Body, Incoming, Request, Stats, Transport
 from bakery.retry import Clock
+from bakery.values import repr_without
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +37,7 @@ LEAST_LAG_S: Final = 5.0
 _PAUSE_S: Final = 1.0  # where a 429 names no time
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """One request to a registry, before it is authorised.
 
     body None sends none; `lane` is where it queues. insists: whether a 401 is worth another login.
@@ -48,12 +50,14 @@ class Ask:
     doing: str
     about: str
     phase: Doing = Doing.READ
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | Body | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | Body | None = None
     lane: Lane = Lane.SMALL
     limit_bytes: int = MAX_ERROR_BYTES
     lasting_s: float = 0.0
     insists: bool = True
+
+    __repr__ = repr_without("headers", "body")
 
     def with_scopes(self, scopes: tuple[str, ...]) -> Ask:
         """The same request with other scopes."""

@@ -11,9 +11,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct, field
 
 from bakery.events import Emit, HostPaused
 from bakery.retry import Clock
@@ -28,8 +29,7 @@ class Lane(Enum):
     BODY = "body"  # a blob large enough to fill the line
 
 
-@dataclass(slots=True)
-class _Width:
+class _Width(Struct):
     """How many may be inside at once: grows by one per round of successes, shrinks by half when the host complains."""
 
     usual: int

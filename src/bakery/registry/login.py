@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from bakery.errors import AuthError
 from bakery.oci.reference import Repository
@@ -29,21 +30,22 @@ from bakery.registry.token import (
     trust_in,
 )
 from bakery.retry import Clock
+from bakery.values import repr_without
 
 _Key = tuple[Login, tuple[str, ...]]
 Ask = Callable[[TokenRequest, frozenset[Reach]], Awaitable[Reply]]
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """What one request showed: the header, and which token it was, so that a refused one is forgotten once."""
 
-    header: str = field(default="", repr=False)
+    header: str = ""
     key: _Key | None = None
 
+    __repr__ = repr_without("header")
 
-@dataclass(slots=True)
-class _Kept:
+
+class _Kept(Struct):
     token: Token
     until: float  # clock time at which it is no longer used
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
+
+from msgspec import Struct
 
 from bakery.registry.faults import UnsafeTarget
 
@@ -76,8 +77,7 @@ def is_loopback_name(host: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Scheme, lower-case host and effective port. Two URLs share credentials only when these are equal."""
 
     scheme: str
@@ -101,8 +101,7 @@ class Origin:
         return f"{self.scheme}://{self.authority}"
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+class Url(Struct, frozen=True):
     """An absolute URL: origin, and path and query exactly as they were written."""
 
     origin: Origin
@@ -175,7 +174,7 @@ class Url:
     def __str__(self) -> str:
         return f"{self.origin}{self.target}"
 
-    def __repr__(self) -> str:  # a dataclass would print signed queries into tracebacks
+    def __repr__(self) -> str:  # the usual one would print signed queries into tracebacks
         return f"<Url {self.redacted}>"
 
 

@@ -12,10 +12,10 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import aiohappyeyeballs
+from msgspec import Struct
 
 from bakery.registry.exchange import Exchange
 from bakery.registry.faults import UnsafeTarget, Untrusted
@@ -42,8 +42,7 @@ async def system_lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """Where a connection leads. allowed: the classes of addresses that the name of `origin` may have.
 
     A connection through a proxy that stands in for plain-http origins has the proxy alone.

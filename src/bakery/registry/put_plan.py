@@ -7,7 +7,8 @@ that is refused for content that we pushed is lag; content that we did not push 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bakery.errors import BakeryError, DigestMismatch, RegistryError
 from bakery.oci.digest import Digest
@@ -23,36 +24,31 @@ from bakery.registry.answers import (
 from bakery.registry.faults import ContentMissing, NotConnected
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     """PUT the manifest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """Read what the target names now. settle: keep looking for as long as this host has lagged; else once."""
 
     settle: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Wait before the next attempt; whoever carries it out ends the flow when time is up."""
 
     failures: int
     because: BakeryError
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitContent:
+class AwaitContent(Struct, frozen=True):
     """Wait a little for what we pushed to be seen. Answered by whether there is patience left."""
 
     rounds: int
     because: BakeryError
 
 
-@dataclass(frozen=True, slots=True)
-class WhatLacks:
+class WhatLacks(Struct, frozen=True):
     """HEAD each of these; answered by those that are not there."""
 
     digests: tuple[Digest, ...]

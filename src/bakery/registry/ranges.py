@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bakery.errors import InvalidContent
 
@@ -18,8 +19,7 @@ class BadRange(InvalidContent):
     """A partial answer that is not the part that was asked for: its bytes do not belong to those we have."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContentRange:
+class ContentRange(Struct, frozen=True):
     """`bytes first-last/total`, both ends included; total is None where the server does not say."""
 
     first: int

@@ -9,26 +9,28 @@ import base64
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
+
+from msgspec import Struct, field
 
 from bakery.errors import UsageError
 from bakery.registry.credentials import CredentialSources
 from bakery.registry.faults import UnsafeTarget
 from bakery.registry.origin import Origin, is_loopback_name
+from bakery.values import repr_without
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Struct, frozen=True):
     """An HTTP proxy: where it is, and the header that it wants, or ""."""
 
     origin: Origin
-    authorization: str = field(default="", repr=False)
+    authorization: str = ""
+
+    __repr__ = repr_without("authorization")
 
 
-@dataclass(frozen=True, slots=True)
-class Proxies:
+class Proxies(Struct, frozen=True):
     """HTTP_PROXY, HTTPS_PROXY and NO_PROXY, read by us alone.
 
     Loopback is never proxied.
@@ -93,8 +95,7 @@ def _proxy(name: str, text: str) -> Proxy | None:
     return Proxy(origin, "Basic " + base64.b64encode(pair.encode()).decode())
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """How registries are reached. All that is not said here is safe: https, system CAs, no credentials to strangers.
 
     plain_http: host or host:port. connect_s, answer_s, stall_s: the longest waits for a connection, for an answer, and

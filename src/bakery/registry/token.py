@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 from urllib.parse import quote, urlencode
+
+from msgspec import Struct
 
 from bakery.errors import AuthError, BakeryError
 from bakery.oci.canonical import parse_object
@@ -19,6 +20,7 @@ from bakery.registry.answers import Reply, failure, is_passing
 from bakery.registry.challenge import Challenge
 from bakery.registry.faults import UnsafeTarget
 from bakery.registry.origin import Origin, Reach, Url, check_hop
+from bakery.values import repr_without
 
 MAX_TOKEN_BYTES: Final = 128 * 1024
 CLIENT_ID: Final = "bakery"
@@ -78,17 +80,18 @@ _SECOND_LEVEL: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Struct, frozen=True):
     """What we may show to a registry. Never printed: `repr` tells only what kinds there are.
 
     identity_token is exchanged by POST; registry_token is sent as it is.
     """
 
-    username: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-    registry_token: str = field(default="", repr=False)
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
+
+    __repr__ = repr_without("username", "password", "identity_token", "registry_token")
 
     def __bool__(self) -> bool:
         return bool(self.username or self.password or self.identity_token or self.registry_token)
@@ -104,23 +107,25 @@ class Login:
 ANONYMOUS: Final = Login()
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A bearer token, how long it lives from its receipt (seconds), and what renews the login, if that was given."""
 
-    value: str = field(repr=False)
+    value: str
     lifetime_s: float
-    refresh_token: str = field(default="", repr=False)
+    refresh_token: str = ""
+
+    __repr__ = repr_without("value", "refresh_token")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(Struct, frozen=True):
     """One request to a token service. Redirects of it are never followed."""
 
     method: str
     url: Url
-    authorization: str = field(default="", repr=False)
-    form: bytes | None = field(default=None, repr=False)
+    authorization: str = ""
+    form: bytes | None = None
+
+    __repr__ = repr_without("authorization", "form")
 
 
 class Trust(Enum):

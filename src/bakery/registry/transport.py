@@ -11,8 +11,9 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from bakery import __version__
 from bakery.errors import BakeryError, ConnectionFailed, InvalidContent
@@ -24,6 +25,7 @@ from bakery.registry.origin import EVERYWHERE, Origin, Reach, Url, reach_of
 from bakery.registry.pool import Lookup, Pool, Refused, Route, system_lookup
 from bakery.registry.settings import Settings
 from bakery.registry.wire import Broken, Take
+from bakery.values import repr_without
 
 USER_AGENT: Final = f"bakery/{__version__}"
 _AT_ONCE_BYTES: Final = 512 * 1024  # bytes up to here are sent in one go
@@ -31,8 +33,7 @@ _PIECE_BYTES: Final = 256 * 1024
 _FALSE_LENGTH: Final = 416  # distribution's claims the length of the whole blob and sends 33 bytes: it is not read
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """Something to send: a fresh reader per attempt, and its size in bytes."""
 
     open: Callable[[], AsyncIterator[Piece]]
@@ -49,21 +50,21 @@ def in_pieces(content: bytes) -> Body:
     return Body(pieces, len(content))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One request to one address. `allowed`: the classes of addresses that its host may have."""
 
     method: str
     url: Url
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes | Body | None = field(default=None, repr=False)
+    headers: Mapping[str, str]
+    body: bytes | Body | None = None
     allowed: frozenset[Reach] = EVERYWHERE
     doing: str = "asking"
     about: str = ""
 
+    __repr__ = repr_without("headers", "body")
 
-@dataclass(slots=True)
-class Stats:
+
+class Stats(Struct):
     """What was sent and received in this run."""
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)  # by host and method

@@ -7,8 +7,9 @@ sessions do not survive a cut on distribution, and their `Range` is stale on ECR
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from bakery.errors import BakeryError, RegistryError
 from bakery.oci.descriptor import Descriptor
@@ -21,20 +22,17 @@ MAX_CHUNK_BYTES: Final = 64 * 1024 * 1024  # a chunk is held in memory, whatever
 _MAX_DOUBTS: Final = 2  # a digest or a login refused this often stays refused
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """POST: ask for a session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """PUT the whole blob, streaming."""
 
     session: Url
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """PATCH bytes `first` to `last`, both included."""
 
     session: Url
@@ -42,22 +40,19 @@ class Chunk:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     """PUT without a body: commit what the chunks brought."""
 
     session: Url
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """HEAD the digest. settle: keep looking for as long as this host has lagged; else once."""
 
     settle: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Wait before the next attempt; `failures` have been. Whoever carries it out ends the upload when time is up."""
 
     failures: int
@@ -67,16 +62,14 @@ class Pause:
 Step = Open | Whole | Chunk | Finish | Look | Pause
 
 
-@dataclass(slots=True)
-class Manners:
+class Manners(Struct):
     """What a host is known to want: learnt on the way, kept for the next blob."""
 
     chunk_bytes: int | None = None  # None: one PUT takes all
     mount_tells: bool | None = None  # whether a mount from its own repository says if a blob is there; None: not tried
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """What came of sending: a reply and the session's newest URL, or the failure."""
 
     reply: Reply | None = None

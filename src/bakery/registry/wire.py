@@ -13,9 +13,10 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
+
+from msgspec import Struct
 
 from bakery.extent import Extent
 from bakery.tasks import in_thread
@@ -215,8 +216,7 @@ class Wire(asyncio.Protocol):
         return self._socket
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct):
     """What one turn in a thread brought. dry: there is no more for now. ended: there will be no more."""
 
     size: int = 0

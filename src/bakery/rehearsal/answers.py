@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Content(Protocol):
@@ -27,8 +29,7 @@ class Content(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """How an answer travels. Sizes count body bytes.
 
     lost: nothing of it is sent. cut_after: the connection ends after so many bytes, by a reset or cleanly.
@@ -42,8 +43,7 @@ class Delivery:
     pause_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One answer. `body` of an answer to HEAD is what GET would send: its size is told, its bytes are not.
 
     start, length: the part of a Content that is sent; length None means to its end.

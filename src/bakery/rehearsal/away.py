@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bakery.rehearsal.answers import Answer, failure
 from bakery.rehearsal.http import Head

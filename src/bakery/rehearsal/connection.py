@@ -12,8 +12,9 @@ import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from bakery.rehearsal.answers import Answer, Content, Delivery, failure
 from bakery.rehearsal.clock import Clock
@@ -81,8 +82,7 @@ class Body:
             yield data
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request as the registry sees it: its head, and a body that is still to be read."""
 
     head: Head

@@ -9,10 +9,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import ClassVar, Final, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.rehearsal.answers import LOST, Answer, Content, Delivery, failure
 from bakery.rehearsal.routes import Found, Route
@@ -25,8 +27,7 @@ class When(Enum):
     COMMIT = "commit"  # the registry has done it and is about to answer
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """Something that goes wrong. An effect that does not apply gives None.
 
     only: where it sets in, whatever the rule says; None where both points make sense.
@@ -43,16 +44,15 @@ class Effect:
         return None
 
 
-class _OnArrival(Effect):
+class _OnArrival(Effect, frozen=True):
     only = When.ARRIVAL
 
 
-class _OfAnswers(Effect):
+class _OfAnswers(Effect, frozen=True):
     only = When.COMMIT
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse(Effect):
+class Refuse(Effect, frozen=True):
     """An error answer. code: an OCI error code, or "" for a body that is none. body: sent as it is."""
 
     status: int
@@ -70,8 +70,7 @@ class Refuse(Effect):
         return self.instead()
 
 
-@dataclass(frozen=True, slots=True)
-class Drop(Effect):
+class Drop(Effect, frozen=True):
     """The connection is reset. On arrival after `body_bytes` of the request's body; after the commit the reply is lost.
 
     A request whose body is shorter is read whole, then reset, and nothing of it is done.
@@ -86,8 +85,7 @@ class Drop(Effect):
         return LOST
 
 
-@dataclass(frozen=True, slots=True)
-class Cut(_OfAnswers):
+class Cut(_OfAnswers, frozen=True):
     """The answer's body ends early, after this share of it. by_reset: else the connection closes cleanly."""
 
     share: float = 0.5
@@ -100,8 +98,7 @@ class Cut(_OfAnswers):
         return answer.delivered(replace(answer.delivery, cut_after=int(size * self.share), by_reset=self.by_reset))
 
 
-@dataclass(frozen=True, slots=True)
-class Slow(_OfAnswers):
+class Slow(_OfAnswers, frozen=True):
     """The answer's body comes in small pieces with a pause after each."""
 
     piece_bytes: int = 1024
@@ -114,15 +111,13 @@ class Slow(_OfAnswers):
         return answer.delivered(slow)
 
 
-@dataclass(frozen=True, slots=True)
-class Wait(_OnArrival):
+class Wait(_OnArrival, frozen=True):
     """The registry takes this long before it does anything."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class WrongDigest(_OfAnswers):
+class WrongDigest(_OfAnswers, frozen=True):
     """Docker-Content-Digest names other content."""
 
     def changed(self, answer: Answer, /) -> Answer | None:
@@ -131,8 +126,7 @@ class WrongDigest(_OfAnswers):
         return answer.with_header("Docker-Content-Digest", "sha256:" + "0" * 64)
 
 
-@dataclass(frozen=True, slots=True)
-class WrongBytes(_OfAnswers):
+class WrongBytes(_OfAnswers, frozen=True):
     """One bit of the body in the middle is another. Its size stays right."""
 
     def changed(self, answer: Answer, /) -> Answer | None:
@@ -146,22 +140,19 @@ class WrongBytes(_OfAnswers):
         return replace(answer, body=_Altered(answer.body, answer.start + size // 2))
 
 
-@dataclass(frozen=True, slots=True)
-class Lag(_OnArrival):
+class Lag(_OnArrival, frozen=True):
     """Reads of what was written less than this ago answer 404: manifests by digest or tag, and blobs."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Stale(_OnArrival):
+class Stale(_OnArrival, frozen=True):
     """A tag that moved less than this ago is still answered with what it named before."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Endless(_OnArrival):
+class Endless(_OnArrival, frozen=True):
     """A good answer whose body never ends."""
 
     content_type: str = "application/vnd.oci.image.index.v1+json"
@@ -171,8 +162,7 @@ class Endless(_OnArrival):
         return Answer(200, (("Content-Type", self.content_type),), _NoEnd(self.piece))
 
 
-@dataclass(frozen=True, slots=True)
-class Relocate(_OfAnswers):
+class Relocate(_OfAnswers, frozen=True):
     """Location names another origin, such as `http://127.0.0.1:5001`, with the same path and query."""
 
     origin: str
@@ -185,8 +175,7 @@ class Relocate(_OfAnswers):
         return answer.with_header("Location", self.origin + path)
 
 
-@dataclass(frozen=True, slots=True)
-class ExpireToken(_OnArrival):
+class ExpireToken(_OnArrival, frozen=True):
     """The token that came with the request has just ended."""
 
 
@@ -239,8 +228,7 @@ PHRASES: Final[dict[str, Effect]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """When an effect sets in. Everything that is given must hold.
 
     method: words such as "GET HEAD", "*" for all. path: a part of the path. repository: a pattern such as `acme/*`.

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote, unquote_plus
+
+from msgspec import Struct
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -28,8 +29,7 @@ class Malformed(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """A request without its body. Header names are lower case; repeated headers are joined by a comma.
 
     path is as it came, still percent-encoded. length is the body's size in bytes, or None where it comes in chunks.

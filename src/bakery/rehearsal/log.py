@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from bakery.rehearsal.routes import Route
 
 _KEPT: Final = 100_000  # entries; older ones live on in the totals only
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """One request and its answer. status 0: none was sent. body_bytes: of the request. faults: names of those met."""
 
     at: float

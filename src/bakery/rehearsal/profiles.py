@@ -7,8 +7,9 @@ A profile asks for credentials only where it is given users, and does not demand
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from bakery.errors import UsageError
 from bakery.rehearsal.faults import (
@@ -34,8 +35,7 @@ TOKENS: Final = Access(users={})
 _READ: Final = "GET HEAD"
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """One kind of registry. login: how it asks for credentials, where somebody gives it users."""
 
     name: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bakery.oci.digest import Digest
 from bakery.rehearsal.answers import Answer
@@ -25,8 +26,7 @@ def _everything(_: str) -> bool:
     return True
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """A request with its resource found. may_pull: whether the caller may read that other repository (mounts)."""
 
     found: Found

@@ -7,9 +7,10 @@ never repaired: `..`, `//` and encoded slashes find no way into storage.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from bakery.errors import BadDigest
 from bakery.oci.digest import Digest
@@ -37,8 +38,7 @@ class Route(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A resource. reference: a tag, or an upload's name. digest: where the path holds one."""
 
     route: Route

@@ -8,11 +8,11 @@ Everything that is not known is refused with what is: a fault that silently neve
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from bakery.errors import InvalidContent, UsageError
 from bakery.oci.canonical import RawNumber, parse_object
@@ -102,10 +102,10 @@ def _effect(value: object, about: str) -> Effect:
     if not isinstance(value, Mapping):
         raise _wrong(about, "`then` is a phrase or an object with `effect`")
     kind = EFFECTS[_one_of(about, value.get("effect"), EFFECTS)]
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    _known(about, value, ("effect", *fields))
+    _known(about, value, ("effect", *kind.__struct_fields__))
     members = {key: _value(key, item, about) for key, item in value.items() if key != "effect"}
-    missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in members]
+    needed = kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
+    missing = [name for name in needed if name not in members]
     if missing:
         raise _wrong(about, f"{value['effect']} needs {', '.join(missing)}")
     return kind(**members)

@@ -6,8 +6,9 @@ set in at two points only, on arrival and after the commit; the handlers behind 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from bakery.rehearsal import handlers
 from bakery.rehearsal.answers import Answer, failure

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.rehearsal import script
 from bakery.rehearsal.embedded import EmbeddedRegistry
@@ -14,8 +16,7 @@ from bakery.rehearsal.profiles import Profile, profile
 from bakery.rehearsal.tokens import Scheme
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What somebody wants served. faults: a profile's name, a file of rules (script.py), or "".
 
     lag_s: how long reads after a write answer 404, in seconds.

@@ -11,11 +11,12 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final, Protocol
 from uuid import uuid4
+
+from msgspec import Struct
 
 from bakery.errors import BakeryError
 from bakery.oci.digest import Digest
@@ -32,8 +33,7 @@ class Kind(StrEnum):
     TAG = "_tags"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """One name in one repository. name: a digest or a tag. text: what the link says; storage.py writes it."""
 
     kind: Kind

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from bakery.oci.digest import Digest
 from bakery.rehearsal.answers import Content
@@ -18,8 +19,7 @@ from bakery.rehearsal.clock import Clock
 from bakery.rehearsal.shelf import Incoming, Kind, Link, Shelf
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A manifest that is held. subject and descriptor: what the referrers API says of it; None where it has none."""
 
     media_type: str
@@ -29,8 +29,7 @@ class Stored:
     descriptor: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(Struct, frozen=True):
     """Where a tag points, since when, and what it named before."""
 
     digest: Digest
@@ -38,8 +37,7 @@ class Tag:
     before: Digest | None = None
 
 
-@dataclass(slots=True)
-class Repository:
+class Repository(Struct):
     """One repository's contents. blobs: digest to the time of writing."""
 
     blobs: dict[Digest, float] = field(default_factory=dict)

@@ -10,10 +10,11 @@ import base64
 import binascii
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 from urllib.parse import parse_qsl
+
+from msgspec import Struct, field
 
 from bakery.rehearsal.answers import Answer, document, failure
 from bakery.rehearsal.clock import Clock
@@ -30,8 +31,7 @@ class Scheme(Enum):
     BASIC = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class Access(Struct, frozen=True, kw_only=True):
     """The rules of entry. users: name to password. refresh_tokens: token to the user it stands for.
 
     second_port: the token endpoint has an address of its own. takes_post: else anything but GET is 405 (Harbor).
@@ -54,8 +54,7 @@ class Access:
     challenges_at_ping_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(Struct, frozen=True):
     """One request to the token endpoint, as it was answered. user is "" for an anonymous one."""
 
     method: str
@@ -64,8 +63,7 @@ class TokenRequest:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Grant:
+class _Grant(Struct, frozen=True):
     user: str
     actions: Mapping[str, frozenset[str]]  # by `repository:NAME`
     expires_at: float

@@ -5,9 +5,10 @@ A trait changes what the registry *is*; what merely goes wrong at times is a fau
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+from msgspec import Struct
 
 MIB: Final = 1024 * 1024
 
@@ -20,8 +21,7 @@ class Immutable(Enum):
     PUSHES = auto()  # refused even then: ECR (buildkit#3776)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traits:
+class Traits(Struct, frozen=True, kw_only=True):
     """One registry's ways. Sizes are in bytes; None is no limit."""
 
     # What may be pushed.

@@ -12,9 +12,10 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TextIO
+
+from msgspec import Struct
 
 from bakery.events import (
     Event,
@@ -32,8 +33,7 @@ _PLAIN = str.maketrans({"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", 
 _ANNOTATED: Final = {"error": "error", "warning": "warning"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """What an event says to somebody who reads along."""
 
     level: int

@@ -14,9 +14,11 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, TextIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.events import (
     Emit,
@@ -45,8 +47,7 @@ class Phase(Enum):
 _ENDS = {"failed": Phase.FAILED, "stopped": Phase.STOPPED}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One target as the board shows it. Times in seconds of the board's clock."""
 
     label: str
@@ -78,8 +79,7 @@ class Row:
                 return self
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What the terminal can show: its size, whether it has more than ASCII, and colours."""
 
     width: int = 80

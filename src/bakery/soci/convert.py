@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct, field
 
 from bakery.errors import BakeryError
 from bakery.oci import canonical
@@ -23,6 +24,7 @@ from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, merge_spans
 from bakery.soci.options import SociOptions
 from bakery.soci.plan import Entry, Fate, Plan
+from bakery.values import repr_without
 
 _EMPTY: Final = b"{}"
 _PREFETCH_VERSION: Final = "1.0"
@@ -38,8 +40,7 @@ class Content(NamedTuple):
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(Struct, frozen=True):
     """The result. Upload `blobs`, then `soci_indexes` and `manifests`, then `root`.
 
     changed: False where nothing could be indexed; then `root` is the input and the rest is empty. manifests: those
@@ -50,13 +51,14 @@ class Converted:
     root: Content
     manifests: tuple[Content, ...] = ()
     soci_indexes: tuple[Content, ...] = ()
-    blobs: tuple[Content, ...] = field(default=(), repr=False)
+    blobs: tuple[Content, ...] = field(default=())
     kept: tuple[Descriptor, ...] = ()
     notes: tuple[str, ...] = ()
 
+    __repr__ = repr_without("blobs")
 
-@dataclass(frozen=True, slots=True)
-class _SociIndex:
+
+class _SociIndex(Struct, frozen=True):
     content: Content
     blobs: tuple[Content, ...]
 

@@ -11,9 +11,10 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
+
+from msgspec import Struct
 
 from bakery.errors import BadDocument
 
@@ -22,8 +23,7 @@ _ZEROS: Final = bytes(8)
 Bytes = bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field of a table that is to be written. `offset`: its value is the place of another object."""
 
     slot: int
@@ -32,8 +32,7 @@ class Field:
     offset: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TableShape:
+class TableShape(Struct, frozen=True):
     """Where the fields of a table lie. `starts` are their distances from the end of what was before the table."""
 
     packer: struct.Struct  # the table's bytes: the distance to the vtable, then the fields, last one first

@@ -7,8 +7,9 @@ next `feed` then raises. Which layers get an index, and what is made of them, is
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 from bakery.errors import DigestMismatch
 from bakery.oci.digest import Digest
@@ -17,22 +18,24 @@ from bakery.soci.inflate import Zlib
 from bakery.soci.options import Settings
 from bakery.soci.tar_scan import TarScanner
 from bakery.soci.ztoc import Ztoc, compression_info, encode
+from bakery.values import repr_without
 
 GZIP: Final = "gzip"
 PLAIN: Final = "tar"
 
 
-@dataclass(frozen=True, slots=True)
-class LayerIndex:
+class LayerIndex(Struct, frozen=True):
     """What indexing a layer gave. `has_xattrs`: some entry has extended attributes or is an opaque whiteout."""
 
-    ztoc: bytes = field(repr=False)
+    ztoc: bytes
     digest: Digest
     span_size: int
     has_xattrs: bool
     spans: int
     files: int
     uncompressed_size: int
+
+    __repr__ = repr_without("ztoc")
 
     def spans_of(self, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
         """First and last span of each of these files that the layer has; of a name that occurs twice, the first."""

@@ -6,8 +6,9 @@ Like plan.py: `missing_for` says which documents are needed next, then `describe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from bakery.errors import BadDocument
 from bakery.oci import manifest as oci
@@ -21,8 +22,7 @@ from bakery.soci.verify import WrongIndex
 from bakery.soci.ztoc import Ztoc
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedLayer:
+class IndexedLayer(Struct, frozen=True):
     """A layer of an image and what its SOCI index has for it; `ztoc` is None for a layer that is pulled whole."""
 
     layer: Descriptor
@@ -30,8 +30,7 @@ class IndexedLayer:
     prefetch: Descriptor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SociImage:
+class SociImage(Struct, frozen=True):
     """One image with its SOCI index."""
 
     platform: str

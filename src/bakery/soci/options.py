@@ -7,8 +7,10 @@ digests whoever converts it. The build tool identifier is ours: it is part of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from typing import Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bakery.errors import UsageError
 from bakery.oci.platform import Platform
@@ -27,8 +29,7 @@ XATTR: Final = "xattr"
 _MAX_SPAN_SIZE: Final = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class SociOptions:
+class SociOptions(Struct, frozen=True):
     """How an image is converted.
 
     span_size: bytes of uncompressed content between two checkpoints. min_layer_size: smaller layers get no ztoc.
@@ -60,8 +61,7 @@ class SociOptions:
         return XATTR in self.optimizations
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What one layer may cost before it is taken for an attack. All settable; each is named in the error it causes.
 
     uncompressed: bytes after inflating, whatever the layer's size. ratio: those bytes per compressed byte, which
@@ -92,7 +92,7 @@ class Limits:
 
     def changed(self, values: Mapping[str, int]) -> Self:
         """The same limits but for these."""
-        known = {item.name for item in fields(self)}
+        known = set(self.__struct_fields__)
         unknown = sorted(values.keys() - known)
         if unknown:
             raise UsageError("choosing a limit", about=", ".join(unknown), hint=f"known: {', '.join(sorted(known))}")
@@ -111,8 +111,7 @@ def _pair(item: str) -> tuple[str, int]:
     return name.strip(), int(number)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Everything that decides a layer's ztoc, beside the layer. Equal settings and equal layers give equal ztocs."""
 
     span_size: int = DEFAULT_SPAN_SIZE

@@ -7,9 +7,11 @@ the plan when the layers are indexed is in convert.py. The rules are soci.md, "C
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.errors import BadDocument, BakeryError, NothingSelected
 from bakery.oci import manifest as oci
@@ -37,8 +39,7 @@ class Fate(Enum):
     GONE = "gone"  # names what is not there
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One entry of the index (or the one manifest), and what becomes of it."""
 
     descriptor: Descriptor
@@ -47,24 +48,21 @@ class Entry:
     platform: Platform | None = None  # of an image: the descriptor's, else the config's
 
 
-@dataclass(frozen=True, slots=True)
-class Indexed:
+class Indexed(Struct, frozen=True):
     """An image that is to get a SOCI index: which entry, and the platform as it will be spelled beside it."""
 
     entry: int
     platform: Platform
 
 
-@dataclass(frozen=True, slots=True)
-class LayerWork:
+class LayerWork(Struct, frozen=True):
     """A layer that is to be indexed. Once a digest, however many images have it."""
 
     descriptor: Descriptor
     compression: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Everything that is known before a layer is read.
 
     root and raw: the input. index: its view, None where it is one manifest. images: what is to be indexed, in order.

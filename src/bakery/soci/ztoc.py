@@ -10,10 +10,11 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
 
 from bakery.errors import BadDocument
 from bakery.soci.checkpoint import GZIP, HEAD, POINT, POINT_SIZE, UNCOMPRESSED, GzipSpans, Spans
@@ -264,8 +265,7 @@ def _put_records(writer: Writer, buffer: bytearray, head: int, top: int, block: 
     return start
 
 
-@dataclass(frozen=True, slots=True)
-class CompressionInfo:
+class CompressionInfo(Struct, frozen=True):
     """What a ztoc says of a layer's bytes. checkpoints: the bytes of that field."""
 
     algorithm: int
@@ -337,8 +337,7 @@ class File(NamedTuple):
     records: tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """One checkpoint of a gzip layer."""
 
     compressed: int

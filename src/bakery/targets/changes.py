@@ -7,9 +7,10 @@ building too little ships an old image.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
+
+from msgspec import Struct, field
 
 from bakery.config.document import Document
 from bakery.config.problem import InvalidProject
@@ -20,8 +21,7 @@ _NO_EFFECT = (".gitignore", ".pre-commit-config.yaml")
 _NO_EFFECT_UNDER = (".idea/", ".claude/", ".github/")
 
 
-@dataclass(slots=True)
-class _ImageChange:
+class _ImageChange(Struct):
     """What of one image is to be built."""
 
     versions: set[str] = field(default_factory=set)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.config.matrix import build_args, rows
 from bakery.config.problem import Finding, InvalidProject, Keys, Problem
@@ -40,8 +42,7 @@ def sort_key(target: Target) -> str:
     return f"{text})"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """One tag that several targets would push: the last one would win."""
 
     tag: str
@@ -281,8 +282,7 @@ def secret_findings(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """What a whole project expands to without asking anybody, in one sentence, and what is to be told."""
 
     summary: str

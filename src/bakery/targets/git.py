@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from bakery.errors import BakeryError
 
@@ -16,8 +17,7 @@ class GitFailed(BakeryError):
     """git cannot say what changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """The changed files, relative to the context, and the commit they are compared with."""
 
     paths: tuple[str, ...]

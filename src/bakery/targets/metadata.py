@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from bakery.errors import BadDocument, BakeryError, MetadataError
 from bakery.oci.annotation import CREATED, parse_time
@@ -25,8 +26,7 @@ MOST_PROBLEMS: Final = 50  # told at once
 MAX_METADATA_BYTES: Final = 64 * 1024 * 1024  # a provenance with many materials is large; more is no metadata file
 
 
-@dataclass(frozen=True, slots=True)
-class BuildResult:
+class BuildResult(Struct, frozen=True):
     """One entry: a platform's build of one target. `platform` and `created` are None where the file does not say."""
 
     uid: str
@@ -36,8 +36,7 @@ class BuildResult:
     file: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True):
     """All that the files say. `incomplete` are entries without name or digest, told as text."""
 
     files: tuple[Path, ...]

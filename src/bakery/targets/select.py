@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.config.matrix import rows
 from bakery.config.problem import Finding, Problem
@@ -44,8 +46,7 @@ class Catalog(Protocol):
         """The development versions of an image (of one channel only, where given), and what could not be found."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """The filters of a command. Empty text and None mean: everything. Raises UsageError for a bad expression."""
 
     image_name: str = ""
@@ -93,8 +94,7 @@ class Selection:
         return " ".join(given)
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """The versions that pass the filters, in file order (not in target order), and what is to be told."""
 
     pairs: tuple[Pair, ...]
@@ -102,8 +102,7 @@ class Chosen:
     failed: int = 0  # development versions that could not be found out
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(Struct, frozen=True):
     """The targets that pass the filters, in target order; what is to be told; and tags that several of them claim."""
 
     targets: tuple[Target, ...]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from bakery.config.project import Project
 from bakery.errors import UsageError
@@ -14,8 +15,7 @@ from bakery.targets.expand import written_targets
 _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Struct, frozen=True):
     """The `index`-th of `count` shares, counted from 1."""
 
     index: int

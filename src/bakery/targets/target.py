@@ -6,18 +6,19 @@ Made by `bakery.targets.expand`; nothing here reads files or asks anybody. Sourc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from bakery.config.filters import tag_safe
 from bakery.targets.push_order import UNKNOWN, version_rank
+from bakery.values import repr_without
 
 if TYPE_CHECKING:
     from bakery.config.project import Secret, System
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One (image, version, variant?, system?) of a project.
 
     tags: `destination:suffix`, sorted as text. platforms: as declared, such as `linux/amd64`. labels: without
@@ -44,13 +45,15 @@ class Target:
     matrix: bool
     channel: str | None
     channel_head: bool
-    labels: Mapping[str, str] = field(repr=False)
+    labels: Mapping[str, str]
     build_args: Mapping[str, str]
     build_target: str | None
     secrets: tuple[Secret, ...]
-    options: Mapping[str, Any] = field(repr=False)
-    system: System | None = field(repr=False)
-    variant_tag_name: str | None = field(repr=False)
+    options: Mapping[str, Any]
+    system: System | None
+    variant_tag_name: str | None
+
+    __repr__ = repr_without("labels", "options", "system", "variant_tag_name")
 
     def __hash__(self) -> int:
         return hash((self.uid, self.tags))

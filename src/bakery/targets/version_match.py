@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 _PLAIN = re.compile(r"(?P<numbers>[0-9]+(?:\.[0-9]+)+)(?:-(?P<pre>[0-9A-Za-z.-]+))?(?:\+(?P<build>[0-9A-Za-z.-]+))?")
 _PAIR = re.compile(r"(?P<name>[A-Za-z][A-Za-z_]*)(?P<numbers>[0-9]+(?:\.[0-9]+)+)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Plain:
+class _Plain(Struct, frozen=True):
     numbers: tuple[int, ...]
     pre: str | None
     build: str | None

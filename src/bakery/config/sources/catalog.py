@@ -6,7 +6,9 @@ What cannot be found out is told and left out; for a matrix it is an error. Sour
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.config.problem import Finding, Keys
 from bakery.config.project import Constraint, Dependency, DevSource, Image, Matrix, System, Version
@@ -19,8 +21,7 @@ from bakery.errors import UsageError, one_line
 _REFUSED = 400  # this status and above
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """A resolved entry: its version, the systems that have it, and whether it is what the channel has now."""
 
     version: str

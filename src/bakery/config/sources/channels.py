@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from bakery.config.sources.fetch import NotFoundOut, Once, unexpected
 from bakery.config.systems import BuildSystem
@@ -35,8 +36,7 @@ class PinRefused(NotFoundOut):
     """A version was named, and the product has no such package."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """A version of a product, and where its package for one system is."""
 
     version: str

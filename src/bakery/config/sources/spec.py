@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from bakery.config.schema import CHANNELS
 from bakery.config.sources.channels import VERSION
@@ -14,8 +15,7 @@ _KEYS = ("version", "channel", "release_branch")
 _EXAMPLE = '{"version": "2026.04.0-dev+3", "channel": "daily"}'
 
 
-@dataclass(frozen=True, slots=True)
-class DevSpec:
+class DevSpec(Struct, frozen=True):
     """Which version or branch, and of which channel. At least one of `version` and `release_branch` is there."""
 
     version: str | None = None

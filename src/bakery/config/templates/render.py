@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, FileSystemLoader, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from msgspec import Struct
 
 from bakery.config import jinja
 from bakery.config.project import Image, System, Variant, Version
@@ -25,8 +25,7 @@ _MACROS = Path(__file__).parent / "macros"
 _CONTAINERFILE = "Containerfile"
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedFile:
+class RenderedFile(Struct, frozen=True):
     """A file of a version: its path under the version's directory, its bytes, and its mode."""
 
     path: str
@@ -34,8 +33,7 @@ class RenderedFile:
     mode: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """The files of a version in the order of their paths, and notes on templates that were skipped."""
 
     files: tuple[RenderedFile, ...]
@@ -53,8 +51,7 @@ class TemplatesFailed(ConfigurationError):
         return "\n".join([f"{self.doing} of {self.about}: {self.answer}", *self.faults])
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(Struct, frozen=True):
     """One output of one template. system and variant: what the template may name, where it is a Containerfile."""
 
     template: str

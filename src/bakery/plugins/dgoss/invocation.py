@@ -9,9 +9,10 @@ import platform as machine
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from bakery.errors import ConfigurationError
 from bakery.oci.platform import Platform
@@ -27,8 +28,7 @@ _MOUNTS = "/tmp"  # noqa: S108 - inside the container: goss files of users name 
 _ESCAPED = re.compile(r"""(["'$`!*?&#()|<>;\[\]{}\s])""")
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
+class Programs(Struct, frozen=True):
     """dgoss, and goss where it was found: dgoss looks in PATH itself."""
 
     dgoss: str

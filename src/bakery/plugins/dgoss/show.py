@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
+
+from msgspec import Struct
 
 from bakery.plugins.dgoss.verdict import Check, Judged, Verdict
 
@@ -21,8 +22,7 @@ _NAMES = ("Image Name", "Version", "OS", "Variant")
 _NUMBERS = ("Success", "Failed", "Skipped", "Total Tests", "Duration")
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """A target, its verdict, and what the command printed."""
 
     target: Target

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from bakery.parallel.command import ShellResult
@@ -23,8 +24,7 @@ class Verdict(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One thing that goss looked at."""
 
     resource_type: str
@@ -42,8 +42,7 @@ class Check:
         return not self.passed and not self.skipped
 
 
-@dataclass(frozen=True, slots=True)
-class GossReport:
+class GossReport(Struct, frozen=True):
     """Goss's own report of one image."""
 
     checks: tuple[Check, ...]
@@ -63,8 +62,7 @@ class GossReport:
         return tuple(check for check in self.checks if check.failed)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """The verdict, the report where there is one, and why it is an ERROR where it is."""
 
     verdict: Verdict

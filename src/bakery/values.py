@@ -1,0 +1,18 @@
+"""What frozen records share. They are msgspec's Structs: decision 0014 tells why not dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+
+def repr_without(*hidden: str) -> Callable[[Any], str]:
+    """A `__repr__` that leaves these fields out: secrets, and content that would fill the screen."""
+
+    def shown(self: Struct) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in hidden)
+        return f"{type(self).__name__}({fields})"
+
+    return shown
