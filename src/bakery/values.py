@@ -1,4 +1,4 @@
-"""What frozen records share. They are msgspec's Structs: decision 0014 tells why not dataclasses."""
+"""What frozen records share. They are msgspec's Structs: decision 0015 tells why not dataclasses."""
 
 from __future__ import annotations
 

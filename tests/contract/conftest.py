@@ -11,7 +11,7 @@ import pytest
 
 from bakery.engines.cli import CliEngine
 from bakery.engines.native import NativeEngine
-from bakery.engines.soci import SociDefaults
+from bakery.engines.soci_defaults import SociDefaults
 from bakery.publish.engine import Engine
 from bakery.registry.client import Client
 from bakery.registry.settings import Settings

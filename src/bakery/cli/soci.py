@@ -94,7 +94,7 @@ def convert_command(
         raise UsageError("choosing what to convert", hint=hint)
     from msgspec.structs import replace
 
-    from bakery.engines.soci import SociDefaults
+    from bakery.engines.soci_defaults import SociDefaults
     from bakery.engines.soci_images import convert_layout
     from bakery.publish.engine import SociRequest
     from bakery.transfer.layout import open_layout
@@ -155,7 +155,7 @@ def verify_command(
     Reads every indexed layer once. Tells the first wrong byte of each layer; exit code 1 where something is wrong or
     there is nothing to verify.
     """
-    from bakery.engines.soci import SociDefaults
+    from bakery.engines.soci_defaults import SociDefaults
     from bakery.engines.soci_images import Verification, verify_image
     from bakery.parallel.root import run_interruptible
 

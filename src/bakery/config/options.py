@@ -4,8 +4,7 @@ A plugin adds a tool by offering a subclass of `ToolOptions` whose field `tool` 
 (pipeline.md 7). Discovery happens at the top (`cli`); the registry is passed into `config.load`. Source: config.md 12.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: pydantic would have to compile every annotation from its text.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Self, get_args
 
@@ -18,7 +17,7 @@ HADOLINT_IGNORED = ("DL3008", "DL3018", "DL3033", "DL3037", "DL3041")
 class ToolOptions(BaseModel):
     """The options of one tool as bakery.yaml writes them. What was written is known by `model_fields_set`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, defer_build=True)
 
     tool: str
 
@@ -72,7 +71,7 @@ class SociOptions(ToolOptions):
 class HadolintOverride(BaseModel):
     """Rules by the severity they get."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     error: tuple[str, ...] = ()
     warning: tuple[str, ...] = ()

@@ -4,8 +4,7 @@ Rules that compare several values (names that occur twice, two primaries) are in
 told even where a neighbour has the wrong type. Entries of `options` are read by `bakery.config.options`.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: pydantic would have to compile every annotation from its text.
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Discriminator, Field, Tag

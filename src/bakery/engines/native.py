@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
 from bakery.engines.owner import owning
-from bakery.engines.soci import Converter, SociDefaults, layers_of
+from bakery.engines.soci_defaults import SociDefaults
 from bakery.errors import BadDocument, NotFound
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
@@ -29,6 +30,9 @@ from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
 from bakery.transfer.spool import DEFAULT_LIMIT_BYTES, SpoolRoom
 from bakery.transfer.store import Keep, OpenBody, Store
+
+if TYPE_CHECKING:
+    from bakery.engines.soci import Converter
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +90,6 @@ class NativeEngine:
         spools = SpoolRoom(owner, limit_bytes=self._spool_limit, directory=self._spool_directory)
         self._exits.callback(spools.close)
         self._owner, self._mover = owner, Mover(owner, spools)
-        self._converter = Converter(owner, self._mover, self._store, self._soci)
         self._manifests: Ledger[bool] = Ledger(owner)
         self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)
         self._tagged: set[tuple[Repository, str]] = set()  # by this run: newer than the names
@@ -121,10 +124,16 @@ class NativeEngine:
             return b"".join([chunk async for chunk in spool.chunks()])
 
     async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
-        for blob, origin in layers_of(image):  # conversion changes no layer: uploads need not wait for it
+        for blob, origin in image.blobs:  # conversion changes no layer: uploads need not wait for it
             for repository in towards if blob.media_type not in mt.NONDISTRIBUTABLE else ():
                 self._owner.create_task(self._bring_early(blob, origin, repository))
         return await self._converter.convert(image, request)
+
+    @cached_property
+    def _converter(self) -> Converter:
+        from bakery.engines.soci import Converter  # a room that a run without SOCI does not load
+
+        return Converter(self._owner, self._mover, self._store, self._soci)
 
     async def stage(self, image: Image, repository: Repository) -> None:
         store = self._store(repository)

@@ -12,33 +12,22 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from bakery.engines.soci_defaults import SociDefaults
 from bakery.errors import BakeryError
 from bakery.extent import Piece
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
-from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
-from bakery.oci.platform import Platform
 from bakery.oci.reference import Repository
 from bakery.publish.engine import SociRequest
 from bakery.publish.image import Child, Content, Image
 from bakery.soci.convert import Converted, convert
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
-from bakery.soci.options import (
-    BUILD_TOOL_IDENTIFIER_VARIABLE,
-    DEFAULT_BUILD_TOOL_IDENTIFIER,
-    DEFAULT_MIN_LAYER_SIZE,
-    DEFAULT_SPAN_SIZE,
-    LIMITS_VARIABLE,
-    Limits,
-    Settings,
-    SociOptions,
-)
+from bakery.soci.options import Settings
 from bakery.soci.plan import LayerWork, make_plan
 from bakery.tasks import in_thread, together
 from bakery.transfer.copy import Mover
@@ -46,31 +35,6 @@ from bakery.transfer.ledger import Ledger
 from bakery.transfer.store import Store
 
 _BUFFER_BYTES: Final = 256 * 1024  # stays in the processor's cache between the file, inflating and the hash
-
-
-class SociDefaults(Struct, frozen=True):
-    """What is decided for all images of a run: the identifier that is part of every digest, and the limits."""
-
-    identifier: str = DEFAULT_BUILD_TOOL_IDENTIFIER
-    limits: Limits = Limits()  # a frozen value
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> SociDefaults:
-        """As BAKERY_BUILD_TOOL_IDENTIFIER and BAKERY_SOCI_LIMITS say. Raises UsageError for limits that are none."""
-        identifier = environment.get(BUILD_TOOL_IDENTIFIER_VARIABLE) or DEFAULT_BUILD_TOOL_IDENTIFIER
-        return cls(identifier, Limits.parse(environment.get(LIMITS_VARIABLE, "")))
-
-    def options(self, request: SociRequest) -> SociOptions:
-        """The whole of what a target asks for, with defaults where it says nothing."""
-        return SociOptions(
-            enabled=True,
-            span_size=DEFAULT_SPAN_SIZE if request.span_size is None else request.span_size,
-            min_layer_size=DEFAULT_MIN_LAYER_SIZE if request.min_layer_size is None else request.min_layer_size,
-            prefetch_files=request.prefetch_files,
-            optimizations=request.optimizations,
-            platforms=tuple(Platform.parse(text) for text in request.platforms),
-            build_tool_identifier=self.identifier,
-        )
 
 
 class Converter:
@@ -149,9 +113,3 @@ def _image(before: Image, converted: Converted, origins: Mapping[Digest, Reposit
 def _origin(manifest: Manifest, origins: Mapping[Digest, Repository], fallback: Repository) -> Repository:
     """Where the blobs of a manifest lie: where those of the image that it was made from lie."""
     return next((origins[blob.digest] for blob in manifest.blobs if blob.digest in origins), fallback)
-
-
-def layers_of(image: Image) -> tuple[tuple[Descriptor, Repository], ...]:
-    """Every blob that exists somewhere, each once, with where it lies."""
-    found = {blob.digest: (blob, child.origin) for child in image.children for blob in child.manifest.blobs}
-    return tuple(found.values())

@@ -104,7 +104,7 @@ def make_engine(plan: Plan, settings: Settings, emit: Emit) -> Engine:
             deadline=deadline,
         )
     from bakery.engines.native import NativeEngine
-    from bakery.engines.soci import SociDefaults
+    from bakery.engines.soci_defaults import SociDefaults
     from bakery.registry.client import Client
 
     client = Client(

@@ -64,3 +64,9 @@ class Image(Struct, frozen=True):
     def digest(self) -> Digest:
         """The digest that every tag will name."""
         return self.index.descriptor.digest
+
+    @property
+    def blobs(self) -> tuple[tuple[Descriptor, Repository], ...]:
+        """Every blob that exists somewhere, each once, with where it lies."""
+        found = {blob.digest: (blob, child.origin) for child in self.children for blob in child.manifest.blobs}
+        return tuple(found.values())
