@@ -8,8 +8,10 @@ import os
 import platform
 import sys
 
+from tests.peers.programs import ROOT
+
 from bench.rows import ROWS, run
-from bench.scene import ROOT, storage
+from bench.scene import storage
 from bench.table import render
 
 

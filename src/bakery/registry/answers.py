@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -28,34 +28,29 @@ SECONDARY_LIMIT_WAIT_S: Final = 60.0  # GHCR says "wait a few minutes" and no nu
 _LEAST_TEXT_WAIT_S: Final = 1.0  # GHCR's own "10.48ms" only makes the next request fail as well
 
 
-class Headers(Protocol):
+class Fields:
     """Header fields of an answer, found in any case."""
 
-    def get(self, name: str, default: str, /) -> str: ...
-
-    def getall(self, name: str, default: list[str], /) -> list[str]: ...
-
-
-class Fields:
-    """Header fields made of pairs: for tests and for answers that we make up."""
-
     def __init__(self, pairs: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> None:
-        self._pairs = list(pairs.items()) if isinstance(pairs, Mapping) else list(pairs)
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
+            self._values.setdefault(name.lower(), []).append(value)
 
-    def getall(self, name: str, default: list[str], /) -> list[str]:
-        found = [value for key, value in self._pairs if key.lower() == name.lower()]
-        return found or default
+    def getall(self, name: str) -> list[str]:
+        """Every value of a field, in order."""
+        return self._values.get(name.lower(), [])
 
-    def get(self, name: str, default: str, /) -> str:
-        found = self.getall(name, [])
-        return found[0] if found else default
+    def get(self, name: str, default: str = "") -> str:
+        """A field's first value."""
+        values = self._values.get(name.lower())
+        return values[0] if values else default
 
 
 class Reply(Struct, frozen=True):
     """One answer, its body read (and cut at a limit). `url` is where it came from, redacted."""
 
     status: int
-    headers: Headers = field(default_factory=Fields)
+    headers: Fields = field(default_factory=Fields)
     body: bytes = b""
     url: str = ""
 
@@ -63,7 +58,7 @@ class Reply(Struct, frozen=True):
 
     def header(self, name: str) -> str:
         """A header's first value, or ""."""
-        return self.headers.get(name, "")
+        return self.headers.get(name)
 
 
 class Doing(Enum):

@@ -427,7 +427,7 @@ def _check_start(incoming: Incoming, offset: int, descriptor: Descriptor, about:
     """How many bytes of this answer are to be skipped. Raises where it is not the rest that was asked for."""
     length = incoming.headers.get("Content-Length", "")
     if incoming.status == 206 and offset:
-        check_resumed(incoming.headers.getall("Content-Range", []), offset=offset, size=descriptor.size)
+        check_resumed(incoming.headers.getall("Content-Range"), offset=offset, size=descriptor.size)
         return 0
     if incoming.status != 200:
         raise BadRange("reading a blob", about=about, answer=f"{incoming.status} where content was expected")

@@ -91,6 +91,7 @@ class Credentials:
     def __init__(self, sources: CredentialSources) -> None:
         self._sources = sources
         self._configs: list[_Config] | None = None
+        self._reading = asyncio.Lock()
         self._from_helpers: dict[tuple[str, str], tuple[float, Login | AuthError]] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._told: set[str] = set()
@@ -101,8 +102,8 @@ class Credentials:
         In each configuration: the registry's own helper, the common store, then `auths`, most specific key first.
         """
         if self._configs is None:
-            self._configs = await asyncio.to_thread(self._read_all)
-        for config in self._configs:
+            await self._read_once()
+        for config in self._configs or ():
             login = await self._in_config(config, repository)
             if login:
                 return login
@@ -124,6 +125,11 @@ class Credentials:
             if login:
                 return login
         return next((config.auths[key] for key in keys if config.auths.get(key)), ANONYMOUS)
+
+    async def _read_once(self) -> None:
+        async with self._reading:
+            if self._configs is None:
+                self._configs = await asyncio.to_thread(self._read_all)
 
     def _read_all(self) -> list[_Config]:
         configs = []

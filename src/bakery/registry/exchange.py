@@ -33,6 +33,7 @@ class Exchange:
         self.wire = wire
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._response: h11.Response | None = None
+        self._fields = Fields()  # of the response
         self._length: int | None = None  # of the answer's body, where it is told
         self._past_h11 = False
         self.complete = False
@@ -44,7 +45,7 @@ class Exchange:
         if not self.complete or self._http.our_state is not h11.DONE or self.wire.has_news:
             return False
         if self._past_h11:
-            return self._response is not None and _persists(self._response)
+            return self._response is not None and self._response.http_version == b"1.1" and _persists(self._fields)
         return self._http.their_state is h11.DONE and not self._http.trailing_data[0]
 
     async def ask(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -95,8 +96,7 @@ class Exchange:
         """Status and header fields. Raises Broken or Malformed."""
         while self._response is None:
             await self._read_on()
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._response.headers]
-        return self._response.status_code, Fields(headers)
+        return self._response.status_code, self._fields
 
     async def chunk(self) -> bytes:
         """The next bytes of the body, b"" at its end. Raises Broken or Malformed."""
@@ -171,7 +171,9 @@ class Exchange:
             await self._feed()
         elif isinstance(event, h11.Response):
             self._response = event
-            self._length = _length(event)
+            pairs = event.headers.raw_items()  # at once; its own iteration makes each pair anew
+            self._fields = Fields([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
+            self._length = _length(event.status_code, self._fields)
         # What else may come before a response are those of 1xx, which say nothing to us.
 
     async def _event(self) -> object:
@@ -194,14 +196,13 @@ class Exchange:
         return event
 
 
-def _persists(response: h11.Response) -> bool:
-    said = b",".join(value for name, value in response.headers if name == b"connection").lower()
-    return response.http_version == b"1.1" and b"close" not in [token.strip() for token in said.split(b",")]
+def _persists(fields: Fields) -> bool:
+    return "close" not in [token.strip().lower() for token in ",".join(fields.getall("Connection")).split(",")]
 
 
-def _length(response: h11.Response) -> int | None:
+def _length(status: int, fields: Fields) -> int | None:
     """The length of the body where the answer tells one and means it."""
-    fields = dict(iter(response.headers))
-    if b"transfer-encoding" in fields or b"content-length" not in fields or response.status_code in (204, 304):
+    told = fields.get("Content-Length")
+    if not told or fields.getall("Transfer-Encoding") or status in (204, 304):
         return None
-    return int(fields[b"content-length"])
+    return int(told)

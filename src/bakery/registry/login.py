@@ -136,7 +136,7 @@ class Authorizer:
 
         Raises BadChallenge, UnsafeTarget, or AuthError where nothing can be shown that was not shown already.
         """
-        challenge = preferred(parse(reply.headers.getall("WWW-Authenticate", [])))
+        challenge = preferred(parse(reply.headers.getall("WWW-Authenticate")))
         if challenge is None:
             # Without one on this request (GAR): what the ping taught is tried, with a new token where one was refused.
             return self._challenge is not None and self._forget(grant)

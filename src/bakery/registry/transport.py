@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from bakery import __version__
 from bakery.errors import BakeryError, ConnectionFailed, InvalidContent
 from bakery.extent import Piece
-from bakery.registry.answers import Headers, Reply
+from bakery.registry.answers import Fields, Reply
 from bakery.registry.exchange import Exchange, Malformed
 from bakery.registry.faults import BodyCut, NotConnected, Untrusted
 from bakery.registry.origin import EVERYWHERE, Origin, Reach, Url, reach_of
@@ -105,7 +105,7 @@ class Incoming:
     """An answer whose head has arrived. Read it or pour it out, then `close` it, whatever happens."""
 
     def __init__(
-        self, exchange: Exchange, head: tuple[int, Headers], request: Request, transport: Transport, route: Route
+        self, exchange: Exchange, head: tuple[int, Fields], request: Request, transport: Transport, route: Route
     ) -> None:
         self._exchange, self._request, self._transport, self._route = exchange, request, transport, route
         self._stall_s = transport.settings.stall_s
@@ -219,7 +219,7 @@ class Transport:
         else:
             exchange.wire.close()
 
-    async def _exchange(self, exchange: Exchange, request: Request, route: Route) -> tuple[tuple[int, Headers], bool]:
+    async def _exchange(self, exchange: Exchange, request: Request, route: Route) -> tuple[tuple[int, Fields], bool]:
         """The head of the answer, and whether the request went whole."""
         url, body, sent = request.url, request.body, True
         if isinstance(body, bytes) and len(body) > _AT_ONCE_BYTES:
