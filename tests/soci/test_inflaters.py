@@ -1,4 +1,4 @@
-"""zlib-ng and libz stop at the same places: whichever inflates, the ztoc is the same."""
+"""zlib-ng and libz stop at the same places: whichever inflates, the ztoc is the same. (ISA-L: test_igzip.py.)"""
 
 import pytest
 from hypothesis import given

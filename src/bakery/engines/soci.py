@@ -34,7 +34,7 @@ from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
 from bakery.transfer.store import Store
 
-_BUFFER_BYTES: Final = 256 * 1024  # stays in the processor's cache between the file, inflating and the hash
+_BUFFER_BYTES: Final = 512 * 1024  # of a layer at a time, between the file, inflating and the hash
 
 
 class Converter:
@@ -45,7 +45,9 @@ class Converter:
     ) -> None:
         self._mover, self._store_of, self._defaults = mover, store_of, defaults
         self._indexes: Ledger[LayerIndex] = Ledger(owner)
-        self._processors = asyncio.Semaphore(os.cpu_count() or 1)
+        self._processors: asyncio.Queue[memoryview] = asyncio.Queue()  # those that index nothing, each with its buffer
+        for _ in range(os.cpu_count() or 1):
+            self._processors.put_nowait(memoryview(bytearray(_BUFFER_BYTES)))
 
     async def convert(self, image: Image, request: SociRequest) -> Image:
         """The image with SOCI indexes; as it is, with a note, where nothing can be indexed.
@@ -74,11 +76,13 @@ class Converter:
         if blob.media_type in mt.NONDISTRIBUTABLE and not await self._store_of(origin).has(blob):
             raise LayerUnsupported("indexing", about=about, answer="no registry holds it, only its URLs lead to it")
         indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
-        buffer = memoryview(bytearray(_BUFFER_BYTES))
         async with self._mover.holding(blob, self._store_of(origin)) as spool:
             async for piece in spool.read():
-                async with self._processors:
+                buffer = await self._processors.get()
+                try:
                     await in_thread(partial(_feed, indexer, piece, buffer), stop=indexer.stop)
+                finally:
+                    self._processors.put_nowait(buffer)
         return await in_thread(indexer.finish, stop=indexer.stop)
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import struct
+import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from bakery.soci import inflate
 from bakery.soci.failure import Abandoned, LayerDamaged, LayerLimit, LayerUnsupported
-from bakery.soci.inflate import WINDOW, BlockInflater, Zlib
+from bakery.soci.igzip import fastest
+from bakery.soci.inflate import WINDOW, Zlib
 from bakery.soci.options import Limits
 
 Sink = Callable[[memoryview], None]
@@ -24,7 +26,7 @@ UNCOMPRESSED: Final = 2
 POINT: Final = struct.Struct("<qqB")  # compressed offset, uncompressed offset, unused bits; then the window
 HEAD: Final = struct.Struct("<iq")  # number of checkpoints, span size
 POINT_SIZE: Final = POINT.size + WINDOW
-_OUTPUT: Final = 256 * 1024  # larger leaves the second-level cache: measured slower
+_OUTPUT: Final = 1024 * 1024  # with less in one turn, Python's share is larger than what the processor's cache gives
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
@@ -79,6 +81,18 @@ class Gauge:
         return LayerUnsupported("indexing", about=self.about, answer=answer)
 
 
+_outputs = threading.local()
+
+
+def _output() -> tuple[memoryview, int]:
+    """This thread's room for output, and its address: a layer that waits for its turn shall hold none."""
+    if not hasattr(_outputs, "room"):
+        buffer = bytearray(WINDOW + _OUTPUT)
+        _outputs.room = memoryview(buffer), ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    room: tuple[memoryview, int] = _outputs.room
+    return room
+
+
 class GzipSpans:
     """A gzip layer: one inflate, checkpoints and span digests in the same pass."""
 
@@ -86,13 +100,10 @@ class GzipSpans:
 
     def __init__(self, span_size: int, sink: Sink, gauge: Gauge, *, library: Zlib | None = None) -> None:
         self._span_size, self._sink, self._gauge = span_size, sink, gauge
-        self._inflater = BlockInflater(library)
-        # The last 32 KiB of output, then new output. The zeros that it starts with are those before a short window.
-        self._buffer = bytearray(WINDOW + _OUTPUT)
-        self._view = memoryview(self._buffer)
-        self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._buffer))
-        self._filled = WINDOW
-        self._handed = WINDOW  # up to where the sink has it
+        self._inflater = fastest(library)
+        self._window = bytes(WINDOW)  # the last of the output between two calls, zeros before it while there is less
+        self._view = memoryview(b"")  # within a call: the last 32 KiB of output, then new output
+        self._filled = self._handed = 0  # up to where there is output in it, and up to where the sink has it
         self._held = b""  # the first byte of what may be a member, while the second has not come
         self._between = True  # before a member
         self._members = 0
@@ -110,20 +121,23 @@ class GzipSpans:
         if self._held:
             chunk, self._held = self._held + bytes(chunk), b""
         start, hashed = self.compressed_size, 0
+        self._view, base = _output()
+        self._view[:WINDOW] = self._window
+        self._filled = self._handed = WINDOW
         inflater = self._inflater
         inflater.take(chunk)
         while True:
             if self._between:
-                left = inflater.input_left
-                if left < 2:
-                    self._held = bytes(chunk[len(chunk) - left :])
+                at = len(chunk) - inflater.input_left
+                if at > len(chunk) - 2:
+                    self._held = bytes(chunk[at:])
                     break
-                self._begin_member(bytes(chunk[len(chunk) - left :][:4]))
-            room = len(self._buffer) - self._filled
+                self._begin_member(bytes(chunk[at : at + 4]))
+            room = len(self._view) - self._filled
             if not room:
                 self._turn()
                 room = _OUTPUT
-            inflater.room(self._base + self._filled, room)
+            inflater.room(base + self._filled, room)
             found = inflater.step(self._ahead())
             produced = room - inflater.room_left
             self._filled += produced
@@ -151,6 +165,7 @@ class GzipSpans:
             self._last_byte = chunk[end - 1]
         self.compressed_size = start + end
         self._hand_on()
+        self._window = bytes(self._view[self._filled - WINDOW : self._filled])
 
     def finish(self) -> None:
         """The layer has ended. Raises LayerDamaged where it ends too early."""

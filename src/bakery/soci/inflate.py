@@ -1,4 +1,4 @@
-"""Inflating one gzip member after another, stopping at every deflate block. zlib-ng or libz, through ctypes.
+"""Inflating one gzip member after another, stopping where deflate blocks end. zlib-ng or libz, through ctypes.
 
 Why ctypes: only `inflate(Z_BLOCK)` tells where a block ends (zlib manual, "inflate"), and no Python module offers it.
 No build step is needed, and the GIL is released during each call. zlib-ng comes inside the zlib-ng package, whose
@@ -13,7 +13,7 @@ import ctypes
 import ctypes.util
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from bakery.soci.failure import NoZlib
 
@@ -132,13 +132,51 @@ def address_of(chunk: bytes | bytearray | memoryview) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(chunk)) if chunk else 0
 
 
-class BlockInflater:
-    """One stream through libz or zlib-ng, a step at a time, into a buffer of the caller's.
+class Inflater(Protocol):
+    """One stream of gzip members, a step at a time, into a buffer of the caller's.
 
     `take(chunk)` gives it input, `room(address, size)` a place for output, and each `step()` goes on until the output
-    is full, the input used up, or something happened that has a name above. Gzip members are checked by libz
-    (CRC-32, length). Must be closed; closing twice is fine. raw: one deflate stream without header and checksum.
+    is full, the input used up, or something happened that has a name above. The members are checked (CRC-32, length).
+    Must be closed; closing twice is fine.
     """
+
+    def take(self, chunk: bytes | memoryview) -> None:
+        """The next input. What was taken before must be used up. It is not copied: a memoryview must be writable."""
+
+    def room(self, address: int, size: int) -> None:
+        """Where output goes, and how many bytes have place there. Before it lie the last 32 KiB of output, or all."""
+
+    def step(self, ahead: int = 0) -> int:
+        """Inflate on, at most to the end of the first block that ends behind more than `ahead` bytes.
+
+        It may stop at the end of an earlier one.
+        """
+
+    @property
+    def input_left(self) -> int:
+        """Bytes of input not yet read."""
+
+    @property
+    def room_left(self) -> int:
+        """Bytes of output that still have place."""
+
+    @property
+    def unused_bits(self) -> int:
+        """After BLOCK_END: how many bits of the last byte read belong to the next block."""
+
+    @property
+    def message(self) -> str:
+        """After CORRUPT: what is wrong."""
+
+    def next_member(self) -> None:
+        """After MEMBER_END: be ready for another gzip header."""
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+class BlockInflater:
+    """Inflater by libz or zlib-ng; with `raw`, one deflate stream without header and checksum."""
 
     def __init__(self, library: Zlib | None = None, *, raw: bool = False) -> None:
         self._zlib = library or load_ng() or load()
@@ -152,38 +190,42 @@ class BlockInflater:
         self._open = True
 
     def take(self, chunk: bytes | bytearray | memoryview) -> None:
-        """The next input. What was taken before must be used up. It is not copied: a memoryview must be writable."""
+        """See Inflater."""
         self._input = chunk  # keeps the bytes alive while libz points into them
-        self._stream.next_in = address_of(chunk)
-        self._stream.avail_in = len(chunk)
+        self.point_at(address_of(chunk), len(chunk))
+
+    def point_at(self, address: int, size: int) -> None:
+        """`take` for bytes that somebody else keeps alive."""
+        self._stream.next_in = address
+        self._stream.avail_in = size
 
     def room(self, address: int, size: int) -> None:
-        """Where output goes, and how many bytes have place there."""
+        """See Inflater."""
         self._stream.next_out = address
         self._stream.avail_out = size
 
     @property
     def input_left(self) -> int:
-        """Bytes of input not yet read."""
+        """See Inflater."""
         return int(self._stream.avail_in)
 
     @property
     def room_left(self) -> int:
-        """Bytes of output that still have place."""
+        """See Inflater."""
         return int(self._stream.avail_out)
 
     @property
     def unused_bits(self) -> int:
-        """After BLOCK_END: how many bits of the last byte read belong to the next block."""
+        """See Inflater."""
         return int(self._stream.data_type) & 7
 
     @property
     def message(self) -> str:
-        """After CORRUPT: what libz says is wrong."""
+        """See Inflater: what libz says."""
         return (self._stream.msg or b"invalid data").decode("ascii", "replace")
 
     def step(self, ahead: int = 0) -> int:
-        """Inflate on, at most to the end of the first block that ends behind more than `ahead` bytes.
+        """See Inflater.
 
         Each stop costs: a call from Python, and 32 KiB that libz copies into a window of its own.
         """
@@ -215,7 +257,7 @@ class BlockInflater:
         return CORRUPT
 
     def next_member(self) -> None:
-        """After MEMBER_END: be ready for another gzip header."""
+        """See Inflater."""
         self._zlib.reset(self._at)
 
     def start_at(self, window: int, size: int, bits: int, value: int) -> None:
@@ -227,7 +269,7 @@ class BlockInflater:
             self._zlib.set_dictionary(self._at, window, size)
 
     def close(self) -> None:
-        """Give the memory back to libz."""
+        """See Inflater."""
         if self._open:
             self._open = False
             self._zlib.end(self._at)
