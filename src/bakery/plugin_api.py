@@ -50,7 +50,7 @@ class Plugin(Protocol):
     description: str
 
     def register_cli(self, app: typer.Typer) -> None:
-        """Add commands to the application."""
+        """Add commands to the Typer application."""
         ...
 
     def execute(self, base_path: Path, targets: Sequence[Target], **kwargs: Any) -> list[ToolCallResult]:
@@ -82,6 +82,9 @@ class Plugins:
     def __iter__(self) -> Iterator[Plugin]:
         return iter(self._found.values())
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def get(self, name: str) -> Plugin:
         """The plugin of this name. Raises UsageError, which lists those that there are."""
         plugin = self._found.get(name)
@@ -89,14 +92,6 @@ class Plugins:
             known = ", ".join(sorted(self._found)) or "none"
             raise UsageError("looking for a plugin", about=repr(name), hint=f"known plugins: {known}")
         return plugin
-
-    def register_cli(self, app: typer.Typer) -> None:
-        """Let every plugin add its commands. One that fails is a warning."""
-        for plugin in self:
-            try:
-                plugin.register_cli(app)
-            except Exception as error:  # noqa: BLE001 - somebody else's code: a warning, and the command goes on
-                _log.warning("the commands of plugin %s cannot be added: %s", plugin.name, error)
 
     def register_options(self, registry: OptionsRegistry) -> None:
         """Tell the registry of every plugin's options class. One that takes another's place is a warning."""

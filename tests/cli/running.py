@@ -32,10 +32,6 @@ def bakery(
     out, err = io.StringIO(), io.StringIO()
     options._state.update(dict.fromkeys(options._state, False))
 
-    def call() -> None:
-        app = main.build_app(main.first_word(arguments))
-        app(args=list(arguments), prog_name="bakery")
-
     with (
         mock.patch.dict(os.environ, {**clean, **(environ or {})}, clear=True),
         mock.patch.object(sys, "stdin", io.StringIO(stdin)),
@@ -43,7 +39,7 @@ def bakery(
         contextlib.redirect_stderr(err),
     ):
         try:
-            code = main.guarded(call)
+            code = main.guarded(lambda: main.app(args=list(arguments), prog_name="bakery"))
         except SystemExit as done:
             code = done.code if isinstance(done.code, int) else 1
     options._state.update(dict.fromkeys(options._state, False))

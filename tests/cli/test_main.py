@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import click
 import pytest
 
 from bakery.cli import main
@@ -27,14 +28,53 @@ def test_a_mistyped_command_names_the_nearest_and_exits_2():
     assert done.stdout == ""
 
 
-def test_help_and_version_import_no_heavy_module():
-    heavy = "h11 pydantic rich jinja2 ruamel asyncio"
+@pytest.mark.parametrize(("words", "meant"), [("ci publsh", "publish"), ("ci publish --jbs 3 x", "--jobs")])
+def test_a_mistyped_word_further_on_is_told_with_the_nearest_too(words, meant):
+    done = bakery(*words.split())
+    assert done.returncode == ExitCode.USAGE
+    assert f"Did you mean '{meant}'?" in done.stderr
+
+
+def test_commands_are_listed_in_the_order_of_a_publish_and_told_in_whole_sentences():
+    said = bakery("ci", "--help").stdout.partition("Commands:")[2]
+    assert [line.split()[0] for line in said.splitlines() if line[:3].strip()] == [
+        "matrix",
+        "publish",
+        "merge",
+        "summary",
+    ]
+    assert "..." not in said
+
+
+HEAVY = {"asyncio", "h11", "jinja2", "pydantic", "rich", "ruamel", "typer"}
+LIGHTEST = HEAVY | {"bakery.report.lines", "importlib.metadata", "logging", "socket", "subprocess", "tempfile"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        ("--help", HEAVY | {"bakery.cli.get", "bakery.cli.ci"}),
+        ("version", LIGHTEST | {"bakery.cli.get", "bakery.cli.ci"}),
+        ("ci publish --help", LIGHTEST | {"bakery.cli.get", "bakery.cli.soci"}),
+        ("get targets --help", LIGHTEST | {"bakery.cli.ci"}),
+    ],
+)
+def test_help_and_version_import_no_other_command_and_nothing_that_only_running_needs(arguments, unwanted):
     code = (
-        "import sys; from bakery.cli import main; main.build_app('version'); "
-        f"print([name for name in '{heavy}'.split() if name in sys.modules])"
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        "from bakery.cli.main import run; run()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "[]"
+    command = [sys.executable, "-c", code, *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout
+    assert unwanted.isdisjoint(done.stderr.split())
+
+
+def test_the_table_of_commands_says_what_each_group_says_of_itself():
+    for entry in main.COMMANDS:
+        command = entry.load()
+        if isinstance(command, click.Group) and not entry.hidden:
+            assert entry.help == command.help, entry.name
 
 
 @pytest.mark.parametrize(
@@ -57,3 +97,10 @@ def test_every_error_becomes_one_line_and_its_exit_code(error, code, capsys):
 def test_the_log_format_is_given_before_the_command(form):
     assert bakery(*form.split(), "version").returncode == 0
     assert bakery("--log-format=yaml", "version").returncode == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("limit", ["-1", "nan", "soon"])
+def test_a_limit_that_is_no_time_is_refused(limit):
+    done = bakery("ci", "publish", "--time-budget", limit, "x")
+    assert done.returncode == ExitCode.USAGE
+    assert "--time-budget" in done.stderr

@@ -73,8 +73,8 @@ def test_8000_targets_take_little_more_than_reading_their_text_and_less_than_300
     yaml.load(text, yaml.CSafeLoader)  # what this machine needs at this moment to read the text into plain values
     peer_s = time.process_time() - began
     code = (
-        "import resource, sys; from bakery.cli.main import build_app\n"
-        "try: build_app('get')(args=['get', 'tags', '--context', sys.argv[1], '--output', 'uid'])\n"
+        "import resource, sys; from bakery.cli.main import app\n"
+        "try: app(args=['get', 'tags', '--context', sys.argv[1], '--output', 'uid'])\n"
         "finally:\n"
         "  used = resource.getrusage(resource.RUSAGE_SELF)\n"
         # Not ru_maxrss: Linux lets a child's begin at what its parent's was, and that is a whole test run.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from bakery.cli import filters, options
 from bakery.cli.filters import open_project, say, write
 
 
-def command(
-    context: options.Context = Path(),
-    strict: filters.Strict = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+@click.command("check")
+@options.context
+@filters.strict
+@options.general
+def command(context: Path, strict: bool) -> None:
     """Load the project, report every problem in it, expand it, and print counts. Asks nobody."""
     from bakery.targets.expand import check_expansion
 

@@ -5,49 +5,75 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from bakery.cli import filters, options
+from bakery.cli.group import Group
 from bakery.cli.matrix import matrix_command
-from bakery.cli.publishing import Request, publish
 from bakery.errors import ConfigurationError
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
-app.command("matrix")(matrix_command)
+
+@click.group("ci", cls=Group)
+def group() -> None:
+    """What a CI run calls: matrix, publish, merge, summary."""
 
 
-@app.command("publish")
+group.add_command(matrix_command)
+
+
+@group.command("publish")
+@options.metadata
+@options.context
+@options.image_name
+@options.temp_registry
+@options.jobs
+@options.dry_run
+@options.engine
+@options.wait_timeout
+@options.time_budget
+@options.allow_empty
+@options.allow_missing_platforms
+@filters.dev_channel
+@filters.dev_spec
+@filters.offline
+@options.shard
+@options.summary
+@options.summary_format
+@options.summary_file
+@options.journal
+@options.ca_file
+@options.plain_http
+@options.trusted_realm
+@options.build_tool_identifier
+@options.general
 def publish_command(
-    metadata: options.Metadata,
-    context: options.Context = Path(),
-    image_name: options.ImageName = None,
-    temp_registry: options.TempRegistry = None,  # sources are where image.name says; kept for old callers
-    jobs: options.Jobs = None,
-    dry_run: options.DryRun = False,
-    engine: options.Engine = "native",
-    wait_timeout: options.WaitTimeout = 600.0,
-    time_budget: options.TimeBudget = 1800.0,
-    allow_empty: options.AllowEmpty = False,
-    allow_missing_platforms: options.AllowMissingPlatforms = False,
-    dev_channel: filters.DevChannel = None,
-    dev_spec: filters.DevSpec = "",
-    offline: filters.Offline = False,
-    shard: options.Shard = "",
-    summary: options.Summary = False,
-    summary_format: options.SummaryFormat = "table",
-    summary_file: options.SummaryFile = None,
-    journal: options.Journal = None,
-    ca_file: options.CaFile = None,
-    plain_http: options.PlainHttp = None,
-    trusted_realm: options.TrustedRealm = None,
-    build_tool_identifier: options.BuildToolIdentifier = None,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    metadata: tuple[str, ...],
+    context: Path,
+    image_name: str | None,
+    jobs: int | None,
+    dry_run: bool,
+    engine: str,
+    wait_timeout: float,
+    time_budget: float,
+    allow_empty: bool,
+    allow_missing_platforms: bool,
+    dev_channel: filters.Channel | None,
+    dev_spec: str,
+    offline: bool,
+    shard: str,
+    summary: bool,
+    summary_format: str,
+    summary_file: Path | None,
+    journal: Path | None,
+    ca_file: Path | None,
+    plain_http: tuple[str, ...],
+    trusted_realm: tuple[str, ...],
+    build_tool_identifier: str | None,
 ) -> None:
     """Publish the images that these build metadata files name: assemble, copy, tag, verify."""
+    from bakery.cli.publishing import Request, publish
+
     environment = options.overlaid(
         os.environ,
         ca_file=ca_file,
@@ -76,39 +102,47 @@ def publish_command(
         journal=journal,
         environment=environment,
     )
-    raise typer.Exit(publish(request))
+    raise click.exceptions.Exit(publish(request))
 
 
-@app.command("merge")
+@group.command("merge")
+@options.metadata
+@options.context
+@options.image_name
+@options.temp_registry
+@options.dry_run
+@options.engine
+@filters.dev_channel
+@filters.dev_spec
+@options.general
 def merge_command(
-    metadata: options.Metadata,
-    context: options.Context = Path(),
-    image_name: options.ImageName = None,
-    temp_registry: options.TempRegistry = None,
-    dry_run: options.DryRun = False,
-    engine: options.Engine = "native",
-    dev_channel: filters.DevChannel = None,
-    dev_spec: filters.DevSpec = "",
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    metadata: tuple[str, ...],
+    context: Path,
+    image_name: str | None,
+    dry_run: bool,
+    engine: str,
+    dev_channel: filters.Channel | None,
+    dev_spec: str,
 ) -> None:
     """The same as `ci publish`, under its old name."""
+    from bakery.cli.publishing import Request, publish
+
     request = Request(
         metadata, context, image_name, dry_run=dry_run, engine=engine, dev_channel=dev_channel, dev_spec=dev_spec
     )
-    raise typer.Exit(publish(request))
+    raise click.exceptions.Exit(publish(request))
 
 
-@app.command("summary")
-def summary_command(
-    files: Annotated[list[Path], typer.Argument(help="Summary files (JSON).", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", help="Where to write the Markdown page.", show_default=False)],
-    disclaimer: Annotated[str, typer.Option("--disclaimer", help="A sentence above the table.")] = "",
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+@group.command("summary")
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path), help="Summary files (JSON)."
+)
+@click.option(
+    "--output", metavar="FILE", type=click.Path(path_type=Path), required=True, help="Where to write the Markdown page."
+)
+@click.option("--disclaimer", metavar="TEXT", default="", show_default=False, help="A sentence above the table.")
+@options.general
+def summary_command(files: tuple[Path, ...], output: Path, disclaimer: str) -> None:
     """Put summaries of several jobs together as one Markdown page."""
     from bakery.errors import BakeryError
     from bakery.oci.canonical import parse_object

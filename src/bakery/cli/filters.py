@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
-from enum import StrEnum
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import typer
+import click
 from msgspec import Struct
 
 from bakery.cli import options
@@ -24,65 +24,45 @@ if TYPE_CHECKING:
     from bakery.config.sources.catalog import Catalog
     from bakery.targets.select import Chosen, Selected, Selection
 
-
-class Mode(StrEnum):
-    """Whether some versions take part."""
-
-    EXCLUDE = "exclude"
-    INCLUDE = "include"
-    ONLY = "only"
+Mode = Literal["exclude", "include", "only"]  # whether some versions take part
+Channel = Literal["release", "preview", "daily"]  # of development versions
+Command = Callable[..., None]
+_MODES, _CHANNELS = click.Choice(get_args(Mode)), click.Choice(get_args(Channel))
 
 
-class Channel(StrEnum):
-    """A channel of development versions."""
-
-    RELEASE = "release"
-    PREVIEW = "preview"
-    DAILY = "daily"
+def _text(name: str, metavar: str, help: str) -> Callable[[options.F], options.F]:
+    return click.option(name, metavar=metavar, default="", show_default=False, help=help)
 
 
-ImageName = Annotated[
-    str,
-    typer.Option("--image-name", metavar="REGEX", help="Only images with this in the name.", show_default=False),
-]
-ImageVersion = Annotated[
-    str,
-    typer.Option(
-        "--image-version", metavar="VERSION", help="Only this version, or those that begin so: 2026.05, R4.5.",
-        show_default=False,
-    ),
-]  # fmt: skip
-ImageVariant = Annotated[
-    str,
-    typer.Option("--image-variant", metavar="REGEX", help="Only variants with this in the name.", show_default=False),
-]
-ImageOs = Annotated[
-    str, typer.Option("--image-os", metavar="REGEX", help="Only systems with this in the name.", show_default=False)
-]
-ImagePlatform = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--image-platform", metavar="REGEX", help="Only targets with such a platform; repeatable.", show_default=False
-    ),
-]
-Latest = Annotated[bool, typer.Option("--latest", help="Only latest versions.")]
-DevVersions = Annotated[Mode, typer.Option("--dev-versions", help="Whether development versions take part.")]
-DevChannel = Annotated[
-    Channel | None, typer.Option("--dev-channel", help="Only development versions of this channel.", show_default=False)
-]
-DevStream = Annotated[Channel | None, typer.Option("--dev-stream", hidden=True)]
-DevSpec = Annotated[
-    str,
-    typer.Option(
-        "--dev-spec", metavar="JSON", envvar="BAKERY_DEV_SPEC", show_default=False,
-        help='Pins a development version: {"version", "channel", "release_branch"}.',
-    ),
-]  # fmt: skip
-MatrixVersions = Annotated[Mode, typer.Option("--matrix-versions", help="Whether images with a matrix take part.")]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Ask no product API; earlier answers are used whatever their age.")
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse unknown keys and tags that two targets claim.")]
+image_name = _text("--image-name", "REGEX", "Only images with this in the name.")
+image_version = _text("--image-version", "VERSION", "Only this version, or those that begin so: 2026.05, R4.5.")
+image_variant = _text("--image-variant", "REGEX", "Only variants with this in the name.")
+image_os = _text("--image-os", "REGEX", "Only systems with this in the name.")
+image_platform = click.option(
+    "--image-platform", metavar="REGEX", multiple=True, help="Only targets with such a platform; repeatable."
+)
+latest = click.option("--latest", is_flag=True, help="Only latest versions.")
+dev_versions = click.option(
+    "--dev-versions", type=_MODES, default="exclude", help="Whether development versions take part."
+)
+dev_channel = click.option("--dev-channel", type=_CHANNELS, help="Only development versions of this channel.")
+dev_stream = click.option("--dev-stream", type=_CHANNELS, hidden=True)
+dev_spec = click.option(
+    "--dev-spec", metavar="JSON", envvar="BAKERY_DEV_SPEC", show_envvar=True, default="", show_default=False,
+    help='Pins a development version: {"version", "channel", "release_branch"}.',
+)  # fmt: skip
+matrix_versions = click.option(
+    "--matrix-versions", type=_MODES, default="exclude", help="Whether images with a matrix take part."
+)
+offline = click.option(
+    "--offline", is_flag=True, help="Ask no product API; earlier answers are used whatever their age."
+)
+strict = click.option("--strict", is_flag=True, help="Refuse unknown keys and tags that two targets claim.")
+
+ALL = (
+    image_name, image_version, image_variant, image_os, image_platform, latest, dev_versions, dev_channel, dev_stream,
+    dev_spec, matrix_versions, offline,
+)  # fmt: skip
 
 
 class Filters(Struct, frozen=True):
@@ -94,11 +74,11 @@ class Filters(Struct, frozen=True):
     image_os: str = ""
     image_platform: tuple[str, ...] = ()
     latest: bool = False
-    dev_versions: Mode = Mode.EXCLUDE
+    dev_versions: Mode = "exclude"
     dev_channel: Channel | None = None
     dev_stream: Channel | None = None
     dev_spec: str = ""
-    matrix_versions: Mode = Mode.EXCLUDE
+    matrix_versions: Mode = "exclude"
     offline: bool = False
 
     def selection(self) -> tuple[Selection, Catalog]:
@@ -108,10 +88,10 @@ class Filters(Struct, frozen=True):
         from bakery.config.sources.spec import DevSpec as Spec
         from bakery.targets.select import Selection
 
-        channel = self.dev_channel.value if self.dev_channel else None
+        channel: str | None = self.dev_channel
         if self.dev_stream is not None:
             warn("--dev-stream is the old name of --dev-channel")
-            channel = channel or self.dev_stream.value
+            channel = channel or self.dev_stream
         spec = Spec.parse(self.dev_spec) if self.dev_spec else None
         if spec is not None:
             channel = spec.channel_filter(channel)
@@ -122,9 +102,9 @@ class Filters(Struct, frozen=True):
             image_os=self.image_os,
             image_platforms=self.image_platform,
             latest=self.latest,
-            dev_versions=self.dev_versions.value,
+            dev_versions=self.dev_versions,
             dev_channel=channel,
-            matrix_versions=self.matrix_versions.value,
+            matrix_versions=self.matrix_versions,
         )
         return selection, Catalog(source_from_environment(offline=self.offline), spec)
 
@@ -151,12 +131,29 @@ class Filters(Struct, frozen=True):
         return selected
 
     def _check(self, any_left: bool, failed: int) -> None:
-        if not any_left and failed and self.dev_versions is Mode.ONLY:
+        if not any_left and failed and self.dev_versions == "only":
             raise NothingSelected(
                 "selecting development versions",
                 answer="none could be found out; the warnings above say why",
                 hint="run again later, or name the version with --dev-spec",
             )
+
+
+def taking(*filters: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """These options, which the command takes together: as one value, `wanted`."""
+
+    def decorate(function: Command) -> Command:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            wanted = Filters(**{name: given.pop(name) for name in Filters.__struct_fields__ if name in given})
+            function(wanted=wanted, **given)
+
+        made: Command = command
+        for option in reversed(filters):
+            made = option(made)
+        return made
+
+    return decorate
 
 
 def open_project(context: Path, *, strict: bool = False) -> Project:

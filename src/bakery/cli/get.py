@@ -2,141 +2,86 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
-import typer
+import click
 
 from bakery.cli import filters, options
-from bakery.cli.filters import Filters, Mode, open_project, write
+from bakery.cli.filters import Filters, open_project, write
+from bakery.cli.group import Group
 from bakery.errors import NothingSelected
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+
+@click.group("get", cls=Group)
+def group() -> None:
+    """Print what a project says: tags, targets, a version, the configuration."""
 
 
-class TagsOutput(StrEnum):
-    """How tags are grouped."""
-
-    COMPONENT = "component"
-    UID = "uid"
-
-
-class TargetsOutput(StrEnum):
-    """How targets are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-class ConfigOutput(StrEnum):
-    """How the configuration is printed."""
-
-    YAML = "yaml"
-    JSON = "json"
-
-
-@app.command("tags")
-def tags_command(
-    context: options.Context = Path(),
-    output: Annotated[TagsOutput, typer.Option("--output", help="Grouped by names, or by uid.")] = TagsOutput.COMPONENT,
-    image_name: filters.ImageName = "",
-    image_version: filters.ImageVersion = "",
-    image_variant: filters.ImageVariant = "",
-    image_os: filters.ImageOs = "",
-    latest: filters.Latest = False,
-    dev_versions: filters.DevVersions = Mode.EXCLUDE,
-    dev_channel: filters.DevChannel = None,
-    dev_stream: filters.DevStream = None,
-    matrix_versions: filters.MatrixVersions = Mode.EXCLUDE,
-    offline: filters.Offline = False,
-    strict: filters.Strict = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+@group.command("tags")
+@options.context
+@click.option(
+    "--output", type=click.Choice(["component", "uid"]), default="component", help="Grouped by names, or by uid."
+)
+@filters.taking(
+    filters.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
+    filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.matrix_versions, filters.offline,
+)  # fmt: skip
+@filters.strict
+@options.general
+def tags_command(context: Path, output: Literal["component", "uid"], wanted: Filters, strict: bool) -> None:
     """Print the tags of the selected targets as JSON."""
     from bakery.cli.json_text import pretty
     from bakery.targets.described import tags_by_component, tags_by_uid
 
-    wanted = Filters(
-        image_name, image_version, image_variant, image_os, (), latest, dev_versions, dev_channel, dev_stream, "",
-        matrix_versions, offline,
-    )  # fmt: skip
     selected = wanted.select(open_project(context, strict=strict), strict=strict)
-    grouped = tags_by_uid if output is TagsOutput.UID else tags_by_component
+    grouped = tags_by_uid if output == "uid" else tags_by_component
     write(pretty(grouped(selected.targets)))
 
 
-@app.command("targets")
-def targets_command(
-    context: options.Context = Path(),
-    output: Annotated[TargetsOutput, typer.Option("--output", help="How to print them.")] = TargetsOutput.TABLE,
-    image_name: filters.ImageName = "",
-    image_version: filters.ImageVersion = "",
-    image_variant: filters.ImageVariant = "",
-    image_os: filters.ImageOs = "",
-    image_platform: filters.ImagePlatform = None,
-    latest: filters.Latest = False,
-    dev_versions: filters.DevVersions = Mode.EXCLUDE,
-    dev_channel: filters.DevChannel = None,
-    dev_stream: filters.DevStream = None,
-    dev_spec: filters.DevSpec = "",
-    matrix_versions: filters.MatrixVersions = Mode.EXCLUDE,
-    offline: filters.Offline = False,
-    strict: filters.Strict = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+@group.command("targets")
+@options.context
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", help="How to print them.")
+@filters.taking(*filters.ALL)
+@filters.strict
+@options.general
+def targets_command(context: Path, output: Literal["table", "json"], wanted: Filters, strict: bool) -> None:
     """Print the selected targets with all that is known of them."""
     from bakery.cli.json_text import pretty
     from bakery.targets.described import described, table
     from bakery.targets.expand import secret_findings
 
-    wanted = Filters(
-        image_name, image_version, image_variant, image_os, tuple(image_platform or ()), latest, dev_versions,
-        dev_channel, dev_stream, dev_spec, matrix_versions, offline,
-    )  # fmt: skip
     project = open_project(context, strict=strict)
     selected = wanted.select(project, strict=strict)
     filters.say(project.document.problem(found) for found in secret_findings(project, selected.targets))
-    if output is TargetsOutput.JSON:
+    if output == "json":
         write(pretty([described(target) for target in selected.targets]))
     else:
         write(table(selected.targets))
 
 
-@app.command("version")
-def version_command(
-    image: Annotated[str, typer.Argument(help="The image's name.", show_default=False)],
-    context: options.Context = Path(),
-    subpath: Annotated[
-        str | None, typer.Option("--subpath", help="The version in this directory, not the latest.", show_default=False)
-    ] = None,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+@group.command("version")
+@click.argument("image", help="The image's name.")
+@options.context
+@click.option("--subpath", metavar="FOLDER", help="The version in this directory, not the latest.")
+@options.general
+def version_command(image: str, context: Path, subpath: str | None) -> None:
     """Print the name of an image's latest version, or of the version in a directory."""
     from bakery.targets.described import version_name
 
     write(version_name(open_project(context), image, subpath))
 
 
-@app.command("config")
+@group.command("config")
+@options.context
+@click.option("--resolved", is_flag=True, help="With every default filled in and every list inherited.")
+@click.option("--output", type=click.Choice(["yaml", "json"]), default="yaml", help="How to print it.")
+@click.option("--origin", is_flag=True, help="Say where each value comes from (file:line).")
+@filters.image_name
+@filters.strict
+@options.general
 def config_command(
-    context: options.Context = Path(),
-    resolved: Annotated[
-        bool, typer.Option("--resolved", help="With every default filled in and every list inherited.")
-    ] = False,
-    output: Annotated[ConfigOutput, typer.Option("--output", help="How to print it.")] = ConfigOutput.YAML,
-    origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from (file:line).")] = False,
-    image_name: filters.ImageName = "",
-    strict: filters.Strict = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    context: Path, resolved: bool, output: Literal["yaml", "json"], origin: bool, image_name: str, strict: bool
 ) -> None:
     """Print the configuration: as written, or as the tool understood it."""
     import re
@@ -155,18 +100,15 @@ def config_command(
                 "selecting images", about=f"--image-name {image_name}", answer="no image has this name"
             )
         made = tree.only_images(made, names)
-    if output is ConfigOutput.JSON:
+    if output == "json":
         write(pretty(tree.plain(made, origins=origin)))
     else:
         write(tree.yaml_text(made, origins=origin))
 
 
-@app.command("schema")
-def schema_command(
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:
+@group.command("schema")
+@options.general
+def schema_command() -> None:
     """Print the JSON Schema of bakery.yaml, with the options of every plugin that is installed."""
     from bakery.cli.json_text import pretty
     from bakery.config.json_schema import project_schema

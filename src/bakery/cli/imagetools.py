@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
+import click
 
-from bakery.cli import options, soci
-from bakery.cli.ci import publish_command
-from bakery.cli.publishing import Request, publish
-
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
-app.command("publish")(publish_command)
-soci.register(app)
+from bakery.cli import ci, options, soci
+from bakery.cli.group import Group
 
 
-@app.command("merge")
+@click.group("imagetools", cls=Group)
+def group() -> None:
+    """The steps of publishing one by one: merge, soci-convert, publish; soci-inspect, soci-verify."""
+
+
+group.add_command(ci.publish_command)
+group.add_command(soci.convert_command, "soci-convert")
+group.add_command(soci.inspect_command, "soci-inspect")
+group.add_command(soci.verify_command, "soci-verify")
+
+
+@group.command("merge")
+@options.metadata
+@options.context
+@options.image_name
+@options.temp_registry
+@options.jobs
+@options.dry_run
+@options.engine
+@options.general
 def merge_command(
-    metadata: options.Metadata,
-    context: options.Context = Path(),
-    image_name: options.ImageName = None,
-    temp_registry: options.TempRegistry = None,  # sources are where image.name says; kept for old callers
-    jobs: options.Jobs = None,
-    dry_run: options.DryRun = False,
-    engine: options.Engine = "native",
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    metadata: tuple[str, ...], context: Path, image_name: str | None, jobs: int | None, dry_run: bool, engine: str
 ) -> None:
     """Assemble and copy, without SOCI."""
+    from bakery.cli.publishing import Request, publish
+
     request = Request(metadata, context, image_name, jobs, dry_run, engine, with_soci=False)
-    raise typer.Exit(publish(request))
+    raise click.exceptions.Exit(publish(request))

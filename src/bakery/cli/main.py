@@ -1,7 +1,7 @@
 """The `bakery` program: the table of its commands, and what becomes of an error.
 
 A command's module is imported when that command is asked for, and not before: `bakery --help` and `bakery version`
-must be quick (start-up is budgeted). A module offers `app` (a group) or `command` (one command).
+must be quick (start-up is budgeted).
 """
 
 from __future__ import annotations
@@ -11,108 +11,107 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NamedTuple
 
-import typer
-from msgspec import Struct
+import click
 
-from bakery.cli import options
+from bakery.cli import completion, options
+from bakery.cli.group import Group
 from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, one_line
 from bakery.parallel.root import interruptible
 
 
-class Entry(Struct, frozen=True):
-    """A name on the command line, the module behind it, and its line in the help. `hidden`: an alias or old name."""
+class Entry(NamedTuple):
+    """A name on the command line, where its command is, and its line in the help. `hidden`: an alias or old name."""
 
     name: str
-    module: str
+    place: str  # module:attribute
     help: str
     hidden: bool = False
 
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, attribute = self.place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
 
 COMMANDS: tuple[Entry, ...] = (
-    Entry("get", "bakery.cli.get", "Print what a project says: tags, targets, a version, the configuration."),
-    Entry("check", "bakery.cli.check", "Load the project, report every problem in it, print counts."),
-    Entry("build", "bakery.cli.build", "Build images; --plan prints the bake file."),
-    Entry("b", "bakery.cli.build", "Short for `build`.", hidden=True),
-    Entry("bake", "bakery.cli.build", "Old spelling of `build`.", hidden=True),
-    Entry("ci", "bakery.cli.ci", "What a CI run calls: matrix, publish, merge, summary."),
+    Entry("get", "bakery.cli.get:group", "Print what a project says: tags, targets, a version, the configuration."),
+    Entry("check", "bakery.cli.check:command", "Load the project, report every problem in it, print counts."),
+    Entry("build", "bakery.cli.build:command", "Build images; --plan prints the bake file."),
+    Entry("b", "bakery.cli.build:command", "Short for `build`.", hidden=True),
+    Entry("bake", "bakery.cli.build:command", "Old spelling of `build`.", hidden=True),
+    Entry("ci", "bakery.cli.ci:group", "What a CI run calls: matrix, publish, merge, summary."),
     Entry(
         "imagetools",
-        "bakery.cli.imagetools",
+        "bakery.cli.imagetools:group",
         "The steps of publishing one by one: merge, soci-convert, publish; soci-inspect, soci-verify.",
     ),
-    Entry("oras", "bakery.cli.oras", "Old spelling of `imagetools merge`."),
-    Entry("soci", "bakery.cli.soci", "SOCI conversion: convert, inspect, verify."),
-    Entry("rehearse", "bakery.cli.rehearse", "Publish a project to registries that run inside the command."),
-    Entry("registry", "bakery.cli.registry", "Serve the embedded registry for tests of your own."),
-    Entry("dgoss", "bakery.cli.dgoss", "Test images with goss, in containers."),
-    Entry("run", "bakery.cli.run", "Old spelling of `dgoss run`."),
-    Entry("r", "bakery.cli.run", "Short for `run`.", hidden=True),
-    Entry("version", "bakery.cli.version", "Print the version."),
+    Entry("oras", "bakery.cli.oras:group", "Old spelling of `imagetools merge`."),
+    Entry("soci", "bakery.cli.soci:group", "SOCI conversion: convert, inspect, verify."),
+    Entry("rehearse", "bakery.cli.rehearse:command", "Publish a project to registries that run inside the command."),
+    Entry("registry", "bakery.cli.registry:group", "Serve the embedded registry for tests of your own."),
+    Entry("dgoss", "bakery.cli.dgoss:group", "Test images with goss, in containers."),
+    Entry("run", "bakery.cli.run:group", "Old spelling of `dgoss run`."),
+    Entry("r", "bakery.cli.run:group", "Short for `run`.", hidden=True),
+    Entry("version", "bakery.cli.version:command", "Print the version."),
 )
 
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000  # some 10 MB
-_CONTEXT_SETTINGS = {"help_option_names": ["--help"], "max_content_width": 110}
 
 
-def build_app(word: str | None) -> typer.Typer:
-    """The application, with the module of `word` imported; of every module where `word` is None (completion)."""
-    app = typer.Typer(
-        name="bakery",
-        help="Publishes multi-platform container images that CI has built and pushed by digest.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings=_CONTEXT_SETTINGS,
-    )
-    app.callback()(_root)
-    for entry in COMMANDS:
-        if word is None or entry.name == word:
-            module = importlib.import_module(entry.module)
-            if hasattr(module, "app"):
-                app.add_typer(module.app, name=entry.name, help=entry.help, hidden=entry.hidden, no_args_is_help=True)
-            else:
-                app.command(entry.name, help=module.command.__doc__, hidden=entry.hidden)(module.command)
-        else:
-            app.command(entry.name, help=entry.help, hidden=entry.hidden)(_not_imported)
-    if word not in {entry.name for entry in COMMANDS}:  # help, completion, or a command that a plugin may have
-        from bakery.plugin_api import other_plugins
+class Program(Group):
+    """The commands of the table, each imported when it is asked for, and behind them those that plugins add."""
 
-        other_plugins().register_cli(app)
-    return app
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        for entry in COMMANDS:
+            if entry.name == cmd_name:
+                return entry.load()
+        return _plugin_commands().get(cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, _ in self.listing(ctx)]
+
+    def listing(self, ctx: click.Context) -> list[tuple[str, str]]:  # noqa: ARG002 - nothing of ours is imported
+        ours = {entry.name: entry.help for entry in COMMANDS}
+        added = [(name, one.help or "") for name, one in _plugin_commands().items() if not one.hidden]
+        shown = [(entry.name, entry.help) for entry in COMMANDS if not entry.hidden]
+        return shown + [(name, text) for name, text in added if name not in ours]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:  # click looks for the nearest name among what is imported
+            raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
 
 
-def _root(
-    log_format: Annotated[
-        str,
-        typer.Option(
-            "--log-format",
-            metavar="text|json",
-            envvar="BAKERY_LOG_FORMAT",
-            callback=options.set_log_format,
-            help="How log lines on stderr are written.",
-        ),
-    ] = "text",
-) -> None:
+@cache
+def _plugin_commands() -> Mapping[str, click.Command]:
+    from bakery.plugin_api import other_plugins
+
+    plugins = other_plugins()
+    if not plugins:
+        return {}
+    from bakery.cli import third_party
+
+    return third_party.commands(plugins)
+
+
+@click.group(
+    "bakery",
+    cls=Program,
+    context_settings={"help_option_names": ["--help"], "max_content_width": 110, "show_default": True},
+)
+@options.log_format
+@completion.installing
+@completion.showing
+def app() -> None:
     """Publishes multi-platform container images that CI has built and pushed by digest."""
-
-
-def _not_imported() -> None:
-    """Stands in the help for a command whose module was not needed."""
-    raise AssertionError("only the command that was asked for is run")
-
-
-def first_word(arguments: Sequence[str]) -> str | None:
-    """The first argument that is no option: the command that is meant, or "" where there is none."""
-    words = iter(arguments)
-    for word in words:
-        if word == "--log-format":
-            next(words, None)  # its value is no command
-        elif not word.startswith("-"):
-            return word
-    return ""
 
 
 def guarded(action: Callable[[], Any]) -> int:
@@ -148,9 +147,7 @@ def run() -> None:
     # Starting makes a hundred thousand objects that live to the end, and a run makes few cycles: Python's own 700 has
     # the collector look at them two hundred times, which was a sixth of a short publish.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    completing = any(name.startswith("_BAKERY_COMPLETE") for name in os.environ)
     try:
-        # Building it imports the command's module, which takes long enough for a signal to come.
-        sys.exit(guarded(lambda: build_app(None if completing else first_word(sys.argv[1:]))(prog_name="bakery")))
+        sys.exit(guarded(lambda: app(prog_name="bakery")))
     finally:
         gc.freeze()  # else the interpreter goes through all that is left four times before it ends

@@ -1,90 +1,72 @@
-"""`bakery ci matrix`: the jobs of a CI run, or the shares of its images. Registered by `bakery.cli.ci`."""
+"""`bakery ci matrix`: the jobs of a CI run, or the shares of its images. Put into its group by `bakery.cli.ci`."""
 
 from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Literal, get_args
 
-import typer
+import click
 
 from bakery.cli import filters, options
-from bakery.cli.filters import Filters, Mode, open_project, warn, write
+from bakery.cli.filters import Filters, open_project, warn, write
 from bakery.errors import ConfigurationError, NothingSelected, one_line
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
     from bakery.targets.changes import Narrowing
 
-
-class Field(StrEnum):
-    """What a job says besides its image."""
-
-    VERSION = "version"
-    DEV = "dev"
-    PLATFORM = "platform"
+Field = Literal["version", "dev", "platform"]  # what a job says besides its image
 
 
+@click.command("matrix")
+@options.context
+@filters.taking(
+    click.argument("image_name", metavar="[IMAGE]", default="", help="Regular expression for names."),
+    filters.image_version, filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.dev_spec,
+    filters.matrix_versions, filters.offline,
+)  # fmt: skip
+@click.option("--exclude", type=click.Choice(get_args(Field)), multiple=True, help="Leave this field out; repeatable.")
+@click.option(
+    "--base-ref", metavar="REF", envvar="BAKERY_BASE_REF", show_envvar=True, default="", show_default=False,
+    help="Only what changed since the merge base with this commit.",
+)  # fmt: skip
+@click.option(
+    "--changed-files-from", metavar="FILE", type=options.FILES, default="", show_default=False,
+    help="Only what these files concern, one path a line, relative to the context; - is stdin.",
+)  # fmt: skip
+@click.option(
+    "--shards", type=click.IntRange(min=1), metavar="N", help="Print N shares of the images for `ci publish --shard`."
+)
+@filters.strict
+@options.general
 def matrix_command(
-    image: Annotated[str, typer.Argument(metavar="[IMAGE]", help="Regular expression for names.")] = "",
-    context: options.Context = Path(),
-    image_version: filters.ImageVersion = "",
-    dev_versions: filters.DevVersions = Mode.EXCLUDE,
-    dev_channel: filters.DevChannel = None,
-    dev_stream: filters.DevStream = None,
-    dev_spec: filters.DevSpec = "",
-    matrix_versions: filters.MatrixVersions = Mode.EXCLUDE,
-    exclude: Annotated[
-        list[Field] | None, typer.Option("--exclude", help="Leave this field out; repeatable.", show_default=False)
-    ] = None,
-    base_ref: Annotated[
-        str,
-        typer.Option(
-            "--base-ref", metavar="REF", envvar="BAKERY_BASE_REF", show_default=False,
-            help="Only what changed since the merge base with this commit.",
-        ),
-    ] = "",
-    changed_files_from: Annotated[
-        str,
-        typer.Option(
-            "--changed-files-from", metavar="FILE", show_default=False,
-            help="Only what these files concern, one path a line, relative to the context; - is stdin.",
-        ),
-    ] = "",
-    shards: Annotated[
-        int | None,
-        typer.Option("--shards", metavar="N", min=1, help="Print N shares of the images for `ci publish --shard`.",
-                     show_default=False),
-    ] = None,
-    offline: filters.Offline = False,
-    strict: filters.Strict = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
-) -> None:  # fmt: skip
+    wanted: Filters,
+    context: Path,
+    exclude: tuple[Field, ...],
+    base_ref: str,
+    changed_files_from: str,
+    shards: int | None,
+    strict: bool,
+) -> None:
     """Print the jobs of a CI run as one line of JSON: one per version and platform."""
     from bakery.cli.json_text import one_line as json_line
     from bakery.targets.jobs import jobs
 
-    wanted = Filters(
-        image, image_version, "", "", (), False, dev_versions, dev_channel, dev_stream, dev_spec, matrix_versions,
-        offline,
-    )  # fmt: skip
     project = open_project(context, strict=strict)
     if shards is not None:
         write(json_line(_shares(project, wanted, shards)))
         return
     pairs = wanted.choose(project).pairs
-    if image_version and not pairs:
+    if wanted.image_version and not pairs:
         raise NothingSelected(
             "selecting versions", about=wanted.selection()[0].described(), answer="no version passes these filters"
         )
     changes = _narrowing(project, context, base_ref, changed_files_from)
     if changes is not None:
         pairs = tuple(pair for pair in pairs if changes.takes(*pair))
-    write(json_line(jobs(pairs, [field.value for field in exclude or ()])))
+    write(json_line(jobs(pairs, exclude)))
 
 
 def _shares(project: Project, wanted: Filters, count: int) -> list[dict[str, object]]:

@@ -1,15 +1,20 @@
-"""Options that several commands share, and what the general ones (-v, -q, --debug, --log-format) switch on."""
+"""Options that several commands share, and what the general ones (-v, -q, --debug, --log-format) switch on.
+
+Each is declared once, as a decorator. Nothing here is imported that only a command that runs would need.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Any, TypeVar
 
-import typer
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LOG_FORMATS = ("text", "json")
 _state = {"debug": False, "verbose": False, "quiet": False}
@@ -21,42 +26,6 @@ def debug_wanted() -> bool:
     return _state["debug"] or bool(os.environ.get("BAKERY_DEBUG"))
 
 
-def _switch(name: str, value: bool) -> bool:
-    if value:
-        _state[name] = True
-    if _state["verbose"] and _state["quiet"]:
-        raise typer.BadParameter("--verbose and --quiet exclude each other")
-    if value:
-        configure_logging()
-    return value
-
-
-def _set_verbose(value: bool) -> bool:
-    return _switch("verbose", value)
-
-
-def _set_quiet(value: bool) -> bool:
-    return _switch("quiet", value)
-
-
-def _set_debug(value: bool) -> bool:
-    return _switch("debug", value)
-
-
-Context = Annotated[
-    Path,
-    typer.Option("--context", help="The folder with bakery.yaml.", file_okay=False, exists=True, show_default="here"),
-]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more: debug messages.", callback=_set_verbose, is_eager=True)
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say errors only.", callback=_set_quiet, is_eager=True)]
-Debug = Annotated[
-    bool,
-    typer.Option("--debug", help="Show tracebacks of errors (BAKERY_DEBUG).", callback=_set_debug, is_eager=True),
-]
-
-
 def quiet_wanted() -> bool:
     """Whether only errors are to be said."""
     return _state["quiet"]
@@ -64,126 +33,158 @@ def quiet_wanted() -> bool:
 
 def configure_logging() -> None:
     """Send log records to stderr, one line each, never wrapped."""
+    import logging
+
+    from bakery.report.lines import LineFormatter, is_github
+
     level = (
         logging.DEBUG if _state["verbose"] or _state["debug"] else logging.ERROR if _state["quiet"] else logging.INFO
     )
-    from bakery.report.lines import LineFormatter, is_github
-
     in_ci = bool(os.environ.get("CI")) or is_github(os.environ)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(_log_format(), dated=in_ci, github=is_github(os.environ)))
+    handler.setFormatter(LineFormatter(_state_format["form"], dated=in_ci, github=is_github(os.environ)))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("bakery").setLevel(level)
 
 
-def set_log_format(form: str) -> str:
-    """Take what --log-format says. Raises BadParameter for a form that there is not."""
+def _set_log_format(_context: click.Context, _option: click.Parameter, form: str) -> None:
     if form not in LOG_FORMATS:
-        raise typer.BadParameter(f"{form!r} is none of {', '.join(LOG_FORMATS)}")
+        raise click.BadParameter(f"{form!r} is none of {', '.join(LOG_FORMATS)}")
     _state_format["form"] = form
-    configure_logging()
-    return form
 
 
-def _log_format() -> str:
-    return _state_format["form"]
+log_format = click.option(
+    "--log-format", metavar="text|json", envvar="BAKERY_LOG_FORMAT", show_envvar=True, default="text",
+    callback=_set_log_format, expose_value=False, help="How log lines on stderr are written.",
+)  # fmt: skip
 
 
-Metadata = Annotated[
-    list[str],
-    typer.Argument(metavar="METADATA...", help="Build metadata files, or patterns for them.", show_default=False),
-]
-ImageName = Annotated[
-    str | None, typer.Option("--image-name", metavar="RE", help="Only images whose name this matches anywhere.")
-]
-TempRegistry = Annotated[
-    str | None,
-    typer.Option("--temp-registry", help="Where builds were pushed. Sources are read where the metadata says."),
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option("--jobs", "-j", min=1, help="How many targets at once (BAKERY_MAX_CONCURRENCY)."),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; ask no registry.")]
-Engine = Annotated[
-    str, typer.Option("--engine", envvar="BAKERY_ENGINE", metavar="native|cli", help="What moves the content.")
-]
-WaitTimeout = Annotated[
-    float,
-    typer.Option("--wait-timeout", envvar="BAKERY_WAIT_TIMEOUT", min=0, help="Seconds to wait for a target's builds."),
-]
-TimeBudget = Annotated[
-    float,
-    typer.Option("--time-budget", envvar="BAKERY_TIME_BUDGET", min=0, help="Seconds that the run may take."),
-]
-AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Nothing to publish is no failure.")]
-AllowMissingPlatforms = Annotated[
-    bool, typer.Option("--allow-missing-platforms", help="Publish a target that lacks a declared platform.")
-]
-CaFile = Annotated[
-    Path | None,
-    typer.Option("--ca-file", envvar="BAKERY_CA_FILE", metavar="FILE", help="Trust these certificate authorities too."),
-]
-PlainHttp = Annotated[
-    list[str] | None,
-    typer.Option("--plain-http", metavar="HOST", help="Speak plain HTTP to this host; repeatable (BAKERY_PLAIN_HTTP)."),
-]
-TrustedRealm = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trusted-realm",
-        metavar="ORIGIN",
-        help="Send logins to this token service; repeatable (BAKERY_TRUSTED_REALMS).",
-    ),
-]
-BuildToolIdentifier = Annotated[
-    str | None,
-    typer.Option("--build-tool-identifier", envvar="BAKERY_BUILD_TOOL_IDENTIFIER", help="Part of every SOCI index."),
-]
+def _switch(_context: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        _state[option.name] = True
+    if _state["verbose"] and _state["quiet"]:
+        raise click.BadParameter("--verbose and --quiet exclude each other")
+
+
+def _switching(*names: str, text: str) -> Callable[[F], F]:
+    return click.option(*names, is_flag=True, is_eager=True, expose_value=False, callback=_switch, help=text)
+
+
+def general(function: Callable[..., None]) -> Callable[..., None]:
+    """-v, -q and --debug, for a command that begins by setting up its log as they say."""
+
+    @_switching("-v", "--verbose", text="Say more: debug messages.")
+    @_switching("-q", "--quiet", text="Say errors only.")
+    @_switching("--debug", text="Show tracebacks of errors (BAKERY_DEBUG).")
+    @wraps(function)
+    def command(*args: Any, **given: Any) -> None:
+        configure_logging()
+        function(*args, **given)
+
+    return command
+
+
+class Seconds(click.FloatRange):
+    """A time that is not negative. `inf` is one, `nan` is none."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if seconds != seconds:
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
+
+
+context = click.option(
+    "--context", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path(), show_default="here",
+    help="The folder with bakery.yaml.",
+)  # fmt: skip
+FILES = click.Path(
+    readable=False
+)  # names of files, or text that may be one: a shell completes it, whoever reads it judges
+metadata = click.argument(
+    "metadata", metavar="METADATA...", type=FILES, nargs=-1, required=True,
+    help="Build metadata files, or patterns for them.",
+)  # fmt: skip
+image_name = click.option("--image-name", metavar="RE", help="Only images whose name this matches anywhere.")
+temp_registry = click.option(
+    "--temp-registry", metavar="REGISTRY", expose_value=False,  # kept for old callers
+    help="Where builds were pushed. Sources are read where the metadata says.",
+)  # fmt: skip
+jobs = click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="How many targets at once (BAKERY_MAX_CONCURRENCY)."
+)
+dry_run = click.option("--dry-run", is_flag=True, help="Print what would be done; ask no registry.")
+engine = click.option(
+    "--engine", metavar="native|cli", envvar="BAKERY_ENGINE", show_envvar=True, default="native",
+    help="What moves the content.",
+)  # fmt: skip
+wait_timeout = click.option(
+    "--wait-timeout", type=Seconds(), metavar="SECONDS", envvar="BAKERY_WAIT_TIMEOUT", show_envvar=True, default=600.0,
+    help="How long to wait for a target's builds.",
+)  # fmt: skip
+time_budget = click.option(
+    "--time-budget", type=Seconds(), metavar="SECONDS", envvar="BAKERY_TIME_BUDGET", show_envvar=True, default=1800.0,
+    help="How long the run may take.",
+)  # fmt: skip
+allow_empty = click.option("--allow-empty", is_flag=True, help="Nothing to publish is no failure.")
+allow_missing_platforms = click.option(
+    "--allow-missing-platforms", is_flag=True, help="Publish a target that lacks a declared platform."
+)
+shard = click.option(
+    "--shard", metavar="I/N", default="", show_default=False, help="Only the I-th of N shares (ci matrix --shards N)."
+)
+summary = click.option("--summary", is_flag=True, help="Print what was published.")
+summary_format = click.option(
+    "--summary-format", metavar="table|json", default="table", help="table goes to stderr, json to stdout."
+)
+summary_file = click.option(
+    "--summary-file", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the summary there too: JSON if its name ends in .json.",
+)  # fmt: skip
+journal = click.option(
+    "--journal", type=click.Path(dir_okay=False, path_type=Path),
+    help="Append what happens to this file, in JSON lines.",
+)  # fmt: skip
+ca_file = click.option(
+    "--ca-file", type=click.Path(path_type=Path), metavar="FILE", envvar="BAKERY_CA_FILE", show_envvar=True,
+    help="Trust these certificate authorities too.",
+)  # fmt: skip
+plain_http = click.option(
+    "--plain-http", metavar="HOST", multiple=True,
+    help="Speak plain HTTP to this host; repeatable (BAKERY_PLAIN_HTTP).",
+)  # fmt: skip
+trusted_realm = click.option(
+    "--trusted-realm", metavar="ORIGIN", multiple=True,
+    help="Send logins to this token service; repeatable (BAKERY_TRUSTED_REALMS).",
+)  # fmt: skip
+build_tool_identifier = click.option(
+    "--build-tool-identifier", metavar="TEXT", envvar="BAKERY_BUILD_TOOL_IDENTIFIER", show_envvar=True,
+    help="Part of every SOCI index.",
+)  # fmt: skip
+
+faults = click.option(
+    "--faults", metavar="NAME", default="", show_default="none",
+    help="Behave as ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or as a NAME.json says.",
+)  # fmt: skip
+seed = click.option("--seed", type=int, metavar="N", default=0, help="Which run of the faults' dice.")
 
 
 def overlaid(
     environment: Mapping[str, str],
     *,
     ca_file: Path | None = None,
-    plain_http: Sequence[str] | None = None,
-    trusted_realms: Sequence[str] | None = None,
+    plain_http: Sequence[str] = (),
+    trusted_realms: Sequence[str] = (),
     build_tool_identifier: str | None = None,
 ) -> dict[str, str]:
     """The environment with what options say in place of their variables."""
     given = {
         "BAKERY_CA_FILE": str(ca_file) if ca_file else None,
-        "BAKERY_PLAIN_HTTP": ",".join(plain_http or ()),
-        "BAKERY_TRUSTED_REALMS": ",".join(trusted_realms or ()),
+        "BAKERY_PLAIN_HTTP": ",".join(plain_http),
+        "BAKERY_TRUSTED_REALMS": ",".join(trusted_realms),
         "BAKERY_BUILD_TOOL_IDENTIFIER": build_tool_identifier,
     }
     return dict(environment) | {name: text for name, text in given.items() if text}
-
-
-Shard = Annotated[
-    str,
-    typer.Option(
-        "--shard",
-        metavar="I/N",
-        help="Only the I-th of N shares (ci matrix --shards N).",
-        show_default=False,
-    ),
-]
-Summary = Annotated[bool, typer.Option("--summary", help="Print what was published.")]
-SummaryFormat = Annotated[
-    str,
-    typer.Option("--summary-format", metavar="table|json", help="table goes to stderr, json to stdout."),
-]
-Journal = Annotated[
-    Path | None,
-    typer.Option("--journal", dir_okay=False, help="Append what happens to this file, in JSON lines."),
-]
-SummaryFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--summary-file",
-        dir_okay=False,
-        help="Write the summary there too: JSON if its name ends in .json.",
-        show_default=False,
-    ),
-]

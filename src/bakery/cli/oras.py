@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import typer
+import click
 
+from bakery.cli.group import Group
 from bakery.cli.imagetools import merge_command
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
-app.callback()(lambda: None)  # without it a group of one command would be that command itself
-app.command("merge")(merge_command)
+
+@click.group("oras", cls=Group)
+def group() -> None:
+    """Old spelling of `imagetools merge`."""
+
+
+group.add_command(merge_command)

@@ -2,61 +2,56 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from bakery.cli import options
+from bakery.cli.group import Group
 from bakery.errors import UsageError
 
 if TYPE_CHECKING:
     from bakery.rehearsal import EmbeddedRegistry
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
-
-@app.callback()
-def _group() -> None:
+@click.group("registry", cls=Group)
+def group() -> None:
     """Serve the embedded registry for tests of your own."""
 
 
-@app.command()
-def serve(
-    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 0,
-    storage: Annotated[
-        Path | None, typer.Option(help="Keep everything in this folder. Without it: in memory.", file_okay=False)
-    ] = None,
-    faults: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Behave as ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or as a NAME.json says.",
-            show_default="none",
-        ),
-    ] = "",
-    seed: Annotated[int, typer.Option(help="Which run of the faults' dice.")] = 0,
-    lag: Annotated[float, typer.Option(metavar="SECONDS", help="Let reads after a write answer 404 so long.")] = 0.0,
-    user: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME:PASSWORD", help="Ask for credentials; may be given more than once."),
-    ] = None,
-    basic: Annotated[bool, typer.Option("--basic", help="Ask for Basic credentials, not for bearer tokens.")] = False,
-    _verbose: options.Verbose = False,
-    _quiet: options.Quiet = False,
-    _debug: options.Debug = False,
+@group.command("serve")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="PORT", default=0,
+    help="The port on 127.0.0.1; 0 takes a free one.",
+)  # fmt: skip
+@click.option(
+    "--storage", type=click.Path(file_okay=False, path_type=Path),
+    help="Keep everything in this folder. Without it: in memory.",
+)  # fmt: skip
+@options.faults
+@options.seed
+@click.option("--lag", type=float, metavar="SECONDS", default=0.0, help="Let reads after a write answer 404 so long.")
+@click.option(
+    "--user", metavar="NAME:PASSWORD", multiple=True, help="Ask for credentials; may be given more than once."
+)
+@click.option("--basic", is_flag=True, help="Ask for Basic credentials, not for bearer tokens.")
+@options.general
+def serve_command(
+    port: int, storage: Path | None, faults: str, seed: int, lag: float, user: tuple[str, ...], basic: bool
 ) -> None:
     """Serve a registry on 127.0.0.1 until SIGINT or SIGTERM.
 
     On stdout: one JSON line when it listens, one with the counts when it has stopped.
     """
+    import asyncio
+
     from bakery.rehearsal import serving
 
-    users = dict(_login(text) for text in user or [])
+    users = dict(_login(text) for text in user)
     asked = serving.Asked(port, storage, faults, seed, lag, users, basic)
     asyncio.run(_serve(serving.registry(asked), asked.about))
 
@@ -69,6 +64,8 @@ def _login(text: str) -> tuple[str, str]:
 
 
 async def _serve(registry: EmbeddedRegistry, about: str) -> None:
+    import asyncio
+
     from bakery.rehearsal import serving
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()

@@ -5,44 +5,46 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from bakery.cli import options
-from bakery.cli.publishing import FORMATS, log_event
 from bakery.errors import UsageError
 
 
+@click.command("rehearse")
+@click.argument("project", type=click.Path(path_type=Path), default=Path(), help="The folder with bakery.yaml (here).")
+@options.image_name
+@click.option(
+    "--metadata",
+    metavar="FILE",
+    type=options.FILES,
+    multiple=True,
+    help="What real builds left; repeatable. Needs --layout.",
+)
+@click.option(
+    "--layout", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="An OCI layout with what the metadata names.",
+)  # fmt: skip
+@options.faults
+@options.seed
+@options.jobs
+@options.time_budget
+@options.summary_format
+@options.general
 def command(
-    project: Annotated[Path, typer.Argument(help="The folder with bakery.yaml (here).", show_default=False)] = Path(),
-    image_name: options.ImageName = None,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option("--metadata", metavar="FILE", help="What real builds left; repeatable. Needs --layout."),
-    ] = None,
-    layout: Annotated[
-        Path | None,
-        typer.Option("--layout", help="An OCI layout with what the metadata names.", file_okay=False, exists=True),
-    ] = None,
-    faults: Annotated[
-        str,
-        typer.Option(
-            "--faults",
-            metavar="NAME",
-            help="Behave as ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or as a NAME.json says.",
-        ),
-    ] = "",
-    seed: Annotated[int, typer.Option("--seed", help="Which run of the faults' dice.")] = 0,
-    jobs: options.Jobs = None,
-    time_budget: options.TimeBudget = 1800.0,
-    summary_format: options.SummaryFormat = "table",
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    project: Path,
+    image_name: str | None,
+    metadata: tuple[str, ...],
+    layout: Path | None,
+    faults: str,
+    seed: int,
+    jobs: int | None,
+    time_budget: float,
+    summary_format: str,
 ) -> None:
     """Publish a project to registries that run inside the command: small images, real transfer, nothing left."""
-    from bakery.cli.publishing import find_project_targets
+    from bakery.cli.publishing import FORMATS, find_project_targets, log_event
     from bakery.parallel.jobs import resolve_max_workers
     from bakery.parallel.root import run_interruptible
     from bakery.plugins.imagetools import JOBS
@@ -66,4 +68,4 @@ def command(
         sys.stdout.write(dump(to_json(done.outcome)))
     text = outcome_table(done.outcome) + cast_table(done.stood_for, done.requests, done.faults_met)
     sys.stderr.write(text + outcome_lines(done.outcome, doing="Rehearsal"))
-    raise typer.Exit(done.outcome.exit_code)
+    raise click.exceptions.Exit(done.outcome.exit_code)

@@ -5,78 +5,88 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from bakery.cli import options
+from bakery.cli.group import Group
 from bakery.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from bakery.engines.soci_images import Checked, Source
     from bakery.soci.options import Limits
 
-_IMAGE_HELP = "A layout (folder or tar), or a reference in a registry."
-_SELECT_HELP = "Which image of the layout: digest, or reference name."
-_LIMIT_HELP = (
-    "What a layer may cost: uncompressed, ratio, allowance, entries, toc, header, headers or checkpoints "
-    "(BAKERY_SOCI_LIMITS)."
+_image = click.argument(
+    "image", metavar="REF|LAYOUT", type=options.FILES, help="A layout (folder or tar), or a reference in a registry."
 )
+_select = click.option(
+    "--image", "select", metavar="NAME|DIGEST", default="", show_default=False,
+    help="Which image of the layout: digest, or reference name.",
+)  # fmt: skip
+_limit = click.option(
+    "--limit", metavar="NAME=NUMBER", multiple=True,
+    help="What a layer may cost: uncompressed, ratio, allowance, entries, toc, header, headers or checkpoints "
+    "(BAKERY_SOCI_LIMITS).",
+)  # fmt: skip
 
-Image = Annotated[str, typer.Argument(metavar="REF|LAYOUT", help=_IMAGE_HELP)]
-Select = Annotated[str, typer.Option("--image", metavar="NAME|DIGEST", help=_SELECT_HELP, show_default=False)]
-LimitOption = Annotated[list[str] | None, typer.Option("--limit", metavar="NAME=NUMBER", help=_LIMIT_HELP)]
+
+@click.group("soci", cls=Group)
+def group() -> None:
+    """SOCI conversion: convert, inspect, verify."""
 
 
+@group.command("convert")
+@click.argument(
+    "metadata",
+    metavar="[METADATA...]",
+    type=options.FILES,
+    nargs=-1,
+    help="Build metadata files of a project's targets.",
+)
+@click.option(
+    "--from-layout", metavar="PATH", type=click.Path(path_type=Path),
+    help="Convert this image instead: a folder or a tar.",
+)  # fmt: skip
+@click.option(
+    "--to-layout", metavar="PATH", type=click.Path(path_type=Path),
+    help="The result: a folder, or a name ending in .tar.",
+)  # fmt: skip
+@options.context
+@options.image_name
+@options.temp_registry
+@options.jobs
+@options.dry_run
+@options.engine
+@_select
+@click.option("--span-size", type=int, metavar="BYTES", help="Uncompressed bytes of a span; default 4 MiB.")
+@click.option("--min-layer-size", type=int, metavar="BYTES", help="Smaller layers get none; default 10 MiB.")
+@click.option("--prefetch-file", metavar="FILE", multiple=True, help="Fetch this file early; repeatable.")
+@click.option("--optimizations", metavar="NAME", multiple=True, help="Known: xattr; repeatable.")
+@click.option("--platform", metavar="OS/ARCH", multiple=True, help="Only these; repeatable. Default: all.")
+@click.option("--build-tool-identifier", metavar="TEXT", help="Part of the digests (BAKERY_BUILD_TOOL_IDENTIFIER).")
+@_limit
+@options.general
 def convert_command(
-    metadata: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="METADATA...", help="Build metadata files of a project's targets.", show_default=False),
-    ] = None,
-    from_layout: Annotated[
-        Path | None,
-        typer.Option("--from-layout", metavar="PATH", help="Convert this image instead: a folder or a tar."),
-    ] = None,
-    to_layout: Annotated[
-        Path | None, typer.Option("--to-layout", metavar="PATH", help="The result: a folder, or a name ending in .tar.")
-    ] = None,
-    context: options.Context = Path(),
-    image_name: options.ImageName = None,
-    temp_registry: options.TempRegistry = None,  # sources are where image.name says; kept for old callers
-    jobs: options.Jobs = None,
-    dry_run: options.DryRun = False,
-    engine: options.Engine = "native",
-    select: Select = "",
-    span_size: Annotated[
-        int | None, typer.Option("--span-size", metavar="BYTES", help="Uncompressed bytes of a span; default 4 MiB.")
-    ] = None,
-    min_layer_size: Annotated[
-        int | None, typer.Option("--min-layer-size", metavar="BYTES", help="Smaller layers get none; default 10 MiB.")
-    ] = None,
-    prefetch_file: Annotated[
-        list[str] | None, typer.Option("--prefetch-file", metavar="FILE", help="Fetch this file early; repeatable.")
-    ] = None,
-    optimizations: Annotated[
-        list[str] | None, typer.Option("--optimizations", metavar="NAME", help="Known: xattr; repeatable.")
-    ] = None,
-    platform: Annotated[
-        list[str] | None, typer.Option("--platform", metavar="OS/ARCH", help="Only these; repeatable. Default: all.")
-    ] = None,
-    build_tool_identifier: Annotated[
-        str | None,
-        typer.Option(
-            "--build-tool-identifier",
-            metavar="TEXT",
-            help="Part of the digests (BAKERY_BUILD_TOOL_IDENTIFIER).",
-        ),
-    ] = None,
-    limit: LimitOption = None,
-    _verbose: options.Verbose = False,
-    _quiet: options.Quiet = False,
-    _debug: options.Debug = False,
+    metadata: tuple[str, ...],
+    from_layout: Path | None,
+    to_layout: Path | None,
+    context: Path,
+    image_name: str | None,
+    jobs: int | None,
+    dry_run: bool,
+    engine: str,
+    select: str,
+    span_size: int | None,
+    min_layer_size: int | None,
+    prefetch_file: tuple[str, ...],
+    optimizations: tuple[str, ...],
+    platform: tuple[str, ...],
+    build_tool_identifier: str | None,
+    limit: tuple[str, ...],
 ) -> None:
     """Convert to SOCI index manifest v2: a project's targets, or an image layout without a project.
 
@@ -88,7 +98,7 @@ def convert_command(
         from bakery.cli.publishing import Request, publish
 
         request = Request(metadata, context, image_name, jobs, dry_run, engine, only_soci=True)
-        raise typer.Exit(publish(request))
+        raise click.exceptions.Exit(publish(request))
     if from_layout is None or to_layout is None or metadata:
         hint = "give metadata files, or both --from-layout and --to-layout"
         raise UsageError("choosing what to convert", hint=hint)
@@ -102,27 +112,19 @@ def convert_command(
     defaults = SociDefaults.from_environment(os.environ)
     if build_tool_identifier:
         defaults = replace(defaults, identifier=build_tool_identifier)
-    wanted = SociRequest(
-        span_size,
-        min_layer_size,
-        tuple(prefetch_file or ()),
-        tuple(optimizations or ()),
-        tuple(platform or ()),
-    )
+    wanted = SociRequest(span_size, min_layer_size, prefetch_file, optimizations, platform)
     asked, limits = defaults.options(wanted), _limited(defaults.limits, limit)
     with open_layout(from_layout) as layout:
         result = convert_layout(layout, to_layout, asked, select=select, limits=limits, note=_note)
     print(result.root.descriptor.digest)
 
 
-def inspect_command(
-    image: Image,
-    select: Select = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    _verbose: options.Verbose = False,
-    _quiet: options.Quiet = False,
-    _debug: options.Debug = False,
-) -> None:
+@group.command("inspect")
+@_image
+@_select
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@options.general
+def inspect_command(image: str, select: str, as_json: bool) -> None:
     """Show what the SOCI index of an image holds: spans, files and sizes of every layer."""
     from bakery.engines.soci_images import inspect_image
     from bakery.parallel.root import run_interruptible
@@ -142,14 +144,12 @@ def inspect_command(
         _note(f"{image} has no SOCI index")
 
 
-def verify_command(
-    image: Image,
-    select: Select = "",
-    limit: LimitOption = None,
-    _verbose: options.Verbose = False,
-    _quiet: options.Quiet = False,
-    _debug: options.Debug = False,
-) -> None:
+@group.command("verify")
+@_image
+@_select
+@_limit
+@options.general
+def verify_command(image: str, select: str, limit: tuple[str, ...]) -> None:
     """Check every span digest, window, offset and file of an image's SOCI index against its layers.
 
     Reads every indexed layer once. Tells the first wrong byte of each layer; exit code 1 where something is wrong or
@@ -171,20 +171,7 @@ def verify_command(
     if not found.images:
         _note(f"{image} has no SOCI index")
     if not found.right:
-        raise typer.Exit(ExitCode.FAILED)
-
-
-def register(group: typer.Typer) -> None:
-    """Add the three commands to a group."""
-    group.command("soci-convert")(convert_command)
-    group.command("soci-inspect")(inspect_command)
-    group.command("soci-verify")(verify_command)
-
-
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
-app.command("convert")(convert_command)
-app.command("inspect")(inspect_command)
-app.command("verify")(verify_command)
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 @asynccontextmanager
@@ -216,7 +203,7 @@ def _is_path(image: str) -> bool:
     return image.startswith((".", "/", "~")) or image.endswith(".tar") or Path(image).exists()
 
 
-def _limited(limits: Limits, changes: list[str] | None) -> Limits:
+def _limited(limits: Limits, changes: Sequence[str]) -> Limits:
     from bakery.soci.options import parse_limits
 
     return limits.changed(parse_limits(",".join(changes))) if changes else limits

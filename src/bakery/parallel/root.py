@@ -1,19 +1,16 @@
 """The one root that a signal ends: SIGINT and SIGTERM cancel the running work, a second one kills at once.
 
 Knows no process and no job. Who owns something that must not outlive us (children, temporary directories) registers
-its last rite here, for the case that there is no time to unwind. asyncio is imported when work is run, so that
-`bakery --help` can have the handlers without paying for it. Source: pipeline.md 2.5, "ours".
+its last rite here, for the case that there is no time to unwind. What only running work needs (asyncio, sockets)
+is imported when work is run, so that `bakery --help` can have the handlers without paying for it. Source: pipeline.md 2.5, "ours".
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -23,6 +20,7 @@ from bakery.errors import ExecutorInterrupted
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
 
 T = TypeVar("T")
 
@@ -190,6 +188,8 @@ def _waking() -> Iterator[socket.socket | None]:
     if threading.current_thread() is not threading.main_thread():
         yield None
         return
+    import socket
+
     reading, writing = socket.socketpair()
     with reading, writing:
         reading.setblocking(False)
@@ -222,6 +222,9 @@ def undivided() -> contextlib.AbstractContextManager[None]:
 @contextlib.contextmanager
 def scratch_directory(prefix: str) -> Iterator[Path]:
     """A temporary directory that is gone afterwards, also when the process is stopped by signals."""
+    import shutil
+    import tempfile
+
     with undivided():
         path = Path(tempfile.mkdtemp(prefix=prefix))
         take_back = at_hard_stop(lambda: shutil.rmtree(path, ignore_errors=True))
