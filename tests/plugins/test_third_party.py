@@ -79,6 +79,71 @@ def test_help_lists_what_plugins_bring(documented):
     assert "Count the lines of Containerfiles." in bakery(documented, "--help").stdout
 
 
+def test_a_command_of_a_plugin_reads_its_own_words_and_names_itself_in_full(documented):
+    assert "Usage: bakery lines run [OPTIONS]" in bakery(documented, "lines", "run", "--help").stdout
+    wrong = bakery(documented, "lines", "run", "--context")
+    assert wrong.returncode == 2
+    assert "--context" in wrong.stderr
+    assert bakery(documented, "lines", "--no-such-option").returncode == 2
+
+
+def test_a_mistyped_word_is_told_with_the_nearest_command_of_a_plugin(documented):
+    done = bakery(documented, "lnes")
+    assert done.returncode == 2
+    assert "'lines'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [("bakery li", ["lines"]), ("bakery lines r", ["run"]), ("bakery lines run --i", ["--image-name"])],
+)
+def test_a_shell_gets_the_names_that_a_plugin_brings(words, names, documented):
+    paths = os.pathsep.join([str(documented), str(ROOT / "src")])
+    asked = {"_BAKERY_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = subprocess.run(
+        BAKERY, capture_output=True, text=True, check=True, timeout=60, env=os.environ | asked | {"PYTHONPATH": paths}
+    )
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == names, done.stderr
+
+
+def test_what_a_command_of_a_plugin_raises_is_told_as_that_of_our_own(documented):
+    install(
+        documented,
+        "acme-failing",
+        {"failing": "acme_failing:Failing"},
+        {
+            "acme_failing.py": """
+import logging
+from bakery.errors import AuthError
+class Failing:
+    name, description = "failing", "Fails."
+    def register_cli(self, app):
+        @app.command("refused")
+        def refused():
+            "Is refused."
+            logging.getLogger("bakery.failing").warning("on the way")
+            raise AuthError("logging in", status=401)
+        @app.command("wrong")
+        def wrong(): raise RuntimeError("a bug")
+        @app.command("version")
+        def version(): print("theirs")
+    def execute(self, base_path, targets, **kwargs): return []
+    def results(self, results): pass
+"""
+        },
+    )
+    refused = bakery(documented, "--log-format", "json", "refused")
+    assert refused.returncode == 4
+    assert refused.stderr.splitlines()[-1].startswith("error: logging in")
+    assert '"on the way"' in refused.stderr.splitlines()[0]
+    wrong = bakery(documented, "wrong")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("error: ")
+    assert "Traceback" not in wrong.stderr
+    assert bakery(documented, "version").stdout.startswith("Bakery v")  # ours stay ours
+    assert bakery(documented, "--help").stdout.count("  version ") == 1
+
+
 def test_plugins_that_do_not_work_are_warnings_and_the_others_go_on(documented):
     install(
         documented,
@@ -89,6 +154,7 @@ def test_plugins_that_do_not_work_are_warnings_and_the_others_go_on(documented):
             "lacking": "acme_broken:Lacking",
             "failing": "acme_broken:Failing",
             "twin": "acme_broken:Twin",
+            "half": "acme_broken:Half",
         },
         {
             "acme_broken.py": """
@@ -104,6 +170,11 @@ class Failing:
 class Twin(Failing):
     name = "lines"
     def register_cli(self, app): pass
+class Half(Failing):
+    name = "half"
+    def register_cli(self, app):
+        @app.command("half")
+        def half(path: "Nowhere"): pass
 """
         },
     )
@@ -114,10 +185,12 @@ class Twin(Failing):
         "cannot be loaded: RuntimeError: not today",
         "lacks description, register_cli, execute, results",
         "the commands of plugin failing cannot be added: no commands",
+        "the commands of plugin half cannot be added",
         "two plugins are called lines",
     ):
         assert said in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+    assert "Count the lines of Containerfiles." in done.stdout
     # A command of bakery's own loads none of them.
     assert bakery(documented, "version").stderr == ""
 

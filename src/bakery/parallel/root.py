@@ -2,7 +2,8 @@
 
 Knows no process and no job. Who owns something that must not outlive us (children, temporary directories) registers
 its last rite here, for the case that there is no time to unwind. What only running work needs (asyncio, sockets)
-is imported when work is run, so that `bakery --help` can have the handlers without paying for it. Source: pipeline.md 2.5, "ours".
+is imported when work is run, so that `bakery --help` can have the handlers without paying for it.
+Source: pipeline.md 2.5, "ours".
 """
 
 from __future__ import annotations
