@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+WIDTH = 110  # of help, where the terminal has more
 _UNCUT = 1000  # characters; click would end a line at the terminal's width with "..."
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import click
 
 from bakery.cli import completion, options
-from bakery.cli.group import Group
+from bakery.cli.group import WIDTH, Group
 from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, one_line
 from bakery.parallel.root import interruptible
 
@@ -59,6 +59,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("r", "bakery.cli.run:group", "Short for `run`.", hidden=True),
     Entry("version", "bakery.cli.version:command", "Print the version."),
 )
+_BY_NAME = {entry.name: entry for entry in COMMANDS}
 
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000  # some 10 MB
 
@@ -67,19 +68,16 @@ class Program(Group):
     """The commands of the table, each imported when it is asked for, and behind them those that plugins add."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        for entry in COMMANDS:
-            if entry.name == cmd_name:
-                return entry.load()
-        return _plugin_commands().get(cmd_name)
+        entry = _BY_NAME.get(cmd_name)
+        return entry.load() if entry is not None else _plugin_commands().get(cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name, _ in self.listing(ctx)]
 
     def listing(self, ctx: click.Context) -> list[tuple[str, str]]:  # noqa: ARG002 - nothing of ours is imported
-        ours = {entry.name: entry.help for entry in COMMANDS}
-        added = [(name, one.help or "") for name, one in _plugin_commands().items() if not one.hidden]
-        shown = [(entry.name, entry.help) for entry in COMMANDS if not entry.hidden]
-        return shown + [(name, text) for name, text in added if name not in ours]
+        ours = [(entry.name, entry.help) for entry in COMMANDS if not entry.hidden]
+        added = [(name, one) for name, one in _plugin_commands().items() if name not in _BY_NAME]
+        return ours + [(name, one.help or "") for name, one in added if not one.hidden]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -105,7 +103,7 @@ def _plugin_commands() -> Mapping[str, click.Command]:
 @click.group(
     "bakery",
     cls=Program,
-    context_settings={"help_option_names": ["--help"], "max_content_width": 110, "show_default": True},
+    context_settings={"help_option_names": ["--help"], "max_content_width": WIDTH, "show_default": True},
 )
 @options.log_format
 @completion.installing

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from bakery.cli import options
+from bakery.cli.group import WIDTH
 from bakery.plugin_api import Plugin
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,12 @@ def commands(plugins: Iterable[Plugin]) -> dict[str, click.Command]:
 
 
 def _group(plugin: Plugin) -> TyperGroup:
-    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    app = typer.Typer(
+        context_settings={"max_content_width": WIDTH},
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
     plugin.register_cli(app)
     return get_group(app)
 
