@@ -1,7 +1,6 @@
 """What a shell is told when somebody presses TAB, and what makes it ask."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +41,6 @@ def run(program, *arguments, **more):
     return done.stdout
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 @pytest.mark.parametrize(
     ("words", "names"),
     [
@@ -63,7 +61,6 @@ def test_bash_gets_names_of_commands_options_and_values(words, names, program, t
     assert done.stdout.split() == names, done.stderr
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 def test_installing_it_has_every_new_bash_read_it_and_twice_is_once(program, tmp_path):
     home = tmp_path / "home"
     home.mkdir()

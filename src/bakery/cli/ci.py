@@ -24,12 +24,7 @@ group.add_command(matrix_command)
 
 @group.command("publish")
 @options.metadata
-@options.context
-@options.image_name
-@options.temp_registry
-@options.jobs
-@options.dry_run
-@options.engine
+@options.publishing
 @options.wait_timeout
 @options.time_budget
 @options.allow_empty

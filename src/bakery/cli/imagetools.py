@@ -23,12 +23,7 @@ group.add_command(soci.verify_command, "soci-verify")
 
 @group.command("merge")
 @options.metadata
-@options.context
-@options.image_name
-@options.temp_registry
-@options.jobs
-@options.dry_run
-@options.engine
+@options.publishing
 @options.general
 def merge_command(
     metadata: tuple[str, ...], context: Path, image_name: str | None, jobs: int | None, dry_run: bool, engine: str

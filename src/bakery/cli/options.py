@@ -129,6 +129,15 @@ time_budget = click.option(
     "--time-budget", type=Seconds(), metavar="SECONDS", envvar="BAKERY_TIME_BUDGET", show_envvar=True, default=1800.0,
     help="How long the run may take.",
 )  # fmt: skip
+
+
+def publishing(function: F) -> F:
+    """What every command that publishes takes: of which project, which images, how many at once, by what."""
+    for option in (engine, dry_run, jobs, temp_registry, image_name, context):  # help lists them the other way round
+        function = option(function)
+    return function
+
+
 allow_empty = click.option("--allow-empty", is_flag=True, help="Nothing to publish is no failure.")
 allow_missing_platforms = click.option(
     "--allow-missing-platforms", is_flag=True, help="Publish a target that lacks a declared platform."

@@ -55,12 +55,7 @@ def group() -> None:
     "--to-layout", metavar="PATH", type=click.Path(path_type=Path),
     help="The result: a folder, or a name ending in .tar.",
 )  # fmt: skip
-@options.context
-@options.image_name
-@options.temp_registry
-@options.jobs
-@options.dry_run
-@options.engine
+@options.publishing
 @_select
 @click.option("--span-size", type=int, metavar="BYTES", help="Uncompressed bytes of a span; default 4 MiB.")
 @click.option("--min-layer-size", type=int, metavar="BYTES", help="Smaller layers get none; default 10 MiB.")

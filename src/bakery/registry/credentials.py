@@ -101,9 +101,7 @@ class Credentials:
 
         In each configuration: the registry's own helper, the common store, then `auths`, most specific key first.
         """
-        if self._configs is None:
-            await self._read_once()
-        for config in self._configs or ():
+        for config in await self._all():
             login = await self._in_config(config, repository)
             if login:
                 return login
@@ -126,10 +124,11 @@ class Credentials:
                 return login
         return next((config.auths[key] for key in keys if config.auths.get(key)), ANONYMOUS)
 
-    async def _read_once(self) -> None:
-        async with self._reading:
+    async def _all(self) -> list[_Config]:
+        async with self._reading:  # read once, whoever asks first
             if self._configs is None:
                 self._configs = await asyncio.to_thread(self._read_all)
+            return self._configs
 
     def _read_all(self) -> list[_Config]:
         configs = []
