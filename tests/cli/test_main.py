@@ -70,6 +70,19 @@ def test_help_and_version_import_no_other_command_and_nothing_that_only_running_
     assert unwanted.isdisjoint(done.stderr.split())
 
 
+def test_reading_a_plain_project_imports_nothing_that_only_odd_ones_need(tmp_path):
+    (tmp_path / "bakery.yaml").write_text(
+        "repository: {url: 'https://example.org/x'}\nimages: [{name: a, versions: [{name: '1'}]}]\n"
+    )
+    code = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        "from bakery.cli.main import run; run()"
+    )
+    command = [sys.executable, "-c", code, "get", "targets", "--context", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert {"pydantic", "pydantic_core", "jinja2", "typer", "bakery.config.definitions"}.isdisjoint(done.stderr.split())
+
+
 def test_the_table_of_commands_says_what_each_group_says_of_itself():
     for entry in main.COMMANDS:
         command = entry.load()

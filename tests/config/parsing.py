@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 from bakery.config.load import parse_project
-from bakery.config.options import OptionsRegistry
+from bakery.config.options_registry import OptionsRegistry
 from bakery.config.problem import InvalidProject, Problem
 from bakery.config.project import Project
 

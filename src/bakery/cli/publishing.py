@@ -24,6 +24,8 @@ from bakery.events import Emit, Event, ignore
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
+    from bakery.config.sources.catalog import Catalog
+    from bakery.config.sources.spec import DevSpec
     from bakery.publish.outcome import Outcome
     from bakery.publish.plan import Plan
     from bakery.targets.target import Target
@@ -169,21 +171,33 @@ def _share(project: Project, targets: Sequence[Target], shard: str) -> list[Targ
     return [target for target in targets if target.image in images]
 
 
+def _dev_spec(text: str) -> DevSpec | None:
+    if not text:
+        return None
+    from bakery.config.sources.spec import DevSpec
+
+    return DevSpec.parse(text)
+
+
 def find_targets(project: Project, request: Request, uids: Sequence[str]) -> Sequence[Target]:
     """The project's targets: those that bakery.yaml writes out, and the others only if a uid is not among them.
 
     Product APIs are asked only in the second case (pipeline.md 10).
     """
-    from bakery.config.sources.catalog import Catalog
-    from bakery.config.sources.fetch import source_from_environment
-    from bakery.config.sources.spec import DevSpec
     from bakery.targets.built import find_built
 
-    spec = DevSpec.parse(request.dev_spec) if request.dev_spec else None
+    spec = _dev_spec(request.dev_spec)
+
+    def catalog() -> Catalog:
+        from bakery.config.sources.catalog import Catalog
+        from bakery.config.sources.fetch import source_from_environment
+
+        return Catalog(source_from_environment(offline=request.offline, environ=request.environment), spec)
+
     found = find_built(
         project,
         uids,
-        lambda: Catalog(source_from_environment(offline=request.offline, environ=request.environment), spec),
+        catalog,
         dev_channel=spec.channel_filter(request.dev_channel) if spec else request.dev_channel,
         environ=request.environment,
     )

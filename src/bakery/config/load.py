@@ -9,13 +9,13 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from msgspec import UNSET
 
 from bakery.config import messages, schema
 from bakery.config.document import Document
-from bakery.config.options import OptionsRegistry, effective
+from bakery.config.options_registry import OptionsRegistry, effective
 from bakery.config.problem import Finding, InvalidProject, Keys, Problem
 from bakery.config.project import (
     Constraint,
@@ -32,6 +32,7 @@ from bakery.config.project import (
     Variant,
     Version,
 )
+from bakery.config.reading import read
 from bakery.config.references import check_references
 from bakery.config.rules import Rules
 from bakery.config.tags import check_patterns, default_patterns
@@ -75,7 +76,7 @@ def parse_project(
         if not isinstance(raw, dict):
             raise InvalidProject(file, [document.problem(Finding((), _not_a_project(raw)))])
         findings = [*document.findings, *Rules(registry).project(raw), *check_references(raw), *check_patterns(raw)]
-        part, more = _parse(raw, schema.ProjectPart)
+        part, more = read(raw, schema.ProjectPart)
         findings += more
         entries, more = _option_entries(raw, registry)
         findings += more
@@ -147,17 +148,7 @@ def _strictly(found: Finding) -> Finding:
     return Finding(found.path, found.message, found.hint, at_key=found.at_key, at=found.at)
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-def _parse(raw: Any, model: type[_Model], prefix: Keys = ()) -> tuple[_Model | None, list[Finding]]:
-    try:
-        return model.model_validate(raw), []
-    except ValidationError as error:
-        return None, messages.findings(error.errors(include_url=False), prefix)
-
-
-Entries = dict[Keys, dict[str, BaseModel]]
+Entries = dict[Keys, dict[str, Any]]
 """Options by the path of the image or variant that holds them, then by tool."""
 
 
@@ -175,7 +166,7 @@ def _option_entries(raw: dict[Any, Any], registry: OptionsRegistry) -> tuple[Ent
             elif not isinstance(tool, str) or tool not in registry:
                 findings.append(Finding((*place, "tool"), *messages.unknown_choice(tool, list(registry))))
             else:
-                options, more = _parse(entry, registry[tool], place)
+                options, more = registry[tool].read(entry, place)
                 findings += more
                 if options is not None:
                     entries.setdefault(path, {}).setdefault(tool, options)
@@ -250,18 +241,17 @@ class _Builder:
         options = self._entries.get(path, {})
         plain_options = effective(self._registry, options, {})
         patterns = (
-            _patterns(part.tag_patterns)
-            if "tag_patterns" in part.model_fields_set
-            else default_patterns(matrix=part.matrix is not None)
+            default_patterns(matrix=part.matrix is not None)
+            if part.tag_patterns is UNSET
+            else _patterns(part.tag_patterns)
         )
         dev_sources = tuple(
             self._dev_source(entry, part.name, inherited, (*path, "devVersions", index))
             for index, entry in enumerate(part.dev_versions)
         )
-        written = part.model_fields_set
         return Image(
             name=part.name,
-            display_name=part.display_name if "display_name" in written else part.name.replace("-", " ").title(),
+            display_name=part.name.replace("-", " ").title() if part.display_name is UNSET else part.display_name,
             description=part.description,
             documentation_url=part.documentation_url,
             subpath=part.subpath or default_subpath(part.name),

@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from packaging.version import InvalidVersion
-from packaging.version import Version as Pep440
 
 from bakery.config.filters import strip_patch, trim
 from bakery.config.problem import Finding, Keys
 from bakery.config.project import Dependency, Matrix, Version
+
+if TYPE_CHECKING:
+    from packaging.version import Version as Pep440
 
 MOST_ROWS = 20_000  # more is a mistake in the axes, not a project
 
@@ -103,6 +105,9 @@ def _name(matrix: Matrix, dependencies: Sequence[Dependency], values: Mapping[st
 
 
 def _parsed(text: str) -> Pep440 | None:
+    from packaging.version import InvalidVersion  # most projects have no matrix
+    from packaging.version import Version as Pep440
+
     try:
         return Pep440(text)
     except InvalidVersion:

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from bakery.config.document import resolve
+from bakery.config.options_registry import settings
 from bakery.config.problem import Keys
 from bakery.config.project import Constraint, Dependency, DevSource, Image, Matrix, Project, System, TagPattern, Variant
 
@@ -161,22 +162,11 @@ def _options(tree: _Tree, options: Mapping[str, Any], holders: Iterable[Keys]) -
             for index, entry in enumerate(_dig(tree._document.value, (*holder, "options")) or ())
             if isinstance(entry, dict) and entry.get("tool") == tool
         ]
-        fields = type(effective).model_fields
-        values = effective.model_dump(mode="json")
         made[tool] = {
-            fields[name].alias or name: tree.leaf(
-                values[name],
-                *((*entry, spelled) for entry in entries for spelled in _spellings(name, fields[name].alias)),
-            )
-            for name in fields
-            if name != "tool"
+            setting.key: tree.leaf(setting.value, *((*entry, key) for entry in entries for key in setting.spellings))
+            for setting in settings(effective)
         }
     return made
-
-
-def _spellings(name: str, alias: str | None) -> tuple[str, ...]:
-    first, *rest = name.split("_")
-    return tuple(dict.fromkeys((alias or name, name, first + "".join(word.capitalize() for word in rest))))
 
 
 def _variant(tree: _Tree, variant: Variant, image: Keys, index: int) -> Tree:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel
+from msgspec import Struct
 
 from bakery.config import schema
-from bakery.config.options import OptionsRegistry, keys_of
+from bakery.config.options_registry import OptionsRegistry
 from bakery.config.problem import Finding, Keys, key_text, listing, nearest
 from bakery.config.raw import entries, mappings
-from bakery.config.values import default_extension, default_tag_name
+from bakery.config.reading import is_true
+from bakery.config.values import WrongValue, default_extension, default_tag_name, person
 
 _MOST_GUESSES = 100  # looking for the nearest key takes time; a file with so many wrong ones is not about a slip
 _NUMBERS = re.compile(r"\d+")
@@ -25,15 +26,8 @@ _VERSION = re.compile(r"v?[0-9][0-9A-Za-z.+-]*\Z")
 
 
 @lru_cache(maxsize=64)
-def _keys(model: type[BaseModel]) -> frozenset[str]:
-    return frozenset(field.alias or name for name, field in model.model_fields.items())
-
-
-def _truthy(value: Any) -> bool:
-    """A bool as the schema reads it; what is none counts as false here and is told there."""
-    if isinstance(value, str):
-        return value.lower() in ("true", "t", "yes", "y", "on", "1")
-    return value is True or (isinstance(value, int | float) and value == 1)
+def _keys(part: type[Struct]) -> frozenset[str]:
+    return frozenset((*part.__struct_encode_fields__, *filter(None, (part.__struct_config__.tag_field,))))
 
 
 class Rules:
@@ -70,7 +64,7 @@ class Rules:
     def _warn(self, path: Keys, message: str, hint: str = "", *, at_key: bool = False, strict: bool = False) -> None:
         self.findings.append(Finding(path, message, hint, warning=True, strict=strict, at_key=at_key))
 
-    def _known(self, raw: Mapping[Any, Any], known: type[BaseModel] | Iterable[str], path: Keys) -> None:
+    def _known(self, raw: Mapping[Any, Any], known: type[Struct] | Iterable[str], path: Keys) -> None:
         keys = _keys(known) if isinstance(known, type) else frozenset(known)
         if raw.keys() <= keys:
             return
@@ -113,14 +107,13 @@ class Rules:
         skipped: Collection[int] = (),
     ) -> int:
         """At most one entry may carry a flag, those skipped aside: they are dropped. Gives how many do."""
-        marked = [index for index, entry in mappings(raw, key) if index not in skipped and _truthy(entry.get(flag))]
+        marked = [index for index, entry in mappings(raw, key) if index not in skipped and is_true(entry.get(flag))]
         for index in marked[1:]:
             self._error((*path, key, index, flag), message(marked[0]), f"keep `{flag}: true` at one of them")
         return len(marked)
 
     def _repository(self, raw: Mapping[Any, Any], path: Keys) -> None:
         self._known(raw, schema.RepositoryPart, path)
-        people = [("maintainer", raw.get("maintainer"))]
         seen: list[Any] = []
         for index, author in enumerate(entries(raw, "authors")):
             if isinstance(author, dict):
@@ -129,9 +122,9 @@ class Rules:
             if key in seen:
                 self._warn((*path, "authors", index), "this author is named twice", "keep one")
             seen.append(key)
-        for key, person in people:
-            if isinstance(person, dict):
-                self._known(person, ("name", "email"), (*path, key))
+        maintainer = raw.get("maintainer")
+        if isinstance(maintainer, dict):
+            self._known(maintainer, ("name", "email"), (*path, "maintainer"))
 
     def _registry_list(self, raw: Any, key: str, path: Keys) -> None:
         seen: list[Any] = []
@@ -270,7 +263,7 @@ class Rules:
     def _constraint(self, raw: Mapping[Any, Any], dependency: Any, path: Keys) -> None:
         self._known(raw, schema.ConstraintPart, path)
         given = {key for key in ("latest", "count", "max", "min") if raw.get(key) is not None}
-        latest = _truthy(raw.get("latest"))
+        latest = is_true(raw.get("latest"))
         if not given & {"latest", "max"}:
             self._error(path, "`latest` or `max` is needed")
         elif {"latest", "max"} <= given:
@@ -349,7 +342,7 @@ class Rules:
                     (*place, "tool"), f"{tool!r} is already in options[{seen[tool]}]", "put their fields together"
                 )
             seen.setdefault(tool, index)
-            self._known(entry, keys_of(self._options[tool]), place)
+            self._known(entry, self._options[tool].keys, place)
 
 
 def _system_key(entry: Mapping[Any, Any]) -> tuple[Any, Any, Any]:
@@ -361,13 +354,9 @@ def _system_key(entry: Mapping[Any, Any]) -> tuple[Any, Any, Any]:
 
 
 def _person_key(value: Any) -> Any:
-    from pydantic_core import PydanticCustomError
-
-    from bakery.config.values import person
-
     try:
         found = person(value)
-    except PydanticCustomError:
+    except WrongValue:
         return repr(value)
     return str(found)
 

@@ -1,14 +1,14 @@
 """The shape of bakery.yaml: its keys, types and defaults (config.md, sections 1 to 12). Nothing is inherited here.
 
-Rules that compare several values (names that occur twice, two primaries) are in `bakery.config.rules`, so that they are
-told even where a neighbour has the wrong type. Entries of `options` are read by `bakery.config.options`.
+Read by `bakery.config.reading`. Rules that compare several values (names that occur twice, two primaries) are in
+`bakery.config.rules`, so that they are told even where a neighbour has the wrong type. Entries of `options` are read by
+`bakery.config.options`.
 """
 
-# No `from __future__ import annotations`: pydantic would have to compile every annotation from its text.
-from typing import Annotated, Any, Literal
+# No `from __future__ import annotations`: every annotation would have to be compiled from its text.
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Discriminator, Field, Tag
-from pydantic.alias_generators import to_camel
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from bakery.config.values import (
     Axis,
@@ -18,224 +18,216 @@ from bakery.config.values import (
     Extension,
     FilledText,
     HttpUrl,
+    Person,
     PersonField,
     SecretId,
     TagName,
     TagPatternText,
     Versions,
+    in_order,
+    said,
 )
-from bakery.config.values import Person as _Person
 
-PLATFORMS = ("linux/amd64", "linux/arm64")
-DEPENDENCIES = ("python", "R", "quarto", "positron")
-PRODUCTS = ("connect", "package-manager", "workbench", "workbench-session")
-CHANNELS = ("release", "preview", "daily")
-PATTERN_FILTERS = ("all", "latest", "primaryOS", "primaryVariant", "latestPatch", "channelLatest")
+_Platforms = Literal["linux/amd64", "linux/arm64"]
+_Dependencies = Literal["python", "R", "quarto", "positron"]
+_Products = Literal["connect", "package-manager", "workbench", "workbench-session"]
+_Channels = Literal["release", "preview", "daily"]
+_UnreleasedChannels = Literal["preview", "daily"]
+_PatternFilters = Literal["all", "latest", "primaryOS", "primaryVariant", "latestPatch", "channelLatest"]
+CHANNELS: tuple[str, ...] = get_args(_Channels)
 
-DependencyName = Literal["python", "R", "quarto", "positron"]
-_NO_ENTRIES: Any = ()
+Platform = Annotated[_Platforms, in_order(_Platforms)]
+DependencyName = Annotated[_Dependencies, in_order(_Dependencies)]
+ProductName = Annotated[_Products, in_order(_Products)]
+ChannelName = Annotated[_Channels, in_order(_Channels)]
+UnreleasedChannelName = Annotated[_UnreleasedChannels, in_order(_UnreleasedChannels)]
+PatternFilter = Annotated[_PatternFilters, in_order(_PatternFilters)]
 
 
-class Part(BaseModel):
+class Part(Struct, frozen=True, rename="camel"):
     """A mapping of bakery.yaml. Keys are spelled in camelCase; unknown ones are found by `rules`, not here."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", alias_generator=AliasGenerator(alias=to_camel), defer_build=True
-    )
 
-
-class Strict(Part):
+class Strict(Part, frozen=True, forbid_unknown_fields=True):
     """A mapping in which an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid")
 
-
-class RepositoryPart(Part):
+class RepositoryPart(Part, frozen=True):
     """The repository the images are built from. Used for labels."""
 
-    url: HttpUrl = Field(description="Where the repository is; https:// is added where no scheme is given.")
-    vendor: str = Field("Posit Software, PBC", description="Label org.opencontainers.image.vendor.")
-    maintainer: PersonField = Field(
-        _Person("Posit Docker Team", "docker@posit.co"), description="Label co.posit.image.maintainer."
+    url: Annotated[HttpUrl, said("Where the repository is; https:// is added where no scheme is given.")]
+    vendor: Annotated[str, said("Label org.opencontainers.image.vendor.")] = "Posit Software, PBC"
+    maintainer: Annotated[PersonField, said("Label co.posit.image.maintainer.")] = Person(
+        "Posit Docker Team", "docker@posit.co"
     )
-    authors: tuple[PersonField, ...] = Field((), description="Label org.opencontainers.image.authors.")
+    authors: Annotated[tuple[PersonField, ...], said("Label org.opencontainers.image.authors.")] = ()
 
 
-class GlobalRegistryPart(Strict):
+class GlobalRegistryPart(Strict, frozen=True):
     """A registry that every image goes to."""
 
-    host: str = Field(description="Host name, with a port where needed.")
-    namespace: str | None = Field(None, description="What stands between host and repository; may contain /.")
+    host: Annotated[str, said("Host name, with a port where needed.")]
+    namespace: Annotated[str | None, said("What stands between host and repository; may contain /.")] = None
 
 
-class RegistryPart(GlobalRegistryPart):
+class RegistryPart(GlobalRegistryPart, frozen=True):
     """A registry of one image or version."""
 
-    repository: str | None = Field(None, description="The repository's name in place of the image's name.")
+    repository: Annotated[str | None, said("The repository's name in place of the image's name.")] = None
 
 
-class TagPatternPart(Part):
+class TagPatternPart(Part, frozen=True):
     """Patterns for the part of a tag after the colon, and when they apply."""
 
-    patterns: tuple[TagPatternText, ...] = Field(description="Text with {{ Version }}, {{ OS }}, {{ Variant }}, …")
-    only: tuple[Literal["all", "latest", "primaryOS", "primaryVariant", "latestPatch", "channelLatest"], ...] = Field(
-        ("all",), description="All of these must hold."
-    )
+    patterns: Annotated[tuple[TagPatternText, ...], said("Text with {{ Version }}, {{ OS }}, {{ Variant }}, …")]
+    only: Annotated[tuple[PatternFilter, ...], said("All of these must hold.")] = ("all",)
 
 
-class SystemPart(Part):
+class SystemPart(Part, frozen=True):
     """An operating system that a version is built on."""
 
-    name: str = Field(description="Such as `Ubuntu 24.04`.")
-    primary: bool = Field(False, description="Whether tags without a system's name mean this one.")
-    platforms: tuple[Literal["linux/amd64", "linux/arm64"], ...] = Field(
-        ("linux/amd64",), min_length=1, description="What is built."
-    )
-    extension: Extension = Field("", description="Ending of the Containerfile; made from the name by default.")
-    tag_display_name: TagName = Field("", description="{{ OS }} in tags; made from the name by default.")
-    artifact_download_url: DownloadUrl = Field(
-        None, alias="artifactDownloadURL", description="Image.DownloadURL in templates."
+    name: Annotated[str, said("Such as `Ubuntu 24.04`.")]
+    primary: Annotated[bool, said("Whether tags without a system's name mean this one.")] = False
+    platforms: Annotated[tuple[Platform, ...], Meta(min_length=1), said("What is built.")] = ("linux/amd64",)
+    extension: Annotated[Extension, said("Ending of the Containerfile; made from the name by default.")] = ""
+    tag_display_name: Annotated[TagName, said("{{ OS }} in tags; made from the name by default.")] = ""
+    artifact_download_url: Annotated[DownloadUrl | None, said("Image.DownloadURL in templates.")] = field(
+        default=None, name="artifactDownloadURL"
     )
 
 
-class VariantPart(Part):
+class VariantPart(Part, frozen=True):
     """A variant: the same versions built in another way."""
 
-    name: str = Field(description="Such as `Standard`.")
-    primary: bool = Field(False, description="Whether tags without a variant's name mean this one.")
-    extension: Extension = Field("", description="Ending of the Containerfile; made from the name by default.")
-    tag_display_name: TagName = Field("", description="{{ Variant }} in tags; made from the name by default.")
-    options: tuple[dict[str, Any], ...] = Field((), description="Options of tools for this variant.")
-    tag_patterns: tuple[TagPatternPart, ...] = Field((), description="Added to those of the image.")
+    name: Annotated[str, said("Such as `Standard`.")]
+    primary: Annotated[bool, said("Whether tags without a variant's name mean this one.")] = False
+    extension: Annotated[Extension, said("Ending of the Containerfile; made from the name by default.")] = ""
+    tag_display_name: Annotated[TagName, said("{{ Variant }} in tags; made from the name by default.")] = ""
+    options: Annotated[tuple[dict[str, Any], ...], said("Options of tools for this variant.")] = ()
+    tag_patterns: Annotated[tuple[TagPatternPart, ...], said("Added to those of the image.")] = ()
 
 
-class PinnedPart(Strict):
+class PinnedPart(Strict, frozen=True):
     """A dependency at fixed versions."""
 
     dependency: DependencyName
-    version: Versions = Field(_NO_ENTRIES, description="One version, or several with commas.")
-    versions: Versions = Field(_NO_ENTRIES, description="The same as a list.")
-    prerelease: bool = Field(False, description="quarto and positron only.")
+    version: Annotated[Versions, said("One version, or several with commas.")] = ()
+    versions: Annotated[Versions, said("The same as a list.")] = ()
+    prerelease: Annotated[bool, said("quarto and positron only.")] = False
 
 
-class ConstraintPart(Part):
+class ConstraintPart(Part, frozen=True):
     """Which published versions of a dependency are wanted."""
 
-    latest: bool | None = Field(None, description="Start at the newest.")
-    count: Annotated[int, Field(gt=0)] | None = Field(None, description="How many minor lines.")
-    max: Bound | None = Field(None, description="Upper bound, inclusive.")
-    min: Bound | None = Field(None, description="Lower bound, inclusive.")
+    latest: Annotated[bool | None, said("Start at the newest.")] = None
+    count: Annotated[Annotated[int, Meta(gt=0)] | None, said("How many minor lines.")] = None
+    max: Annotated[Bound | None, said("Upper bound, inclusive.")] = None
+    min: Annotated[Bound | None, said("Lower bound, inclusive.")] = None
 
 
-class ConstrainedPart(Strict):
+class ConstrainedPart(Strict, frozen=True):
     """A dependency whose versions are looked up."""
 
     dependency: DependencyName
     constraint: ConstraintPart
-    prerelease: bool = Field(False, description="quarto and positron only.")
+    prerelease: Annotated[bool, said("quarto and positron only.")] = False
 
 
-class VersionPart(Part):
+class VersionPart(Part, frozen=True):
     """A version of an image."""
 
-    name: str = Field(description="Any text, such as 2026.03.1.")
-    subpath: FilledText = Field("", description="Its directory under the image's; made from the name by default.")
-    latest: bool = Field(False, description="Whether `latest` means this version.")
-    os: tuple[SystemPart, ...] = Field((), description="The systems it is built on.")
-    dependencies: tuple[PinnedPart, ...] = Field((), description="For labels and templates.")
-    values: dict[str, str] = Field({}, description="For templates.")
-    extra_registries: tuple[RegistryPart, ...] = Field((), description="Besides the image's registries.")
-    override_registries: tuple[RegistryPart, ...] = Field((), description="In place of the image's registries.")
-    build_target: str | None = Field(None, description="The stage to build.")
+    name: Annotated[str, said("Any text, such as 2026.03.1.")]
+    subpath: Annotated[FilledText, said("Its directory under the image's; made from the name by default.")] = ""
+    latest: Annotated[bool, said("Whether `latest` means this version.")] = False
+    os: Annotated[tuple[SystemPart, ...], said("The systems it is built on.")] = ()
+    dependencies: Annotated[tuple[PinnedPart, ...], said("For labels and templates.")] = ()
+    values: Annotated[dict[str, str], said("For templates.")] = {}
+    extra_registries: Annotated[tuple[RegistryPart, ...], said("Besides the image's registries.")] = ()
+    override_registries: Annotated[tuple[RegistryPart, ...], said("In place of the image's registries.")] = ()
+    build_target: Annotated[str | None, said("The stage to build.")] = None
 
 
-class MatrixPart(Part):
+class MatrixPart(Part, frozen=True):
     """One version per combination of dependency versions and values."""
 
-    name_pattern: str | None = Field(None, description="Jinja2 text that names a row.")
-    subpath: FilledText = Field("matrix", description="The directory that all rows share.")
-    os: tuple[SystemPart, ...] = Field((), description="The systems they are built on.")
-    dependencies: tuple[PinnedPart, ...] = Field((), description="Axes of fixed versions.")
-    dependency_constraints: tuple[ConstrainedPart, ...] = Field((), description="Axes of versions that are looked up.")
-    values: dict[str, Axis] = Field({}, description="A list is an axis; a text is a constant.")
-    extra_registries: tuple[RegistryPart, ...] = Field((), description="Besides the image's registries.")
-    override_registries: tuple[RegistryPart, ...] = Field((), description="In place of the image's registries.")
-    build_target: str | None = Field(None, description="The stage to build.")
+    name_pattern: Annotated[str | None, said("Jinja2 text that names a row.")] = None
+    subpath: Annotated[FilledText, said("The directory that all rows share.")] = "matrix"
+    os: Annotated[tuple[SystemPart, ...], said("The systems they are built on.")] = ()
+    dependencies: Annotated[tuple[PinnedPart, ...], said("Axes of fixed versions.")] = ()
+    dependency_constraints: Annotated[tuple[ConstrainedPart, ...], said("Axes of versions that are looked up.")] = ()
+    values: Annotated[dict[str, Axis], said("A list is an axis; a text is a constant.")] = {}
+    extra_registries: Annotated[tuple[RegistryPart, ...], said("Besides the image's registries.")] = ()
+    override_registries: Annotated[tuple[RegistryPart, ...], said("In place of the image's registries.")] = ()
+    build_target: Annotated[str | None, said("The stage to build.")] = None
 
 
-class DevPart(Part):
+class DevPart(Part, frozen=True):
     """What every development version has."""
 
-    os: tuple[SystemPart, ...] = Field((), description="The systems it is built on.")
-    values: dict[str, str] = Field({}, description="For templates.")
-    extra_registries: tuple[RegistryPart, ...] = Field((), description="Besides the image's registries.")
-    override_registries: tuple[RegistryPart, ...] = Field((), description="In place of the image's registries.")
+    os: Annotated[tuple[SystemPart, ...], said("The systems it is built on.")] = ()
+    values: Annotated[dict[str, str], said("For templates.")] = {}
+    extra_registries: Annotated[tuple[RegistryPart, ...], said("Besides the image's registries.")] = ()
+    override_registries: Annotated[tuple[RegistryPart, ...], said("In place of the image's registries.")] = ()
 
 
-class ChannelPart(DevPart):
+class ChannelPart(DevPart, frozen=True, kw_only=True, tag_field="sourceType", tag="channel"):
     """A development version found on a product's channel."""
 
-    source_type: Literal["channel", "stream"] = Field(description="Where the version comes from.")
-    product: Literal["connect", "package-manager", "workbench", "workbench-session"]
-    channel: Literal["release", "preview", "daily"] | None = Field(None, description="Which builds of the product.")
-    stream: Literal["release", "preview", "daily"] | None = Field(
-        None, description="The old name of `channel`.", deprecated=True
-    )
+    product: ProductName
+    channel: Annotated[ChannelName | None, said("Which builds of the product.")] = None
+    stream: Annotated[ChannelName | None, said("The old name of `channel`.", deprecated=True)] = None
 
 
-class NewestPart(DevPart):
+class StreamPart(ChannelPart, frozen=True, tag="stream"):
+    """A development version found on a product's channel, in the old spelling."""
+
+
+class NewestPart(DevPart, frozen=True, kw_only=True, tag_field="sourceType", tag="dependency"):
     """A development version that is the newest version of a dependency."""
 
-    source_type: Literal["dependency"] = Field(description="Where the version comes from.")
     dependency: DependencyName
-    prerelease: bool = Field(False, description="Whether builds before a release count.")
-    channel: Literal["preview", "daily"] | None = Field(None, description="The channel that tags name.")
+    prerelease: Annotated[bool, said("Whether builds before a release count.")] = False
+    channel: Annotated[UnreleasedChannelName | None, said("The channel that tags name.")] = None
 
 
-def _dev_kind(value: Any) -> str | None:
-    kind = value.get("sourceType") if isinstance(value, dict) else getattr(value, "source_type", None)
-    kinds = {"channel": "<channel>", "stream": "<channel>", "dependency": "<dependency>"}
-    return kinds.get(kind) if isinstance(kind, str) else None
+DevVersionPart = Annotated[ChannelPart | StreamPart | NewestPart, Meta(extra={"current": ("channel", "dependency")})]
 
 
-DevVersionPart = Annotated[
-    Annotated[ChannelPart, Tag("<channel>")] | Annotated[NewestPart, Tag("<dependency>")], Discriminator(_dev_kind)
-]
-
-
-class SecretPart(Part):
+class SecretPart(Part, frozen=True):
     """A secret for the build, read from an environment variable."""
 
     id: SecretId
     env_var: EnvironmentName
 
 
-class ImagePart(Part):
+class ImagePart(Part, frozen=True):
     """An image: what is built, from which versions, and where it goes."""
 
-    name: str = Field(description="The repository's name in tags.")
-    display_name: str = Field("", description="For labels; made from the name by default.")
-    description: str | None = Field(None, description="Label org.opencontainers.image.description.")
-    documentation_url: HttpUrl | None = Field(None, description="Label org.opencontainers.image.documentation.")
-    subpath: FilledText = Field("", description="Its directory; made from the name by default.")
+    name: Annotated[str, said("The repository's name in tags.")]
+    display_name: Annotated[str | UnsetType, said("For labels; made from the name by default.")] = UNSET
+    description: Annotated[str | None, said("Label org.opencontainers.image.description.")] = None
+    documentation_url: Annotated[HttpUrl | None, said("Label org.opencontainers.image.documentation.")] = None
+    subpath: Annotated[FilledText, said("Its directory; made from the name by default.")] = ""
     versions: tuple[VersionPart, ...] = ()
     variants: tuple[VariantPart, ...] = ()
-    dependency_constraints: tuple[ConstrainedPart, ...] = Field(
-        (), description="For `create version` and development versions."
-    )
-    dev_versions: tuple[DevVersionPart, ...] = Field((), description="Versions found when a command runs.")
+    dependency_constraints: Annotated[
+        tuple[ConstrainedPart, ...], said("For `create version` and development versions.")
+    ] = ()
+    dev_versions: Annotated[tuple[DevVersionPart, ...], said("Versions found when a command runs.")] = ()
     matrix: MatrixPart | None = None
-    extra_registries: tuple[RegistryPart, ...] = Field((), description="Besides the project's registries.")
-    override_registries: tuple[RegistryPart, ...] = Field((), description="In place of the project's registries.")
+    extra_registries: Annotated[tuple[RegistryPart, ...], said("Besides the project's registries.")] = ()
+    override_registries: Annotated[tuple[RegistryPart, ...], said("In place of the project's registries.")] = ()
     build_secrets: tuple[SecretPart, ...] = ()
-    options: tuple[dict[str, Any], ...] = Field((), description="Options of tools.")
-    tag_patterns: tuple[TagPatternPart, ...] = Field((), description="In place of the default set; [] means no tags.")
-    build_target: str | None = Field(None, description="The stage to build.")
+    options: Annotated[tuple[dict[str, Any], ...], said("Options of tools.")] = ()
+    tag_patterns: Annotated[
+        tuple[TagPatternPart, ...] | UnsetType, said("In place of the default set; [] means no tags.")
+    ] = UNSET
+    build_target: Annotated[str | None, said("The stage to build.")] = None
 
 
-class ProjectPart(Part):
+class ProjectPart(Part, frozen=True):
     """bakery.yaml."""
 
     repository: RepositoryPart
-    registries: tuple[GlobalRegistryPart, ...] = Field((), description="Where every image goes.")
+    registries: Annotated[tuple[GlobalRegistryPart, ...], said("Where every image goes.")] = ()
     images: tuple[ImagePart, ...] = ()

@@ -1,19 +1,22 @@
 """The kinds of text that bakery.yaml holds: URLs, people, versions, name parts. Each with its rule and its JSON Schema.
 
-Read by `bakery.config.schema`. A wrong value raises PydanticCustomError whose message says what is allowed.
+The kinds stand in `bakery.config.schema`; `bakery.config.reading` calls the function of each. A wrong value raises
+`WrongValue`, whose message says what is allowed.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from msgspec import Struct
-from pydantic import BeforeValidator, Discriminator, PlainValidator, StringConstraints, Tag, WithJsonSchema
-from pydantic_core import PydanticCustomError, Url
-from pydantic_core import ValidationError as CoreError
+from msgspec import Meta, Struct
 
+_NORMAL_URL = re.compile(
+    r"https?://(?![^/]*xn--)(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?"
+    r"(?P<path>(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?)"
+)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(
@@ -25,8 +28,8 @@ _LONGEST_PERSON = 500  # characters; an address has at most 254
 _LONGEST_URL = 2083  # characters; what the original takes
 
 
-def _bad(kind: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError(kind, "{text}", {"text": message})
+class WrongValue(ValueError):
+    """A value that its kind does not allow. The message says what is allowed."""
 
 
 def _shown(value: object) -> str:
@@ -37,33 +40,36 @@ def _shown(value: object) -> str:
 def http_url(value: Any) -> str:
     """An http or https URL in normal form; text without a scheme gets `https://` in front."""
     if not isinstance(value, str):
-        raise _bad("url", f"{_shown(value)} is no text; an http or https URL is allowed")
+        raise WrongValue(f"{_shown(value)} is no text; an http or https URL is allowed")
     text = value.strip()
     if not text.lower().startswith(("http://", "https://")):
         if _SCHEME.match(text):
-            raise _bad("url", f"{_shown(value)} has a scheme that is not allowed; allowed are http and https")
+            raise WrongValue(f"{_shown(value)} has a scheme that is not allowed; allowed are http and https")
         text = f"https://{text}"
     if len(text) > _LONGEST_URL:
-        raise _bad("url", f"the URL is longer than {_LONGEST_URL} characters")
+        raise WrongValue(f"the URL is longer than {_LONGEST_URL} characters")
+    plain = _NORMAL_URL.fullmatch(text)
+    if plain is not None:
+        return text if plain["path"] else f"{text}/"
+    from pydantic_core import Url, ValidationError  # heavy, and most URLs are in normal form already
+
     try:
         parsed = Url(text)
-    except CoreError as error:
+    except ValidationError as error:
         reason = error.errors()[0]["msg"].rpartition(", ")[2]
-        raise _bad("url", f"{_shown(value)} is no http or https URL: {reason}") from error
+        raise WrongValue(f"{_shown(value)} is no http or https URL: {reason}") from error
     if not parsed.host:
-        raise _bad("url", f"{_shown(value)} is no http or https URL: it names no host")
+        raise WrongValue(f"{_shown(value)} is no http or https URL: it names no host")
     return str(parsed)
 
 
-def download_url(value: Any) -> str | None:
+def download_url(value: Any) -> str:
     """An http or https URL in which `$NAME` and `${NAME}` stand for anything. Kept as written."""
-    if value is None:
-        return None
     if not isinstance(value, str):
-        raise _bad("url", f"{_shown(value)} is no text; an http or https URL is allowed")
+        raise WrongValue(f"{_shown(value)} is no text; an http or https URL is allowed")
     filled = _VARIABLE.sub("1", value)
     if not filled.lower().startswith(("http://", "https://")) and not _VARIABLE.match(value):
-        raise _bad("url", f"{_shown(value)} must start with http:// or https://")
+        raise WrongValue(f"{_shown(value)} must start with http:// or https://")
     if _VARIABLE.match(value) and "://" not in filled:
         filled = f"https://{filled}"
     elif _VARIABLE.match(value):
@@ -84,22 +90,20 @@ class Person(Struct, frozen=True):
 
 def person(value: Any) -> Person:
     """`Name <address>`, a bare address, or a mapping with `name` and `email`."""
-    if isinstance(value, Person):
-        return value
     if isinstance(value, dict):
         for key in ("name", "email"):
             if not isinstance(value.get(key), str):
                 what = f"`{key}` is missing" if key not in value else f"`{key}` must be text"
-                raise _bad("person", f"{what}; a person is {{name: …, email: …}} or `Name <address>`")
+                raise WrongValue(f"{what}; a person is {{name: …, email: …}} or `Name <address>`")
         return Person(value["name"], value["email"])
     if not isinstance(value, str):
-        raise _bad("person", f"{_shown(value)} is no person; allowed: `Name <address>`, an address, {{name, email}}")
+        raise WrongValue(f"{_shown(value)} is no person; allowed: `Name <address>`, an address, {{name, email}}")
     if len(value) > _LONGEST_PERSON:
-        raise _bad("person", f"the text is longer than {_LONGEST_PERSON} characters; write `Name <name@example.org>`")
+        raise WrongValue(f"the text is longer than {_LONGEST_PERSON} characters; write `Name <name@example.org>`")
     named = _NAMED.fullmatch(value)
     address = _ADDRESS.fullmatch((named["address"] if named else value).strip())
     if address is None:
-        raise _bad("person", f"{_shown(value)} holds no valid mail address; write `Name <name@example.org>`")
+        raise WrongValue(f"{_shown(value)} holds no valid mail address; write `Name <name@example.org>`")
     local, domain = address["local"], address["domain"].lower()
     name = (named["quoted"] or named["plain"]) if named else ""
     return Person(name or local, f"{local}@{domain}")
@@ -110,11 +114,11 @@ def version_texts(value: Any) -> Any:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     if not isinstance(value, list | tuple):
-        raise _bad("versions", f'{_shown(value)} is no version text; write text in quotes ("1.9") or a list of texts')
+        raise WrongValue(f'{_shown(value)} is no version text; write text in quotes ("1.9") or a list of texts')
     if not all(isinstance(part, str) for part in value):
         return value  # told of each item, where it stands
     if not value or not all(value):
-        raise _bad("versions", "at least one version is needed, and none may be empty")
+        raise WrongValue("at least one version is needed, and none may be empty")
     return tuple(value)
 
 
@@ -123,11 +127,6 @@ def bound(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return value
-
-
-def _axis_kind(value: Any) -> str:
-    """A matrix value is one text, or a list of texts that makes an axis; each item is told where it stands."""
-    return "<list>" if isinstance(value, list | tuple) else "<text>"
 
 
 _NOT_IN_EXTENSION = re.compile(r"[^a-z0-9_-]")
@@ -146,42 +145,63 @@ def default_tag_name(name: str) -> str:
     return _NOT_IN_TAG_NAME.sub("-", name.lower())
 
 
-_TEXT_OR_TEXTS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_PERSON_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string", "description": "`Name <address>` or an address"},
+def said(description: str, *, deprecated: bool = False) -> Meta:
+    """What a key is for, as editors show it."""
+    return Meta(description=description, extra_json_schema={"deprecated": True} if deprecated else None)
+
+
+def in_order(words: Any) -> Meta:
+    """The words of a Literal as they are listed in it, and so in messages: msgspec gives them back sorted."""
+    return Meta(extra={"words": get_args(words)})
+
+
+def _text(pattern: str, allowed: str) -> Meta:
+    """Text that a pattern must match from end to end; `allowed` says it in words."""
+    return Meta(pattern=pattern, extra={"allowed": allowed})
+
+
+def _read_by(function: Callable[[Any], Any], schema: dict[str, Any] | None = None) -> Meta:
+    """Values that a function takes as they are written; `schema` is their JSON Schema where it is not the type's."""
+    return Meta(extra={"reads": function, "schema": schema})
+
+
+HttpUrl = Annotated[str, _read_by(http_url)]
+DownloadUrl = Annotated[str, _read_by(download_url)]
+PersonField = Annotated[
+    Person,
+    _read_by(
+        person,
         {
-            "type": "object",
-            "properties": {"name": {"type": "string"}, "email": {"type": "string"}},
-            "required": ["name", "email"],
+            "anyOf": [
+                {"type": "string", "description": "`Name <address>` or an address"},
+                {
+                    "type": "object",
+                    "properties": {"name": {"type": "string"}, "email": {"type": "string"}},
+                    "required": ["name", "email"],
+                },
+            ]
         },
-    ]
-}
-
-HttpUrl = Annotated[str, BeforeValidator(http_url), WithJsonSchema({"type": "string"})]
-DownloadUrl = Annotated[
-    str | None, PlainValidator(download_url), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
+    ),
 ]
-PersonField = Annotated[Person, PlainValidator(person), WithJsonSchema(_PERSON_SCHEMA)]
-Versions = Annotated[tuple[str, ...], BeforeValidator(version_texts), WithJsonSchema(_TEXT_OR_TEXTS)]
-Bound = Annotated[str, BeforeValidator(bound), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})]
-Axis = Annotated[
-    Annotated[str, Tag("<text>")] | Annotated[tuple[str, ...], Tag("<list>")],
-    Discriminator(_axis_kind),
-    WithJsonSchema(_TEXT_OR_TEXTS),
+Versions = Annotated[
+    tuple[str, ...],
+    _read_by(version_texts, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
-Extension = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]
-TagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
-FilledText = Annotated[str, StringConstraints(min_length=1)]
-TagPatternText = Annotated[str, StringConstraints(pattern=r"^(?:\{\{.*?\}\}|[a-z0-9._-])+$")]
-SecretId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-ALLOWED_TEXT = {
-    r"^[A-Za-z0-9_-]+$": "letters, digits, _ and -",
-    r"^[A-Za-z0-9_.-]+$": "letters, digits, _ . and -",
-    r"^(?:\{\{.*?\}\}|[a-z0-9._-])+$": "lower-case letters, digits, - _ . and {{ … }}, and not nothing",
-    r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$": "letters, digits, _ . and -, beginning with none of . and -",
-    r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and _, not beginning with a digit",
-}
-"""What each pattern allows, in words."""
+Bound = Annotated[str, _read_by(bound, {"anyOf": [{"type": "string"}, {"type": "number"}]})]
+Axis = str | tuple[str, ...]
+"""A matrix value: one text, or a list of texts that makes an axis."""
+Extension = Annotated[str, _text("^[A-Za-z0-9_-]+$", "letters, digits, _ and -")]
+TagName = Annotated[str, _text("^[A-Za-z0-9_.-]+$", "letters, digits, _ . and -")]
+FilledText = Annotated[str, Meta(min_length=1)]
+TagPatternText = Annotated[
+    str,
+    # All that stands between the first {{ and the last }} is one text for Jinja2, whatever it holds.
+    _text(
+        r"^(?:[a-z0-9._-]+|[a-z0-9._-]*\{\{.*\}\}[a-z0-9._-]*)$",
+        "lower-case letters, digits, - _ . and {{ … }}, and not nothing",
+    ),
+]
+SecretId = Annotated[
+    str, _text("^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "letters, digits, _ . and -, beginning with none of . and -")
+]
+EnvironmentName = Annotated[str, _text("^[A-Za-z_][A-Za-z0-9_]*$", "letters, digits and _, not beginning with a digit")]

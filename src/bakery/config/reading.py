@@ -1,0 +1,275 @@
+"""From plain values to the Structs that a schema declares, or to every fault with its place.
+
+`msgspec.inspect` tells what is declared. `msgspec.convert` could make the values too, but it ends at the first fault
+and takes no `yes` for a bool; somebody who mends a file wants to be told everything at once. Taken beside the declared
+type: words and 0 and 1 for a bool, digits in quotes for a whole number. Source: config.md, section 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from msgspec import Struct, inspect
+
+from bakery.config import messages
+from bakery.config.problem import Finding, Keys, listing
+from bakery.config.values import WrongValue
+
+_MOST = 1000  # faults of one document that are told in words
+_TRUE = ("true", "t", "yes", "y", "on", "1", True)  # True == 1 == 1.0
+_FALSE = ("false", "f", "no", "n", "off", "0", False)
+_WHOLE = re.compile(r"\s*[-+]?[0-9]+(?:_[0-9]+)*(?:\.0+)?\s*")
+_LONGEST_NUMBER = 400  # digits; Python refuses to read much longer ones, and nobody means them
+_LARGEST_FLOAT = 2**53  # from here on a float is no exact number
+
+_WRONG: Any = object()
+"""What a reader gives in place of a value in which it has found a fault."""
+
+_Reader = Callable[[Any, Keys, list[Finding]], Any]
+"""Takes a value, its place and the list of faults to add to; gives the value in the declared type, or `_WRONG`."""
+
+_Part = TypeVar("_Part", bound=Struct)
+
+
+def read(raw: Any, part: type[_Part], place: Keys = ()) -> tuple[_Part | None, list[Finding]]:
+    """The mapping at `place` as a `part`, or None and what is wrong with it."""
+    faults: list[Finding] = []
+    made = _reader(inspect.type_info(part))(raw, place, faults)
+    return None if made is _WRONG else made, faults[:_MOST]
+
+
+def read_fields(raw: Mapping[Any, Any], part: type[Struct], place: Keys) -> tuple[dict[str, Any] | None, list[Finding]]:
+    """The fields of a `part` that a mapping writes, by name and without defaults, or None and what is wrong."""
+    faults: list[Finding] = []
+    declared = inspect.type_info(part)
+    assert isinstance(declared, inspect.StructType)
+    return _fields(declared)(raw, place, faults), faults[:_MOST]
+
+
+def is_true(value: Any) -> bool:
+    """A bool as reading takes it. What is none counts as false here: it is told where it is read."""
+    return _flag(value, (), []) is True
+
+
+def _reader(declared: inspect.Type) -> _Reader:
+    match declared:
+        case inspect.Metadata():
+            return _described(declared)
+        case inspect.StructType():
+            return _struct(declared)
+        case inspect.UnionType():
+            return _union(declared)
+        case inspect.StrType():
+            return _text(declared)
+        case inspect.VarTupleType():
+            return _list(declared)
+        case inspect.DictType():
+            return _mapping(declared)
+        case inspect.LiteralType():
+            return _choice([str(word) for word in declared.values])
+        case inspect.BoolType():
+            return _flag
+        case inspect.IntType():
+            return _number(declared)
+        case inspect.AnyType():
+            return _anything
+    raise TypeError(f"nothing reads {declared}")
+
+
+def _anything(value: Any, place: Keys, faults: list[Finding]) -> Any:  # noqa: ARG001 - as all readers
+    return value
+
+
+_structs: dict[type, _Reader] = {}
+
+
+def _struct(declared: inspect.StructType) -> _Reader:
+    part = declared.cls
+    if part not in _structs:
+        fields = _fields(declared)
+
+        def read_struct(value: Any, place: Keys, faults: list[Finding]) -> Any:
+            if not isinstance(value, dict):
+                return _wrong(faults, place, messages.no_mapping(value))
+            found = fields(value, place, faults)
+            return _WRONG if found is None else part(**found)
+
+        _structs[part] = read_struct
+    return _structs[part]
+
+
+def _fields(declared: inspect.StructType) -> Callable[[Mapping[Any, Any], Keys, list[Finding]], dict[str, Any] | None]:
+    fields = [(field.encode_name, field.name, _reader(field.type), field.required) for field in declared.fields]
+    known = [key for key, *_ in fields]
+
+    def read_fields(value: Mapping[Any, Any], place: Keys, faults: list[Finding]) -> dict[str, Any] | None:
+        found: dict[str, Any] = {}
+        before = len(faults)
+        for key, name, reader, required in fields:
+            if key in value:
+                found[name] = reader(value[key], (*place, key), faults)
+            elif required:
+                faults.append(Finding((*place, key), f"`{key}` is missing"))
+        if declared.forbid_unknown_fields:
+            unknown = [key for key in value if key not in known]
+            faults += [Finding((*place, key), *messages.unknown_key(key, known), at_key=True) for key in unknown]
+        return found if len(faults) == before else None
+
+    return read_fields
+
+
+def _described(declared: inspect.Metadata) -> _Reader:
+    extra = declared.extra or {}
+    if "reads" in extra:
+        return _by_function(extra["reads"], declared.type)
+    if "words" in extra:
+        return _choice(extra["words"])
+    if "current" in extra:
+        assert isinstance(declared.type, inspect.UnionType)
+        return _tagged(declared.type, extra["current"])
+    if "allowed" in extra:
+        assert isinstance(declared.type, inspect.StrType)
+        return _text(declared.type, extra["allowed"])
+    return _reader(declared.type)
+
+
+def _by_function(function: Callable[[Any], Any], declared: inspect.Type) -> _Reader:
+    inner = None if isinstance(declared, inspect.StructType) else _reader(declared)
+
+    def read_by_function(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        try:
+            value = function(value)
+        except WrongValue as error:
+            return _wrong(faults, place, (str(error), ""))
+        return value if inner is None else inner(value, place, faults)
+
+    return read_by_function
+
+
+def _union(declared: inspect.UnionType) -> _Reader:
+    """None, a list, or something else, as far as the union has them."""
+    others = [one for one in declared.types if not isinstance(one, inspect.NoneType | inspect.VarTupleType)]
+    lists = [one for one in declared.types if isinstance(one, inspect.VarTupleType)]
+    nothing = len(others) + len(lists) < len(declared.types)
+    if len(lists) > 1 or len(others) > 1:
+        raise TypeError(f"nothing tells the values of {declared} apart")
+    other, many = (_reader((kind or back)[0]) for kind, back in ((others, lists), (lists, others)))
+
+    def read_union(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        if value is None and nothing:
+            return None
+        return (many if isinstance(value, list) else other)(value, place, faults)
+
+    return read_union
+
+
+def _tagged(declared: inspect.UnionType, current: Sequence[str]) -> _Reader:
+    """Structs told apart by a tag, of which `current` names those that are not outdated."""
+    kinds = [one for one in declared.types if isinstance(one, inspect.StructType)]
+    tag_key = kinds[0].tag_field
+    readers = {kind.tag: _struct(kind) for kind in kinds}
+
+    def read_tagged(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        if not isinstance(value, dict):
+            return _wrong(faults, place, messages.no_mapping(value))
+        if tag_key not in value:
+            return _wrong(faults, place, (f"`{tag_key}` is missing; allowed: {listing(current)}", ""))
+        tag = value[tag_key]
+        if not isinstance(tag, str) or tag not in readers:
+            message, hint = messages.unknown_choice(tag, current)
+            return _wrong(faults, place, (f"`{tag_key}`: {message}", hint))
+        return readers[tag](value, place, faults)
+
+    return read_tagged
+
+
+def _text(declared: inspect.StrType, allowed: str = "") -> _Reader:
+    """`allowed`: what the pattern allows, in words."""
+    pattern = re.compile(declared.pattern) if declared.pattern else None
+    least = declared.min_length or 0
+
+    def read_text(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        if not isinstance(value, str):
+            return _wrong(faults, place, messages.no_text(value))
+        if len(value) < least:
+            return _wrong(faults, place, ("the text is empty; at least one character is needed", ""))
+        if pattern is not None and not pattern.fullmatch(value):
+            return _wrong(faults, place, (f"{messages.shown(value)} is not allowed; allowed: {allowed}", ""))
+        return value
+
+    return read_text
+
+
+def _list(declared: inspect.VarTupleType) -> _Reader:
+    item, least = _reader(declared.item_type), declared.min_length or 0
+
+    def read_list(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        if not isinstance(value, list | tuple):
+            return _wrong(faults, place, messages.no_list(value))
+        if len(value) < least:
+            return _wrong(faults, place, ("the list is empty; at least one entry is needed", ""))
+        return tuple([item(one, (*place, index), faults) for index, one in enumerate(value)])
+
+    return read_list
+
+
+def _mapping(declared: inspect.DictType) -> _Reader:
+    inner = _reader(declared.value_type)
+
+    def read_mapping(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        if not isinstance(value, dict):
+            return _wrong(faults, place, messages.no_mapping(value))
+        strange = [key for key in value if not isinstance(key, str)]
+        faults += [Finding((*place, key), *messages.no_text(key), at_key=True) for key in strange]
+        return {key: inner(one, (*place, key), faults) for key, one in value.items()}
+
+    return read_mapping
+
+
+def _choice(words: Sequence[str]) -> _Reader:
+    def read_choice(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        return value if value in words else _wrong(faults, place, messages.unknown_choice(value, words))
+
+    return read_choice
+
+
+def _flag(value: Any, place: Keys, faults: list[Finding]) -> Any:
+    word = value.lower() if isinstance(value, str) else value
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    message = f"{messages.shown(value)} is neither true nor false; these two are allowed"
+    return _wrong(faults, place, (message, ""))
+
+
+def _number(declared: inspect.IntType) -> _Reader:
+    above = declared.gt
+
+    def read_number(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        whole = _whole(value)
+        if whole is None:
+            message = f"{messages.shown(value)} is no whole number; whole numbers are allowed"
+            return _wrong(faults, place, (message, ""))
+        if above is not None and whole <= above:
+            return _wrong(faults, place, (f"{value} is not allowed; allowed: whole numbers above {above}", ""))
+        return whole
+
+    return read_number
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _LARGEST_FLOAT else None
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _WHOLE.fullmatch(value):
+        return int(value.partition(".")[0])
+    return None
+
+
+def _wrong(faults: list[Finding], place: Keys, told: tuple[str, str]) -> Any:
+    faults.append(Finding(place, *told))
+    return _WRONG
