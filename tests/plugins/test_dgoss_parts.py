@@ -113,7 +113,7 @@ def test_the_token_travels_by_name_and_only_on_github(tmp_path):
 
 def test_a_wait_is_given_as_sleep(tmp_path):
     target, _ = make_project(tmp_path)
-    options = target.option("goss").model_copy(update={"wait": 5})
+    options = replace(target.option("goss"), wait=5)
     task = dgoss_task(
         target, options, context=tmp_path, image="x", platform="linux/amd64", programs=Programs("dgoss", None),
         environment={}, run_id="f00d", scratch=tmp_path,

@@ -171,7 +171,7 @@ def _share(project: Project, targets: Sequence[Target], shard: str) -> list[Targ
     return [target for target in targets if target.image in images]
 
 
-def _dev_spec(text: str) -> DevSpec | None:
+def _dev_spec(text: str | None) -> DevSpec | None:
     if not text:
         return None
     from bakery.config.sources.spec import DevSpec
