@@ -209,6 +209,30 @@ async def test_an_interrupt_leaves_an_outcome_that_says_what_stands():
     assert [tag for _, tag in engine.tags] == ["1.0"]
 
 
+async def test_a_tag_that_was_asked_for_when_the_run_was_stopped_is_told_as_perhaps_moved(monkeypatch):
+    engine = DictionaryEngine()
+    asked = asyncio.Event()
+
+    async def no_answer(image, repository, tag, *, previous):
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(engine, "tag", no_answer)
+    plan = Plan((target(builds(engine), ((ONE, ("1.0", "latest")),)),))
+    run = Run(plan, engine, options=RunOptions(), clock=Clock())
+    task = asyncio.ensure_future(run.execute())
+    async with asyncio.timeout(5):
+        await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    outcome = run.outcome(interrupted=True)
+    (place,) = outcome.targets[0].destinations
+    assert {tag.tag: tag.state for tag in place.tags} == {"1.0": State.UNSURE, "latest": State.STOPPED}
+    assert place.state is State.STOPPED
+    assert f"perhaps moved: app: {ONE}:1.0 (was new)" in outcome_lines(outcome)
+
+
 async def test_a_tag_that_fails_does_not_break_off_the_others_and_latest_stays_where_it_is():
     engine = DictionaryEngine()
     tags = ("1", "1.0", "bad", "latest")

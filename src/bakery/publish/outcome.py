@@ -30,6 +30,7 @@ class State(StrEnum):
     PUBLISHED = "published"  # written or moved by this run, and read back
     UNCHANGED = "unchanged"  # all was in place already
     MOVED = "moved"  # of a tag: written by this run and not read back, because the run or its step ended before
+    UNSURE = "unsure"  # of a tag: asked for, and the run ended before the registry answered
     FAILED = "failed"
     STOPPED = "stopped"  # the run was interrupted before it was done
 

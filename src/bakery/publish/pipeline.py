@@ -61,6 +61,7 @@ class _Place(Struct):
 
     destination: Destination
     previous: dict[str, Digest | None] = field(default_factory=dict)  # what each tag named before, once read
+    asked: set[str] = field(default_factory=set)  # tags whose moving has no answer yet
     written: set[str] = field(default_factory=set)  # tags that this run moved
     verified: set[str] = field(default_factory=set)
     staged: asyncio.Event = field(default_factory=asyncio.Event)  # or failed: it moves no content any more
@@ -244,7 +245,13 @@ class Run:
 
     async def _move_tag(self, progress: _Progress, place: _Place, image: Image, tag: str) -> None:
         repository, previous = place.destination.repository, place.previous[tag]
-        await self._engine.tag(image, repository, tag, previous=previous)
+        place.asked.add(tag)
+        try:
+            await self._engine.tag(image, repository, tag, previous=previous)
+        except Exception:
+            place.asked.discard(tag)  # refused; one that is cancelled stays: nobody knows
+            raise
+        place.asked.discard(tag)
         place.written.add(tag)
         reference = str(repository.with_tag(tag))
         self._emit(TagMoved(progress.target.uid, reference, str(image.digest), str(previous or "")))
@@ -330,7 +337,7 @@ def _place_outcome(place: _Place, progress: _Progress) -> DestinationOutcome:
     tags = tuple(_tag_outcome(place, tag) for tag in place.destination.tags)
     if place.failure is not None or progress.failure is not None:
         state = State.FAILED
-    elif any(tag.state in (State.STOPPED, State.MOVED) for tag in tags):
+    elif any(tag.state in (State.STOPPED, State.UNSURE, State.MOVED) for tag in tags):
         state = State.STOPPED
     else:
         state = State.PUBLISHED if place.written else State.UNCHANGED
@@ -342,6 +349,8 @@ def _tag_outcome(place: _Place, tag: str) -> TagOutcome:
         state = State.PUBLISHED if tag in place.written else State.UNCHANGED
     elif tag in place.written:
         state = State.MOVED
+    elif tag in place.asked:
+        state = State.UNSURE
     else:
         state = State.FAILED if place.failure else State.STOPPED
     return TagOutcome(tag, state, place.previous.get(tag))

@@ -8,7 +8,14 @@ from bakery.errors import one_line
 from bakery.publish.outcome import Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
 
-MARKS = {State.PUBLISHED: "+", State.UNCHANGED: "=", State.MOVED: "~", State.FAILED: "!", State.STOPPED: "?"}
+MARKS = {
+    State.PUBLISHED: "+",
+    State.UNCHANGED: "=",
+    State.MOVED: "~",
+    State.UNSURE: "?",
+    State.FAILED: "!",
+    State.STOPPED: "-",
+}
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
@@ -31,7 +38,7 @@ def outcome_table(outcome: Outcome) -> str:
         for place in target.destinations:
             tags = " ".join(f"{MARKS[tag.state]}{tag.tag}" for tag in place.tags) or "-"
             rows.append((str(place.state), target.uid, platforms, digest, str(place.repository), tags))
-    legend = "tags: + moved  = already there  ~ moved, not read back  ! failed  ? not reached\n"
+    legend = "tags: + moved  = already there  ~ moved, not read back  ? asked, no answer  ! failed  - not reached\n"
     return columns(rows) + legend
 
 
@@ -83,12 +90,13 @@ def _half_moved(target: TargetOutcome) -> list[str]:
     """The tags that a target moved although it did not come through: what a mixed release consists of."""
     if target.state not in (State.FAILED, State.STOPPED):
         return []
+    words = {State.MOVED: "moved", State.PUBLISHED: "moved", State.UNSURE: "perhaps moved"}
     return [
-        f"moved: {target.uid}: {place.repository}:{tag.tag} (was {tag.previous or 'new'})"
+        f"{words[tag.state]}: {target.uid}: {place.repository}:{tag.tag} (was {tag.previous or 'new'})"
         for place in target.destinations
         if place.state in (State.FAILED, State.STOPPED)
         for tag in place.tags
-        if tag.state in (State.MOVED, State.PUBLISHED)
+        if tag.state in words
     ]
 
 
