@@ -103,12 +103,19 @@ class UnnamedModel(BaseModel):
     wait: int = 0
 
 
+class Unread(ToolOptions, frozen=True):
+    tool: Literal["unread"] = "unread"
+    when: bytes = b""
+
+
 class Plain:
     tool: ClassVar = "plain"
 
 
 def test_a_class_that_cannot_be_used_is_refused_with_a_reason():
     registry = OptionsRegistry([])
+    with pytest.raises(TypeError, match="nothing reads"):
+        registry.register(Unread)
     for options, reason in [
         (Unnamed, "no literal field"), (UnnamedModel, "no literal field"), (Plain, "neither"),
         (Bare, "no default for needed"),

@@ -83,15 +83,32 @@ def test_all_faults_are_told_each_at_its_place():
     }
 
 
+def test_lists_and_numbers_of_other_peoples_options_are_read_too():
+    class Options(Struct):
+        names: list[str] = []
+        share: float = 0.5
+
+    assert read({"names": ["a"], "share": "0.25"}, Options) == (Options(["a"], 0.25), [])
+    assert read({"share": 1}, Options) == (Options([], 1.0), [])
+    strange: tuple[object, ...] = ("x", None, [], 10**400)
+    for wrong in strange:
+        assert "no number" in read({"share": wrong}, Options)[1][0].message
+
+
 def test_a_type_that_nothing_reads_is_a_mistake_of_whoever_declares_it():
     class Strange(Struct):
-        when: float
+        when: bytes
+
+    class Unchecked(Struct):
+        number: Annotated[int, Meta(le=5)]
 
     class Unclear(Struct):
         either: int | str
 
     with pytest.raises(TypeError, match="nothing reads"):
         read({}, Strange)
+    with pytest.raises(TypeError, match="nothing checks le"):
+        read({}, Unchecked)
     with pytest.raises(TypeError, match="tells the values"):
         read({}, Unclear)
 

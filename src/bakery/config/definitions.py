@@ -52,7 +52,7 @@ def _schema(declared: inspect.Type, defined: dict[str, Schema]) -> Schema:
             return {"enum": list(values), "type": "string"}
         case inspect.StrType():
             return _kept({"type": "string", "minLength": declared.min_length, "pattern": declared.pattern})
-        case inspect.VarTupleType():
+        case inspect.VarTupleType() | inspect.ListType():
             items = _schema(declared.item_type, defined)
             return _kept({"type": "array", "items": items, "minItems": declared.min_length})
         case inspect.DictType():
@@ -61,6 +61,8 @@ def _schema(declared: inspect.Type, defined: dict[str, Schema]) -> Schema:
             return dict(_FLAG)
         case inspect.IntType():
             return dict(_WHOLE)
+        case inspect.FloatType():
+            return {"type": "number"}
         case inspect.NoneType():
             return {"type": "null"}
     return {}

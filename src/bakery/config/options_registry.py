@@ -121,7 +121,8 @@ class OptionsRegistry(Mapping[str, OptionsClass]):
     def __init__(self, classes: Iterable[type] = BUILT_IN) -> None:
         self._classes: dict[str, OptionsClass] = {}
         for options in classes:
-            self.register(options)
+            made = _options_class(options)
+            self._classes[made.tool] = made
 
     def register(self, options: type, fallback: str = "") -> bool:
         """Add a class under its discriminator, or under `fallback` where the field names none.
@@ -131,6 +132,7 @@ class OptionsRegistry(Mapping[str, OptionsClass]):
         made = _options_class(options, fallback)
         if not made.tool:
             raise ValueError(f"{options.__name__} has no literal field `tool`")
+        made.read({"tool": made.tool}, ())  # a field of a kind that nothing reads shows now, not in somebody's file
         replaced = self._classes.get(made.tool)
         self._classes[made.tool] = made
         return replaced is not None and replaced.options is not options

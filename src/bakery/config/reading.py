@@ -63,7 +63,7 @@ def _reader(declared: inspect.Type) -> _Reader:
             return _union(declared)
         case inspect.StrType():
             return _text(declared)
-        case inspect.VarTupleType():
+        case inspect.VarTupleType() | inspect.ListType():
             return _list(declared)
         case inspect.DictType():
             return _mapping(declared)
@@ -73,9 +73,18 @@ def _reader(declared: inspect.Type) -> _Reader:
             return _flag
         case inspect.IntType():
             return _number(declared)
+        case inspect.FloatType():
+            return _float(declared)
         case inspect.AnyType():
             return _anything
     raise TypeError(f"nothing reads {declared}")
+
+
+def _heeded(declared: inspect.Type, *constraints: str) -> None:
+    """Only these constraints are heeded: another one would say what nobody checks. Raises TypeError."""
+    for name in ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern"):
+        if name not in constraints and getattr(declared, name, None) is not None:
+            raise TypeError(f"nothing checks {name} of {declared}")
 
 
 def _anything(value: Any, place: Keys, faults: list[Finding]) -> Any:  # noqa: ARG001 - as all readers
@@ -150,8 +159,9 @@ def _by_function(function: Callable[[Any], Any], declared: inspect.Type) -> _Rea
 
 def _union(declared: inspect.UnionType) -> _Reader:
     """None, a list, or something else, as far as the union has them."""
-    others = [one for one in declared.types if not isinstance(one, inspect.NoneType | inspect.VarTupleType)]
-    lists = [one for one in declared.types if isinstance(one, inspect.VarTupleType)]
+    sequences = inspect.VarTupleType | inspect.ListType
+    lists = [one for one in declared.types if isinstance(one, sequences)]
+    others = [one for one in declared.types if not isinstance(one, sequences | inspect.NoneType)]
     nothing = len(others) + len(lists) < len(declared.types)
     if len(lists) > 1 or len(others) > 1:
         raise TypeError(f"nothing tells the values of {declared} apart")
@@ -187,6 +197,7 @@ def _tagged(declared: inspect.UnionType, current: Sequence[str]) -> _Reader:
 
 def _text(declared: inspect.StrType, allowed: str = "") -> _Reader:
     """`allowed`: what the pattern allows, in words."""
+    _heeded(declared, "pattern", "min_length")
     pattern = re.compile(declared.pattern) if declared.pattern else None
     least = declared.min_length or 0
 
@@ -202,20 +213,23 @@ def _text(declared: inspect.StrType, allowed: str = "") -> _Reader:
     return read_text
 
 
-def _list(declared: inspect.VarTupleType) -> _Reader:
+def _list(declared: inspect.VarTupleType | inspect.ListType) -> _Reader:
+    _heeded(declared, "min_length")
     item, least = _reader(declared.item_type), declared.min_length or 0
+    made = list if isinstance(declared, inspect.ListType) else tuple
 
     def read_list(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, list | tuple):
             return _wrong(faults, place, messages.no_list(value))
         if len(value) < least:
             return _wrong(faults, place, ("the list is empty; at least one entry is needed", ""))
-        return tuple([item(one, (*place, index), faults) for index, one in enumerate(value)])
+        return made([item(one, (*place, index), faults) for index, one in enumerate(value)])
 
     return read_list
 
 
 def _mapping(declared: inspect.DictType) -> _Reader:
+    _heeded(declared)
     inner = _reader(declared.value_type)
 
     def read_mapping(value: Any, place: Keys, faults: list[Finding]) -> Any:
@@ -246,6 +260,7 @@ def _flag(value: Any, place: Keys, faults: list[Finding]) -> Any:
 
 
 def _number(declared: inspect.IntType) -> _Reader:
+    _heeded(declared, "gt")
     above = declared.gt
 
     def read_number(value: Any, place: Keys, faults: list[Finding]) -> Any:
@@ -268,6 +283,18 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _WHOLE.fullmatch(value):
         return int(value.partition(".")[0])
     return None
+
+
+def _float(declared: inspect.FloatType) -> _Reader:
+    _heeded(declared)
+
+    def read_float(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            return _wrong(faults, place, (f"{messages.shown(value)} is no number; numbers are allowed", ""))
+
+    return read_float
 
 
 def _wrong(faults: list[Finding], place: Keys, told: tuple[str, str]) -> Any:
