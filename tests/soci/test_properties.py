@@ -16,11 +16,12 @@ from bakery.errors import BadDocument, BakeryError
 from bakery.soci import inflate
 from bakery.soci.checkpoint import GZIP as GZIP_ALGORITHM
 from bakery.soci.checkpoint import HEAD, POINT_SIZE
+from bakery.soci.file_table import FileTable, flat_text, lay_out
 from bakery.soci.index import GZIP, PLAIN, LayerIndex, LayerIndexer
 from bakery.soci.inflate import BlockInflater
 from bakery.soci.options import Settings
 from bakery.soci.verify import LayerVerifier
-from bakery.soci.ztoc import CompressionInfo, File, FileTable, Ztoc, encode
+from bakery.soci.ztoc import CompressionInfo, File, Ztoc, encode
 from tests.soci.making import END, cut, entry, gzip, gzips, pax, tars
 
 QUICK = settings(
@@ -218,6 +219,13 @@ def with_the_package(files: list[File], points: bytes, digests: list[str], last:
     return bytes(b.Output())
 
 
+def add(table: FileTable, file: File) -> None:
+    common = lay_out(
+        file.kind, file.linkname, file.mode, file.uid, file.gid, file.uname, file.gname, file.devmajor, file.devminor
+    )
+    table.add(file.name, file.offset, file.size, flat_text(file.mod_time), common, dict(file.records))
+
+
 @settings(QUICK, max_examples=80)
 @given(
     st.lists(table_files, max_size=8),
@@ -228,7 +236,7 @@ def with_the_package(files: list[File], points: bytes, digests: list[str], last:
 def test_our_flatbuffers_are_those_of_the_package_and_read_back_as_they_were(files, points, digests, archive_size):
     table = FileTable()
     for file in files:
-        table.add(*file[:-1], dict(file.records))  # type: ignore[call-arg]  # a slice of a NamedTuple
+        add(table, file)
     info = CompressionInfo(GZIP_ALGORITHM, len(digests) - 1, digests, points, archive_size // 3)
     ours = encode(table, info, archive_size=archive_size, identifier=b"tool")
     sizes = [archive_size // 3, archive_size]
@@ -240,7 +248,7 @@ def test_our_flatbuffers_are_those_of_the_package_and_read_back_as_they_were(fil
 def test_files_read_back_as_they_were_written(files):
     table = FileTable()
     for file in files:
-        table.add(*file[:-1], dict(file.records))  # type: ignore[call-arg]  # a slice of a NamedTuple
+        add(table, file)
     info = CompressionInfo(GZIP_ALGORITHM, 0, ["sha256:0"], HEAD.pack(1, 1) + bytes(POINT_SIZE), 5)
     assert list(Ztoc(encode(table, info, archive_size=5, identifier=b"")).files()) == files
 

@@ -1,15 +1,18 @@
 """Finding the files of a tar archive that comes in pieces. Reads headers, passes over data, keeps nothing but the list.
 
-Follows soci.md, "files": what Go's archive/tar reads, with the differences that are named there. Headers that repeat
-each other's fields are the rule (owner, mode, time), so parsed fields are remembered: 60,000 small files in a second.
+Follows soci.md, "files": what Go's archive/tar reads, with the differences that are named there. Headers differ in
+name, size, time and checksum, and in little else; what else they say is remembered, laid out for the ztoc.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import struct
+from typing import Final, NamedTuple
+from zlib import adler32
 
 from bakery.soci.checkpoint import Gauge
 from bakery.soci.failure import LayerLimit
+from bakery.soci.file_table import Common, FileTable, flat_text, lay_out
 from bakery.soci.tar_header import (
     BLOCK,
     XATTR_PREFIX,
@@ -25,7 +28,6 @@ from bakery.soci.tar_header import (
     text,
     time_text,
 )
-from bakery.soci.ztoc import FileTable
 
 _DIRECTORY: Final = 0x35
 _KINDS: Final = {
@@ -45,10 +47,35 @@ _LONG_NAME: Final = 0x4C  # L
 _LONG_LINK: Final = 0x4B  # K
 _OPAQUE: Final = b".wh..wh..opq"
 _MAX_REMEMBERED: Final = 8192
+_MAX_FACTS: Final = 2048  # each has half a kilobyte of raw header
 _COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
-_V7, _USTAR, _GNU = range(3)
+_USTAR: Final = b"ustar\0"
+_GNU: Final = b"ustar  \0"
 
-_Owner = tuple[int, bytes, bytes, int, int]  # format, uname, gname, device numbers
+# name; mode, uid and gid; size; time; checksum; all from the type on
+_HEADER = struct.Struct("100s24s12s12s8s356s")
+
+
+class _Facts(NamedTuple):
+    """What a header says besides name, size and time. `common`: the same laid out, if it is that of a file."""
+
+    kind: int
+    prefix: bytes
+    linkname: bytes
+    mode: int
+    uid: int
+    gid: int
+    uname: bytes
+    gname: bytes
+    devmajor: int
+    devminor: int
+    common: Common = Common(b"", b"")
+
+
+def _laid_out(facts: _Facts) -> _Facts:
+    kind, _, linkname, mode, uid, gid, uname, gname, devmajor, devminor, _ = facts
+    common = lay_out(_KINDS[kind], linkname, mode, uid, gid, uname, gname, devmajor, devminor)
+    return facts._replace(common=common)
 
 
 class TarScanner:
@@ -72,8 +99,9 @@ class TarScanner:
         self._long_name = self._long_link = b""
         self._headers = 0  # extended headers since the last entry
         self._numbers: dict[bytes, int] = {}
-        self._times: dict[bytes, bytes] = {}
-        self._owners: dict[bytes, _Owner] = {}
+        self._times: dict[bytes, bytes] = {}  # as the ztoc has them
+        self._facts: dict[bytes, _Facts] = {}
+        self._sums: dict[bytes, int] = {}  # by the checksum's field: adler32's low half of a header that it fits
 
     @property
     def archive_size(self) -> int:
@@ -132,58 +160,33 @@ class TarScanner:
                 self._end = self._next
             self._zero_seen = True
             return
-        if self._zero_seen or not checksum_fits(block):
+        name, ids, raw_size, raw_time, stated, rest = _HEADER.unpack(block)
+        if self._zero_seen or not self._checksum_fits(block, stated):
             raise BadHeader
-        numbers = self._numbers.get
-        owner = self._owners.get(block[257:345]) or self._owner(block[257:345])
-        layout, uname, gname, devmajor, devminor = owner
-        raw_mode, raw_uid, raw_gid, raw_size = block[100:108], block[108:116], block[116:124], block[124:136]
-        mode, uid, gid, size = numbers(raw_mode), numbers(raw_uid), numbers(raw_gid), numbers(raw_size)
-        if mode is None:
-            mode = self._number(raw_mode)
-        if uid is None:
-            uid = self._number(raw_uid)
-        if gid is None:
-            gid = self._number(raw_gid)
+        facts = self._facts.get(ids + rest) or self._read(ids, rest)
+        size = self._numbers.get(raw_size)
         if size is None:
             size = self._number(raw_size)
-        raw_time = block[136:148]
-        mod_time = self._times.get(raw_time)
-        if mod_time is None:
-            mod_time = self._time(raw_time)
-        kind = block[156]
-        end = block.find(0, 0, 100)
-        name = block[:100] if end < 0 else block[:end]
-        linkname = text(block[157:257]) if block[157] else b""
-        if layout != _V7:
-            prefix = self._prefix(block, layout) if block[345] or layout != _USTAR else b""
-            if prefix:
-                name = prefix + b"/" + name
+        time = self._times.get(raw_time)
+        if time is None:
+            time = self._time(raw_time)
+        end = name.find(0)
+        if end >= 0:
+            name = name[:end]
+        if facts.prefix:
+            name = facts.prefix + b"/" + name
+        kind = facts.kind
         if size < 0 and (kind not in _KINDS or kind in _WITH_DATA):
             raise BadHeader
         if kind not in _KINDS:
             self._special(kind, size)
             return
         records = self._records
-        if records:
-            check_times(records)
-            name = records.get(b"path") or name
-            linkname = records.get(b"linkpath") or linkname
-            uname = records.get(b"uname") or uname
-            gname = records.get(b"gname") or gname
-            uid, gid = _override(records, b"uid", uid), _override(records, b"gid", gid)
-            size = _override(records, b"size", size)
-            if records.get(b"mtime"):
-                mod_time = time_text(*parse_time(records[b"mtime"]))
-            if is_sparse(records):
-                raise self._gauge.unsupported(f"the file {_shown(name)} is sparse")
-            if not self.has_xattrs:
-                self.has_xattrs = any(key.startswith(XATTR_PREFIX) for key in records)
         if self._headers:
-            name, linkname = self._long_name or name, self._long_link or linkname
-            self._records, self._long_name, self._long_link, self._headers = None, b"", b"", 0
-        if kind == 0 and name.endswith(b"/"):
+            facts, name, size, time = self._described(facts, name, size, time)
+        if not kind and name.endswith(b"/"):
             kind = _DIRECTORY
+            facts = _laid_out(facts._replace(kind=kind))
         offset = self._next
         if kind in _WITH_DATA:
             if size < 0:
@@ -196,26 +199,52 @@ class TarScanner:
         if name.endswith(_OPAQUE):
             self.has_xattrs = True
         files = self.files
-        files.add(
-            name,
-            _KINDS[kind],
-            offset,
-            size,
-            linkname,
-            mode,
-            uid & 0xFFFFFFFF,
-            gid & 0xFFFFFFFF,
-            uname,
-            gname,
-            mod_time,
-            devmajor,
-            devminor,
-            records,
-        )
+        files.add(name, offset, size, time, facts.common, records)
         if files.count > self._limits.entries:
             raise self._limit(f"it has more than {self._limits.entries} entries", "entries")
         if not files.count & 0xFF:
             self._check_size()
+
+    def _checksum_fits(self, block: bytes, stated: bytes) -> bool:
+        # adler32's low half is 1 plus the sum of the bytes, modulo 65521: exact where all are ASCII.
+        if block.isascii():
+            known = self._sums.get(stated)
+            if known is None:
+                known = self._sum(stated)
+            if adler32(block) & 0xFFFF == known:
+                return True
+        return checksum_fits(block)
+
+    def _sum(self, stated: bytes) -> int:
+        if len(self._sums) >= _MAX_REMEMBERED:
+            self._sums.clear()
+        # As POSIX has it, and nearly everybody; it is summed with spaces in its own place.
+        plain = stated[:6].isdigit() and stated[6:] == b"\0 "
+        value = self._sums[stated] = number(stated) - 8 * 0x20 + sum(stated) + 1 if plain else -1
+        return value
+
+    def _described(self, facts: _Facts, name: bytes, size: int, time: bytes) -> tuple[_Facts, bytes, int, bytes]:
+        """The same with what the extended headers before it say of it."""
+        records, link = self._records, facts.linkname
+        if records:
+            check_times(records)
+            name, link = records.get(b"path") or name, records.get(b"linkpath") or link
+            size = _override(records, b"size", size)
+            if records.get(b"mtime"):
+                time = flat_text(time_text(*parse_time(records[b"mtime"])))
+            facts = facts._replace(
+                uid=_override(records, b"uid", facts.uid),
+                gid=_override(records, b"gid", facts.gid),
+                uname=records.get(b"uname") or facts.uname,
+                gname=records.get(b"gname") or facts.gname,
+            )
+            if is_sparse(records):
+                raise self._gauge.unsupported(f"the file {_shown(name)} is sparse")
+            if not self.has_xattrs:
+                self.has_xattrs = any(key.startswith(XATTR_PREFIX) for key in records)
+        name, link = self._long_name or name, self._long_link or link
+        self._records, self._long_name, self._long_link, self._headers = None, b"", b"", 0
+        return _laid_out(facts._replace(linkname=link)), name, size, time
 
     def _special(self, kind: int, size: int) -> None:
         """An entry that describes the next one, or one that a ztoc has no word for."""
@@ -263,42 +292,46 @@ class TarScanner:
     def _time(self, field: bytes) -> bytes:
         if len(self._times) >= _MAX_REMEMBERED:
             self._times.clear()
-        value = self._times[field] = time_text(number(field), 0)
+        value = self._times[field] = flat_text(time_text(number(field), 0))
         return value
 
-    def _owner(self, field: bytes) -> _Owner:
-        """The header from its magic to its device numbers."""
-        if field.startswith(b"ustar\0"):
-            layout = _USTAR
-        elif field.startswith(b"ustar  \0"):
-            layout = _GNU
-        else:
-            layout = _V7
-        value: _Owner = (_V7, b"", b"", 0, 0)
-        if layout != _V7:
-            value = (layout, text(field[8:40]), text(field[40:72]), number(field[72:80]), number(field[80:88]))
-        if len(self._owners) >= _MAX_REMEMBERED:
-            self._owners.clear()
-        self._owners[field] = value
-        return value
+    def _read(self, ids: bytes, rest: bytes) -> _Facts:
+        """A header's mode, uid and gid, and all of it from the type on."""
+        kind, magic, tail = rest[0], rest[101:109], rest[189:]
+        linkname = text(rest[1:101])
+        owner: tuple[bytes, bytes, int, int] = (b"", b"", 0, 0)
+        prefix = b""
+        if magic.startswith((_USTAR, _GNU)):
+            owner = (text(rest[109:141]), text(rest[141:173]), number(rest[173:181]), number(rest[181:189]))
+            prefix = _ustar_prefix(tail) if magic.startswith(_USTAR) else _gnu_prefix(tail)
+        facts = _Facts(kind, prefix, linkname, number(ids[:8]), number(ids[8:16]), number(ids[16:]), *owner)
+        if kind in _KINDS:
+            facts = _laid_out(facts)
+        if len(self._facts) >= _MAX_FACTS:
+            self._facts.clear()
+        self._facts[ids + rest] = facts
+        return facts
 
-    def _prefix(self, block: bytes, layout: int) -> bytes:
-        """What stands before the name."""
-        if layout == _USTAR and block[508:] != b"tar\0":
-            return text(block[345:500])
-        if layout == _USTAR:  # star's variant: two times behind a shorter prefix
-            number(block[476:488])
-            number(block[488:500])
-            return text(block[345:476])
-        try:
-            for start in (345, 357):
-                if block[start]:
-                    number(block[start : start + 12])
-        except BadHeader:
-            # Go's own writer once put a prefix where GNU has times; its reader takes it for one where it is ASCII.
-            found = text(block[345:500])
-            return found if found.isascii() else b""
-        return b""
+
+def _ustar_prefix(tail: bytes) -> bytes:
+    """What stands before the name, in a header's last 167 bytes."""
+    if not tail[0] or tail[163:] != b"tar\0":
+        return text(tail[:155])
+    number(tail[131:143])  # star's variant: two times behind a shorter prefix
+    number(tail[143:155])
+    return text(tail[:131])
+
+
+def _gnu_prefix(tail: bytes) -> bytes:
+    try:
+        for start in (0, 12):
+            if tail[start]:
+                number(tail[start : start + 12])
+    except BadHeader:
+        # Go's own writer once put a prefix where GNU has times; its reader takes it for one where it is ASCII.
+        found = text(tail[:155])
+        return found if found.isascii() else b""
+    return b""
 
 
 def _override(records: dict[bytes, bytes], key: bytes, value: int) -> int:
