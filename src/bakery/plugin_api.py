@@ -7,9 +7,12 @@ whole one. Source: pipeline.md 7.
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +21,8 @@ from msgspec import Struct
 from bakery.errors import UsageError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     import typer
 
     from bakery.config.options_registry import OptionsRegistry
@@ -111,13 +116,15 @@ class Plugins:
 @lru_cache(maxsize=1)
 def load_plugins() -> Plugins:
     """Every plugin that is installed, loaded once per process."""
-    return Plugins(entry_points(group=GROUP))
+    return Plugins(_entry_points())
 
 
 @lru_cache(maxsize=1)
 def other_plugins() -> Plugins:
     """Those that bakery itself did not bring, loaded once: its own have their place in its table of commands."""
-    return Plugins(point for point in entry_points(group=GROUP) if _distribution(point) != "bakery")
+    if not _others_may_be_there():
+        return Plugins(())
+    return Plugins(point for point in _entry_points() if _distribution(point) != "bakery")
 
 
 def options_registry() -> OptionsRegistry:
@@ -127,6 +134,41 @@ def options_registry() -> OptionsRegistry:
     registry = OptionsRegistry()
     other_plugins().register_options(registry)
     return registry
+
+
+def _entry_points() -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP)
+
+
+def _others_may_be_there() -> bool:
+    """Whether another distribution's record names plugins; what is unusual counts as yes.
+
+    importlib.metadata knows for certain, but importing and asking it is a tenth of every start.
+    """
+    if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
+        return True
+    try:
+        return any(_names_plugins(folder or os.curdir) for folder in sys.path)
+    except OSError:  # an archive, or what nobody may read
+        return True
+
+
+def _names_plugins(folder: str) -> bool:
+    if folder.lower().endswith(".egg"):
+        return True
+    try:
+        children = list(Path(folder).iterdir())
+    except FileNotFoundError:
+        return False
+    for child in children:
+        name = child.name.lower()
+        if name.endswith((".dist-info", ".egg-info")) and not name.startswith("bakery-"):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                if GROUP.encode() in (child / "entry_points.txt").read_bytes():
+                    return True
+    return False
 
 
 def _load(point: EntryPoint) -> Plugin | None:

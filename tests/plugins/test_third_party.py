@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -73,6 +74,18 @@ def test_the_documented_plugin_runs_and_its_options_are_read(documented, tmp_pat
     assert done.returncode == 1
     assert done.stderr.splitlines()[-2:] == ["too many: app-1-0-0: 3 lines", "other-2-0-0: 3 lines"]
     assert bakery(documented, "lines", "run", "--context", str(folder), "--image-name", "other").returncode == 0
+
+
+def test_a_plugin_is_found_wherever_python_looks_for_one(documented, tmp_path):
+    record = next(documented.glob("*.dist-info"))
+    old = tmp_path / "old"
+    (old / "bakery_lines.egg-info").mkdir(parents=True)
+    (old / "bakery_lines.py").write_bytes((documented / "bakery_lines.py").read_bytes())
+    (old / "bakery_lines.egg-info" / "PKG-INFO").write_bytes((record / "METADATA").read_bytes())
+    (old / "bakery_lines.egg-info" / "entry_points.txt").write_bytes((record / "entry_points.txt").read_bytes())
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", documented)
+    for site in (old, archive):
+        assert "Count the lines of Containerfiles." in bakery(site, "--help").stdout, site
 
 
 def test_help_lists_what_plugins_bring(documented):

@@ -7,7 +7,6 @@ Nothing here prints.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 from msgspec import Struct
 
@@ -113,6 +112,8 @@ def _window(source: str, column: int) -> tuple[str, int]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that was most likely meant, or ""."""
+    from difflib import get_close_matches  # for who made a slip
+
     names = list(known)
     lowered = {name.lower().replace("_", ""): name for name in names}
     close = get_close_matches(word.lower().replace("_", ""), list(lowered), n=1, cutoff=0.6)
