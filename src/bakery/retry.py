@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -65,10 +64,16 @@ class RetryPolicy(Struct, frozen=True):
             wait = self.max_delay
         return min(wait, self.max_delay)
 
-    def delay_for(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
+    def delay_for(self, attempt: int, draw: Callable[[], float] | None = None) -> float:
         """The wait after this attempt (1-based), in seconds. `draw` gives a number in [0, 1)."""
         ceiling = self.ceiling_for(attempt)
-        return ceiling * draw() if self.jitter else ceiling
+        if not self.jitter:
+            return ceiling
+        if draw is None:
+            from random import random  # most runs try nothing again
+
+            draw = random
+        return ceiling * draw()
 
     def should_retry(self, result: object, attempt: int) -> bool:
         """Whether a result of this attempt (1-based) deserves another one."""

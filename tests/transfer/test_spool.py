@@ -149,7 +149,7 @@ async def test_two_that_do_not_fit_together_take_turns():
 
 FULL_DISK = {
     "that has no room for its file": "tempfile.mkstemp",
-    "that is full in the middle": "os.pwrite",
+    "that is full in the middle": "bakery.transfer.spool.os.pwrite",
 }
 
 
@@ -158,7 +158,7 @@ async def test_a_temporary_folder_is_told_with_what_to_do(call, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(f"bakery.transfer.spool.{call}", refuse)
+    monkeypatch.setattr(call, refuse)
     content = os.urandom(IN_MEMORY_BYTES + 1)
     async with asyncio.TaskGroup() as owner:
         room = SpoolRoom(owner, limit_bytes=2 * len(content))

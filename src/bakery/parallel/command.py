@@ -171,7 +171,7 @@ class CommandRunner:
 
     async def _wait(self, policy: RetryPolicy, result: CommandResult, step: str) -> None:
         draw = self._around.draw
-        wait_s = policy.delay_for(result.attempts) if draw is None else policy.delay_for(result.attempts, draw)
+        wait_s = policy.delay_for(result.attempts, draw)
         self._around.emit(StepRetried(self.key, step, result.attempts, wait_s, result.reason()))
         _log.warning(
             "%s: %s: attempt %d/%d failed, next in %.1f s: %s",

@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Final
 
@@ -191,6 +190,8 @@ def retry_after_s(reply: Reply, *, now: datetime | None = None) -> float | None:
 def _header_wait_s(text: str, now: datetime) -> float | None:
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
         return float(text)
+    from email.utils import parsedate_to_datetime  # registries that answer with a date are rare
+
     try:
         moment = parsedate_to_datetime(text)
         seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()

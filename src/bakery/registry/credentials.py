@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -244,6 +243,8 @@ async def _run_helper(helper: str, server: str, about: str, sources: CredentialS
 
     if _HELPER_NAME.fullmatch(helper) is None or helper.startswith("."):
         raise refuse("its name is no plain word, so it is not run", "write the name alone: gcloud, ecr-login")
+    import shutil  # few have a helper
+
     program = shutil.which(f"docker-credential-{helper}", path=_absolute_only(sources.path))
     if program is None:
         raise refuse("it is not in PATH", "install it, or log in again without it")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 import threading
 import time
@@ -237,6 +236,8 @@ class Board:
 
 def look_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Look:
     """What this terminal can show."""
+    import shutil  # there is a terminal
+
     size = shutil.get_terminal_size()
     encoding = (stream.encoding or "ascii").lower().replace("-", "").replace("_", "")
     colour = not environment.get("NO_COLOR")

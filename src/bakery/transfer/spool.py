@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -199,6 +198,8 @@ def _no_room(blob: Descriptor, error: OSError) -> BakeryError:
 
 
 def _unlinked_file(directory: Path | None) -> int:
+    import tempfile  # small images need no file
+
     descriptor, name = tempfile.mkstemp(prefix="bakery-spool-", dir=directory)
     Path(name).unlink()
     return descriptor

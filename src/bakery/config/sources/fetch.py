@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -101,12 +100,14 @@ class Cache:
 
     def write(self, url: str, body: bytes) -> None:
         """Keep an answer. Where that fails the next command asks again; nothing else is lost."""
+        from tempfile import NamedTemporaryFile
+
         entry = {"url": url, "fetched": self._now(), "body": body.decode("utf-8", "surrogateescape")}
         with contextlib.suppress(OSError):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._ours():
                 return
-            with tempfile.NamedTemporaryFile("w", dir=self._directory, delete=False, encoding="ascii") as file:
+            with NamedTemporaryFile("w", dir=self._directory, delete=False, encoding="ascii") as file:
                 json.dump(entry, file)
             Path(file.name).replace(self._file(url))
 
@@ -249,7 +250,9 @@ def source_from_environment(*, offline: bool = False, environ: Mapping[str, str]
     except ValueError:
         _log.warning("BAKERY_CACHE_EXPIRE_AFTER is no number of seconds: %r; %.0f are used", text, DEFAULT_EXPIRY_S)
         expiry_s = DEFAULT_EXPIRY_S
-    cache = Cache(Path(tempfile.gettempdir()) / "bakery_cache", expiry_s=expiry_s)
+    from tempfile import gettempdir
+
+    cache = Cache(Path(gettempdir()) / "bakery_cache", expiry_s=expiry_s)
     if offline:
         return Offline(cache)
     return Network(cache=cache, ca_file=environ.get("BAKERY_CA_FILE"))
