@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from msgspec import Struct, inspect
@@ -36,21 +37,26 @@ _Part = TypeVar("_Part", bound=Struct)
 def read(raw: Any, part: type[_Part], place: Keys = ()) -> tuple[_Part | None, list[Finding]]:
     """The mapping at `place` as a `part`, or None and what is wrong with it."""
     faults: list[Finding] = []
-    made = _reader(inspect.type_info(part))(raw, place, faults)
+    made = _struct(_declared(part))(raw, place, faults)
     return None if made is _WRONG else made, faults[:_MOST]
 
 
 def read_fields(raw: Mapping[Any, Any], part: type[Struct], place: Keys) -> tuple[dict[str, Any] | None, list[Finding]]:
     """The fields of a `part` that a mapping writes, by name and without defaults, or None and what is wrong."""
     faults: list[Finding] = []
-    declared = inspect.type_info(part)
-    assert isinstance(declared, inspect.StructType)
-    return _fields(declared)(raw, place, faults), faults[:_MOST]
+    return _fields(_declared(part))(raw, place, faults), faults[:_MOST]
 
 
 def is_true(value: Any) -> bool:
     """A bool as reading takes it. What is none counts as false here: it is told where it is read."""
     return _flag(value, (), []) is True
+
+
+@cache
+def _declared(part: type[Struct]) -> inspect.StructType:
+    declared = inspect.type_info(part)
+    assert isinstance(declared, inspect.StructType)
+    return declared
 
 
 def _reader(declared: inspect.Type) -> _Reader:
@@ -91,25 +97,31 @@ def _anything(value: Any, place: Keys, faults: list[Finding]) -> Any:  # noqa: A
     return value
 
 
-_structs: dict[type, _Reader] = {}
-
-
 def _struct(declared: inspect.StructType) -> _Reader:
-    part = declared.cls
-    if part not in _structs:
-        fields = _fields(declared)
+    part, fields = declared.cls, _fields(declared)
 
-        def read_struct(value: Any, place: Keys, faults: list[Finding]) -> Any:
-            if not isinstance(value, dict):
-                return _wrong(faults, place, messages.no_mapping(value))
-            found = fields(value, place, faults)
-            return _WRONG if found is None else part(**found)
+    def read_struct(value: Any, place: Keys, faults: list[Finding]) -> Any:
+        if not isinstance(value, dict):
+            return _wrong(faults, place, messages.no_mapping(value))
+        found = fields(value, place, faults)
+        return _WRONG if found is None else part(**found)
 
-        _structs[part] = read_struct
-    return _structs[part]
+    return read_struct
 
 
-def _fields(declared: inspect.StructType) -> Callable[[Mapping[Any, Any], Keys, list[Finding]], dict[str, Any] | None]:
+_FieldsReader = Callable[[Mapping[Any, Any], Keys, list[Finding]], dict[str, Any] | None]
+_made: dict[type, _FieldsReader] = {}
+"""By the Struct: many a one stands in several others, and is read for many entries."""
+
+
+def _fields(declared: inspect.StructType) -> _FieldsReader:
+    found = _made.get(declared.cls)
+    if found is None:
+        found = _made[declared.cls] = _fields_reader(declared)
+    return found
+
+
+def _fields_reader(declared: inspect.StructType) -> _FieldsReader:
     fields = [(field.encode_name, field.name, _reader(field.type), field.required) for field in declared.fields]
     known = [key for key, *_ in fields]
 
