@@ -1,7 +1,26 @@
-"""The tree of expected failures, and the exit code that each one means.
+"""The errors that Bakery raises, and the exit code of each.
 
-Every error says what was being done, about which thing, what the other side answered, and what to do next.
-A failure that is not a `BakeryError` is a bug of ours. Exit codes: pipeline.md 5.9.
+    BakeryError                  an expected failure                                        exit 1
+    ├── UsageError               the command line asks for something that does not exist    exit 2
+    ├── NothingSelected          filters and files leave nothing to do
+    ├── ConfigurationError       bakery.yaml, or a file it names, is invalid                exit 3
+    │   └── MetadataError        a build metadata file is invalid
+    ├── InvalidContent           bytes or text are not what they claim to be
+    │   ├── BadDigest
+    │   ├── BadReference
+    │   ├── BadDocument
+    │   └── DigestMismatch
+    ├── RegistryError            a registry refused a request
+    │   ├── NotFound
+    │   ├── AuthError                                                                       exit 4
+    │   └── Unavailable          overload or lag; transient
+    ├── ConnectionFailed         no usable response; transient
+    ├── BudgetSpent              the time budget of the run is exceeded
+    └── NotBuiltYet              the feature does not exist yet
+    ExecutorInterrupted          a signal ended the work (a BaseException)                  exit 130, 143
+
+Rooms derive their own errors from these when a caller acts on the difference. Any other exception is a bug in Bakery.
+Exit codes: pipeline.md 5.9.
 """
 
 from __future__ import annotations
@@ -10,34 +29,34 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a `bakery` process answers to the one who started it (pipeline.md 5.9)."""
+    """The exit code of a `bakery` process (pipeline.md 5.9)."""
 
     DONE = 0
     FAILED = 1  # a target failed, or nothing was selected
     USAGE = 2
     CONFIGURATION = 3  # bakery.yaml or a build metadata file
-    AUTHENTICATION = 4  # only when every failure is one
+    AUTHENTICATION = 4  # only when every failure is an authentication failure
     INTERRUPTED = 130
     TERMINATED = 143
 
 
 class BakeryError(Exception):
-    """An expected failure. Every field is already redacted: it may be logged, shown and put in a report.
+    """An expected failure. Every field is already redacted: it may be logged, shown and written to a report.
 
-    doing: what was tried, in a few words ("reading a manifest"). about: the reference, URL or file.
-    answer: what the other side said. hint: what the reader should do next.
+    what: what failed, in a few words ("cannot read manifest"). about: the reference, URL or file, appended to `what`.
+    why: the reason, such as the registry's response. hint: one imperative sentence, the user's next step.
+    `str()` gives "what about: why"; the hint is shown on a line of its own (`message`).
     """
 
     transient: bool = False  # may the same request succeed later?
     exit_code: ExitCode = ExitCode.FAILED
 
-    def __init__(self, doing: str, *, about: object = "", answer: str = "", hint: str = "") -> None:
-        super().__init__(doing)
-        self.doing, self.about, self.answer, self.hint = doing, str(about), answer, hint
+    def __init__(self, what: str, *, about: object = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.about, self.why, self.hint = what, str(about), why, hint
 
     def __str__(self) -> str:
-        parts = [f"{self.doing} {self.about}".strip(), self.answer, self.hint and f"Next: {self.hint}"]
-        return ". ".join(part.rstrip(".") for part in parts if part)
+        return ": ".join(part for part in (f"{self.what} {self.about}".strip(), self.why.rstrip(".")) if part)
 
 
 class UsageError(BakeryError):
@@ -47,11 +66,11 @@ class UsageError(BakeryError):
 
 
 class NothingSelected(BakeryError):
-    """The filters and files leave nothing to do, and nothing says that this is wanted."""
+    """The filters and files leave nothing to do, and no option allows that."""
 
 
 class ConfigurationError(BakeryError):
-    """bakery.yaml or something it names cannot be used."""
+    """bakery.yaml, or a file it names, cannot be used."""
 
     exit_code = ExitCode.CONFIGURATION
 
@@ -61,85 +80,85 @@ class MetadataError(ConfigurationError):
 
 
 class InvalidContent(BakeryError):
-    """Bytes or text that are not what they claim to be. The same bytes will never be valid."""
+    """Bytes or text are not what they claim to be. The same bytes will never be valid."""
 
 
 class BadDigest(InvalidContent):
-    """Text that is no digest of an algorithm we know."""
+    """Text is not a digest of a known algorithm."""
 
 
 class BadReference(InvalidContent):
-    """Text that is no reference to a repository, tag or digest."""
+    """Text is not a reference to a repository, tag or digest."""
 
 
 class BadDocument(InvalidContent):
-    """JSON that is no manifest, index or descriptor, or that could be read in two ways."""
+    """JSON is not a manifest, index or descriptor, or can be read in two ways."""
 
 
 class DigestMismatch(InvalidContent):
-    """Content whose digest or size differs from what its descriptor says."""
+    """Content has another digest or size than its descriptor says."""
 
 
 class RegistryError(BakeryError):
-    """A registry answered, and the answer is a refusal.
+    """A registry responded and refused the request.
 
-    status: HTTP status. code: the OCI error code, such as MANIFEST_UNKNOWN, or "" where the body names none.
+    status: HTTP status. code: the OCI error code, such as MANIFEST_UNKNOWN, or "" if the body has none.
     """
 
     def __init__(
-        self, doing: str, *, about: object = "", status: int = 0, code: str = "", answer: str = "", hint: str = ""
+        self, what: str, *, about: object = "", status: int = 0, code: str = "", why: str = "", hint: str = ""
     ) -> None:
-        super().__init__(doing, about=about, answer=answer or f"{status} {code}".strip(), hint=hint)
+        super().__init__(what, about=about, why=why or f"{status} {code}".strip(), hint=hint)
         self.status, self.code = status, code
 
 
 class NotFound(RegistryError):
-    """The registry does not have it. Whether that may change, only the caller knows."""
+    """The registry does not have the content. Only the caller knows whether that may change."""
 
 
 class AuthError(RegistryError):
-    """No credentials, or they do not suffice. Asking again changes nothing."""
+    """Credentials are missing or insufficient. Retrying does not help."""
 
     exit_code = ExitCode.AUTHENTICATION
 
 
 class Unavailable(RegistryError):
-    """The registry is overloaded, lags, or failed in a way that passes: 408, 429, 5xx and their like.
+    """The registry is overloaded, lags, or failed temporarily: 408, 429, 5xx and similar.
 
-    retry_after_s: how long the registry asks us to stay away, in seconds, or None.
+    retry_after_s: the wait that the registry asks for, in seconds, or None.
     """
 
     transient = True
 
     def __init__(
         self,
-        doing: str,
+        what: str,
         *,
         about: object = "",
         status: int = 0,
         code: str = "",
-        answer: str = "",
+        why: str = "",
         hint: str = "",
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(doing, about=about, status=status, code=code, answer=answer, hint=hint)
+        super().__init__(what, about=about, status=status, code=code, why=why, hint=hint)
         self.retry_after_s = retry_after_s
 
 
 class ConnectionFailed(BakeryError):
-    """No usable answer came: refused, reset, timed out, cut short. What was sent may or may not have arrived."""
+    """No usable response: refused, reset, timed out or cut short. The request may or may not have arrived."""
 
     transient = True
 
 
 class BudgetSpent(BakeryError):
-    """The time that the run may take is used up."""
+    """The time budget of the run is exceeded."""
 
 
 class ExecutorInterrupted(BaseException):
-    """A signal ended the work. Not an `Exception`, so that no `except Exception` of a job or plugin keeps it going.
+    """A signal ended the work. Not an `Exception`, so that no `except Exception` of a job or plugin swallows it.
 
-    signum: the first signal, 2 or 15. value: what the interrupted work returned all the same, or None.
+    signum: the first signal, 2 or 15. value: what the interrupted work returned nevertheless, or None.
     """
 
     def __init__(self, signum: int = 2, value: object = None) -> None:
@@ -153,11 +172,19 @@ class ExecutorInterrupted(BaseException):
 
 
 class NotBuiltYet(BakeryError):
-    """A feature that is named but not there. Nothing was done."""
+    """The feature is named but does not exist yet. Nothing was done."""
+
+
+def message(error: BaseException) -> str:
+    """Return the error as shown to a user: `error: <what failed>: <why>`, and `hint: <next step>` on the next line."""
+    if not isinstance(error, BakeryError):
+        return f"error: {one_line(error)}\nhint: run again with --debug and report the traceback"
+    return f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else "")
 
 
 def one_line(error: BaseException) -> str:
-    """The error as one line of text; what is no BakeryError is told as our bug."""
-    if isinstance(error, BakeryError):
-        return " ".join(str(error).split())
-    return f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+    """Return the error as one line, with the hint in brackets. Any exception but a BakeryError is shown as a bug."""
+    if not isinstance(error, BakeryError):
+        return f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+    hint = f" (hint: {error.hint})" if error.hint else ""
+    return " ".join(f"{error}{hint}".split())

@@ -28,7 +28,7 @@ def told(pieces, span_size, library=None):
             spans.feed(piece)
         spans.finish()
     except BakeryError as error:
-        return type(error), error.answer
+        return type(error), error.why
     return bytes(spans.checkpoints), spans.digests, spans.uncompressed_size, spans.compressed_size, checksum
 
 

@@ -20,7 +20,7 @@ def told(library, pieces, span_size):
             indexer.feed(piece)
         return indexer.finish()
     except BakeryError as error:
-        return type(error), error.answer
+        return type(error), error.why
 
 
 def test_zlib_ng_is_what_inflates_here():

@@ -312,7 +312,7 @@ async def test_21_no_secret_comes_out_in_logs_errors_tracebacks_or_events(
         try:
             await work
         except BakeryError as error:
-            told.extend((str(error), repr(error), traceback.format_exc(), error.answer, error.hint))
+            told.extend((str(error), repr(error), traceback.format_exc(), error.why, error.hint))
         else:
             raise AssertionError("this was to fail")
 

@@ -46,18 +46,18 @@ def command(
 
     if not plan:
         raise NotBuiltYet(
-            "building images", answer="this version only plans builds",
+            "building images", why="this version only plans builds",
             hint="run with --plan and give what it prints to `docker buildx bake -f -`",
         )  # fmt: skip
     if strategy == "build":
-        raise BakeryError("planning a build", answer="--plan prints a bake file; --strategy build uses none")
+        raise BakeryError("planning a build", why="--plan prints a bake file; --strategy build uses none")
     if summary and summary_format == "json":
-        raise BakeryError("planning a build", answer="--plan and a JSON summary would both be printed on stdout")
+        raise BakeryError("planning a build", why="--plan and a JSON summary would both be printed on stdout")
     project = open_project(context, strict=strict)
     selected = wanted.select(project, strict=strict)
     if not selected.targets:
         raise NothingSelected(
-            "selecting targets", about=wanted.selection()[0].described(), answer="no target passes these filters",
+            "selecting targets", about=wanted.selection()[0].described(), why="no target passes these filters",
             hint="`bakery get targets` shows what there is",
         )  # fmt: skip
     say(project.document.problem(found) for found in secret_findings(project, selected.targets))

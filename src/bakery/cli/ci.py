@@ -153,4 +153,4 @@ def summary_command(files: tuple[Path, ...], output: Path, disclaimer: str) -> N
     try:
         output.write_text(summary_page(merge(summaries), disclaimer=disclaimer), encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError("writing the page", about=output, answer=str(error.strerror)) from error
+        raise ConfigurationError("writing the page", about=output, why=str(error.strerror)) from error

@@ -53,12 +53,12 @@ def run_command(
     targets = wanted.select(filters.open_project(context)).targets
     if not targets:
         described = wanted.selection()[0].described()
-        raise NothingSelected("looking for targets to test", answer=f"none passes {described}")
+        raise NothingSelected("looking for targets to test", why=f"none passes {described}")
     metadata = None
     if metadata_file:
         files = find_files(metadata_file, Path.cwd())
         if not files:
-            raise NothingSelected("reading build metadata", answer=f"no file matches {' '.join(metadata_file)}")
+            raise NothingSelected("reading build metadata", why=f"no file matches {' '.join(metadata_file)}")
         metadata = read_metadata(files).results
     plugin = DgossPlugin()
     with board([target.uid for target in targets], quiet=options.quiet_wanted()) as emit:

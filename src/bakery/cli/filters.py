@@ -134,7 +134,7 @@ class Filters(Struct, frozen=True):
         if not any_left and failed and self.dev_versions == "only":
             raise NothingSelected(
                 "selecting development versions",
-                answer="none could be found out; the warnings above say why",
+                why="none could be found out; the warnings above say why",
                 hint="run again later, or name the version with --dev-spec",
             )
 

@@ -97,7 +97,7 @@ def config_command(
         names = {image.name for image in project.images if re.search(image_name, image.name)}
         if not names:
             raise NothingSelected(
-                "selecting images", about=f"--image-name {image_name}", answer="no image has this name"
+                "selecting images", about=f"--image-name {image_name}", why="no image has this name"
             )
         made = tree.only_images(made, names)
     if output == "json":

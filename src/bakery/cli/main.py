@@ -19,7 +19,7 @@ import click
 
 from bakery.cli import completion, options
 from bakery.cli.group import WIDTH, Group
-from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, one_line
+from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, message
 from bakery.parallel.root import interruptible
 
 
@@ -123,7 +123,7 @@ def guarded(action: Callable[[], Any]) -> int:
     except BakeryError as error:
         if options.debug_wanted():
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(message(error), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more when it flushes at exit.
@@ -132,7 +132,7 @@ def guarded(action: Callable[[], Any]) -> int:
     except Exception as error:  # the last border: what is no BakeryError is our bug, told as such
         if options.debug_wanted():
             raise
-        print(f"error: {one_line(error)}. Next: run again with --debug and report what it prints", file=sys.stderr)
+        print(message(error), file=sys.stderr)
         return ExitCode.FAILED
     return ExitCode.DONE
 

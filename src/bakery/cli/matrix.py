@@ -61,7 +61,7 @@ def matrix_command(
     pairs = wanted.choose(project).pairs
     if wanted.image_version and not pairs:
         raise NothingSelected(
-            "selecting versions", about=wanted.selection()[0].described(), answer="no version passes these filters"
+            "selecting versions", about=wanted.selection()[0].described(), why="no version passes these filters"
         )
     changes = _narrowing(project, context, base_ref, changed_files_from)
     if changes is not None:
@@ -110,6 +110,6 @@ def _paths(source: str) -> list[str]:
             text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
         except OSError as error:
             raise ConfigurationError(
-                "reading the changed files", about=source, answer=os.strerror(error.errno or 0)
+                "reading the changed files", about=source, why=os.strerror(error.errno or 0)
             ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -205,7 +205,7 @@ def find_targets(project: Project, request: Request, uids: Sequence[str]) -> Seq
     if found.failed and not set(uids) <= {target.uid for target in found.targets}:
         raise NothingSelected(
             "finding the targets of the metadata",
-            answer="versions that only product APIs tell could not be found out; the warnings above say why",
+            why="versions that only product APIs tell could not be found out; the warnings above say why",
             hint="run again later, or name the version with --dev-spec",
         )
     return found.targets
@@ -219,7 +219,7 @@ def find_project_targets(context: Path, image_name: str | None) -> list[Target]:
     targets = [one for one in written_targets(open_project(context)) if pattern is None or pattern.search(one.image)]
     if not targets:
         hint = "give the folder of a project that has images with versions"
-        raise NothingSelected("looking for targets in", about=context, answer="there are none", hint=hint)
+        raise NothingSelected("looking for targets in", about=context, why="there are none", hint=hint)
     return targets
 
 
@@ -281,7 +281,7 @@ def _not_written(place: object, error: OSError) -> BakeryError:
     return BakeryError(
         "writing the summary to",
         about=place,
-        answer=error.strerror or str(error),
+        why=error.strerror or str(error),
         hint="what became of the publish is told above; name a place that can be written",
     )
 
@@ -296,7 +296,7 @@ def log_event(event: Event) -> None:
 def _refuse_nothing(request: Request, reason: str) -> None:
     """There is nothing to publish: said as a warning where that is allowed, raised where it is not."""
     if not request.allow_empty:
-        raise NothingSelected("looking for something to publish", answer=reason, hint="--allow-empty if that is right")
+        raise NothingSelected("looking for something to publish", why=reason, hint="--allow-empty if that is right")
     _log.warning("nothing to publish: %s", reason)
 
 
@@ -304,7 +304,7 @@ def _check_place(option: str, file: Path | None) -> None:
     """Refuse a file that cannot be written while nothing has been published yet."""
     if file is not None and not (file.parent.is_dir() and os.access(file if file.exists() else file.parent, os.W_OK)):
         raise UsageError(
-            f"reading {option}", about=file, answer="it cannot be written", hint="name a folder that is there"
+            f"reading {option}", about=file, why="it cannot be written", hint="name a folder that is there"
         )
 
 
@@ -314,7 +314,7 @@ def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(text)
     except re.error as error:
-        raise UsageError(f"reading {option}", about=repr(text), answer=f"no regular expression: {error}") from None
+        raise UsageError(f"reading {option}", about=repr(text), why=f"no regular expression: {error}") from None
 
 
 def _say(text: str) -> None:

@@ -57,7 +57,7 @@ def command(
     if summary_format not in FORMATS:
         raise UsageError("reading --summary-format", about=repr(summary_format), hint=f"one of {', '.join(FORMATS)}")
     if metadata and layout is None:
-        raise UsageError("reading --metadata", answer="there is no --layout to take the images from")
+        raise UsageError("reading --metadata", why="there is no --layout to take the images from")
     builds = read_metadata(find_files(metadata, Path.cwd())) if metadata else None
     targets = find_project_targets(project, image_name)
     workers = resolve_max_workers(jobs, len(targets), default=JOBS["native"])

@@ -110,13 +110,13 @@ def _text(path: Path, shown: str) -> str:
     try:
         size = path.stat().st_size
         if size > _LARGEST:
-            raise ConfigurationError("reading", about=shown, answer=f"{size:,} bytes are more than a project can have")
+            raise ConfigurationError("reading", about=shown, why=f"{size:,} bytes are more than a project can have")
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise ConfigurationError("reading", about=shown, answer=str(error.strerror or error)) from error
+        raise ConfigurationError("reading", about=shown, why=str(error.strerror or error)) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(
-            "reading", about=shown, answer=f"byte {error.start} is no UTF-8", hint="save the file as UTF-8"
+            "reading", about=shown, why=f"byte {error.start} is no UTF-8", hint="save the file as UTF-8"
         ) from error
 
 

@@ -68,7 +68,7 @@ class InvalidProject(ConfigurationError):
     def __init__(self, file: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.column, problem.path)))
         self.errors = sum(not problem.warning for problem in self.problems)
-        super().__init__("reading", about=file, answer=f"{self.errors} error(s)")
+        super().__init__("reading", about=file, why=f"{self.errors} error(s)")
 
     def __str__(self) -> str:
         head = f"{self.about} cannot be used: {self.errors} error{'s' if self.errors != 1 else ''}"

@@ -82,7 +82,7 @@ def reference_fault(destination: str) -> str:
     try:
         Repository.parse(destination)
     except BadReference as error:
-        return error.answer
+        return error.why
     return ""
 
 

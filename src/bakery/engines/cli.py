@@ -131,7 +131,7 @@ class CliEngine:
         raw = file.read_bytes()
         file.unlink()
         if reference.digest is not None and descriptor.digest != reference.digest:
-            raise DigestMismatch("reading a manifest", about=reference, answer=f"oras gave {descriptor.digest}")
+            raise DigestMismatch("reading a manifest", about=reference, why=f"oras gave {descriptor.digest}")
         return Content(descriptor, descriptor.check(raw, about=reference))
 
     async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
@@ -143,7 +143,7 @@ class CliEngine:
         reference = repository.with_digest(descriptor.digest)
         if descriptor.size > limit_bytes:
             answer = f"{descriptor.size} bytes, more than the {limit_bytes} allowed"
-            raise BadDocument("reading a blob", about=reference, answer=answer)
+            raise BadDocument("reading a blob", about=reference, why=answer)
         if descriptor.data is not None:
             return descriptor.data
         result = await self._do(self._oras.blob(str(reference)), "reading a blob", reference)
@@ -228,11 +228,11 @@ class CliEngine:
                 raise DigestMismatch(
                     "verifying the tag",
                     about=reference,
-                    answer=f"expected {image.digest}, found {found}, which is neither ours nor what it was before",
+                    why=f"expected {image.digest}, found {found}, which is neither ours nor what it was before",
                     hint="something else writes this tag; see which job does, and run again",
                 )
             if self._clock.now() + pause_s > limit:
-                raise Unavailable("verifying the tag", about=reference, answer=f"it still names {found or 'nothing'}")
+                raise Unavailable("verifying the tag", about=reference, why=f"it still names {found or 'nothing'}")
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 1.2, 5.0)
 
@@ -354,12 +354,12 @@ class CliEngine:
         answer = f"exit code {result.returncode} of {command_line(result.cmd)}: {said or 'no word'}"
         if says_refused(result):
             hint = "log in to this registry (docker login), or give the login the right to do this"
-            return AuthError(doing, about=about, answer=answer, hint=hint)
+            return AuthError(doing, about=about, why=answer, hint=hint)
         if says_not_found(result):
-            return NotFound(doing, about=about, status=404, answer=answer)
+            return NotFound(doing, about=about, status=404, why=answer)
         if looks_transient(result):
-            return Unavailable(doing, about=about, answer=answer, hint="run the same command again later")
-        return CommandFailed(doing, about=about, answer=answer)
+            return Unavailable(doing, about=about, why=answer, hint="run the same command again later")
+        return CommandFailed(doing, about=about, why=answer)
 
     async def _check_version(self, name: str, command: Command) -> None:
         result = self._sound(await self._run(command, retry=False), "asking for the version of", command[0])
@@ -371,7 +371,7 @@ class CliEngine:
             raise ProgramTooOld(
                 "using",
                 about=command[0],
-                answer=f"it is version {found[0].decode()}; {least} is the oldest that works",
+                why=f"it is version {found[0].decode()}; {least} is the oldest that works",
                 hint=f"install a newer {name}, or set {name.upper()}_PATH to one",
             )
 
@@ -435,13 +435,13 @@ def _read_layout(folder: Path, home: Repository, before: Image) -> Image:
         raw = _held(layout, root)
         index = views.parse(raw, media_type=root.media_type, about=root.digest)
         if not isinstance(index, Index):
-            raise BadDocument("reading what soci made", about=root.digest, answer="it is no index")
+            raise BadDocument("reading what soci made", about=root.digest, why="it is no index")
         children = []
         for entry in index.manifests:
             document = _held(layout, entry)
             manifest = views.parse(document, media_type=entry.media_type, about=entry.digest)
             if not isinstance(manifest, Manifest):
-                raise BadDocument("reading what soci made", about=entry.digest, answer="it is no manifest")
+                raise BadDocument("reading what soci made", about=entry.digest, why="it is no manifest")
             children.append(Child(Content(entry, document), manifest, home))
     notes = before.notes
     if any(is_attestation(child.descriptor) for child in before.children):
@@ -452,5 +452,5 @@ def _read_layout(folder: Path, home: Repository, before: Image) -> Image:
 def _held(layout: Layout, descriptor: Descriptor) -> bytes:
     raw = layout.document(descriptor)
     if raw is None:
-        raise BadDocument("reading what soci made", about=descriptor.digest, answer="the layout does not hold it")
+        raise BadDocument("reading what soci made", about=descriptor.digest, why="the layout does not hold it")
     return raw

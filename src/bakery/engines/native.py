@@ -116,7 +116,7 @@ class NativeEngine:
             raise BadDocument(
                 "reading a blob",
                 about=repository.with_digest(descriptor.digest),
-                answer=f"{descriptor.size} bytes, more than the {limit_bytes} allowed",
+                why=f"{descriptor.size} bytes, more than the {limit_bytes} allowed",
             )
         if descriptor.data is not None:
             return descriptor.data

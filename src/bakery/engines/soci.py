@@ -74,7 +74,7 @@ class Converter:
         blob = work.descriptor
         about = f"layer {origin.with_digest(blob.digest)}"
         if blob.media_type in mt.NONDISTRIBUTABLE and not await self._store_of(origin).has(blob):
-            raise LayerUnsupported("indexing", about=about, answer="no registry holds it, only its URLs lead to it")
+            raise LayerUnsupported("indexing", about=about, why="no registry holds it, only its URLs lead to it")
         indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
         async with self._mover.holding(blob, self._store_of(origin)) as spool:
             async for piece in spool.read():

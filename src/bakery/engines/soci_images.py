@@ -83,7 +83,7 @@ def _documents(source: Layout, root: Descriptor) -> dict[Digest, bytes | None]:
     raw = documents[root.digest]
     if raw is None:
         raise BadLayout(
-            "reading an image layout", about=source.path, answer=f"it does not hold its image {root.digest}"
+            "reading an image layout", about=source.path, why=f"it does not hold its image {root.digest}"
         )
     top = oci.parse(raw, media_type=root.media_type, about=root.digest)
     for entry in top.manifests if isinstance(top, Index) else ():
@@ -143,10 +143,10 @@ class _Copying:
         if node.media_type not in mt.ALL_MANIFESTS:
             return
         if depth > _MAX_DEPTH:
-            raise BadDocument("copying an image", about=node.digest, answer=f"indexes nested deeper than {_MAX_DEPTH}")
+            raise BadDocument("copying an image", about=node.digest, why=f"indexes nested deeper than {_MAX_DEPTH}")
         raw = made.get(node.digest) or documents.get(node.digest) or self._source.document(node)
         if raw is None:
-            raise BadLayout("copying an image", about=self._source.path, answer=f"it does not hold {node.digest}")
+            raise BadLayout("copying an image", about=self._source.path, why=f"it does not hold {node.digest}")
         found = oci.parse(raw, media_type=node.media_type, about=node.digest)
         for child in found.manifests if isinstance(found, Index) else found.blobs:
             # Layers that may not be distributed are often left out of layouts; whoever pulls gets them by their URLs.
@@ -157,7 +157,7 @@ class _Copying:
     def _index(self, work: LayerWork, indexer: LayerIndexer) -> LayerIndex | BakeryError:
         blob = work.descriptor
         if blob.media_type in mt.NONDISTRIBUTABLE and not self._source.has(blob):
-            return LayerUnsupported("indexing", about=f"layer {blob.digest}", answer="the layout does not hold it")
+            return LayerUnsupported("indexing", about=f"layer {blob.digest}", why="the layout does not hold it")
         unsupported: list[LayerUnsupported] = []
 
         def passing() -> Iterator[bytes]:
@@ -341,7 +341,7 @@ async def _verified(source: Source, image: SociImage, indexed: IndexedLayer, lim
         finally:
             verifier.stop()
         if soci_inspect.claims_no_xattrs(indexed.ztoc) and verifier.has_xattrs:
-            raise WrongIndex("verifying", about=about, answer="it says that no file has extended attributes; one has")
+            raise WrongIndex("verifying", about=about, why="it says that no file has extended attributes; one has")
     except InvalidContent as error:
         return Checked(image.platform, indexed.layer.digest, error=str(error))
     return Checked(image.platform, indexed.layer.digest, ztoc.max_span_id + 1, ztoc.file_count)
@@ -353,14 +353,14 @@ async def _soci_images(source: Source) -> tuple[Descriptor, tuple[SociImage, ...
     while wanted := soci_inspect.missing_for(root, documents):
         for descriptor in wanted:
             if descriptor.digest in documents:
-                raise NotFound("reading an image", about=descriptor.digest, answer="it is not there")
+                raise NotFound("reading an image", about=descriptor.digest, why="it is not there")
             documents[descriptor.digest] = await source.document(descriptor)
     return root, soci_inspect.soci_images(root, documents)
 
 
 async def _whole(source: Source, descriptor: Descriptor) -> bytes:
     if descriptor.size > _MAX_ZTOC_BYTES:
-        raise BadDocument("reading a ztoc", about=descriptor.digest, answer=f"{descriptor.size} bytes are too many")
+        raise BadDocument("reading a ztoc", about=descriptor.digest, why=f"{descriptor.size} bytes are too many")
     return b"".join([chunk async for chunk in source.read(descriptor)])
 
 

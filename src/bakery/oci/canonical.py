@@ -91,7 +91,7 @@ def parse_json(raw: bytes, *, about: object = "", limit_bytes: int = MAX_MANIFES
     """
     doing = "reading JSON"
     if len(raw) > limit_bytes:
-        raise BadDocument(doing, about=about, answer=f"{len(raw)} bytes, more than the {limit_bytes} allowed")
+        raise BadDocument(doing, about=about, why=f"{len(raw)} bytes, more than the {limit_bytes} allowed")
     try:
         return json.loads(
             raw.decode("utf-8"),
@@ -101,16 +101,16 @@ def parse_json(raw: bytes, *, about: object = "", limit_bytes: int = MAX_MANIFES
             parse_constant=_refuse_constant,
         )
     except RecursionError:
-        raise BadDocument(doing, about=about, answer="nested too deeply") from None
+        raise BadDocument(doing, about=about, why="nested too deeply") from None
     except (UnicodeDecodeError, ValueError) as error:
-        raise BadDocument(doing, about=about, answer=str(error)[:300]) from None
+        raise BadDocument(doing, about=about, why=str(error)[:300]) from None
 
 
 def parse_object(raw: bytes, *, about: object = "", limit_bytes: int = MAX_MANIFEST_BYTES) -> dict[str, Any]:
     """As parse_json, for documents whose top must be an object."""
     document = parse_json(raw, about=about, limit_bytes=limit_bytes)
     if not isinstance(document, dict):
-        raise BadDocument("reading JSON", about=about, answer=f"the top is {type(document).__name__}, not an object")
+        raise BadDocument("reading JSON", about=about, why=f"the top is {type(document).__name__}, not an object")
     return document
 
 

@@ -54,7 +54,7 @@ class Descriptor(Struct, frozen=True):
         """Read a descriptor. Raises BadDocument or BadDigest, naming `about` and the member that is wrong."""
 
         def refuse(member: str, found: object, rule: str) -> BadDocument:
-            return BadDocument("reading a descriptor", about=about, answer=f"{member} {rule}, found {found!r:.100}")
+            return BadDocument("reading a descriptor", about=about, why=f"{member} {rule}, found {found!r:.100}")
 
         if not isinstance(value, Mapping):
             raise refuse("a descriptor", value, "must be an object")
@@ -106,7 +106,7 @@ class Descriptor(Struct, frozen=True):
             raise DigestMismatch(
                 "checking content",
                 about=about or self.digest,
-                answer=f"expected {self.size} bytes of {self.digest}, got {len(content)} bytes of {Digest.of(content)}",
+                why=f"expected {self.size} bytes of {self.digest}, got {len(content)} bytes of {Digest.of(content)}",
                 hint="the source or a proxy before it altered the content; build and push it again",
             )
         return content

@@ -76,7 +76,7 @@ def parse(raw: bytes, *, media_type: str = "", about: object = "") -> Manifest |
     """
 
     def refuse(answer: str) -> BadDocument:
-        return BadDocument("reading a manifest", about=about, answer=answer)
+        return BadDocument("reading a manifest", about=about, why=answer)
 
     document = parse_object(raw, about=about, limit_bytes=MAX_MANIFEST_BYTES)
     found = sniff_media_type(document, media_type)

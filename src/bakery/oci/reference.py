@@ -26,7 +26,7 @@ _MAX_NAME = 255  # characters; what registries take for host and path together
 
 def _refuse(text: str, rule: str) -> BadReference:
     return BadReference(
-        "reading a reference", about=repr(text[:300]), answer=rule, hint="expected host/path[:tag][@digest]"
+        "reading a reference", about=repr(text[:300]), why=rule, hint="expected host/path[:tag][@digest]"
     )
 
 

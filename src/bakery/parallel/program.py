@@ -37,6 +37,6 @@ def find_program(
     raise ProgramMissing(
         "looking for a program",
         about=name,
-        answer=f"neither {variable} nor {places} has it",
+        why=f"neither {variable} nor {places} has it",
         hint=f"install {name}, or set {variable} to where it is",
     )

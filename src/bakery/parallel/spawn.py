@@ -103,13 +103,13 @@ async def spawn(
     exception: BakeryError | None = None
     if child.overflowed:
         exception = OutputTooLarge(
-            "running", about=command_line(cmd), answer=f"it wrote more than {cap_bytes} bytes; the last: {child.tail()}"
+            "running", about=command_line(cmd), why=f"it wrote more than {cap_bytes} bytes; the last: {child.tail()}"
         )
     elif timed_out:
         exception = CommandTimedOut(
             "running",
             about=command_line(cmd),
-            answer=f"not finished after {timeout_s:g} s; its last words: {child.tail() or 'none'}",
+            why=f"not finished after {timeout_s:g} s; its last words: {child.tail() or 'none'}",
         )
     return Exit(child.returncode, child.stdout.whole(), child.stderr.whole(), since(), timed_out, exception)
 
@@ -124,7 +124,7 @@ def _not_started(cmd: Sequence[str], cwd: Path | str | None, error: Exception) -
     hint = f"is {program} installed and in PATH"
     if cwd is not None and not Path(cwd).is_dir():
         hint = f"is {cwd} a directory"
-    failure = NotStarted("starting", about=program, answer=answer, hint=f"{hint}?")
+    failure = NotStarted("starting", about=program, why=answer, hint=f"{hint}?")
     failure.__cause__ = error
     return failure
 

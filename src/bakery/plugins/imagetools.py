@@ -153,7 +153,7 @@ class ImagetoolsPlugin:
         from bakery.report.summary import target_json
 
         if metadata is None:
-            raise UsageError("publishing", answer="no build metadata was given", hint="pass metadata=read_metadata(…)")
+            raise UsageError("publishing", why="no build metadata was given", hint="pass metadata=read_metadata(…)")
         outcome = publish(make_plan(targets, metadata, with_soci=with_soci), Settings(base_path, **settings), emit=emit)
         by_uid = {target.uid: target for target in targets}
         return [

@@ -67,7 +67,7 @@ def choose(builds: Sequence[Build]) -> tuple[tuple[Child, ...], tuple[str, ...]]
             raise BadDocument(
                 "reading the build",
                 about=build.source,
-                answer=f"none of its {len(build.children)} manifests is a container image",
+                why=f"none of its {len(build.children)} manifests is a container image",
                 hint="give the digest that the build of an image pushed",
             )
     chosen: dict[Platform, tuple[Build, Child]] = {}
@@ -78,7 +78,7 @@ def choose(builds: Sequence[Build]) -> tuple[tuple[Child, ...], tuple[str, ...]]
             raise BadDocument(
                 "reading the platform of",
                 about=build.source,
-                answer="neither an index nor the image config names it",
+                why="neither an index nor the image config names it",
                 hint="build with --platform, or publish an image that has os and architecture in its config",
             )
         key = platform.normalised()
@@ -159,5 +159,5 @@ def assemble(children: Sequence[Child], annotations: Mapping[str, str], notes: t
     }
     raw = canonical.encode(document, canonical.INDEX)
     if len(raw) > canonical.MAX_MANIFEST_BYTES:
-        raise BadDocument("assembling an index", answer=f"{len(raw)} bytes, more than registries take")
+        raise BadDocument("assembling an index", why=f"{len(raw)} bytes, more than registries take")
     return Image(Content(Descriptor.of(raw, mt.OCI_INDEX), raw), tuple(children), notes=notes)

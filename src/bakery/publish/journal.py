@@ -38,7 +38,7 @@ class Journal:
         try:
             self._file = path.open("a", encoding="utf-8", buffering=1)  # line by line: a kill loses at most one
         except OSError as error:
-            raise UsageError("opening the journal", about=path, answer=str(error.strerror)) from error
+            raise UsageError("opening the journal", about=path, why=str(error.strerror)) from error
 
     def __enter__(self) -> Self:
         return self

@@ -145,7 +145,7 @@ class Run:
         return BudgetSpent(
             "waiting for",
             about=about,
-            answer=f"the {self._options.time_budget_s:.0f} s that the run may take are spent",
+            why=f"the {self._options.time_budget_s:.0f} s that the run may take are spent",
             hint="see whether this registry answers, or give more with --time-budget; "
             "run it again, what is there is not sent again",
         )
@@ -268,7 +268,7 @@ class Run:
         if not self._options.allow_missing_platforms:
             raise BakeryError(
                 "assembling the platforms",
-                answer=f"bakery.yaml declares {names}, and no build has it",
+                why=f"bakery.yaml declares {names}, and no build has it",
                 hint="build the missing platform, or give --allow-missing-platforms",
             )
         self._note(progress, (f"published without {names}, which bakery.yaml declares",))
@@ -304,7 +304,7 @@ def _repositories(target: PlannedTarget) -> tuple[Repository, ...]:
 
 
 def _as_exception(error: BaseException) -> Exception:
-    return error if isinstance(error, Exception) else ConfigurationError("running a job", answer=repr(error))
+    return error if isinstance(error, Exception) else ConfigurationError("running a job", why=repr(error))
 
 
 def _outcome(progress: _Progress) -> TargetOutcome:

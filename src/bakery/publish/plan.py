@@ -164,7 +164,7 @@ def _clashes(planned: Iterable[PlannedTarget]) -> dict[str, BakeryError]:
                 error = BakeryError(
                     "planning the tag",
                     about=reference,
-                    answer=f"both {other} and {target.uid} claim it",
+                    why=f"both {other} and {target.uid} claim it",
                     hint="change tagPatterns in bakery.yaml, or publish one of them with --image-name",
                 )
                 clashes.setdefault(other, error)

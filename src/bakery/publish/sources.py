@@ -57,7 +57,7 @@ async def wait_for_sources(
                 f"waiting for {len(pending)} of {len(target.builds)} sources",
                 about=", ".join(str(reference) for reference in pending),
                 status=404,
-                answer=f"still not there after {waited:.0f} s",
+                why=f"still not there after {waited:.0f} s",
                 hint="see whether the build pushed them; --wait-timeout and --time-budget set how long to wait",
             )
         emit(SourcesMissing(target.uid, tuple(str(reference) for reference in pending), waited, limit_s))
@@ -106,7 +106,7 @@ async def _children(
     if isinstance(view, Manifest):
         return (await _image(engine, repository, content, view, facts),)
     if depth >= MAX_DEPTH:
-        raise BadDocument("reading an index", about=about, answer=f"indexes nested more than {MAX_DEPTH} deep")
+        raise BadDocument("reading an index", about=about, why=f"indexes nested more than {MAX_DEPTH} deep")
     return await _entries(engine, repository, view, facts, depth)
 
 

@@ -252,7 +252,7 @@ def failure(reply: Reply, doing: str, about: object, *, phase: Doing = Doing.REA
     match verdict(reply, phase):
         case Verdict.THROTTLED | Verdict.NOT_TAKEN | Verdict.AMBIGUOUS:
             return Unavailable(
-                doing, about=about, status=reply.status, code=code, answer=answer, retry_after_s=retry_after_s(reply)
+                doing, about=about, status=reply.status, code=code, why=answer, retry_after_s=retry_after_s(reply)
             )
         case Verdict.LOGIN | Verdict.DENIED:
             return AuthError(
@@ -260,16 +260,16 @@ def failure(reply: Reply, doing: str, about: object, *, phase: Doing = Doing.REA
                 about=about,
                 status=reply.status,
                 code=code,
-                answer=answer,
+                why=answer,
                 hint=hint or "check the login and what it may do on this registry",
             )
         case Verdict.ABSENT | Verdict.LAG:
-            return NotFound(doing, about=about, status=reply.status, code=code, answer=answer, hint=hint)
+            return NotFound(doing, about=about, status=reply.status, code=code, why=answer, hint=hint)
         case Verdict.CONTENT_MISSING:
             return ContentMissing(doing, about=about, status=reply.status, code=code, digests=missing_digests(reply))
         case Verdict.UNSUPPORTED:
             hint = hint or "see whether this registry, or this repository, is read-only"
-            return RegistryError(doing, about=about, status=reply.status, code=code, answer=answer, hint=hint)
+            return RegistryError(doing, about=about, status=reply.status, code=code, why=answer, hint=hint)
         case _:
             hint = hint or "asking again changes nothing: see what the registry's log says of it"
-            return RegistryError(doing, about=about, status=reply.status, code=code, answer=answer, hint=hint)
+            return RegistryError(doing, about=about, status=reply.status, code=code, why=answer, hint=hint)

@@ -155,7 +155,7 @@ class Blobs:
                                 yield intake.size
                     if intake.size < size:
                         answer = f"it ended after {intake.size} of {size} bytes"
-                        raise ConnectionFailed(doing, about=about, answer=answer)
+                        raise ConnectionFailed(doing, about=about, why=answer)
                     intake.check(about)
                     yield size
                     return
@@ -376,7 +376,7 @@ class _Intake:
             raise DigestMismatch(
                 "reading a blob",
                 about=about,
-                answer=f"expected {self._descriptor.size} bytes of {self._descriptor.digest}, "
+                why=f"expected {self._descriptor.size} bytes of {self._descriptor.digest}, "
                 f"got {self.size} with {self._hasher.hexdigest()}",
                 hint="the source or a proxy before it altered the content; build and push it again",
             )
@@ -412,15 +412,15 @@ def _is_blob(reply: Reply, descriptor: Descriptor, ask: Ask) -> bool:
     """Whether a 200 is about this blob. A web page answers 200 to everything, and means nothing by it."""
     told, length = reply.header("Docker-Content-Digest"), reply.header("Content-Length")
     if told and told != str(descriptor.digest) and told.partition(":")[0] == descriptor.digest.algorithm:
-        raise DigestMismatch(ask.doing, about=ask.about, answer=f"the registry answers for {told[:80]!r}")
+        raise DigestMismatch(ask.doing, about=ask.about, why=f"the registry answers for {told[:80]!r}")
     if length.isdigit() and int(length) != descriptor.size:
         if told:
             raise DigestMismatch(
-                ask.doing, about=ask.about, answer=f"the registry has {length[:20]} bytes, expected {descriptor.size}"
+                ask.doing, about=ask.about, why=f"the registry has {length[:20]} bytes, expected {descriptor.size}"
             )
     elif told or (length.isdigit() and not reply.header("Content-Type").startswith("text/")):
         return True
-    raise RegistryError(ask.doing, about=ask.about, status=200, answer="200, but this is no registry's answer")
+    raise RegistryError(ask.doing, about=ask.about, status=200, why="200, but this is no registry's answer")
 
 
 def _check_start(incoming: Incoming, offset: int, descriptor: Descriptor, about: str) -> int:
@@ -430,9 +430,9 @@ def _check_start(incoming: Incoming, offset: int, descriptor: Descriptor, about:
         check_resumed(incoming.headers.getall("Content-Range"), offset=offset, size=descriptor.size)
         return 0
     if incoming.status != 200:
-        raise BadRange("reading a blob", about=about, answer=f"{incoming.status} where content was expected")
+        raise BadRange("reading a blob", about=about, why=f"{incoming.status} where content was expected")
     if length and length != str(descriptor.size):
         raise DigestMismatch(
-            "reading a blob", about=about, answer=f"{length[:20]} bytes are offered, expected {descriptor.size}"
+            "reading a blob", about=about, why=f"{length[:20]} bytes are offered, expected {descriptor.size}"
         )
     return offset  # the server does not know Range and sends it all again: the digest at the end covers the seam

@@ -51,7 +51,7 @@ def preferred(challenges: Iterable[Challenge]) -> Challenge | None:
 
 def _parse_line(header: str) -> list[Challenge]:
     if len(header) > _MAX_HEADER:
-        raise BadChallenge("reading WWW-Authenticate", answer=f"longer than {_MAX_HEADER} characters")
+        raise BadChallenge("reading WWW-Authenticate", why=f"longer than {_MAX_HEADER} characters")
     found: list[Challenge] = []
     at = _skip(header, 0)
     while at < len(header):
@@ -94,7 +94,7 @@ def _parse_parameters(header: str, at: int, into: dict[str, str]) -> int:
             raise _bad(header, at)
         key = name.group().lower()
         if key in into:
-            raise BadChallenge("reading WWW-Authenticate", answer=f"{key!r} is given twice")
+            raise BadChallenge("reading WWW-Authenticate", why=f"{key!r} is given twice")
         into[key] = value
         at = _after_item(header, at)
     return at
@@ -115,4 +115,4 @@ def _after_item(header: str, at: int) -> int:
 
 
 def _bad(header: str, at: int) -> BadChallenge:
-    return BadChallenge("reading WWW-Authenticate", answer=f"malformed at character {at} of {len(header)}")
+    return BadChallenge("reading WWW-Authenticate", why=f"malformed at character {at} of {len(header)}")

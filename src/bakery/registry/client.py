@@ -148,7 +148,7 @@ class Client:
             )
         if found is None:
             hint = "it was waited for; see whether it was pushed" if must_exist else "check the name, and push it first"
-            raise NotFound(doing, about=reference, status=404, answer="the registry does not have it", hint=hint)
+            raise NotFound(doing, about=reference, status=404, why="the registry does not have it", hint=hint)
         return found
 
     async def await_manifest(self, reference: Reference, *, within_s: float | None = None) -> Descriptor:
@@ -166,7 +166,7 @@ class Client:
         if found is None:
             waited_s = self._clock.now() - began
             hint = "the registry lags, or somebody deleted it; run it again"
-            raise NotFound(doing, about=reference, status=404, answer=f"after {waited_s:.0f} s still absent", hint=hint)
+            raise NotFound(doing, about=reference, status=404, why=f"after {waited_s:.0f} s still absent", hint=hint)
         return found
 
     async def _get(
@@ -192,14 +192,14 @@ class Client:
         if told and told.partition(":")[0] == algorithm and told != str(digest):
             answer = f"its header says {told[:80]!r}, its bytes are {digest}"
             if reference.digest is not None:
-                raise DigestMismatch(ask.doing, about=reference, answer=answer)
+                raise DigestMismatch(ask.doing, about=reference, why=answer)
             _log.warning("%s: %s", reference, answer)  # many registries get this wrong for tags; the bytes decide
         content_type = mt.essence(reply.header("Content-Type"))
         stated = content_type if content_type in mt.ALL_MANIFESTS else ""
         if expected is not None:
             if stated and expected.media_type in mt.ALL_MANIFESTS and stated != expected.media_type:
                 raise DigestMismatch(
-                    ask.doing, about=reference, answer=f"it is served as {stated}, expected {expected.media_type}"
+                    ask.doing, about=reference, why=f"it is served as {stated}, expected {expected.media_type}"
                 )
             expected.check(raw, about=str(reference))
             stated = expected.media_type
@@ -225,7 +225,7 @@ class Client:
             raise InvalidContent(
                 "pushing a manifest",
                 about=reference,
-                answer=f"{len(raw)} bytes, more than the {MAX_MANIFEST_BYTES} allowed",
+                why=f"{len(raw)} bytes, more than the {MAX_MANIFEST_BYTES} allowed",
             )
         descriptor.check(raw, about=str(reference))
         operations = self._operations
@@ -351,7 +351,7 @@ class Client:
                 "reading a tag back",
                 about=reference,
                 status=404 if last is None else 200,
-                answer=f"after {waited_s:.0f} s it still names {last or 'nothing'}, expected {digest}",
+                why=f"after {waited_s:.0f} s it still names {last or 'nothing'}, expected {digest}",
                 hint="the registry lags, or another run moved the tag back; run it again",
             )
         return found
@@ -527,6 +527,6 @@ def _check_asked(reference: Reference, found: Digest, ask: Ask) -> None:
         raise DigestMismatch(
             ask.doing,
             about=reference,
-            answer=f"the registry answers with {found}",
+            why=f"the registry answers with {found}",
             hint="the registry or a proxy before it alters content; pull it with another tool and compare",
         )

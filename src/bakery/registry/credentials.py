@@ -141,7 +141,7 @@ class Credentials:
                 continue
             except OSError as error:
                 raise AuthError(
-                    "reading credentials", about=file, answer=error.strerror or "it cannot be read"
+                    "reading credentials", about=file, why=error.strerror or "it cannot be read"
                 ) from error
             configs.append(_parse(raw, str(file)))
         return configs
@@ -161,7 +161,7 @@ class Credentials:
                 life_s = _HELPER_LIFE_S if isinstance(found, Login) else _HELPER_FAILED_S
                 kept = self._from_helpers[key] = (asyncio.get_running_loop().time() + life_s, found)
             if isinstance(kept[1], AuthError):
-                raise AuthError(kept[1].doing, about=kept[1].about, answer=kept[1].answer, hint=kept[1].hint)
+                raise AuthError(kept[1].what, about=kept[1].about, why=kept[1].why, hint=kept[1].hint)
             return kept[1]
 
 
@@ -186,7 +186,7 @@ def _normal_key(key: str) -> str:
 
 def _parse(raw: bytes, about: str) -> _Config:
     def refuse(rule: str) -> AuthError:
-        return AuthError("reading credentials", about=about, answer=rule, hint="log in again, or mend the file")
+        return AuthError("reading credentials", about=about, why=rule, hint="log in again, or mend the file")
 
     if len(raw) > _MAX_CONFIG_BYTES:
         raise refuse(f"longer than {_MAX_CONFIG_BYTES} bytes")
@@ -238,7 +238,7 @@ async def _run_helper(helper: str, server: str, about: str, sources: CredentialS
 
     def refuse(rule: str, hint: str = "") -> AuthError:
         return AuthError(
-            "asking a credential helper", about=f"{helper[:60]!r} (from {about}) for {server}", answer=rule, hint=hint
+            "asking a credential helper", about=f"{helper[:60]!r} (from {about}) for {server}", why=rule, hint=hint
         )
 
     if _HELPER_NAME.fullmatch(helper) is None or helper.startswith("."):

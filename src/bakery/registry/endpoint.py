@@ -169,7 +169,7 @@ class Endpoint:
         location = incoming.headers.get("Location", "")
         if not location or hops > _MAX_HOPS:
             rule = "a redirect that leads nowhere" if hops <= _MAX_HOPS else f"more than {_MAX_HOPS} redirects"
-            raise RegistryError(ask.doing, about=ask.about, status=incoming.status, answer=rule)
+            raise RegistryError(ask.doing, about=ask.about, status=incoming.status, why=rule)
         return incoming.url.resolve(location)
 
     async def _note(self, incoming: Incoming, ask: Ask) -> None:
@@ -196,7 +196,7 @@ class Endpoint:
         if not again:
             raise await self.refusal(refused, ask)
         if isinstance(ask.body, Body):
-            raise LoginEnded(ask.doing, about=ask.about, answer="the login ended while a body was sent")
+            raise LoginEnded(ask.doing, about=ask.about, why="the login ended while a body was sent")
 
     async def _ping(self, ask: Ask) -> Reply:
         request = Request("GET", Url(self.origin, "/v2/"), {}, doing=ask.doing, about=ask.about)

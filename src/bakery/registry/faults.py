@@ -36,7 +36,7 @@ class ContentMissing(RegistryError):
             about=about,
             status=status,
             code=code,
-            answer=f"{status} {code}: the registry does not see {named}",
+            why=f"{status} {code}: the registry does not see {named}",
             hint="run it again; where it stays so, the registry lost it, or takes no layers that lie at URLs elsewhere",
         )
         self.digests = digests
@@ -49,7 +49,7 @@ class TagTaken(RegistryError):
         super().__init__(
             doing,
             about=about,
-            answer=f"the tag names {found}, which is not ours",
+            why=f"the tag names {found}, which is not ours",
             hint="another run moved the tag; see which one should win and run it again",
         )
         self.found = found

@@ -43,7 +43,7 @@ class Lists:
             # Nexus puts null in the list, some Artifactory versions put digests in it.
             found = page.get("tags") or []
             if not isinstance(found, list):
-                raise RegistryError("listing tags", about=repository, answer="tags is no list")
+                raise RegistryError("listing tags", about=repository, why="tags is no list")
             tags += [tag for tag in found if isinstance(tag, str) and ":" not in tag]
         return tags
 
@@ -77,7 +77,7 @@ class Lists:
                     return None
                 found = page.get("manifests") or []
                 if not isinstance(found, list):
-                    raise RegistryError(doing, about=about, answer="manifests is no list")
+                    raise RegistryError(doing, about=about, why="manifests is no list")
                 entries += found
         except RegistryError as error:
             if error.status not in _NO_SUCH_API:
@@ -105,7 +105,7 @@ class Lists:
             reply = await self._operations.attempt(repository, doing, str(repository), once)
             yield reply, parse_object(reply.body, about=here.redacted, limit_bytes=_MAX_PAGE_BYTES)
             url = _next_page(reply, here, doing, repository)
-        raise RegistryError(doing, about=repository, answer=f"more than {_MAX_PAGES} pages")
+        raise RegistryError(doing, about=repository, why=f"more than {_MAX_PAGES} pages")
 
     def _ask(self, url: Url, repository: Repository, doing: str) -> Ask:
         scopes = self._operations.scopes(repository)
@@ -120,6 +120,6 @@ def _next_page(reply: Reply, here: Url, doing: str, repository: Repository) -> U
     url = here.resolve(match[1])
     if url.origin != here.origin or not url.target.startswith(f"/v2/{repository.path}/"):
         raise RegistryError(
-            doing, about=repository, answer="its next page is somewhere else", hint="it is not followed"
+            doing, about=repository, why="its next page is somewhere else", hint="it is not followed"
         )
     return url

@@ -132,7 +132,7 @@ class Operations:
             error.hint = f"{error.hint}; {spent}" if error.hint else spent
             raise error
         self.stats.retries += 1
-        await self._sleep(repository, doing, about, failures, wait_s, error.answer or error.doing)
+        await self._sleep(repository, doing, about, failures, wait_s, error.why or error.what)
 
     async def poll(
         self,
@@ -179,7 +179,7 @@ class Operations:
         """Wait a little for something that must be there; raise the error where no time is left."""
         if self.left_s <= 0:
             raise error
-        await self._sleep(repository, doing, about, 1, min(wait_s, self.left_s), error.answer or error.doing)
+        await self._sleep(repository, doing, about, 1, min(wait_s, self.left_s), error.why or error.what)
 
     async def _sleep(
         self, repository: Repository, doing: str, about: str, attempt: int, wait_s: float, reason: str

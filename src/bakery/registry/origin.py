@@ -181,7 +181,7 @@ class Url(Struct, frozen=True):
 def _unsafe(text: str, rule: str) -> UnsafeTarget:
     shown = text.partition("?")[0]
     shown = re.sub(r"//[^/]*@", "//…@", shown)
-    return UnsafeTarget("following a server's URL", about=repr(shown[:200]), answer=rule)
+    return UnsafeTarget("following a server's URL", about=repr(shown[:200]), why=rule)
 
 
 def api_origin(registry: str, plain_http: frozenset[str] = frozenset()) -> Origin:
@@ -240,7 +240,7 @@ def check_hop(came_from: Origin, to: Url, own: Reach) -> frozenset[Reach]:
     """
     if came_from.scheme == "https" and to.origin.scheme != "https":
         raise UnsafeTarget(
-            "following a server's URL", about=to.redacted, answer=f"{came_from} is https, and https is never left"
+            "following a server's URL", about=to.redacted, why=f"{came_from} is https, and https is never left"
         )
     literal = literal_reach(to.origin.host)
     allowed = allowed_reach(own, https=to.origin.scheme == "https" and literal is None)
@@ -248,7 +248,7 @@ def check_hop(came_from: Origin, to: Url, own: Reach) -> frozenset[Reach]:
         raise UnsafeTarget(
             "following a server's URL",
             about=to.redacted,
-            answer=f"{came_from} sends us to a {literal.value} address",
+            why=f"{came_from} sends us to a {literal.value} address",
             hint="if this is right, name the registry by its inner address",
         )
     return allowed

@@ -162,7 +162,7 @@ class Pool:
         good = [address for address in addresses if self._classify(address) in allowed]
         if not good:
             kinds = ", ".join(sorted({self._classify(address).value for address in addresses})) or "no"
-            raise UnsafeTarget("connecting to", about=origin.host, answer=f"its name leads to {kinds} addresses only")
+            raise UnsafeTarget("connecting to", about=origin.host, why=f"its name leads to {kinds} addresses only")
         return good
 
     async def _look_up(self, origin: Origin) -> list[str]:
@@ -183,7 +183,7 @@ class Pool:
                     raise Untrusted(
                         "reading the CA file",
                         about=self._settings.ca_file,
-                        answer=str(error),
+                        why=str(error),
                         hint="BAKERY_CA_FILE is PEM",
                     ) from error
         return self._tls

@@ -74,7 +74,7 @@ def put(
             told = result.header("Docker-Content-Digest")
             if told and told.partition(":")[0] == digest.algorithm and told != str(digest):
                 raise DigestMismatch(
-                    doing, about=about, answer=f"the registry stored {told[:80]!r}", hint="a proxy alters what is sent"
+                    doing, about=about, why=f"the registry stored {told[:80]!r}", hint="a proxy alters what is sent"
                 )
             if result.status in (201, 204) or told:
                 return result
@@ -82,7 +82,7 @@ def put(
             if (yield Look(settle=False)) == digest:
                 return result
             raise RegistryError(
-                doing, about=about, status=result.status, answer=f"{result.status}, but it is not there"
+                doing, about=about, status=result.status, why=f"{result.status}, but it is not there"
             )
         if isinstance(result, BakeryError):
             error, judged = result, Verdict.AMBIGUOUS
@@ -97,7 +97,7 @@ def put(
                     about=about,
                     status=result.status,
                     code=getattr(error, "code", ""),
-                    answer=f"the tag is immutable and names {named or 'nothing that can be read'}",
+                    why=f"the tag is immutable and names {named or 'nothing that can be read'}",
                     hint="publish under another tag",
                 )
         else:

@@ -30,14 +30,14 @@ class ContentRange(Struct, frozen=True):
 def parse_content_range(headers: Sequence[str]) -> ContentRange:
     """The one Content-Range of an answer. Raises BadRange where there is none, more than one, or it makes no sense."""
     if len(headers) != 1:
-        raise BadRange("resuming a download", answer=f"{len(headers)} Content-Range headers, expected one")
+        raise BadRange("resuming a download", why=f"{len(headers)} Content-Range headers, expected one")
     match = _CONTENT_RANGE.fullmatch(headers[0].strip())
     if match is None:
-        raise BadRange("resuming a download", answer=f"Content-Range {headers[0]!r:.80} is malformed")
+        raise BadRange("resuming a download", why=f"Content-Range {headers[0]!r:.80} is malformed")
     first, last = int(match[1]), int(match[2])
     total = None if match[3] == "*" else int(match[3])
     if last < first or (total is not None and last >= total):
-        raise BadRange("resuming a download", answer=f"Content-Range {headers[0]!r:.80} makes no sense")
+        raise BadRange("resuming a download", why=f"Content-Range {headers[0]!r:.80} makes no sense")
     return ContentRange(first, last, total)
 
 
@@ -47,5 +47,5 @@ def check_resumed(headers: Sequence[str], *, offset: int, size: int) -> None:
     if found.first != offset or found.last != size - 1 or found.total not in (None, size):
         raise BadRange(
             "resuming a download",
-            answer=f"asked for bytes {offset}-{size - 1}/{size}, got {found.first}-{found.last}/{found.total}",
+            why=f"asked for bytes {offset}-{size - 1}/{size}, got {found.first}-{found.last}/{found.total}",
         )

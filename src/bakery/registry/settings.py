@@ -86,7 +86,7 @@ def _proxy(name: str, text: str) -> Proxy | None:
         origin = Origin.parse(f"{scheme}://{host}")
     except UnsafeTarget as error:
         raise UsageError(
-            "reading the proxy in", about=name, answer=error.answer, hint="expected http://[user:password@]host:port"
+            "reading the proxy in", about=name, why=error.why, hint="expected http://[user:password@]host:port"
         ) from None  # the cause would quote the password
     if not at:
         return Proxy(origin)
@@ -128,13 +128,13 @@ class Settings(Struct, frozen=True):
                 raise UsageError(
                     "reading BAKERY_TRUSTED_REALMS",
                     about=error.about,
-                    answer=error.answer,
+                    why=error.why,
                     hint="expected https://host",
                 ) from error
         ca_file = environment.get("BAKERY_CA_FILE", "").strip()
         if ca_file and not Path(ca_file).is_file():
             raise UsageError(
-                "reading BAKERY_CA_FILE", about=ca_file, answer="there is no such file", hint="name a PEM file"
+                "reading BAKERY_CA_FILE", about=ca_file, why="there is no such file", hint="name a PEM file"
             )
         return cls(
             plain_http=frozenset(host.lower() for host in listed("BAKERY_PLAIN_HTTP")),

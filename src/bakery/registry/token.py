@@ -153,7 +153,7 @@ def trust_in(registry: Origin, realm: Url, own: Reach, trusted: frozenset[Origin
     """
     if registry.scheme == "https" and realm.origin.scheme != "https":
         raise UnsafeTarget(
-            "asking for a token", about=realm.redacted, answer=f"{registry} is https, and https is never left"
+            "asking for a token", about=realm.redacted, why=f"{registry} is https, and https is never left"
         )
     if realm.origin == registry or realm.origin in trusted:
         return Trust.CREDENTIALS, frozenset(Reach)
@@ -231,7 +231,7 @@ def read_token(body: bytes, realm: Url) -> Token:
     """The token in a service's answer. Raises AuthError, which quotes nothing of it."""
 
     def refuse(rule: str) -> AuthError:
-        return AuthError("reading a token", about=realm.origin, answer=rule)
+        return AuthError("reading a token", about=realm.origin, why=rule)
 
     try:
         document = parse_object(body, limit_bytes=MAX_TOKEN_BYTES)

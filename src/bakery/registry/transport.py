@@ -90,11 +90,11 @@ class _Sending:
         async for piece in self._body.open():
             given += len(piece)
             if given > self._body.size:
-                raise InvalidContent("sending a body", answer=f"it is longer than its {self._body.size} bytes")
+                raise InvalidContent("sending a body", why=f"it is longer than its {self._body.size} bytes")
             self.moved(0)
             yield piece
         if given < self._body.size:
-            raise InvalidContent("sending a body", answer=f"{given} bytes, expected {self._body.size}")
+            raise InvalidContent("sending a body", why=f"{given} bytes, expected {self._body.size}")
 
     def moved(self, size: int) -> None:
         self._stats.bytes_out += size
@@ -142,7 +142,7 @@ class Incoming:
             # The status is what counts; what was said with it is for people.
         if total > limit_bytes and strict:
             raise InvalidContent(
-                self._request.doing, about=self._request.about, answer=f"more than the {limit_bytes} bytes allowed"
+                self._request.doing, about=self._request.about, why=f"more than the {limit_bytes} bytes allowed"
             )
         return b"".join(parts)[:limit_bytes]
 
@@ -204,9 +204,9 @@ class Transport:
             _, headers = head
             if headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
                 # Decoding it would change size and digest, and is how bombs come in (registry.md 7 row 20).
-                raise InvalidContent(request.doing, about=request.about, answer="the answer is compressed, unasked")
+                raise InvalidContent(request.doing, about=request.about, why="the answer is compressed, unasked")
             if not sent and head[0] < 400:
-                raise BodyCut(request.doing, about=request.about, answer="answered before the body was sent")
+                raise BodyCut(request.doing, about=request.about, why="answered before the body was sent")
         except BaseException:
             exchange.wire.close()
             raise
@@ -266,13 +266,13 @@ def _unconnected(error: BaseException, request: Request) -> BakeryError:
         return Untrusted(
             request.doing,
             about=about,
-            answer=f"{where}: {_reason(error)}",
+            why=f"{where}: {_reason(error)}",
             hint="check the name, or give its CA in BAKERY_CA_FILE",
         )
     return NotConnected(
         request.doing,
         about=about,
-        answer=f"no connection to {where}: {_reason(error)}",
+        why=f"no connection to {where}: {_reason(error)}",
         hint="see whether it is up and can be reached from here: name, port, proxy, firewall",
     )
 
@@ -286,12 +286,12 @@ def _failed(error: BaseException, request: Request, ended: str, *, cut: bool = F
     about, where = request.about or request.url.redacted, request.url.origin.authority
     if isinstance(error, TimeoutError):
         hint = "see whether it is well, and what stands between"
-        return broken(request.doing, about=about, answer=f"{where} did not answer in time", hint=hint)
+        return broken(request.doing, about=about, why=f"{where} did not answer in time", hint=hint)
     if isinstance(error, Malformed):
-        return broken(request.doing, about=about, answer=f"what {where} answers is no HTTP: {error}")
+        return broken(request.doing, about=about, why=f"what {where} answers is no HTTP: {error}")
     if ended and not isinstance(error.__cause__, OSError):
-        return broken(request.doing, about=about, answer=f"{where} {ended}")
-    return broken(request.doing, about=about, answer=f"the connection to {where} broke: {_reason(error.__cause__)}")
+        return broken(request.doing, about=about, why=f"{where} {ended}")
+    return broken(request.doing, about=about, why=f"the connection to {where} broke: {_reason(error.__cause__)}")
 
 
 def _reason(error: BaseException | None) -> str:

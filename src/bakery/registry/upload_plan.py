@@ -107,7 +107,7 @@ def upload(descriptor: Descriptor, manners: Manners, session: Url | None = None)
                 "pushing a blob",
                 about=about,
                 status=sent.reply.status,
-                answer=f"{sent.reply.status}, but it is not there",
+                why=f"{sent.reply.status}, but it is not there",
             )
         judged = None if sent.reply is None else verdict(sent.reply, Doing.SEND_BLOB)
         if sent.reply is not None and manners.chunk_bytes is None and _wants_chunks(sent.reply, judged):
@@ -179,7 +179,7 @@ def _error(sent: Sent, phase: Doing, doing: str, about: str) -> BakeryError:
 def _passing(sent: Sent, phase: Doing, doing: str, about: str) -> BakeryError:
     """The error of an opening, if it may pass; raises it otherwise."""
     if sent.reply is not None and sent.reply.status < 400:
-        raise RegistryError(doing, about=about, status=sent.reply.status, answer=f"{sent.reply.status}, not an upload")
+        raise RegistryError(doing, about=about, status=sent.reply.status, why=f"{sent.reply.status}, not an upload")
     error = _error(sent, phase, doing, about)
     if not error.transient:
         raise error

@@ -109,7 +109,7 @@ class EmbeddedRegistry:
             )
         except OSError as error:
             raise BakeryError(
-                "listening", about=f"{_HOST}:{port}", answer=error.strerror or str(error), hint="choose another --port"
+                "listening", about=f"{_HOST}:{port}", why=error.strerror or str(error), hint="choose another --port"
             ) from error
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])

@@ -64,9 +64,9 @@ def read(path: Path) -> Profile:
     try:
         document = parse_object(path.read_bytes(), about=path)
     except OSError as error:
-        raise UsageError("reading fault rules", about=path, answer=error.strerror or str(error)) from error
+        raise UsageError("reading fault rules", about=path, why=error.strerror or str(error)) from error
     except InvalidContent as error:
-        raise UsageError("reading fault rules", about=path, answer=error.answer) from error
+        raise UsageError("reading fault rules", about=path, why=error.why) from error
     return parse(document, about=str(path))
 
 
@@ -140,4 +140,4 @@ def _known(about: str, value: Mapping[str, Any], allowed: Collection[str]) -> No
 
 
 def _wrong(about: str, answer: str, hint: str = "") -> UsageError:
-    return UsageError("reading fault rules", about=about, answer=answer, hint=hint or "see docs/faults.md")
+    return UsageError("reading fault rules", about=about, why=answer, hint=hint or "see docs/faults.md")

@@ -218,7 +218,7 @@ class FolderShelf:
             raise BakeryError(
                 "opening a registry folder",
                 about=root,
-                answer="it holds something else",
+                why="it holds something else",
                 hint="name an empty or a new folder",
             )
         self._lock = mark.open("a+")
@@ -229,7 +229,7 @@ class FolderShelf:
             raise BakeryError(
                 "opening a registry folder",
                 about=root,
-                answer="another process serves it",
+                why="another process serves it",
                 hint="stop that one or name another folder",
             ) from None
         if not mark.stat().st_size:

@@ -63,22 +63,22 @@ class Gauge:
     def check(self, uncompressed: int) -> None:
         """Raises Abandoned after `stop()`, LayerLimit where the layer grows beyond what it may."""
         if self.stopped:
-            raise Abandoned("indexing", about=self.about, answer="nobody waits for it any more")
+            raise Abandoned("indexing", about=self.about, why="nobody waits for it any more")
         if uncompressed > self.allowed:
             raise LayerLimit(
                 "inflating",
                 about=self.about,
-                answer=f"more than the {self.allowed} bytes allowed for its size: it may be a decompression bomb",
+                why=f"more than the {self.allowed} bytes allowed for its size: it may be a decompression bomb",
                 hint="if the layer is meant to be like this, raise the limits ratio, allowance or uncompressed",
             )
 
     def damaged(self, answer: str) -> LayerDamaged:
         """An error about this layer."""
-        return LayerDamaged("indexing", about=self.about, answer=answer, hint="the layer is damaged: build it again")
+        return LayerDamaged("indexing", about=self.about, why=answer, hint="the layer is damaged: build it again")
 
     def unsupported(self, answer: str) -> LayerUnsupported:
         """Why this layer gets no ztoc."""
-        return LayerUnsupported("indexing", about=self.about, answer=answer)
+        return LayerUnsupported("indexing", about=self.about, why=answer)
 
 
 _outputs = threading.local()
@@ -213,7 +213,7 @@ class GzipSpans:
             raise LayerLimit(
                 "indexing",
                 about=self._gauge.about,
-                answer=f"its checkpoints take more than {self._gauge.limits.checkpoints} bytes",
+                why=f"its checkpoints take more than {self._gauge.limits.checkpoints} bytes",
                 hint="choose a larger span size, or raise the limit checkpoints",
             )
         self.checkpoints += POINT.pack(compressed, self.uncompressed_size, bits)
@@ -292,7 +292,7 @@ class PlainSpans:
             raise LayerLimit(
                 "indexing",
                 about=self._gauge.about,
-                answer=f"its span digests take more than {self._gauge.limits.checkpoints} bytes",
+                why=f"its span digests take more than {self._gauge.limits.checkpoints} bytes",
                 hint="choose a larger span size, or raise the limit checkpoints",
             )
         self.digests.append(f"sha256:{self._hasher.hexdigest()}")

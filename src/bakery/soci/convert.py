@@ -69,7 +69,7 @@ def convert(plan: Plan, results: LayerResults) -> Converted:
     for work in plan.layers:
         found = results[work.descriptor.digest]
         if isinstance(found, LayerUnsupported):
-            notes.append(f"layer {work.descriptor.digest} gets no ztoc: {found.answer}")
+            notes.append(f"layer {work.descriptor.digest} gets no ztoc: {found.why}")
         elif isinstance(found, BakeryError):
             raise found
     made: dict[int, _SociIndex] = {}

@@ -155,7 +155,7 @@ class Table:
         """The root table of a buffer."""
         buffer = memoryview(content)
         if len(buffer) < 4:
-            raise BadDocument("reading a FlatBuffer", about=about, answer="it is shorter than four bytes")
+            raise BadDocument("reading a FlatBuffer", about=about, why="it is shorter than four bytes")
         return cls(buffer, _U32.unpack_from(buffer)[0], about)
 
     def number(self, slot: int, code: str, default: int = 0) -> int:
@@ -213,7 +213,7 @@ class Table:
 
     def _check(self, at: int, size: int) -> None:
         if at < 0 or at + size > len(self._buffer):
-            raise BadDocument("reading a FlatBuffer", about=self.about, answer="it points outside itself")
+            raise BadDocument("reading a FlatBuffer", about=self.about, why="it points outside itself")
 
     def _read(self, code: str, at: int) -> int:
         self._check(at, struct.calcsize(code))

@@ -102,7 +102,7 @@ class LayerIndexer:
             raise DigestMismatch(
                 "indexing",
                 about=self._gauge.about,
-                answer=f"its descriptor says {self._size} bytes, {spans.compressed_size} came",
+                why=f"its descriptor says {self._size} bytes, {spans.compressed_size} came",
                 hint="the source is damaged: build and push it again",
             )
         ztoc = encode(

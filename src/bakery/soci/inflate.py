@@ -119,7 +119,7 @@ def load(names: Sequence[str] = _NAMES) -> Zlib:
             raise NoZlib(
                 "loading zlib",
                 about=", ".join(names),
-                answer="none of these libraries is there",
+                why="none of these libraries is there",
                 hint="install zlib (Debian, Ubuntu: zlib1g; Fedora, Alpine: zlib)",
             )
     return _loaded[key]

@@ -62,7 +62,7 @@ def soci_images(root: Descriptor, documents: Documents) -> tuple[SociImage, ...]
     """Every SOCI index of this image, with the image that it is for. Raises WrongIndex where one leads nowhere."""
     raw = documents.get(root.digest)
     if raw is None:
-        raise BadDocument("reading an image", about=root.digest, answer="it is not there")
+        raise BadDocument("reading an image", about=root.digest, why="it is not there")
     top = oci.parse(raw, media_type=root.media_type, about=root.digest)
     if not isinstance(top, Index):
         return ()
@@ -79,7 +79,7 @@ def _soci_image(soci: Descriptor, top: Index, documents: Documents) -> SociImage
         raise WrongIndex(
             "reading a SOCI index",
             about=soci.digest,
-            answer=f"its image {soci.annotations.get(media.IMAGE_DIGEST)} is not in the index",
+            why=f"its image {soci.annotations.get(media.IMAGE_DIGEST)} is not in the index",
         )
     manifest, index = _manifest(image, documents), _manifest(soci, documents)
     loose: list[str] = []
@@ -111,10 +111,10 @@ def _soci_image(soci: Descriptor, top: Index, documents: Documents) -> SociImage
 def _manifest(descriptor: Descriptor, documents: Documents) -> Manifest:
     raw = documents.get(descriptor.digest)
     if raw is None:
-        raise WrongIndex("reading a SOCI index", about=descriptor.digest, answer="it is not there")
+        raise WrongIndex("reading a SOCI index", about=descriptor.digest, why="it is not there")
     found = oci.parse(raw, media_type=descriptor.media_type, about=descriptor.digest)
     if not isinstance(found, Manifest):
-        raise WrongIndex("reading a SOCI index", about=descriptor.digest, answer="it is an index of images")
+        raise WrongIndex("reading a SOCI index", about=descriptor.digest, why="it is an index of images")
     return found
 
 
@@ -123,12 +123,12 @@ def prefetch_spans(raw: bytes, about: object) -> tuple[tuple[int, int], ...]:
     document = parse_object(raw, about=about)
     spans = document.get("prefetch_spans")
     if not isinstance(spans, list):
-        raise BadDocument("reading a prefetch artifact", about=about, answer="prefetch_spans must be a list")
+        raise BadDocument("reading a prefetch artifact", about=about, why="prefetch_spans must be a list")
     found: list[tuple[int, int]] = []
     for span in spans:
         ends = (span.get("start_span", 0), span.get("end_span", 0)) if isinstance(span, dict) else ()
         if len(ends) != 2 or not all(isinstance(end, int) and not isinstance(end, bool) for end in ends):
-            raise BadDocument("reading a prefetch artifact", about=about, answer=f"{span!r:.100} is no span")
+            raise BadDocument("reading a prefetch artifact", about=about, why=f"{span!r:.100} is no span")
         found.append((ends[0], ends[1]))
     return tuple(found)
 
@@ -144,13 +144,13 @@ def check_links(indexed: IndexedLayer, ztoc: Ztoc, spans: tuple[tuple[int, int],
     }
     for name, (there, here) in said.items():
         if there != here:
-            raise WrongIndex("verifying", about=descriptor.digest, answer=f"{name} is {there}, should be {here}")
+            raise WrongIndex("verifying", about=descriptor.digest, why=f"{name} is {there}, should be {here}")
     for first, last in spans:
         if not 0 <= first <= last <= ztoc.max_span_id:
             raise WrongIndex(
                 "verifying",
                 about=indexed.prefetch.digest if indexed.prefetch else descriptor.digest,
-                answer=f"prefetch spans {first} to {last}, the layer has 0 to {ztoc.max_span_id}",
+                why=f"prefetch spans {first} to {last}, the layer has 0 to {ztoc.max_span_id}",
             )
 
 

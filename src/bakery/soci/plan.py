@@ -108,7 +108,7 @@ def make_plan(root: Descriptor, documents: Documents, options: SociOptions) -> P
     """The plan for this image. Raises BadDocument where a document is none, NothingSelected for a platform it lacks."""
     raw = _have(documents, root)
     if raw is None:
-        raise BadDocument("converting to SOCI", about=root.digest, answer="the image itself is not there")
+        raise BadDocument("converting to SOCI", about=root.digest, why="the image itself is not there")
     top = oci.parse(raw, media_type=root.media_type, about=root.digest)
     index = top if isinstance(top, Index) else None
     notes: list[str] = []
@@ -149,7 +149,7 @@ def _entry(descriptor: Descriptor, documents: Documents, notes: list[str]) -> En
         raise ValueError(f"{descriptor.digest} was not fetched: ask missing_documents first")
     manifest = oci.parse(content, media_type=descriptor.media_type, about=descriptor.digest)
     if not isinstance(manifest, Manifest):
-        raise BadDocument("converting to SOCI", about=descriptor.digest, answer="its descriptor says image, it is none")
+        raise BadDocument("converting to SOCI", about=descriptor.digest, why="its descriptor says image, it is none")
     return _image_entry(descriptor, manifest, documents, notes)
 
 
@@ -203,7 +203,7 @@ def _chosen(entries: list[Entry], asked: tuple[Platform, ...], root: Descriptor)
             raise NothingSelected(
                 "converting to SOCI",
                 about=root.digest,
-                answer=f"the image has no manifest for {wanted}",
+                why=f"the image has no manifest for {wanted}",
                 hint=f"it has {', '.join(str(p) for _, p in images) or 'none with a platform'}",
             )
         chosen.setdefault(min(fitting)[1], Indexed(min(fitting)[1], _spelled(wanted)))

@@ -280,7 +280,7 @@ class TarScanner:
 
     def _limit(self, answer: str, limit: str) -> LayerLimit:
         return LayerLimit(
-            "indexing", about=self._gauge.about, answer=answer, hint=f"if it is meant to be so, raise the limit {limit}"
+            "indexing", about=self._gauge.about, why=answer, hint=f"if it is meant to be so, raise the limit {limit}"
         )
 
     def _number(self, field: bytes) -> int:

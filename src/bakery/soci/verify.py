@@ -73,7 +73,7 @@ class _GivenPoints(GzipSpans):
     def _wrong(self, within: int, answer: str) -> WrongIndex:
         at = self._ztoc.points_at + self._count * POINT_SIZE + within
         return WrongIndex(
-            "verifying", about=self._gauge.about, answer=f"byte {at} of the ztoc: checkpoint {self._count} {answer}"
+            "verifying", about=self._gauge.about, why=f"byte {at} of the ztoc: checkpoint {self._count} {answer}"
         )
 
 
@@ -147,7 +147,7 @@ class LayerVerifier:
             raise self._wrong(f"the {what} is {_shown(said)} in the ztoc, {_shown(found)} in the layer")
 
     def _wrong(self, answer: str) -> WrongIndex:
-        return WrongIndex("verifying", about=self._about, answer=answer, hint="convert the image again")
+        return WrongIndex("verifying", about=self._about, why=answer, hint="convert the image again")
 
 
 def _shown(value: object) -> str:

@@ -114,7 +114,7 @@ class Ztoc:
         self.archive_size = self._root.number(3, "q")
         toc, info = self._root.table(4), self._root.table(5)
         if toc is None or info is None:
-            raise BadDocument("reading a ztoc", about=about, answer="it has no table of contents or no checkpoints")
+            raise BadDocument("reading a ztoc", about=about, why="it has no table of contents or no checkpoints")
         self._toc, self._info = toc, info
         self.algorithm = info.number(0, "b", GZIP)
         self.max_span_id = info.number(1, "i")
@@ -141,7 +141,7 @@ class Ztoc:
             raise self._bad(f"its span size is {self.span_size}")
 
     def _bad(self, answer: str) -> BadDocument:
-        return BadDocument("reading a ztoc", about=self.about, answer=answer)
+        return BadDocument("reading a ztoc", about=self.about, why=answer)
 
     def files(self) -> Iterator[File]:
         """Its files, in the order of the archive."""

@@ -81,17 +81,17 @@ def version_name(project: Project, name: str, subpath: str | None) -> str:
     image = project.image(name)
     if image is None:
         known = ", ".join(one.name for one in project.images) or "none"
-        raise NothingSelected("looking for an image", about=name, answer="there is none", hint=f"there are: {known}")
+        raise NothingSelected("looking for an image", about=name, why="there is none", hint=f"there are: {known}")
     for version in image.versions:
         if version.latest if subpath is None else version.subpath == subpath:
             return version.name
     if subpath is not None:
         known = ", ".join(version.subpath for version in image.versions) or "none"
         raise NothingSelected(
-            "looking for a version", about=f"{name} --subpath {subpath}", answer="there is none",
+            "looking for a version", about=f"{name} --subpath {subpath}", why="there is none",
             hint=f"there are: {known}",
         )  # fmt: skip
     raise NothingSelected(
-        "looking for the latest version", about=name, answer="none of its versions is latest",
+        "looking for the latest version", about=name, why="none of its versions is latest",
         hint="write `latest: true` at one of them, or name it with --subpath",
     )  # fmt: skip

@@ -28,7 +28,7 @@ def changed_files(context: Path, ref: str) -> Changes:
     """The files under `context` that differ between HEAD and its merge base with `ref`. Raises GitFailed."""
     commit = _git(context, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}").strip()
     if not commit:
-        raise GitFailed("reading a commit", about=ref, answer="git does not know it", hint=_HINT)
+        raise GitFailed("reading a commit", about=ref, why="git does not know it", hint=_HINT)
     base = _git(context, "merge-base", "HEAD", commit).strip()
     # Without renames both the old and the new place of a moved file are named.
     listed = _git(context, "diff", "--name-only", "--no-renames", "-z", base, "HEAD")
@@ -57,8 +57,8 @@ def _git(context: Path, *arguments: str) -> str:
             capture_output=True, env=environment, stdin=subprocess.DEVNULL, timeout=_LIMIT_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
-        raise GitFailed("asking git", about=arguments[0], answer=str(error), hint=_HINT) from error
+        raise GitFailed("asking git", about=arguments[0], why=str(error), hint=_HINT) from error
     if done.returncode != 0:
         answer = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise GitFailed("asking git", about=arguments[0], answer=(answer or [f"exit {done.returncode}"])[0], hint=_HINT)
+        raise GitFailed("asking git", about=arguments[0], why=(answer or [f"exit {done.returncode}"])[0], hint=_HINT)
     return done.stdout.decode("utf-8", "surrogateescape")

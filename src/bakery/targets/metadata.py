@@ -90,7 +90,7 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
         try:
             entries = parse_object(raw, about=file, limit_bytes=MAX_METADATA_BYTES)
         except BadDocument as error:
-            problems.append(f"{file}: {error.answer}")
+            problems.append(f"{file}: {error.why}")
             continue
         for uid, entry in entries.items():
             if "." in uid:
@@ -107,7 +107,7 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
     if problems:
         raise MetadataError(
             "reading build metadata",
-            answer=_told(problems),
+            why=_told(problems),
             hint="give the files that `bakery build --metadata-file` or `docker buildx bake --metadata-file` wrote",
         )
     return Metadata(
@@ -130,7 +130,7 @@ def _told(problems: Sequence[str]) -> str:
 def _read_entry(uid: str, entry: object, file: Path) -> BuildResult | str:
     """The entry as a value, or a text that says what it lacks. Raises BakeryError where it is malformed."""
     if not isinstance(entry, Mapping):
-        raise MetadataError("reading an entry", answer=f"it is {_named(entry)}, not an object")
+        raise MetadataError("reading an entry", why=f"it is {_named(entry)}, not an object")
     names = _text(entry, "image.name")
     digest_text = _text(entry, "containerimage.digest")
     name = names.partition(",")[0].strip()
@@ -140,7 +140,7 @@ def _read_entry(uid: str, entry: object, file: Path) -> BuildResult | str:
         return "it has no containerimage.digest, so nobody knows which build is meant"
     descriptor = entry.get("containerimage.descriptor") or {}
     if not isinstance(descriptor, Mapping):
-        raise MetadataError("reading containerimage.descriptor", answer="it is no object")
+        raise MetadataError("reading containerimage.descriptor", why="it is no object")
     platform = descriptor.get("platform")
     return BuildResult(
         uid,
@@ -158,7 +158,7 @@ def _named(value: object) -> str:
 def _text(entry: Mapping[str, Any], key: str) -> str:
     found = entry.get(key, "")
     if not isinstance(found, str):
-        raise MetadataError(f"reading {key}", answer=f"it is {_named(found)}, not text")
+        raise MetadataError(f"reading {key}", why=f"it is {_named(found)}, not text")
     return found
 
 

@@ -71,7 +71,7 @@ class Selection(Struct, frozen=True):
                     re.compile(text)
                 except re.error as error:
                     raise UsageError(
-                        f"reading {option}", about=repr(text), answer=f"this is no regular expression: {error}",
+                        f"reading {option}", about=repr(text), why=f"this is no regular expression: {error}",
                         hint="write . [ ( * + ? with a backslash where the character itself is meant",
                     ) from error  # fmt: skip
 

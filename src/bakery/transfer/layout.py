@@ -69,7 +69,7 @@ class Layout:
         """What index.json lists."""
         found = oci.parse(self._small(_INDEX_NAME, MAX_MANIFEST_BYTES), media_type=mt.OCI_INDEX, about=self._at())
         if not isinstance(found, Index):
-            raise BadLayout("reading an image layout", about=self._at(), answer="it is no index")
+            raise BadLayout("reading an image layout", about=self._at(), why="it is no index")
         return found
 
     def root(self, select: str = "") -> Descriptor:
@@ -95,7 +95,7 @@ class Layout:
             raise BadLayout(
                 "choosing an image",
                 about=self.path,
-                answer=f"{len(distinct)} of its {len(listed)} images fit {select or 'without a choice'}",
+                why=f"{len(distinct)} of its {len(listed)} images fit {select or 'without a choice'}",
                 hint=f"name one by digest or reference name: {names}" if listed else "the layout is empty",
             )
         return next(iter(distinct.values())).bare()
@@ -116,7 +116,7 @@ class Layout:
         """
         file = self._files.open("blobs", blob.digest.algorithm, blob.digest.hex)
         if file is None:
-            raise BadLayout("reading an image layout", about=self.path, answer=f"it does not hold {blob.digest}")
+            raise BadLayout("reading an image layout", about=self.path, why=f"it does not hold {blob.digest}")
         hasher, size = blob.digest.hasher(), 0
         with file:
             while chunk := file.read(CHUNK_BYTES):
@@ -132,7 +132,7 @@ class Layout:
             raise DigestMismatch(
                 "reading an image layout",
                 about=self.path,
-                answer=f"what it holds as {blob.digest} is something else, or not {blob.size} bytes long",
+                why=f"what it holds as {blob.digest} is something else, or not {blob.size} bytes long",
                 hint="the layout is damaged: write it again",
             )
         if size and withhold:
@@ -144,7 +144,7 @@ class Layout:
         if blob.digest in self._itself:
             return self._itself[blob.digest]
         if blob.size > _MAX_DOCUMENT_BYTES:
-            raise BadLayout("reading an image layout", about=blob.digest, answer=f"{blob.size} bytes are no manifest")
+            raise BadLayout("reading an image layout", about=blob.digest, why=f"{blob.size} bytes are no manifest")
         file = self._files.open("blobs", blob.digest.algorithm, blob.digest.hex)
         if file is None:
             return None
@@ -155,7 +155,7 @@ class Layout:
         """Raises BadLayout where the file `oci-layout` does not say that this is one."""
         mark = parse_object(self._small(_MARK_NAME, _MAX_MARK_BYTES), about=self._at(_MARK_NAME))
         if not str(mark.get("imageLayoutVersion", "")).startswith("1."):
-            raise BadLayout("opening an image layout", about=self.path, answer="its oci-layout names no version 1")
+            raise BadLayout("opening an image layout", about=self.path, why="its oci-layout names no version 1")
 
     def _small(self, name: str, limit_bytes: int) -> bytes:
         file = self._files.open(name)
@@ -163,13 +163,13 @@ class Layout:
             raise BadLayout(
                 "opening an image layout",
                 about=self.path,
-                answer=f"there is no {name}",
+                why=f"there is no {name}",
                 hint="is this the right folder?",
             )
         with file:
             content = file.read(limit_bytes + 1)
         if len(content) > limit_bytes:
-            raise BadLayout("opening an image layout", about=self.path, answer=f"{name} is larger than {limit_bytes}")
+            raise BadLayout("opening an image layout", about=self.path, why=f"{name} is larger than {limit_bytes}")
         return content
 
     def _at(self, name: str = _INDEX_NAME) -> str:
@@ -182,11 +182,11 @@ def open_layout(path: Path) -> Layout:
         # NONBLOCK: a pipe without writer must not hold us for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise BadLayout("opening an image layout", about=path, answer=error.strerror or str(error)) from error
+        raise BadLayout("opening an image layout", about=path, why=error.strerror or str(error)) from error
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-            raise BadLayout("opening an image layout", about=path, answer="it is neither a folder nor a file")
+            raise BadLayout("opening an image layout", about=path, why="it is neither a folder nor a file")
         files: _Files = _Folder(path, descriptor) if stat.S_ISDIR(mode) else _Archive(path, descriptor)
         layout = Layout(path, files)
         layout.check_mark()
@@ -226,7 +226,7 @@ class _Folder:
         os.close(self._descriptor)
 
     def _refuse(self, path: tuple[str, ...], answer: str) -> BadLayout:
-        return BadLayout("reading an image layout", about=self._path.joinpath(*path), answer=answer)
+        return BadLayout("reading an image layout", about=self._path.joinpath(*path), why=answer)
 
 
 class _Part(io.RawIOBase):
@@ -275,7 +275,7 @@ class _Archive:
                     self._add(member)
         except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
             hint = "a compressed layout must be unpacked first" if isinstance(error, tarfile.ReadError) else ""
-            raise BadLayout("opening an image layout", about=path, answer=f"it is no tar: {error}", hint=hint) from None
+            raise BadLayout("opening an image layout", about=path, why=f"it is no tar: {error}", hint=hint) from None
 
     def open(self, *path: str) -> IO[bytes] | None:
         name = "/".join(path)
@@ -301,7 +301,7 @@ class _Archive:
             self._members[name] = member.offset_data, member.size
 
     def _refuse(self, answer: str) -> BadLayout:
-        return BadLayout("reading an image layout", about=self._path, answer=answer)
+        return BadLayout("reading an image layout", about=self._path, why=answer)
 
 
 class LayoutWriter:
@@ -391,7 +391,7 @@ class LayoutWriter:
                 os.unlink(partial, dir_fd=at)
                 raise
         except OSError as error:
-            raise BadLayout("writing an image layout", about=self._path, answer=error.strerror or str(error)) from error
+            raise BadLayout("writing an image layout", about=self._path, why=error.strerror or str(error)) from error
         finally:
             for descriptor in opened:
                 os.close(descriptor)

@@ -66,7 +66,7 @@ class Spool:
             self._error = error
         finally:
             if not self._complete and self._error is None:
-                self._error = BakeryError("fetching a blob", about=self.blob.digest, answer="it was cancelled")
+                self._error = BakeryError("fetching a blob", about=self.blob.digest, why="it was cancelled")
             self._wake()
 
     async def read(self) -> AsyncIterator[Piece]:
@@ -192,7 +192,7 @@ def _no_room(blob: Descriptor, error: OSError) -> BakeryError:
     return BakeryError(
         "keeping a blob on its way",
         about=f"{blob.digest} of {blob.size} bytes",
-        answer=f"the temporary folder: {error.strerror or error}",
+        why=f"the temporary folder: {error.strerror or error}",
         hint="make room there, or set TMPDIR to a folder that has it",
     )
 

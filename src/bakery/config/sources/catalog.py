@@ -79,7 +79,7 @@ class Catalog:
         if len(candidates) > 1:
             raise UsageError(
                 "reading --dev-spec", about=image.name,
-                answer=f"{len(candidates)} development versions of this image may be meant",
+                why=f"{len(candidates)} development versions of this image may be meant",
                 hint="name a `channel` that only one of them has, or narrow the command with --image-name",
             )  # fmt: skip
         return source in candidates
@@ -130,7 +130,7 @@ class Catalog:
             systems.append(_with_url(system, offered))
         if version is None:
             raise NotFoundOut(
-                "resolving", about=f"{source.product} {source.channel}", answer="the channel has none of its systems"
+                "resolving", about=f"{source.product} {source.channel}", why="the channel has none of its systems"
             )
         return _Found(version, tuple(systems))
 
@@ -168,13 +168,13 @@ class Catalog:
             if status >= _REFUSED:
                 raise PinRefused(
                     "looking for the package of", about=f"{image.name} {spec.version}",
-                    answer=f"{status} for {offered.url}", hint="name a version that exists in --dev-spec",
+                    why=f"{status} for {offered.url}", hint="name a version that exists in --dev-spec",
                 )  # fmt: skip
             head = head or (current is not None and current.version == spec.version)
             systems.append(_with_url(system, offered))
         if not systems:
             raise NotFoundOut(
-                "resolving", about=f"{source.product} {source.channel}", answer="the channel has none of its systems"
+                "resolving", about=f"{source.product} {source.channel}", why="the channel has none of its systems"
             )
         return _Found(spec.version, tuple(systems), head)
 

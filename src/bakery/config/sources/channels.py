@@ -112,7 +112,7 @@ def pinned(published: Offer, version: str) -> Offer:
             return Offer(version, published.url.replace(form(published.version), form(version)))
     raise PinRefused(
         "pinning a version", about=version,
-        answer=f"the URL of {published.version} does not name its version: {published.url}",
+        why=f"the URL of {published.version} does not name its version: {published.url}",
         hint="leave out --dev-spec, or name a version of another channel",
     )  # fmt: skip
 

@@ -55,7 +55,7 @@ class Replay:
             head = dict(index.get("head", {}))
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(
-                "reading recorded answers", about=directory / "index.json", answer=str(error),
+                "reading recorded answers", about=directory / "index.json", why=str(error),
                 hint='BAKERY_HTTP_REPLAY names a directory whose index.json is {"get": {url: file}}',
             ) from error  # fmt: skip
         self._default_status = int(head.pop("default", 200))
@@ -64,11 +64,11 @@ class Replay:
     def get(self, url: str) -> bytes:
         name = self._get.get(url)
         if name is None:
-            raise NotFoundOut("asking", about=url, answer=f"404: {self._directory} has no recorded answer for it")
+            raise NotFoundOut("asking", about=url, why=f"404: {self._directory} has no recorded answer for it")
         try:
             return (self._directory / name).read_bytes()
         except OSError as error:
-            raise NotFoundOut("asking", about=url, answer=f"the recorded answer cannot be read: {error}") from error
+            raise NotFoundOut("asking", about=url, why=f"the recorded answer cannot be read: {error}") from error
 
     def head(self, url: str) -> int:
         return self._head.get(url, self._default_status)
@@ -172,7 +172,7 @@ class Network:
                     raise
                 reason = f"{type(error).__name__}: {error}"
         raise NotFoundOut(
-            "asking", about=url, answer=reason,
+            "asking", about=url, why=reason,
             hint="look whether this machine reaches it; name the version with --dev-spec, or give recorded answers "
             "with BAKERY_HTTP_REPLAY",
         )  # fmt: skip
@@ -201,7 +201,7 @@ class _Refused(NotFoundOut):
     """The source answered, and the answer is no."""
 
     def __init__(self, url: str, status: int, reason: str) -> None:
-        super().__init__("asking", about=url, answer=reason)
+        super().__init__("asking", about=url, why=reason)
         self.status = status
 
 
@@ -213,7 +213,7 @@ def _body(answer: Any, url: str) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
         if size > _LARGEST:
-            raise NotFoundOut("asking", about=url, answer=f"the answer is longer than {_LARGEST:,} bytes")
+            raise NotFoundOut("asking", about=url, why=f"the answer is longer than {_LARGEST:,} bytes")
         if time.monotonic() > limit:
             raise TimeoutError(f"the answer took longer than {_LIMIT_S:.0f} s")
     return b"".join(chunks)
@@ -229,7 +229,7 @@ class Offline:
         kept = self._cache.read(url, stale=True) if self._cache else None
         if kept is None:
             raise NotFoundOut(
-                "asking", about=url, answer="--offline forbids it, and no earlier answer is kept",
+                "asking", about=url, why="--offline forbids it, and no earlier answer is kept",
                 hint="run once without --offline, name the version with --dev-spec, or give recorded answers with "
                 "BAKERY_HTTP_REPLAY",
             )  # fmt: skip
@@ -312,6 +312,6 @@ class Once:
 def unexpected(url: str, what: str) -> NotFoundOut:
     """An answer that has not the shape that this tool knows."""
     return NotFoundOut(
-        "reading the answer of", about=url, answer=what,
+        "reading the answer of", about=url, why=what,
         hint="name the version with --dev-spec until the tool knows the new shape",
     )  # fmt: skip

@@ -45,12 +45,12 @@ def resolve(constraint: Constraint, ask: Once) -> tuple[str, ...]:
     if not chosen:
         newest = choose(_any_newest(constraint), published)
         raise NotFoundOut(
-            "resolving", about=about, answer=f"no published version fits; the newest is {(*newest, 'unknown')[0]}",
+            "resolving", about=about, why=f"no published version fits; the newest is {(*newest, 'unknown')[0]}",
             hint="change the constraint",
         )  # fmt: skip
     if constraint.dependency == "quarto" and len(chosen) > 1:
         raise NotFoundOut(
-            "resolving", about=about, answer=f"quarto takes one version only, and these fit: {', '.join(chosen)}",
+            "resolving", about=about, why=f"quarto takes one version only, and these fit: {', '.join(chosen)}",
             hint="add `count: 1`",
         )  # fmt: skip
     return chosen
@@ -105,7 +105,7 @@ def _bound(text: str) -> Version:
     try:
         return Version(text)
     except InvalidVersion as error:
-        raise NotFoundOut("reading a bound", about=repr(text), answer="this is no version") from error
+        raise NotFoundOut("reading a bound", about=repr(text), why="this is no version") from error
 
 
 def _read(url: str, ask: Once) -> list[str]:

@@ -51,7 +51,7 @@ class DevSpec(Struct, frozen=True):
         if self.channel is None or dev_channel in (None, self.channel):
             return self.channel or dev_channel
         raise UsageError(
-            "reading --dev-spec", about=self.channel, answer=f"--dev-channel says {dev_channel}",
+            "reading --dev-spec", about=self.channel, why=f"--dev-channel says {dev_channel}",
             hint="leave out --dev-channel, or name the same channel in both",
         )  # fmt: skip
 
@@ -65,4 +65,4 @@ class DevSpec(Struct, frozen=True):
 
 
 def _wrong(text: str, answer: str) -> UsageError:
-    return UsageError("reading --dev-spec", about=repr(text[:200]), answer=answer, hint=f"write it like {_EXAMPLE}")
+    return UsageError("reading --dev-spec", about=repr(text[:200]), why=answer, hint=f"write it like {_EXAMPLE}")

@@ -45,10 +45,10 @@ class TemplatesFailed(ConfigurationError):
 
     def __init__(self, image: str, version: str, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        super().__init__("rendering templates", about=f"{image} {version}", answer=f"{len(self.faults)} failed")
+        super().__init__("rendering templates", about=f"{image} {version}", why=f"{len(self.faults)} failed")
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.doing} of {self.about}: {self.answer}", *self.faults])
+        return "\n".join([f"{self.what} of {self.about}: {self.why}", *self.faults])
 
 
 class _Job(Struct, frozen=True):
@@ -70,7 +70,7 @@ def render_template_tree(context: Path, image: Image, version: Version, only: Se
     if not directory.is_dir():
         raise ConfigurationError(
             "rendering templates", about=f"{image.name} {version.name}",
-            answer=f"{image.subpath}/template is no directory", hint="put the templates of the image there",
+            why=f"{image.subpath}/template is no directory", hint="put the templates of the image there",
         )  # fmt: skip
     environment = _environment(directory)
     shared = _shared(image, version)

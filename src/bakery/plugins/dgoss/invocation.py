@@ -59,7 +59,7 @@ def test_folder(target: Target, context: Path) -> Path:
     raise ConfigurationError(
         "looking for goss tests",
         about=target.uid,
-        answer=f"neither {folders[0]} nor {folders[1]} is there",
+        why=f"neither {folders[0]} nor {folders[1]} is there",
         hint="add a folder test/ with a goss.yaml, or filter the image out",
     )
 

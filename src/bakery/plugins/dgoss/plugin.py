@@ -130,7 +130,7 @@ def _image(target: Target, metadata: Mapping[str, Sequence[BuildResult]] | None,
             return built
         _log.warning("%s: the metadata has no build for %s; testing its first tag", target.uid, platform)
     if not target.tags:
-        raise BakeryError("looking for an image to test", about=target.uid, answer="it has neither a build nor a tag")
+        raise BakeryError("looking for an image to test", about=target.uid, why="it has neither a build nor a tag")
     return target.tags[0]
 
 
