@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import typer
 
-    from bakery.config.options_registry import OptionsRegistry
+    from bakery.config.schema.options_registry import OptionsRegistry
     from bakery.targets.target import Target
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Plugin(Protocol):
     """One tool. The class that the entry point names is called without arguments.
 
     A plugin whose options are written in bakery.yaml besides has a `tool_options_class`: a subclass of
-    `bakery.config.options.ToolOptions` (or a pydantic model) whose field `tool` is a literal.
+    `bakery.config.schema.options.ToolOptions` (or a pydantic model) whose field `tool` is a literal.
     """
 
     name: str
@@ -129,7 +129,7 @@ def other_plugins() -> Plugins:
 
 def options_registry() -> OptionsRegistry:
     """The tool options that bakery.yaml may have here: bakery's own, and those of the plugins of others."""
-    from bakery.config.options_registry import OptionsRegistry
+    from bakery.config.schema.options_registry import OptionsRegistry
 
     registry = OptionsRegistry()
     other_plugins().register_options(registry)

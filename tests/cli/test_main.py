@@ -86,7 +86,7 @@ def test_reading_a_plain_project_imports_nothing_that_only_odd_ones_need(tmp_pat
         "importlib.metadata",
         "jinja2",
         "typer",
-        "bakery.config.definitions",
+        "bakery.config.schema.definitions",
     }.isdisjoint(done.stderr.split())
 
 

@@ -365,7 +365,7 @@ async def test_a_summary_page_that_cannot_be_written_is_told_after_what_was_done
     code, _, err = await stage.bakery("ci", "publish", "--summary", *files, environment=environment)
     assert code == ExitCode.FAILED
     assert err.index("Publish completed") < err.index("writing the summary to")
-    assert "Next:" in err
+    assert "hint:" in err
 
 
 async def test_one_repository_under_two_names_is_one_destination(stage):
@@ -400,4 +400,4 @@ async def test_a_read_only_destination_fails_alone_and_says_what_to_look_at(stag
     assert code == ExitCode.FAILED
     (told,) = [line for line in err.splitlines() if line.startswith("error:")]
     assert f"{stage.destination.address}/acme/app" in told
-    assert "Next: see whether this registry, or this repository, is read-only" in told
+    assert "hint: see whether this registry, or this repository, is read-only" in told

@@ -112,7 +112,7 @@ def test_a_product_api_that_must_not_be_asked_is_named_with_what_to_do(tmp_path,
     ran = bakery("get", "tags", "--context", projects.HERE / "nightly", "--matrix-versions", "only", "--offline")
     assert ran.code == 1
     assert "--offline" in ran.err
-    assert "Next:" in ran.err
+    assert "hint:" in ran.err
     only = bakery("get", "tags", "--context", projects.HERE / "nightly", "--dev-versions", "only", "--offline")
     assert only.code == 1
     include = bakery("get", "tags", "--context", projects.HERE / "nightly", "--dev-versions", "include", "--offline")

@@ -6,9 +6,9 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 from bakery.config.load import parse_project
-from bakery.config.options_registry import OptionsRegistry
-from bakery.config.problem import InvalidProject, Problem
 from bakery.config.project import Project
+from bakery.config.schema.options_registry import OptionsRegistry
+from bakery.config.yaml.problem import InvalidProject, Problem
 
 HEAD = "repository: {url: https://example.org/x}\n"
 

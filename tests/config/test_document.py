@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakery.config.document import Document
-from bakery.config.problem import InvalidProject
+from bakery.config.yaml.document import Document
+from bakery.config.yaml.problem import InvalidProject
 
 SCALARS = {
     "1.9": 1.9, "1.9.2": "1.9.2", '"1.9"': "1.9", "yes": "yes", "on": "on", "true": True, "FALSE": False, "~": None,

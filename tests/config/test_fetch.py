@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bakery.config.sources.fetch import Cache, Network, NotFoundOut, Offline, Once, Replay, source_from_environment
 from bakery.errors import ConfigurationError, one_line
+from bakery.products.fetch import Cache, Network, NotFoundOut, Offline, Once, Replay, source_from_environment
 
 
 class Server:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakery.config.document import Document
-from bakery.config.problem import InvalidProject
+from bakery.config.yaml.document import Document
+from bakery.config.yaml.problem import InvalidProject
 from bakery.targets.expand import check_expansion
 from bakery.targets.select import Selection, choose, select
 from tests import projects

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 
 from bakery.cli.json_text import pretty
-from bakery.config.document import Document
-from bakery.config.json_schema import project_schema
+from bakery.config.schema.json_schema import project_schema
+from bakery.config.yaml.document import Document
 from tests import projects
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "schemas" / "bakery.schema.json"

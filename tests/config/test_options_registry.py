@@ -6,9 +6,9 @@ import pytest
 from pydantic import BaseModel, Field
 
 from bakery.config import resolved
-from bakery.config.json_schema import project_schema
-from bakery.config.options import ToolOptions
-from bakery.config.options_registry import OptionsRegistry
+from bakery.config.schema.json_schema import project_schema
+from bakery.config.schema.options import ToolOptions
+from bakery.config.schema.options_registry import OptionsRegistry
 from tests.config import parsing
 
 

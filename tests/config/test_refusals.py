@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bakery.config.load import load_project
-from bakery.config.problem import InvalidProject
+from bakery.config.yaml.problem import InvalidProject
 from bakery.errors import ConfigurationError
 from tests.config import parsing
 

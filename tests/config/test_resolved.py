@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bakery.config.document import Document
 from bakery.config.load import load_project
 from bakery.config.resolved import as_written, plain, resolved, yaml_text
+from bakery.config.yaml.document import Document
 from tests import projects
 from tests.cli.running import bakery
 from tests.config import parsing

@@ -6,13 +6,13 @@ import pytest
 
 from bakery.config.load import load_project
 from bakery.config.project import Constraint
-from bakery.config.sources import channels, published
-from bakery.config.sources.catalog import Catalog
-from bakery.config.sources.channels import PinRefused
-from bakery.config.sources.fetch import NotFoundOut, Once, Replay
-from bakery.config.sources.spec import DevSpec
 from bakery.config.systems import build_system
 from bakery.errors import UsageError, one_line
+from bakery.products import channels, published
+from bakery.products.catalog import Catalog
+from bakery.products.channels import PinRefused
+from bakery.products.fetch import NotFoundOut, Once, Replay
+from bakery.products.spec import DevSpec
 from bakery.targets.select import Selection, select
 from tests import projects
 from tests.config import parsing

@@ -9,8 +9,8 @@ from jinja2 import TemplateError
 from bakery.config import jinja
 from bakery.config.load import load_project
 from bakery.config.matrix import rows
-from bakery.config.templates import render
-from bakery.config.templates.render import TemplatesFailed, render_template_tree, tidy, write_files
+from bakery.templates import render
+from bakery.templates.render import TemplatesFailed, render_template_tree, tidy, write_files
 from tests import projects
 
 # Made by the original for every version, though these versions have no such system: we leave them out (config.md 17).

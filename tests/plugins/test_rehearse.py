@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bakery.app.rehearse import TEMPORARY, Rehearsal, make_image, rehearse
 from bakery.config.load import load_project
 from bakery.events import ignore
-from bakery.plugins.rehearse import TEMPORARY, Rehearsal, make_image, rehearse
 from bakery.publish.outcome import State
 from bakery.retry import RetryPolicy
 from bakery.targets.expand import written_targets

@@ -3,8 +3,8 @@
 import pytest
 
 from bakery.config.load import load_project
-from bakery.config.sources.catalog import Catalog
-from bakery.config.sources.fetch import Offline, Replay
+from bakery.products.catalog import Catalog
+from bakery.products.fetch import Offline, Replay
 from bakery.targets.built import find_built
 from tests import projects
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakery.config.problem import InvalidProject
+from bakery.config.yaml.problem import InvalidProject
 from bakery.targets.expand import check_expansion, contested, secret_findings, sort_key, written_targets
 from bakery.targets.labels import created, revision
 from bakery.targets.select import Selection, select

@@ -19,9 +19,9 @@ from bakery.cli import options
 from bakery.errors import NothingSelected
 
 if TYPE_CHECKING:
-    from bakery.config.problem import Problem
     from bakery.config.project import Project
-    from bakery.config.sources.catalog import Catalog
+    from bakery.config.yaml.problem import Problem
+    from bakery.products.catalog import Catalog
     from bakery.targets.select import Chosen, Selected, Selection
 
 Mode = Literal["exclude", "include", "only"]  # whether some versions take part
@@ -83,9 +83,9 @@ class Filters(Struct, frozen=True):
 
     def selection(self) -> tuple[Selection, Catalog]:
         """The filters, checked, and whoever answers for product APIs. Nothing is asked yet."""
-        from bakery.config.sources.catalog import Catalog
-        from bakery.config.sources.fetch import source_from_environment
-        from bakery.config.sources.spec import DevSpec as Spec
+        from bakery.products.catalog import Catalog
+        from bakery.products.fetch import source_from_environment
+        from bakery.products.spec import DevSpec as Spec
         from bakery.targets.select import Selection
 
         channel: str | None = self.dev_channel

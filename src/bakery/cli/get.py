@@ -96,9 +96,7 @@ def config_command(
     if image_name:
         names = {image.name for image in project.images if re.search(image_name, image.name)}
         if not names:
-            raise NothingSelected(
-                "selecting images", about=f"--image-name {image_name}", why="no image has this name"
-            )
+            raise NothingSelected("selecting images", about=f"--image-name {image_name}", why="no image has this name")
         made = tree.only_images(made, names)
     if output == "json":
         write(pretty(tree.plain(made, origins=origin)))
@@ -111,7 +109,7 @@ def config_command(
 def schema_command() -> None:
     """Print the JSON Schema of bakery.yaml, with the options of every plugin that is installed."""
     from bakery.cli.json_text import pretty
-    from bakery.config.json_schema import project_schema
+    from bakery.config.schema.json_schema import project_schema
     from bakery.plugin_api import options_registry
 
     write(pretty(project_schema(options_registry())))

@@ -24,8 +24,8 @@ from bakery.events import Emit, Event, ignore
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
-    from bakery.config.sources.catalog import Catalog
-    from bakery.config.sources.spec import DevSpec
+    from bakery.products.catalog import Catalog
+    from bakery.products.spec import DevSpec
     from bakery.publish.outcome import Outcome
     from bakery.publish.plan import Plan
     from bakery.targets.target import Target
@@ -174,7 +174,7 @@ def _share(project: Project, targets: Sequence[Target], shard: str) -> list[Targ
 def _dev_spec(text: str | None) -> DevSpec | None:
     if not text:
         return None
-    from bakery.config.sources.spec import DevSpec
+    from bakery.products.spec import DevSpec
 
     return DevSpec.parse(text)
 
@@ -189,8 +189,8 @@ def find_targets(project: Project, request: Request, uids: Sequence[str]) -> Seq
     spec = _dev_spec(request.dev_spec)
 
     def catalog() -> Catalog:
-        from bakery.config.sources.catalog import Catalog
-        from bakery.config.sources.fetch import source_from_environment
+        from bakery.products.catalog import Catalog
+        from bakery.products.fetch import source_from_environment
 
         return Catalog(source_from_environment(offline=request.offline, environ=request.environment), spec)
 

@@ -44,11 +44,11 @@ def command(
     summary_format: str,
 ) -> None:
     """Publish a project to registries that run inside the command: small images, real transfer, nothing left."""
+    from bakery.app.rehearse import Rehearsal, rehearse
     from bakery.cli.publishing import FORMATS, find_project_targets, log_event
     from bakery.parallel.jobs import resolve_max_workers
     from bakery.parallel.root import run_interruptible
     from bakery.plugins.imagetools import JOBS
-    from bakery.plugins.rehearse import Rehearsal, rehearse
     from bakery.report.summary import dump, to_json
     from bakery.report.table import cast_table, outcome_lines, outcome_table
     from bakery.retry import RetryPolicy

@@ -13,10 +13,6 @@ from typing import Any
 
 from msgspec import UNSET
 
-from bakery.config import messages, schema
-from bakery.config.document import Document
-from bakery.config.options_registry import OptionsRegistry, effective
-from bakery.config.problem import Finding, InvalidProject, Keys, Problem
 from bakery.config.project import (
     Constraint,
     Dependency,
@@ -32,11 +28,16 @@ from bakery.config.project import (
     Variant,
     Version,
 )
-from bakery.config.reading import read
 from bakery.config.references import check_references
 from bakery.config.rules import Rules
+from bakery.config.schema import declarations as schema
+from bakery.config.schema import messages
+from bakery.config.schema.options_registry import OptionsRegistry, effective
+from bakery.config.schema.reader import read
+from bakery.config.schema.values import default_extension, default_tag_name
 from bakery.config.tags import check_patterns, default_patterns
-from bakery.config.values import default_extension, default_tag_name
+from bakery.config.yaml.document import Document
+from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem
 from bakery.errors import ConfigurationError
 
 NAMES = ("bakery.yaml", "bakery.yml")

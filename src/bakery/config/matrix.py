@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bakery.config.filters import strip_patch, trim
-from bakery.config.problem import Finding, Keys
 from bakery.config.project import Dependency, Matrix, Version
+from bakery.config.yaml.problem import Finding, Keys
 
 if TYPE_CHECKING:
     from packaging.version import Version as Pep440

@@ -1,6 +1,6 @@
 """A project as the tool understood it: every default filled in, every list inherited, nothing left to look up.
 
-Frozen values only. They are made by `bakery.config.load` from what `bakery.config.schema` has read.
+Frozen values only. They are made by `bakery.config.load` from what `bakery.config.schema.declarations` has read.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from bakery.config.problem import Keys
 from bakery.config.systems import BuildSystem, build_system
+from bakery.config.yaml.problem import Keys
 from bakery.values import repr_without
 
 if TYPE_CHECKING:
-    from bakery.config.document import Document
-    from bakery.config.problem import Problem
-    from bakery.config.values import Person
+    from bakery.config.schema.values import Person
+    from bakery.config.yaml.document import Document
+    from bakery.config.yaml.problem import Problem
 
 
 class Repository(Struct, frozen=True):

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from bakery.config import raw as document
-from bakery.config.problem import Finding, Keys
 from bakery.config.project import Registry
+from bakery.config.yaml import raw as document
+from bakery.config.yaml.problem import Finding, Keys
 from bakery.errors import BadReference
 from bakery.oci.reference import Repository
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from bakery.config.document import resolve
-from bakery.config.options_registry import settings
-from bakery.config.problem import Keys
 from bakery.config.project import Constraint, Dependency, DevSource, Image, Matrix, Project, System, TagPattern, Variant
+from bakery.config.schema.options_registry import settings
+from bakery.config.yaml.document import resolve
+from bakery.config.yaml.problem import Keys
 
 DEFAULT = "default"
 

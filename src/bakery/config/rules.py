@@ -1,7 +1,7 @@
 """Rules of bakery.yaml that no single type can state: unknown keys, names that occur twice, exclusive choices.
 
 They read the plain document and stand whatever else is wrong in it, so that one run tells every problem. What has the
-wrong type is passed over here: `bakery.config.schema` tells it. Source: config.md, sections 1 to 12.
+wrong type is passed over here: `bakery.config.schema.declarations` tells it. Source: config.md, sections 1 to 12.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from bakery.config import schema
-from bakery.config.options_registry import OptionsRegistry
-from bakery.config.problem import Finding, Keys, key_text, listing, nearest
-from bakery.config.raw import entries, mappings
-from bakery.config.reading import is_true
-from bakery.config.values import WrongValue, default_extension, default_tag_name, person
+from bakery.config.schema import declarations as schema
+from bakery.config.schema.options_registry import OptionsRegistry
+from bakery.config.schema.reader import is_true
+from bakery.config.schema.values import WrongValue, default_extension, default_tag_name, person
+from bakery.config.yaml.problem import Finding, Keys, key_text, listing, nearest
+from bakery.config.yaml.raw import entries, mappings
 
 _MOST_GUESSES = 100  # looking for the nearest key takes time; a file with so many wrong ones is not about a slip
 _NUMBERS = re.compile(r"\d+")

@@ -14,9 +14,9 @@ from typing import Any
 from msgspec import Struct
 
 from bakery.config import filters
-from bakery.config import raw as document
-from bakery.config.problem import Finding, Keys, nearest
 from bakery.config.project import TagPattern
+from bakery.config.yaml import raw as document
+from bakery.config.yaml.problem import Finding, Keys, nearest
 
 NAMES = ("Version", "OS", "Variant", "Name", "Channel")
 LONGEST = 128  # characters; OCI distribution-spec 1.1, "Pulling manifests"

@@ -82,9 +82,7 @@ def _documents(source: Layout, root: Descriptor) -> dict[Digest, bytes | None]:
         documents |= {descriptor.digest: source.document(descriptor) for descriptor in wanted}
     raw = documents[root.digest]
     if raw is None:
-        raise BadLayout(
-            "reading an image layout", about=source.path, why=f"it does not hold its image {root.digest}"
-        )
+        raise BadLayout("reading an image layout", about=source.path, why=f"it does not hold its image {root.digest}")
     top = oci.parse(raw, media_type=root.media_type, about=root.digest)
     for entry in top.manifests if isinstance(top, Index) else ():
         if entry.digest not in documents and not source.has(entry):

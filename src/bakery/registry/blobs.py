@@ -23,10 +23,10 @@ from bakery.registry.answers import MAX_ERROR_BYTES, Doing, Reply, Verdict, verd
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import UnsafeTarget
 from bakery.registry.gate import Lane
+from bakery.registry.http.transport import Body, Incoming
 from bakery.registry.operation import Operations
 from bakery.registry.origin import Url
 from bakery.registry.ranges import BadRange, check_resumed
-from bakery.registry.transport import Body, Incoming
 from bakery.tasks import in_thread
 
 _log = logging.getLogger(__name__)

@@ -25,13 +25,13 @@ from bakery.registry.answers import Doing, Reply, Verdict, verdict
 from bakery.registry.blobs import Blobs, Keep, OpenBody
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import TagTaken
+from bakery.registry.http.pool import Lookup, system_lookup
+from bakery.registry.http.transport import Stats, Transport
 from bakery.registry.listing import Lists
 from bakery.registry.operation import Operations
 from bakery.registry.origin import Reach, reach_of
-from bakery.registry.pool import Lookup, system_lookup
 from bakery.registry.settings import Settings
 from bakery.registry.token import scope_of
-from bakery.registry.transport import Stats, Transport
 from bakery.retry import Clock, RetryPolicy, SystemClock
 
 _log = logging.getLogger(__name__)

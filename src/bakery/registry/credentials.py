@@ -140,9 +140,7 @@ class Credentials:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise AuthError(
-                    "reading credentials", about=file, why=error.strerror or "it cannot be read"
-                ) from error
+                raise AuthError("reading credentials", about=file, why=error.strerror or "it cannot be read") from error
             configs.append(_parse(raw, str(file)))
         return configs
 

@@ -20,11 +20,11 @@ from bakery.registry.answers import MAX_ERROR_BYTES, Doing, Reply, failure, is_t
 from bakery.registry.credentials import Credentials
 from bakery.registry.faults import LoginEnded
 from bakery.registry.gate import Gate, Lane
+from bakery.registry.http.transport import Body, Incoming, Request, Stats, Transport
 from bakery.registry.login import NOTHING, Authorizer, Grant
 from bakery.registry.origin import EVERYWHERE, Reach, Url, api_origin, check_hop
 from bakery.registry.settings import Settings
 from bakery.registry.token import MAX_TOKEN_BYTES, TokenRequest
-from bakery.registry.transport import Body, Incoming, Request, Stats, Transport
 from bakery.retry import Clock
 from bakery.values import repr_without
 

@@ -119,7 +119,5 @@ def _next_page(reply: Reply, here: Url, doing: str, repository: Repository) -> U
         return None
     url = here.resolve(match[1])
     if url.origin != here.origin or not url.target.startswith(f"/v2/{repository.path}/"):
-        raise RegistryError(
-            doing, about=repository, why="its next page is somewhere else", hint="it is not followed"
-        )
+        raise RegistryError(doing, about=repository, why="its next page is somewhere else", hint="it is not followed")
     return url

@@ -17,9 +17,9 @@ from bakery.registry.credentials import Credentials
 from bakery.registry.endpoint import Endpoint
 from bakery.registry.faults import NotConnected
 from bakery.registry.gate import Gate
+from bakery.registry.http.transport import Stats, Transport
 from bakery.registry.login import scopes_for
 from bakery.registry.settings import Settings
-from bakery.registry.transport import Stats, Transport
 from bakery.retry import Clock, RetryPolicy
 
 _log = logging.getLogger(__name__)

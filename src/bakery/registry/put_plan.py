@@ -81,9 +81,7 @@ def put(
             # A web server says 200 to everything: only a look proves that the manifest is there.
             if (yield Look(settle=False)) == digest:
                 return result
-            raise RegistryError(
-                doing, about=about, status=result.status, why=f"{result.status}, but it is not there"
-            )
+            raise RegistryError(doing, about=about, status=result.status, why=f"{result.status}, but it is not there")
         if isinstance(result, BakeryError):
             error, judged = result, Verdict.AMBIGUOUS
         elif isinstance(result, Reply):

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from bakery.config.problem import Problem
 from bakery.config.project import Image, Project
 from bakery.config.references import uid_text
-from bakery.config.sources.fetch import NotFoundOut
+from bakery.config.yaml.problem import Problem
 from bakery.errors import one_line
+from bakery.products.fetch import NotFoundOut
 from bakery.targets.expand import sort_key, written_targets
 from bakery.targets.select import Catalog, Selected, Selection, select
 from bakery.targets.target import Target

@@ -12,9 +12,9 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from bakery.config.document import Document
-from bakery.config.problem import InvalidProject
 from bakery.config.project import Image, Project, Version
+from bakery.config.yaml.document import Document
+from bakery.config.yaml.problem import InvalidProject
 
 PROJECT_FILES = ("bakery.yaml", "bakery.yml")
 _NO_EFFECT = (".gitignore", ".pre-commit-config.yaml")

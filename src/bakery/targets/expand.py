@@ -14,10 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.config.matrix import build_args, rows
-from bakery.config.problem import Finding, InvalidProject, Keys, Problem
 from bakery.config.project import Image, Project, Secret, System, Variant, Version
 from bakery.config.references import uid_fault, uid_text
 from bakery.config.tags import PatternSet, Subject, UnusablePattern, pattern_place
+from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem
 from bakery.targets.labels import project_labels, revision, target_labels, version_labels
 from bakery.targets.target import Target
 

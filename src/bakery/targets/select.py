@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.config.matrix import rows
-from bakery.config.problem import Finding, Problem
 from bakery.config.project import Image, Matrix, Project, Version
+from bakery.config.yaml.problem import Finding, Problem
 from bakery.errors import UsageError
 from bakery.targets.expand import (
     Expander,
@@ -34,7 +34,7 @@ Mode = Literal["exclude", "include", "only"]
 
 
 class Catalog(Protocol):
-    """Answers of product APIs, as `bakery.config.sources.catalog` gives them."""
+    """Answers of product APIs, as `bakery.products.catalog` gives them."""
 
     def prepare(self, images: Sequence[Image], *, matrices: Sequence[Matrix], channel: str | None) -> None:
         """Ask, side by side, for all that the images' development versions and these matrices need."""

@@ -19,7 +19,7 @@ from bakery.oci.platform import Platform
 from bakery.parallel.command import ShellTask
 
 if TYPE_CHECKING:
-    from bakery.config.options import GossOptions
+    from bakery.config.schema.options import GossOptions
     from bakery.targets.metadata import BuildResult
     from bakery.targets.target import Target
 

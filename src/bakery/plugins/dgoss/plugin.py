@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakery.config.options import GossOptions
+from bakery.config.schema.options import GossOptions
 from bakery.errors import BakeryError, ExitCode, one_line
 from bakery.events import Emit, ignore
 from bakery.parallel.blocking import run

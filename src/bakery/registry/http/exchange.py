@@ -14,7 +14,7 @@ import h11
 
 from bakery.extent import Extent, Piece
 from bakery.registry.answers import Fields
-from bakery.registry.wire import Broken, Take, Wire
+from bakery.registry.http.wire import Broken, Take, Wire
 from bakery.tasks import in_thread
 
 _MAX_HEAD_BYTES: Final = 64 * 1024  # upload Locations and signed URLs run to kilobytes

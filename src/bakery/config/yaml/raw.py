@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bakery.config.problem import Keys
+from bakery.config.yaml.problem import Keys
 
 Mapping = dict[Any, Any]
 

@@ -1,6 +1,6 @@
 """The kinds of text that bakery.yaml holds: URLs, people, versions, name parts. Each with its rule and its JSON Schema.
 
-The kinds stand in `bakery.config.schema`; `bakery.config.reading` calls the function of each. A wrong value raises
+The kinds are used in `declarations`; `reader` calls the function of each. A wrong value raises
 `WrongValue`, whose message says what is allowed.
 """
 

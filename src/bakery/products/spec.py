@@ -7,9 +7,9 @@ from typing import Self
 
 from msgspec import Struct
 
-from bakery.config.schema import CHANNELS
-from bakery.config.sources.channels import VERSION
+from bakery.config.schema.declarations import CHANNELS
 from bakery.errors import UsageError
+from bakery.products.channels import VERSION
 
 _KEYS = ("version", "channel", "release_branch")
 _EXAMPLE = '{"version": "2026.04.0-dev+3", "channel": "daily"}'

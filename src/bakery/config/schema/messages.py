@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakery.config.problem import key_text, listing, nearest
+from bakery.config.yaml.problem import key_text, listing, nearest
 
 _LONGEST = 80  # characters of a value that are shown
 

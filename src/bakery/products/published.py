@@ -8,7 +8,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from bakery.config.project import Constraint
-from bakery.config.sources.fetch import NotFoundOut, Once, unexpected
+from bakery.products.fetch import NotFoundOut, Once, unexpected
 
 PYTHON = "https://raw.githubusercontent.com/astral-sh/uv/refs/heads/main/crates/uv-python/download-metadata.json"
 R = "https://cdn.posit.co/r/versions.json"
@@ -110,8 +110,8 @@ def _bound(text: str) -> Version:
 
 def _read(url: str, ask: Once) -> list[str]:
     if url == QUARTO_OLDER:
-        from bakery.config.document import Document
-        from bakery.config.problem import InvalidProject
+        from bakery.config.yaml.document import Document
+        from bakery.config.yaml.problem import InvalidProject
 
         try:
             entries = Document(ask.text(url), url).value

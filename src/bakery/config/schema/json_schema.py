@@ -5,9 +5,9 @@ Editors use it: it refuses unknown keys, which loading only warns about. Rules t
 
 from __future__ import annotations
 
-from bakery.config.definitions import Schema, definitions
-from bakery.config.options_registry import OptionsRegistry
-from bakery.config.schema import ProjectPart
+from bakery.config.schema.declarations import ProjectPart
+from bakery.config.schema.definitions import Schema, definitions
+from bakery.config.schema.options_registry import OptionsRegistry
 
 
 def project_schema(options: OptionsRegistry | None = None) -> Schema:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from bakery.config.problem import Finding, InvalidProject, Keys, Problem, spell
+from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem, spell
 
 MAX_ALIASED = 100_000
 MAX_DEPTH = 64

@@ -1,8 +1,8 @@
 """The shape of bakery.yaml: its keys, types and defaults (config.md, sections 1 to 12). Nothing is inherited here.
 
-Read by `bakery.config.reading`. Rules that compare several values (names that occur twice, two primaries) are in
+Read by `bakery.config.schema.reader`. Rules that compare several values (names that occur twice, two primaries) are in
 `bakery.config.rules`, so that they are told even where a neighbour has the wrong type. Entries of `options` are read by
-`bakery.config.options`.
+`bakery.config.schema.options`.
 """
 
 # No `from __future__ import annotations`: every annotation would have to be compiled from its text.
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from bakery.config.values import (
+from bakery.config.schema.values import (
     Axis,
     Bound,
     DownloadUrl,

@@ -19,12 +19,12 @@ from bakery import __version__
 from bakery.errors import BakeryError, ConnectionFailed, InvalidContent
 from bakery.extent import Piece
 from bakery.registry.answers import Fields, Reply
-from bakery.registry.exchange import Exchange, Malformed
 from bakery.registry.faults import BodyCut, NotConnected, Untrusted
+from bakery.registry.http.exchange import Exchange, Malformed
+from bakery.registry.http.pool import Lookup, Pool, Refused, Route, system_lookup
+from bakery.registry.http.wire import Broken, Take
 from bakery.registry.origin import EVERYWHERE, Origin, Reach, Url, reach_of
-from bakery.registry.pool import Lookup, Pool, Refused, Route, system_lookup
 from bakery.registry.settings import Settings
-from bakery.registry.wire import Broken, Take
 from bakery.values import repr_without
 
 USER_AGENT: Final = f"bakery/{__version__}"

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol
 from msgspec import inspect, to_builtins
 from msgspec.structs import FieldInfo, fields, replace
 
-from bakery.config.options import BUILT_IN, ToolOptions
-from bakery.config.problem import Finding, Keys
-from bakery.config.reading import read_fields
+from bakery.config.schema.options import BUILT_IN, ToolOptions
+from bakery.config.schema.reader import read_fields
+from bakery.config.yaml.problem import Finding, Keys
 
 
 class Setting(NamedTuple):
@@ -96,7 +96,7 @@ class StructOptions:
                 yield Setting(key, (key, others[key]) if key in others else (key,), values[key])
 
     def json_schema(self) -> tuple[str, dict[str, Any]]:
-        from bakery.config.definitions import definitions  # only who prints the schema needs it
+        from bakery.config.schema.definitions import definitions  # only who prints the schema needs it
 
         name, defined = self.options.__name__, definitions(self.options)
         properties = defined[name]["properties"]
@@ -167,6 +167,6 @@ def settings(options: Any) -> Iterator[Setting]:
 def _options_class(options: type, fallback: str = "") -> OptionsClass:
     if issubclass(options, ToolOptions):
         return StructOptions(options, fallback)
-    from bakery.config.pydantic_options import PydanticOptions
+    from bakery.config.schema.pydantic_options import PydanticOptions
 
     return PydanticOptions(options, fallback)

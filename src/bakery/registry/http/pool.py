@@ -17,11 +17,11 @@ from typing import Final
 import aiohappyeyeballs
 from msgspec import Struct
 
-from bakery.registry.exchange import Exchange
 from bakery.registry.faults import UnsafeTarget, Untrusted
+from bakery.registry.http.exchange import Exchange
+from bakery.registry.http.wire import Wire
 from bakery.registry.origin import EVERYWHERE, Origin, Reach, literal_reach
 from bakery.registry.settings import Proxy, Settings
-from bakery.registry.wire import Wire
 
 _ADDRESS_LIFE_S: Final = 300.0  # one address for one push: geo-replicated registries change it in between
 _KEPT_ALIVE_S: Final = (

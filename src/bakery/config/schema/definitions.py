@@ -1,4 +1,4 @@
-"""The JSON Schema of what is declared as msgspec Structs: the same declarations that `bakery.config.reading` reads.
+"""The JSON Schema of msgspec Structs: the same declarations that `bakery.config.schema.reader` reads.
 
 Our own and not msgspec's, which knows nothing of the words that are taken for a bool, or of the functions that read
 persons, versions and bounds.

@@ -1,6 +1,6 @@
 """Options classes that are pydantic models: plugins of others may have them, Bakery's own are `ToolOptions`.
 
-Only `bakery.config.options_registry` imports this, and only for such a class, so nobody else waits for pydantic.
+Only `bakery.config.schema.options_registry` imports this, and only for such a class, so nobody else waits for pydantic.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from bakery.config.options_registry import Setting
-from bakery.config.problem import Finding, Keys
+from bakery.config.schema.options_registry import Setting
+from bakery.config.yaml.problem import Finding, Keys
 
 
 class PydanticOptions:

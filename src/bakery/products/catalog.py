@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bakery.config.problem import Finding, Keys
 from bakery.config.project import Constraint, Dependency, DevSource, Image, Matrix, System, Version
-from bakery.config.sources import channels, published
-from bakery.config.sources.channels import Offer, PinRefused
-from bakery.config.sources.fetch import NotFoundOut, Once, Source
-from bakery.config.sources.spec import DevSpec
+from bakery.config.yaml.problem import Finding, Keys
 from bakery.errors import UsageError, one_line
+from bakery.products import channels, published
+from bakery.products.channels import Offer, PinRefused
+from bakery.products.fetch import NotFoundOut, Once, Source
+from bakery.products.spec import DevSpec
 
 _REFUSED = 400  # this status and above
 

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, inspect
 
-from bakery.config import messages
-from bakery.config.problem import Finding, Keys, listing
-from bakery.config.values import WrongValue
+from bakery.config.schema import messages
+from bakery.config.schema.values import WrongValue
+from bakery.config.yaml.problem import Finding, Keys, listing
 
 _MOST = 1000  # faults of one document that are told in words
 _TRUE = ("true", "t", "yes", "y", "on", "1", True)  # True == 1 == 1.0

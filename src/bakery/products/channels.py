@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from bakery.config.sources.fetch import NotFoundOut, Once, unexpected
 from bakery.config.systems import BuildSystem
+from bakery.products.fetch import NotFoundOut, Once, unexpected
 
 DOWNLOADS = "https://posit.co/wp-content/uploads/downloads.json"
 CONNECT_DAILY = "https://cdn.posit.co/connect/latest-packages.json"

@@ -1,6 +1,6 @@
 """What is wrong or doubtful in bakery.yaml, as values: where it stands, what is allowed, how to show it.
 
-A `Finding` names its place as a path of keys; `bakery.config.document` turns it into a `Problem` with line and column.
+A `Finding` names its place as a path of keys; `document` turns it into a `Problem` with line and column.
 Nothing here prints.
 """
 

@@ -1,7 +1,7 @@
 """The options of tools that bakery.yaml may have, and the base of those that plugins add. Source: config.md 12.
 
 A plugin adds a tool by offering a subclass of `ToolOptions` whose field `tool` is a literal: the discriminator
-(pipeline.md 7). `bakery.config.options_registry` knows them all, and how a variant's entry goes over its image's.
+(pipeline.md 7). `options_registry` knows them all, and how a variant's entry goes over its image's.
 """
 
 # No `from __future__ import annotations`: every annotation would have to be compiled from its text.
@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from msgspec import Struct
 from msgspec.structs import fields
 
-from bakery.config.values import said
+from bakery.config.schema.values import said
 
 HADOLINT_IGNORED = ("DL3008", "DL3018", "DL3033", "DL3037", "DL3041")
 
