@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 import threading
 
 import pytest
 
 from bakery.extent import Extent
+from bakery.polling import poll_delays
 from bakery.tasks import in_thread
 
 
@@ -73,3 +75,10 @@ async def test_what_a_thread_raises_is_raised():
 
     with pytest.raises(ValueError, match="no"):
         await in_thread(work)
+
+
+def test_polls_start_after_a_quarter_second_and_slow_down_to_one_in_five_seconds():
+    delays = list(itertools.islice(poll_delays(), 30))
+    assert delays[:3] == [0.25, 0.3, 0.36]
+    assert delays[-1] == 5.0
+    assert delays == sorted(delays)

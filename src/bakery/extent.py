@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Callable
 
 from msgspec import Struct
 
@@ -48,3 +49,9 @@ class Extent(Struct, frozen=True):
 
 
 Piece = bytes | Extent
+
+OpenBody = Callable[[], AsyncIterator[Piece]]
+"""Opens content at its start. Called once per attempt: a retry reads the content again."""
+
+Keep = Callable[[memoryview, int], object]
+"""Stores a piece of content at this position. Runs in a thread; the memory is only valid during the call."""

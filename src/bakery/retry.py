@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from bakery.defaults import BACKOFF_GROWTH, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, RETRY_ATTEMPTS
+
 _log = logging.getLogger(__name__)
 
 
@@ -48,10 +50,10 @@ class RetryPolicy(Struct, frozen=True):
     retry_on looks at a failed result and says whether another attempt is worth it; None means never.
     """
 
-    max_attempts: int = 5
-    base_delay: float = 2.0
-    max_delay: float = 32.0
-    multiplier: float = 2.0
+    max_attempts: int = RETRY_ATTEMPTS
+    base_delay: float = FIRST_BACKOFF_S
+    max_delay: float = LONGEST_BACKOFF_S
+    multiplier: float = BACKOFF_GROWTH
     jitter: bool = True
     retry_on: Callable[[Any], bool] | None = None
     attempts_were_set: bool = False  # by a user: then attempts bound the native engine
@@ -85,7 +87,7 @@ class RetryPolicy(Struct, frozen=True):
         environment: Mapping[str, str],
         *,
         retry_on: Callable[[Any], bool] | None = None,
-        base_delay: float = 2.0,
+        base_delay: float = FIRST_BACKOFF_S,
         jitter: bool = True,
     ) -> RetryPolicy:
         """The policy that the four `BAKERY_REGISTRY_RETRY_*` variables ask for.
@@ -107,15 +109,15 @@ class RetryPolicy(Struct, frozen=True):
                 return default
             return value
 
-        attempts = number("ATTEMPTS", 5, 1)
+        attempts = number("ATTEMPTS", RETRY_ATTEMPTS, 1)
         if attempts != int(attempts):
-            _log.warning("BAKERY_REGISTRY_RETRY_ATTEMPTS=%r is not a whole number; using 5", attempts)
-            attempts = 5
+            _log.warning("BAKERY_REGISTRY_RETRY_ATTEMPTS=%r is not a whole number; using %d", attempts, RETRY_ATTEMPTS)
+            attempts = RETRY_ATTEMPTS
         return cls(
             max_attempts=int(attempts),
             base_delay=number("INITIAL_BACKOFF", base_delay, 0),
-            max_delay=number("MAX_BACKOFF", 32.0, 0),
-            multiplier=number("MULTIPLIER", 2.0, 1),
+            max_delay=number("MAX_BACKOFF", LONGEST_BACKOFF_S, 0),
+            multiplier=number("MULTIPLIER", BACKOFF_GROWTH, 1),
             jitter=jitter,
             retry_on=retry_on,
             attempts_were_set=bool(environment.get("BAKERY_REGISTRY_RETRY_ATTEMPTS", "").strip()),

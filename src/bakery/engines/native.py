@@ -17,6 +17,7 @@ from msgspec import Struct
 from bakery.engines.owner import owning
 from bakery.engines.soci_defaults import SociDefaults
 from bakery.errors import BadDocument, NotFound
+from bakery.extent import Keep, OpenBody
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -29,7 +30,7 @@ from bakery.tasks import together
 from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
 from bakery.transfer.spool import DEFAULT_LIMIT_BYTES, SpoolRoom
-from bakery.transfer.store import Keep, OpenBody, Store
+from bakery.transfer.store import Store
 
 if TYPE_CHECKING:
     from bakery.engines.soci import Converter

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
 from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
-from bakery.extent import Piece
+from bakery.extent import Keep, OpenBody
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
@@ -30,10 +30,6 @@ from bakery.registry.ranges import BadRange, check_resumed
 from bakery.tasks import in_thread
 
 _log = logging.getLogger(__name__)
-
-OpenBody = Callable[[], AsyncIterator[Piece]]
-Keep = Callable[[memoryview, int], object]
-"""Keeps a piece of content that begins at this position. Called in a thread; the memory is lent for the call only."""
 
 _SMALL_BYTES: Final = 256 * 1024  # larger ones go through the lane for bodies
 _SLOW_BYTES_PER_S: Final = 10_000_000  # how fast a body is taken to travel when a token must outlive it

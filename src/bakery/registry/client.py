@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeVar
 
 from bakery.errors import AuthError, BadDigest, BakeryError, DigestMismatch, InvalidContent, NotFound, RegistryError
 from bakery.events import Emit, ignore
+from bakery.extent import Keep, OpenBody
 from bakery.oci import manifest as manifests
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES
@@ -22,7 +23,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference, Repository
 from bakery.registry import fallback, put_plan
 from bakery.registry.answers import Doing, Reply, Verdict, verdict
-from bakery.registry.blobs import Blobs, Keep, OpenBody
+from bakery.registry.blobs import Blobs
 from bakery.registry.endpoint import Ask
 from bakery.registry.faults import TagTaken
 from bakery.registry.http.pool import Lookup, system_lookup

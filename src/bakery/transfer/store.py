@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Hashable
 from typing import Protocol
 
-from bakery.extent import Piece
+from bakery.extent import Keep, OpenBody
 from bakery.oci.descriptor import Descriptor
-
-OpenBody = Callable[[], AsyncIterator[Piece]]
-"""Gives the content from its start, each time it is called: a retry reads it again."""
-
-Keep = Callable[[memoryview, int], object]
-"""Keeps a piece of content that begins at this position. Called in a thread; the memory is lent for the call only."""
 
 
 class Store(Protocol):
