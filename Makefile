@@ -39,7 +39,7 @@ demo: $(STAMP)
 		--metadata "examples/hello/builds/attested-*.json" --layout examples/hello/builds/layout
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not peer"
+	$(BIN)/python -m pytest -m "not slow and not peer" --hypothesis-profile quick
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

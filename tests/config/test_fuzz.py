@@ -14,6 +14,7 @@ from bakery.targets.expand import check_expansion
 from bakery.targets.select import Selection, choose, select
 from tests import projects
 from tests.config import parsing
+from tests.hypothesis_profiles import examples
 
 DOCUMENTS = [Document((projects.HERE / name / "bakery.yaml").read_text(), name).value for name in projects.NAMES]
 VALUES = st.one_of(
@@ -31,7 +32,7 @@ def places(value, path=()):
         yield from places(inner, (*path, key))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(data=st.data())
 def test_a_broken_project_gives_problems_and_never_a_traceback(data):
     document = copy.deepcopy(data.draw(st.sampled_from(DOCUMENTS)))

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.errors import AuthError, NotFound, RegistryError, Unavailable
@@ -166,7 +166,6 @@ def test_a_registrys_sentence_is_one_line_and_its_digests_stay_readable():
     assert len(answer) < 400
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(100, 599), st.sampled_from(Doing))
 def test_no_body_breaks_the_classification(body, status, doing):
     reply = Reply(status, body=body)
@@ -177,7 +176,6 @@ def test_no_body_breaks_the_classification(body, status, doing):
     assert verdict(reply, doing) in Verdict
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=20),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.registry.challenge import BadChallenge, Challenge, parse, preferred
@@ -64,7 +64,6 @@ def test_bearer_is_preferred_and_schemes_that_we_cannot_speak_are_passed_over():
     assert preferred(parse(lines[:1])) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=200), max_size=3))
 def test_no_text_breaks_the_parser(lines):
     with contextlib.suppress(BadChallenge):
@@ -75,7 +74,6 @@ TOKENS = st.text(alphabet="abcXYZ019-_.", min_size=1, max_size=12)
 VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(TOKENS, st.dictionaries(TOKENS.map(str.lower), VALUES, min_size=1, max_size=4)), max_size=4))
 def test_what_is_written_by_the_grammar_is_read_back(challenges):
     def quoted(text: str) -> str:

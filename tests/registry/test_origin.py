@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.registry.faults import UnsafeTarget
@@ -173,7 +173,6 @@ def test_loopback_is_known_by_name():
     assert not is_loopback_name("localhost.evil.example")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_no_location_breaks_the_resolution_and_what_passes_has_an_origin(text):
     with contextlib.suppress(UnsafeTarget):

@@ -17,6 +17,7 @@ from bakery.registry.answers import Fields, Reply
 from bakery.registry.faults import BodyCut, ContentMissing, LoginEnded, NotConnected
 from bakery.registry.origin import Url
 from bakery.registry.upload_plan import Chunk, Finish, Look, Manners, Open, Pause, Sent, Whole
+from tests.hypothesis_profiles import examples
 from tests.wire.making import errors
 
 LAYER = Descriptor.of(b"x" * 1000, "application/x")
@@ -134,7 +135,7 @@ def test_chunks_cover_the_blob_once_and_in_order():
     assert isinstance(steps[-1], Finish)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.data(), st.sampled_from([None, 300]))
 def test_whatever_happens_a_blob_that_was_acknowledged_or_found_is_not_sent_again(data, chunk_bytes):
     """A random registry: it may store what it loses the answer of. The plan must end right, and never too early."""
@@ -252,7 +253,7 @@ def test_what_is_final_ends_the_put_at_once(reply, expected):
         put(scripted(reply))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.data())
 def test_whatever_happens_an_acknowledged_manifest_is_not_put_again(data):
     stored = acknowledged = False

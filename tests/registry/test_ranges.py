@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.registry.ranges import BadRange, ContentRange, check_resumed, parse_content_range
@@ -48,7 +48,6 @@ def test_there_is_exactly_one():
             parse_content_range(headers)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 60) | st.none(), st.integers(0, 49), st.integers(1, 50))
 def test_only_the_rest_from_the_offset_to_the_end_is_taken(first, last, total, offset, size):
     header = f"bytes {first}-{last}/{'*' if total is None else total}"

@@ -18,6 +18,7 @@ from bakery.rehearsal.clock import SystemClock
 from bakery.rehearsal.manifests import stored
 from bakery.rehearsal.shelf import FolderShelf, MemoryShelf
 from bakery.rehearsal.storage import Storage
+from tests.hypothesis_profiles import examples
 from tests.rehearsal.content import index
 
 NAMES = st.sampled_from(["a", "a/b", "tags/list", "blobs"])
@@ -121,4 +122,4 @@ class Storing(RuleBasedStateMachine):
 
 
 TestStoring = Storing.TestCase
-TestStoring.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestStoring.settings = settings(max_examples=examples(30), stateful_step_count=20)

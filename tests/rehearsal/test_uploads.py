@@ -15,6 +15,7 @@ from bakery.rehearsal.clock import SystemClock
 from bakery.rehearsal.shelf import MemoryShelf
 from bakery.rehearsal.storage import Storage
 from bakery.rehearsal.uploads import Placement, Upload, placement, told_range
+from tests.hypothesis_profiles import examples
 
 RANGES = {  # Content-Range, bytes arrived, body length: what it means
     ("0-9", 0, 10): Placement.NEXT,
@@ -97,4 +98,4 @@ class Uploading(RuleBasedStateMachine):
 
 
 TestUploading = Uploading.TestCase
-TestUploading.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestUploading.settings = settings(max_examples=examples(40), stateful_step_count=25)

@@ -10,7 +10,7 @@ from bakery.soci.index import GZIP, LayerIndexer
 from bakery.soci.options import Settings
 from tests.soci.golden_cases import GOLDEN
 from tests.soci.making import cut, gzips, tars
-from tests.soci.test_properties import QUICK, spans
+from tests.soci.test_properties import FEW, spans
 
 
 def told(library, pieces, span_size):
@@ -27,7 +27,7 @@ def test_zlib_ng_is_what_inflates_here():
     assert inflate.load_ng() is not None
 
 
-@QUICK
+@FEW
 @given(tars(), st.data(), spans, st.lists(st.integers(0, 2**30), max_size=12))
 def test_random_streams_sound_cut_and_altered_give_the_same_from_both(tar, data, span_size, places):
     layer = bytearray(data.draw(gzips(tar)))

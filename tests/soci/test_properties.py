@@ -22,11 +22,10 @@ from bakery.soci.inflate import BlockInflater
 from bakery.soci.options import Settings
 from bakery.soci.verify import LayerVerifier
 from bakery.soci.ztoc import CompressionInfo, File, Ztoc, encode
+from tests.hypothesis_profiles import examples
 from tests.soci.making import END, cut, entry, gzip, gzips, pax, tars
 
-QUICK = settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+FEW = settings(max_examples=examples(25), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def index(layer: bytes, compression: str, span_size: int, pieces: list[bytes] | None = None) -> LayerIndex:
@@ -39,7 +38,7 @@ def index(layer: bytes, compression: str, span_size: int, pieces: list[bytes] | 
 spans = st.sampled_from([1, 500, 4096, 20_000, 65_536])
 
 
-@QUICK
+@FEW
 @given(tars(), st.data(), spans, st.lists(st.integers(0, 2**30), max_size=12))
 def test_a_ztoc_does_not_depend_on_how_the_bytes_were_cut(tar, data, span_size, places):
     layer = data.draw(gzips(tar))
@@ -47,7 +46,7 @@ def test_a_ztoc_does_not_depend_on_how_the_bytes_were_cut(tar, data, span_size, 
     assert index(tar, PLAIN, span_size) == index(tar, PLAIN, span_size, cut(tar, places))
 
 
-@settings(QUICK, max_examples=15)
+@settings(FEW, max_examples=examples(15))
 @given(tars(), st.data())
 def test_a_ztoc_does_not_depend_on_bytes_that_come_one_by_one(tar, data):
     layer = data.draw(gzips(tar[:4096]))
@@ -88,7 +87,7 @@ def inflate_span(layer: bytes, ztoc: Ztoc, number: int, length: int) -> bytes:
     return bytes(out)
 
 
-@QUICK
+@FEW
 @given(tars(), st.data(), spans)
 def test_every_checkpoint_restarts_inflation_at_its_offset(tar, data, span_size):
     # One member: a span that runs over the end of a member needs a reader that knows gzip trailers.
@@ -100,7 +99,7 @@ def test_every_checkpoint_restarts_inflation_at_its_offset(tar, data, span_size)
         assert inflate_span(layer, ztoc, number, length) == tar[starts[number] : starts[number + 1]]
 
 
-@QUICK
+@FEW
 @given(tars(), st.data(), spans)
 def test_spans_cover_the_layer_and_have_the_digests_of_their_bytes(tar, data, span_size):
     layer = data.draw(gzips(tar))
@@ -116,7 +115,7 @@ def test_spans_cover_the_layer_and_have_the_digests_of_their_bytes(tar, data, sp
     assert all(step > span_size for step in later)
 
 
-@QUICK
+@FEW
 @given(tars(), st.data(), spans)
 def test_what_was_indexed_can_be_verified(tar, data, span_size):
     layer = data.draw(gzips(tar))
@@ -126,7 +125,7 @@ def test_what_was_indexed_can_be_verified(tar, data, span_size):
         verifier.finish()
 
 
-@QUICK
+@FEW
 @given(tars(), spans)
 def test_files_lie_in_order_and_their_data_is_where_the_ztoc_says(tar, span_size):
     files = list(Ztoc(index(tar, PLAIN, span_size).ztoc).files())
@@ -226,7 +225,7 @@ def add(table: FileTable, file: File) -> None:
     table.add(file.name, file.offset, file.size, flat_text(file.mod_time), common, dict(file.records))
 
 
-@settings(QUICK, max_examples=80)
+@settings(FEW, max_examples=examples(80))
 @given(
     st.lists(table_files, max_size=8),
     st.binary(max_size=30),
@@ -243,7 +242,7 @@ def test_our_flatbuffers_are_those_of_the_package_and_read_back_as_they_were(fil
     assert ours == with_the_package(files, points, digests, len(digests) - 1, GZIP_ALGORITHM, sizes)
 
 
-@QUICK
+@FEW
 @given(st.lists(table_files, max_size=8))
 def test_files_read_back_as_they_were_written(files):
     table = FileTable()
@@ -253,7 +252,7 @@ def test_files_read_back_as_they_were_written(files):
     assert list(Ztoc(encode(table, info, archive_size=5, identifier=b"")).files()) == files
 
 
-@settings(QUICK, max_examples=100)
+@settings(FEW, max_examples=examples(100))
 @given(st.integers(0, 2**30), st.binary(min_size=1, max_size=4))
 def test_a_ztoc_with_altered_bytes_never_does_worse_than_a_bad_document(place, noise):
     layer = gzip(entry(b"a", b"some text") + pax((b"k", b"v")) + entry(b"b", bytes(900)) + END)

@@ -80,7 +80,6 @@ def images(draw: st.DrawFn) -> tuple[Content, SociOptions]:
 
 
 @settings(
-    deadline=None,
     max_examples=int(os.environ.get("BAKERY_SOCI_EXAMPLES", "25")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )

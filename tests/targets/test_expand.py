@@ -11,6 +11,7 @@ from bakery.targets.expand import check_expansion, contested, secret_findings, s
 from bakery.targets.labels import created, revision
 from bakery.targets.select import Selection, select
 from tests.config import parsing
+from tests.hypothesis_profiles import examples
 
 
 def targets(text, **wanted):
@@ -149,7 +150,7 @@ def test_filters_without_effect_are_told():
 _name = st.text(alphabet="abcdefghij0123456789.-", min_size=1, max_size=8).filter(lambda text: text.strip(".-"))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(
     versions=st.lists(_name, min_size=1, max_size=4, unique=True),
     variants=st.lists(_name, max_size=3, unique=True),

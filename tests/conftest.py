@@ -1,0 +1,19 @@
+"""What applies to every test: Hypothesis profiles and time limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import hypothesis_profiles as hypothesis_profiles  # registers the profiles
+
+# A conversion by the real soci, or a publish to a real registry, takes minutes on a busy machine. Every other test has
+# the limit in pyproject.toml.
+_LONG_LIMIT_S = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests marked `slow` or `peer` a longer time limit."""
+    for item in items:
+        is_long = item.get_closest_marker("slow") is not None or item.get_closest_marker("peer") is not None
+        if is_long and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LONG_LIMIT_S))
