@@ -47,8 +47,8 @@ def test_a_project_of_800_targets_is_expanded_as_it_is_written():
     selected = select(parsing.project(project_text(20)), Selection())
     assert len(selected.targets) == 800
     assert selected.problems == ()
-    assert len({tag for target in selected.targets for tag in target.tags}) == sum(
-        len(target.tags) for target in selected.targets
+    assert len({tag for target in selected.targets for tag in target.references}) == sum(
+        len(target.references) for target in selected.targets
     )
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 from pydantic_core import Url, ValidationError
 
+from bakery.config.schema.field_types import WrongValue, http_url
 from bakery.config.schema.reader import read
-from bakery.config.schema.values import WrongValue, http_url
 
 
 class Inner(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

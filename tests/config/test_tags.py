@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from jinja2 import TemplateError
 
 from bakery.config import filters, jinja
-from bakery.config.project import TagPattern
-from bakery.config.tags import PatternSet, Subject, UnusablePattern, applies, default_patterns
+from bakery.config.project import PatternGroup
+from bakery.config.tags import TagContext, TagPatterns, UnusablePattern, applies, default_patterns
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -18,11 +18,11 @@ def subject(version="1.2.3", system="ubuntu-24.04", variant="std", name="app", c
     given_flags = {
         "latest": True, "primary_system": True, "primary_variant": True, "latest_patch": True, "channel_head": True,
     } | flags  # fmt: skip
-    return Subject(version, system, variant, name, channel, **given_flags)
+    return TagContext(version, system, variant, name, channel, **given_flags)
 
 
 def tags(patterns, about, only=("all",)):
-    return list(PatternSet([TagPattern(tuple(patterns), only)]).suffixes(about)[0])
+    return list(TagPatterns([PatternGroup(tuple(patterns), only)]).tags(about)[0])
 
 
 FILTERS = {
@@ -50,7 +50,7 @@ def test_the_other_filters_and_raise():
 
 def test_an_ordinary_latest_version_gets_the_tags_of_the_page():
     about = subject(version="2026.06.1+88.rel3", latest_patch=False)
-    assert set(PatternSet(default_patterns(matrix=False)).suffixes(about)[0]) == {
+    assert set(TagPatterns(default_patterns(matrix=False)).tags(about)[0]) == {
         "2026.06.1-88.rel3-ubuntu-24.04-std", "2026.06.1-ubuntu-24.04-std", "2026.06.1-88.rel3-std", "2026.06.1-std",
         "2026.06.1-88.rel3-ubuntu-24.04", "2026.06.1-ubuntu-24.04", "2026.06.1-88.rel3", "2026.06.1",
         "ubuntu-24.04-std", "ubuntu-24.04", "std", "latest",
@@ -59,36 +59,36 @@ def test_an_ordinary_latest_version_gets_the_tags_of_the_page():
 
 def test_a_target_that_is_primary_in_nothing_gets_few():
     about = subject("2026.06.1+88.rel3", "debian-12", "min", primary_system=False, primary_variant=False)
-    assert set(PatternSet(default_patterns(matrix=False)).suffixes(about)[0]) == {
+    assert set(TagPatterns(default_patterns(matrix=False)).tags(about)[0]) == {
         "2026.06.1-88.rel3-debian-12-min", "2026.06.1-debian-12-min", "debian-12-min",
     }  # fmt: skip
 
 
 def test_without_system_and_variant_there_are_two():
     about = subject("1.0.0", "", "")
-    assert PatternSet(default_patterns(matrix=False)).suffixes(about)[0] == ("1.0.0", "latest")
+    assert TagPatterns(default_patterns(matrix=False)).tags(about)[0] == ("1.0.0", "latest")
 
 
 def test_a_daily_version_gets_its_channel():
     about = subject("1.0.0", channel="daily", latest=False)
-    found = set(PatternSet(default_patterns(matrix=False)).suffixes(about)[0])
+    found = set(TagPatterns(default_patterns(matrix=False)).tags(about)[0])
     assert {"daily", "daily-std", "daily-ubuntu-24.04", "daily-ubuntu-24.04-std"} <= found
     older = subject("1.0.0", channel="daily", latest=False, channel_head=False)
-    assert not any(tag.startswith("daily") for tag in PatternSet(default_patterns(matrix=False)).suffixes(older)[0])
+    assert not any(tag.startswith("daily") for tag in TagPatterns(default_patterns(matrix=False)).tags(older)[0])
 
 
 def test_a_row_gets_its_minor_line_only_where_it_is_the_latest_patch():
     row = subject("R4.5.2-python3.13.9", "", "")
-    assert set(PatternSet(default_patterns(matrix=True)).suffixes(row)[0]) == {
+    assert set(TagPatterns(default_patterns(matrix=True)).tags(row)[0]) == {
         "R4.5.2-python3.13.9", "R4.5-python3.13", "latest",
     }  # fmt: skip
     other = subject("R4.5.1-python3.13.9", "", "", latest=False, latest_patch=False)
-    assert PatternSet(default_patterns(matrix=True)).suffixes(other)[0] == ("R4.5.1-python3.13.9",)
+    assert TagPatterns(default_patterns(matrix=True)).tags(other)[0] == ("R4.5.1-python3.13.9",)
 
 
 def test_a_matrix_has_no_line_for_channel_system_and_variant_together():
     row = subject("1", channel="daily", latest=False)
-    assert "daily-ubuntu-24.04-std" not in PatternSet(default_patterns(matrix=True)).suffixes(row)[0]
+    assert "daily-ubuntu-24.04-std" not in TagPatterns(default_patterns(matrix=True)).tags(row)[0]
 
 
 ONLY = {
@@ -129,7 +129,7 @@ def test_rendering(pattern, values, result):
 
 
 def test_an_empty_tag_is_left_out_and_told():
-    found, empty = PatternSet([TagPattern(("{{ Version | regexReplace('.', '') }}", "x"))]).suffixes(subject())
+    found, empty = TagPatterns([PatternGroup(("{{ Version | regexReplace('.', '') }}", "x"))]).tags(subject())
     assert found == ("x",)
     assert len(empty) == 1
 
@@ -161,13 +161,13 @@ def test_every_tag_is_a_valid_oci_tag_and_the_quick_way_gives_what_jinja_gives(v
     about = subject(version, system, variant, channel=channel, **flags)
     for matrix in (False, True):
         groups = default_patterns(matrix=matrix)
-        found = PatternSet(groups).suffixes(about)[0]
+        found = TagPatterns(groups).tags(about)[0]
         assert all(TAG.fullmatch(tag) for tag in found)
         # A space inside the braces that the quick way does not take sends the same pattern to Jinja2.
         slow = [
-            TagPattern(
+            PatternGroup(
                 tuple(one.replace("{{ ", "{{ '' ~ (").replace(" }}", ") }}") for one in group.patterns), group.only
             )
             for group in groups
         ]
-        assert PatternSet(slow).suffixes(about)[0] == found
+        assert TagPatterns(slow).tags(about)[0] == found

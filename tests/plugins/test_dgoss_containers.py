@@ -47,7 +47,7 @@ def test_passing_and_failing_tests_in_real_containers(runtime, tmp_path, monkeyp
     )
     (folder / "plain/test/goss.yaml").write_text("file: {/no/such/file: {exists: true}}")
     for target in targets:
-        subprocess.run([runtime, "tag", IMAGE, target.tags[0]], check=True, timeout=60)
+        subprocess.run([runtime, "tag", IMAGE, target.references[0]], check=True, timeout=60)
     try:
         results = DgossPlugin().execute(folder, targets)
         verdicts = [(result.artifacts or {})["judged"].verdict for result in results]
@@ -61,4 +61,4 @@ def test_passing_and_failing_tests_in_real_containers(runtime, tmp_path, monkeyp
         assert left.stdout == b""
     finally:
         for target in targets:
-            subprocess.run([runtime, "rmi", target.tags[0]], capture_output=True, check=False, timeout=60)
+            subprocess.run([runtime, "rmi", target.references[0]], capture_output=True, check=False, timeout=60)

@@ -3,7 +3,7 @@
 import pytest
 
 from bakery.config.load import load_project
-from bakery.products.catalog import Catalog
+from bakery.products.catalog import ProductCatalog
 from bakery.products.fetch import Offline, Replay
 from bakery.targets.built import find_built
 from tests import projects
@@ -33,7 +33,7 @@ def test_a_uid_of_no_image_that_could_have_it_asks_nobody(nightly):
 
 @pytest.mark.parametrize("uid", [DEV, ROW])
 def test_a_version_that_is_not_written_is_looked_up(nightly, uid):
-    found = find_built(nightly, [WRITTEN, uid], lambda: Catalog(Replay(projects.HTTP)))
+    found = find_built(nightly, [WRITTEN, uid], lambda: ProductCatalog(Replay(projects.HTTP)))
     uids = [target.uid for target in found.targets]
     assert {WRITTEN, uid} <= set(uids)
     assert len(uids) == len(set(uids))
@@ -47,13 +47,13 @@ def test_only_the_image_that_a_uid_may_belong_to_is_asked_about(nightly):
             asked.append(url)
             return super().get(url)
 
-    find_built(nightly, [ROW], lambda: Catalog(Counting(projects.HTTP)))
+    find_built(nightly, [ROW], lambda: ProductCatalog(Counting(projects.HTTP)))
     assert len(asked) == 2  # R and python
     assert not any("connect" in url or "positron" in url for url in asked)
 
 
 def test_what_cannot_be_looked_up_is_told_and_the_written_targets_stay(nightly):
-    found = find_built(nightly, [WRITTEN, DEV, ROW], lambda: Catalog(Offline()))
+    found = find_built(nightly, [WRITTEN, DEV, ROW], lambda: ProductCatalog(Offline()))
     assert WRITTEN in {target.uid for target in found.targets}
     assert found.failed
     assert all("--offline" in problem.message for problem in found.problems)

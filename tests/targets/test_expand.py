@@ -59,7 +59,7 @@ def test_a_claim_is_told_even_when_a_filter_hides_one_of_the_two():
 
 def test_targets_without_registry_have_tags_without_host():
     (target,) = targets("versions: [{name: 1.0.0, latest: true}]")
-    assert target.tags == ("app:1.0.0", "app:latest")
+    assert target.references == ("app:1.0.0", "app:latest")
     assert target.destinations == (("app", ("1.0.0", "latest")),)
 
 

@@ -5,7 +5,7 @@ import pytest
 from bakery.config.load import load_project
 from bakery.targets.select import Selection, select
 from tests import projects
-from tests.targets.described import described, selection
+from tests.targets.listing import described, selection
 
 OFFLINE = ("atlas-app", "lab-matrix", "relay-registries")
 

@@ -21,7 +21,7 @@ from bakery.errors import NothingSelected
 if TYPE_CHECKING:
     from bakery.config.project import Project
     from bakery.config.yaml.problem import Problem
-    from bakery.products.catalog import Catalog
+    from bakery.products.catalog import ProductCatalog
     from bakery.targets.select import Chosen, Selected, Selection
 
 Mode = Literal["exclude", "include", "only"]  # whether some versions take part
@@ -81,9 +81,9 @@ class Filters(Struct, frozen=True):
     matrix_versions: Mode = "exclude"
     offline: bool = False
 
-    def selection(self) -> tuple[Selection, Catalog]:
+    def selection(self) -> tuple[Selection, ProductCatalog]:
         """The filters, checked, and whoever answers for product APIs. Nothing is asked yet."""
-        from bakery.products.catalog import Catalog
+        from bakery.products.catalog import ProductCatalog
         from bakery.products.fetch import source_from_environment
         from bakery.products.spec import DevSpec as Spec
         from bakery.targets.select import Selection
@@ -106,7 +106,7 @@ class Filters(Struct, frozen=True):
             dev_channel=channel,
             matrix_versions=self.matrix_versions,
         )
-        return selection, Catalog(source_from_environment(offline=self.offline), spec)
+        return selection, ProductCatalog(source_from_environment(offline=self.offline), spec)
 
     def takes(self, image: str) -> bool:
         """Whether --image-name selects this image."""

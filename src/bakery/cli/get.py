@@ -32,7 +32,7 @@ def group() -> None:
 def tags_command(context: Path, output: Literal["component", "uid"], wanted: Filters, strict: bool) -> None:
     """Print the tags of the selected targets as JSON."""
     from bakery.cli.json_text import pretty
-    from bakery.targets.described import tags_by_component, tags_by_uid
+    from bakery.targets.listing import tags_by_component, tags_by_uid
 
     selected = wanted.select(open_project(context, strict=strict), strict=strict)
     grouped = tags_by_uid if output == "uid" else tags_by_component
@@ -48,8 +48,8 @@ def tags_command(context: Path, output: Literal["component", "uid"], wanted: Fil
 def targets_command(context: Path, output: Literal["table", "json"], wanted: Filters, strict: bool) -> None:
     """Print the selected targets with all that is known of them."""
     from bakery.cli.json_text import pretty
-    from bakery.targets.described import described, table
     from bakery.targets.expand import secret_findings
+    from bakery.targets.listing import described, table
 
     project = open_project(context, strict=strict)
     selected = wanted.select(project, strict=strict)
@@ -67,7 +67,7 @@ def targets_command(context: Path, output: Literal["table", "json"], wanted: Fil
 @options.general
 def version_command(image: str, context: Path, subpath: str | None) -> None:
     """Print the name of an image's latest version, or of the version in a directory."""
-    from bakery.targets.described import version_name
+    from bakery.targets.listing import version_name
 
     write(version_name(open_project(context), image, subpath))
 

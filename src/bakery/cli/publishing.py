@@ -24,7 +24,7 @@ from bakery.events import Emit, Event, ignore
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
-    from bakery.products.catalog import Catalog
+    from bakery.products.catalog import ProductCatalog
     from bakery.products.spec import DevSpec
     from bakery.publish.outcome import Outcome
     from bakery.publish.plan import Plan
@@ -188,11 +188,11 @@ def find_targets(project: Project, request: Request, uids: Sequence[str]) -> Seq
 
     spec = _dev_spec(request.dev_spec)
 
-    def catalog() -> Catalog:
-        from bakery.products.catalog import Catalog
+    def catalog() -> ProductCatalog:
+        from bakery.products.catalog import ProductCatalog
         from bakery.products.fetch import source_from_environment
 
-        return Catalog(source_from_environment(offline=request.offline, environ=request.environment), spec)
+        return ProductCatalog(source_from_environment(offline=request.offline, environ=request.environment), spec)
 
     found = find_built(
         project,

@@ -19,22 +19,22 @@ from bakery.config.project import (
     DevSource,
     Image,
     Matrix,
+    PatternGroup,
     Project,
-    Registry,
-    Repository,
+    ProjectRegistry,
+    ProjectRepository,
     Secret,
     System,
-    TagPattern,
     Variant,
     Version,
 )
 from bakery.config.references import check_references
 from bakery.config.rules import Rules
 from bakery.config.schema import declarations as schema
-from bakery.config.schema import messages
+from bakery.config.schema import mismatch
+from bakery.config.schema.field_types import default_extension, default_tag_name
 from bakery.config.schema.options_registry import OptionsRegistry, effective
 from bakery.config.schema.reader import read
-from bakery.config.schema.values import default_extension, default_tag_name
 from bakery.config.tags import check_patterns, default_patterns
 from bakery.config.yaml.document import Document
 from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem
@@ -90,7 +90,7 @@ def parse_project(
         return Project(
             context,
             file,
-            Repository(
+            ProjectRepository(
                 part.repository.url,
                 part.repository.vendor,
                 part.repository.maintainer,
@@ -122,7 +122,7 @@ def _text(path: Path, shown: str) -> str:
 
 
 def _not_a_project(raw: object) -> str:
-    return f"{messages.shown(raw)} stands where a mapping is expected: `repository:`, `registries:`, `images:`"
+    return f"{mismatch.shown(raw)} stands where a mapping is expected: `repository:`, `registries:`, `images:`"
 
 
 @contextmanager
@@ -165,7 +165,7 @@ def _option_entries(raw: dict[Any, Any], registry: OptionsRegistry) -> tuple[Ent
             if tool is None and "tool" not in entry:
                 findings.append(Finding((*place, "tool"), f"`tool` is missing; allowed: {', '.join(registry)}"))
             elif not isinstance(tool, str) or tool not in registry:
-                findings.append(Finding((*place, "tool"), *messages.unknown_choice(tool, list(registry))))
+                findings.append(Finding((*place, "tool"), *mismatch.unknown_choice(tool, list(registry))))
             else:
                 options, more = registry[tool].read(entry, place)
                 findings += more
@@ -193,9 +193,9 @@ def default_subpath(name: str) -> str:
     return name.replace(" ", "-").lower()
 
 
-def _registries(parts: Sequence[schema.GlobalRegistryPart]) -> Iterator[Registry]:
+def _registries(parts: Sequence[schema.GlobalRegistryPart]) -> Iterator[ProjectRegistry]:
     for part in dict.fromkeys(parts):
-        yield Registry(part.host, part.namespace, getattr(part, "repository", None))
+        yield ProjectRegistry(part.host, part.namespace, getattr(part, "repository", None))
 
 
 def _dependencies(parts: Sequence[schema.PinnedPart]) -> tuple[Dependency, ...]:
@@ -216,8 +216,8 @@ def _constraints(parts: Sequence[schema.ConstrainedPart]) -> tuple[Constraint, .
     )
 
 
-def _patterns(parts: Sequence[schema.TagPatternPart]) -> tuple[TagPattern, ...]:
-    return tuple(TagPattern(part.patterns, part.only) for part in parts)
+def _patterns(parts: Sequence[schema.TagPatternPart]) -> tuple[PatternGroup, ...]:
+    return tuple(PatternGroup(part.patterns, part.only) for part in parts)
 
 
 class _Builder:
@@ -283,7 +283,7 @@ class _Builder:
         )
 
     def _version(
-        self, part: schema.VersionPart, image: schema.ImagePart, inherited: tuple[Registry, ...], path: Keys
+        self, part: schema.VersionPart, image: schema.ImagePart, inherited: tuple[ProjectRegistry, ...], path: Keys
     ) -> Version:
         dependencies = _dependencies(part.dependencies)
         return Version(
@@ -299,7 +299,7 @@ class _Builder:
         )
 
     def _matrix(
-        self, part: schema.MatrixPart, image: schema.ImagePart, inherited: tuple[Registry, ...], path: Keys
+        self, part: schema.MatrixPart, image: schema.ImagePart, inherited: tuple[ProjectRegistry, ...], path: Keys
     ) -> Matrix:
         return Matrix(
             name_pattern=part.name_pattern,
@@ -314,7 +314,11 @@ class _Builder:
         )
 
     def _dev_source(
-        self, part: schema.ChannelPart | schema.NewestPart, image: str, inherited: tuple[Registry, ...], path: Keys
+        self,
+        part: schema.ChannelPart | schema.NewestPart,
+        image: str,
+        inherited: tuple[ProjectRegistry, ...],
+        path: Keys,
     ) -> DevSource:
         newest = part if isinstance(part, schema.NewestPart) else None
         channel = part.channel or part.stream if isinstance(part, schema.ChannelPart) else part.channel
@@ -349,7 +353,7 @@ class _Builder:
         self,
         part: schema.VersionPart | schema.MatrixPart | schema.DevPart,
         image: str,
-        inherited: tuple[Registry, ...],
+        inherited: tuple[ProjectRegistry, ...],
     ) -> tuple[str, ...]:
         registries = tuple(_registries(part.override_registries)) or (*_registries(part.extra_registries), *inherited)
         names = tuple(sorted({registry.destination(image) for registry in registries}))

@@ -16,12 +16,12 @@ from bakery.config.yaml.problem import Keys
 from bakery.values import repr_without
 
 if TYPE_CHECKING:
-    from bakery.config.schema.values import Person
+    from bakery.config.schema.field_types import Person
     from bakery.config.yaml.document import Document
     from bakery.config.yaml.problem import Problem
 
 
-class Repository(Struct, frozen=True):
+class ProjectRepository(Struct, frozen=True):
     """Where the project comes from, for labels."""
 
     url: str
@@ -30,7 +30,7 @@ class Repository(Struct, frozen=True):
     authors: tuple[Person, ...]
 
 
-class Registry(Struct, frozen=True):
+class ProjectRegistry(Struct, frozen=True):
     """A registry, and perhaps a namespace and a repository name in it."""
 
     host: str
@@ -64,7 +64,7 @@ class System(Struct, frozen=True):
         return build_system(self.name)
 
 
-class TagPattern(Struct, frozen=True):
+class PatternGroup(Struct, frozen=True):
     """Patterns of tags, and the filters that must hold for them."""
 
     patterns: tuple[str, ...]
@@ -78,7 +78,7 @@ class Variant(Struct, frozen=True):
     primary: bool
     extension: str
     tag_name: str
-    tag_patterns: tuple[TagPattern, ...]
+    tag_patterns: tuple[PatternGroup, ...]
     options: Mapping[str, Any]
 
 
@@ -176,7 +176,7 @@ class Image(Struct, frozen=True):
     matrix: Matrix | None
     secrets: tuple[Secret, ...]
     options: Mapping[str, Any]
-    tag_patterns: tuple[TagPattern, ...]
+    tag_patterns: tuple[PatternGroup, ...]
     build_target: str | None
     place: Keys
 
@@ -186,8 +186,8 @@ class Project(Struct, frozen=True):
 
     context: Path
     file: str
-    repository: Repository
-    registries: tuple[Registry, ...]
+    repository: ProjectRepository
+    registries: tuple[ProjectRegistry, ...]
     images: tuple[Image, ...]
     problems: tuple[Problem, ...]
     document: Document

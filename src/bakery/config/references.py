@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from bakery.config.project import Registry
-from bakery.config.yaml import raw as document
+from bakery.config import traversal
+from bakery.config.project import ProjectRegistry
 from bakery.config.yaml.problem import Finding, Keys
 from bakery.errors import BadReference
 from bakery.oci.reference import Repository
@@ -47,14 +47,14 @@ def check_references(raw: Any) -> list[Finding]:
 
 def _findings(raw: Any) -> Iterator[Finding]:
     yield from _registries(raw, "registries", "image", ())
-    for path, image in document.images(raw):
+    for path, image in traversal.images(raw):
         name = image.get("name")
         if isinstance(name, str):
-            fault = reference_fault(Registry("localhost").destination(name))
+            fault = reference_fault(ProjectRegistry("localhost").destination(name))
             if fault:
                 yield Finding((*path, "name"), f"{name!r} makes no valid reference: {fault}")
         usable = name if isinstance(name, str) and not fault else "image"
-        for holder, entry in ((path, image), *document.holders_of_systems(image, path)):
+        for holder, entry in ((path, image), *traversal.holders_of_systems(image, path)):
             for key in ("extraRegistries", "overrideRegistries"):
                 yield from _registries(entry, key, usable, holder)
             if entry is not image:
@@ -64,13 +64,13 @@ def _findings(raw: Any) -> Iterator[Finding]:
 
 
 def _registries(raw: Any, key: str, image: str, path: Keys) -> Iterator[Finding]:
-    for index, entry in document.mappings(raw, key):
+    for index, entry in traversal.mappings(raw, key):
         host, namespace, repository = (entry.get(part) for part in ("host", "namespace", "repository"))
         if not isinstance(host, str) or not all(
             part is None or isinstance(part, str) for part in (namespace, repository)
         ):
             continue
-        destination = Registry(host, namespace, repository).destination(image)
+        destination = ProjectRegistry(host, namespace, repository).destination(image)
         fault = reference_fault(destination)
         if fault:
             yield Finding((*path, key, index), f"{destination!r} is no valid reference: {fault}")
@@ -87,7 +87,7 @@ def reference_fault(destination: str) -> str:
 
 
 def _named(raw: Any, key: str, path: Keys) -> Iterator[Finding]:
-    for index, entry in document.mappings(raw, key):
+    for index, entry in traversal.mappings(raw, key):
         name = entry.get("name")
         if isinstance(name, str):
             fault = _name_fault(name)

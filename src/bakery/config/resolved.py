@@ -13,8 +13,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from bakery.config.project import Constraint, Dependency, DevSource, Image, Matrix, Project, System, TagPattern, Variant
-from bakery.config.schema.options_registry import settings
+from bakery.config.project import (
+    Constraint,
+    Dependency,
+    DevSource,
+    Image,
+    Matrix,
+    PatternGroup,
+    Project,
+    System,
+    Variant,
+)
+from bakery.config.schema.options_registry import option_fields
 from bakery.config.yaml.document import resolve
 from bakery.config.yaml.problem import Keys
 
@@ -142,7 +152,7 @@ def _image(tree: _Tree, image: Image) -> Tree:
     return made
 
 
-def _patterns(tree: _Tree, groups: Sequence[TagPattern], at: Keys) -> list[Any]:
+def _patterns(tree: _Tree, groups: Sequence[PatternGroup], at: Keys) -> list[Any]:
     return [
         {
             "patterns": tree.leaf(group.patterns, (*at, "tagPatterns", index, "patterns")),
@@ -163,8 +173,8 @@ def _options(tree: _Tree, options: Mapping[str, Any], holders: Iterable[Keys]) -
             if isinstance(entry, dict) and entry.get("tool") == tool
         ]
         made[tool] = {
-            setting.key: tree.leaf(setting.value, *((*entry, key) for entry in entries for key in setting.spellings))
-            for setting in settings(effective)
+            field.key: tree.leaf(field.value, *((*entry, key) for entry in entries for key in field.spellings))
+            for field in option_fields(effective)
         }
     return made
 

@@ -14,11 +14,11 @@ from typing import Any
 from msgspec import Struct
 
 from bakery.config.schema import declarations as schema
+from bakery.config.schema.field_types import WrongValue, default_extension, default_tag_name, person
 from bakery.config.schema.options_registry import OptionsRegistry
 from bakery.config.schema.reader import is_true
-from bakery.config.schema.values import WrongValue, default_extension, default_tag_name, person
+from bakery.config.traversal import entries, mappings
 from bakery.config.yaml.problem import Finding, Keys, key_text, listing, nearest
-from bakery.config.yaml.raw import entries, mappings
 
 _MOST_GUESSES = 100  # looking for the nearest key takes time; a file with so many wrong ones is not about a slip
 _NUMBERS = re.compile(r"\d+")

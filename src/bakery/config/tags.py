@@ -13,9 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from bakery.config import filters
-from bakery.config.project import TagPattern
-from bakery.config.yaml import raw as document
+from bakery.config import filters, traversal
+from bakery.config.project import PatternGroup
 from bakery.config.yaml.problem import Finding, Keys, nearest
 
 NAMES = ("Version", "OS", "Variant", "Name", "Channel")
@@ -35,19 +34,19 @@ _ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", _PRIMARY),
 )
 _LATEST = (
-    TagPattern(("{{ OS }}-{{ Variant }}",), ("latest",)),
-    TagPattern(("{{ OS }}",), ("latest", "primaryVariant")),
-    TagPattern(("{{ Variant }}",), ("latest", "primaryOS")),
-    TagPattern(("latest",), ("latest", *_PRIMARY)),
+    PatternGroup(("{{ OS }}-{{ Variant }}",), ("latest",)),
+    PatternGroup(("{{ OS }}",), ("latest", "primaryVariant")),
+    PatternGroup(("{{ Variant }}",), ("latest", "primaryOS")),
+    PatternGroup(("latest",), ("latest", *_PRIMARY)),
 )
 _CHANNEL = (
-    TagPattern(("{{ Channel }}-{{ OS }}-{{ Variant }}",), ("channelLatest",)),
-    TagPattern(("{{ Channel }}-{{ Variant }}",), ("channelLatest", "primaryOS")),
-    TagPattern(("{{ Channel }}-{{ OS }}",), ("channelLatest", "primaryVariant")),
-    TagPattern(("{{ Channel }}",), ("channelLatest", *_PRIMARY)),
+    PatternGroup(("{{ Channel }}-{{ OS }}-{{ Variant }}",), ("channelLatest",)),
+    PatternGroup(("{{ Channel }}-{{ Variant }}",), ("channelLatest", "primaryOS")),
+    PatternGroup(("{{ Channel }}-{{ OS }}",), ("channelLatest", "primaryVariant")),
+    PatternGroup(("{{ Channel }}",), ("channelLatest", *_PRIMARY)),
 )
 _ORDINARY = (
-    *(TagPattern((_V + ending, _BARE + ending), only or ("all",)) for ending, only in _ENDINGS),
+    *(PatternGroup((_V + ending, _BARE + ending), only or ("all",)) for ending, only in _ENDINGS),
     *_LATEST,
     *_CHANNEL,
 )
@@ -56,8 +55,8 @@ _MATRIX = (
         pattern
         for ending, only in _ENDINGS
         for pattern in (
-            TagPattern((_V + ending,), only or ("all",)),
-            TagPattern((_MINOR + ending,), ("latestPatch", *only)),
+            PatternGroup((_V + ending,), only or ("all",)),
+            PatternGroup((_MINOR + ending,), ("latestPatch", *only)),
         )
     ),
     *_LATEST,
@@ -65,12 +64,12 @@ _MATRIX = (
 )
 
 
-def default_patterns(*, matrix: bool) -> tuple[TagPattern, ...]:
+def default_patterns(*, matrix: bool) -> tuple[PatternGroup, ...]:
     """The patterns of an image that gives none."""
     return _MATRIX if matrix else _ORDINARY
 
 
-class Subject(Struct, frozen=True):
+class TagContext(Struct, frozen=True):
     """What a pattern is rendered for. Texts are empty where the target has no such thing."""
 
     version: str
@@ -103,14 +102,14 @@ class UnusablePattern(Exception):  # turned into a problem where the pattern's p
         self.pattern, self.reason = pattern, reason
 
 
-def applies(only: tuple[str, ...], subject: Subject) -> bool:
+def applies(only: tuple[str, ...], subject: TagContext) -> bool:
     """Whether every filter holds. `all` switches the others off, except `channelLatest`."""
     if "channelLatest" in only and not subject.channel_head:
         return False
     return "all" in only or all(_FLAGS[name](subject) for name in only)
 
 
-_FLAGS: dict[str, Callable[[Subject], bool]] = {
+_FLAGS: dict[str, Callable[[TagContext], bool]] = {
     "latest": lambda subject: subject.latest,
     "primaryOS": lambda subject: subject.primary_system,
     "primaryVariant": lambda subject: subject.primary_variant,
@@ -119,15 +118,15 @@ _FLAGS: dict[str, Callable[[Subject], bool]] = {
 }
 
 
-class PatternSet:
+class TagPatterns:
     """The patterns of an image and variant. Which of them apply is worked out once for each combination of flags."""
 
-    def __init__(self, patterns: Iterable[TagPattern]) -> None:
+    def __init__(self, patterns: Iterable[PatternGroup]) -> None:
         self._patterns = tuple(patterns)
         self._applying: dict[tuple[bool, ...], tuple[str, ...]] = {}
 
-    def suffixes(self, subject: Subject) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The suffixes of a target, unique and sorted, and the patterns that came out empty and give no tag.
+    def tags(self, subject: TagContext) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The tags of a target, unique and sorted, and the patterns that came out empty and give no tag.
 
         Raises UnusablePattern where a pattern cannot be rendered or a tag would be too long.
         """
@@ -148,7 +147,7 @@ class PatternSet:
                 found.add(text)
         return tuple(sorted(found)), tuple(empty)
 
-    def _applying_to(self, subject: Subject) -> tuple[str, ...]:
+    def _applying_to(self, subject: TagContext) -> tuple[str, ...]:
         flags = tuple(flag(subject) for flag in _FLAGS.values())
         known = self._applying.get(flags)
         if known is None:
@@ -225,11 +224,11 @@ def check_patterns(raw: Any) -> list[Finding]:
     """What is wrong with patterns before anything is rendered: syntax, names that nothing defines."""
     findings: list[Finding] = []
     known: dict[str, set[str] | None] = dict.fromkeys(NAMES)
-    for path, image in document.images(raw):
+    for path, image in traversal.images(raw):
         for place, pattern in _written_patterns(image, path):
             if _simple(pattern) is None and _OUTSIDE.fullmatch(_INSIDE.sub("", pattern)):
                 findings += _pattern_findings(pattern, place, known)
-        matrix = document.matrix(image)
+        matrix = traversal.matrix(image)
         row_name = matrix.get("namePattern") if matrix else None
         if matrix is not None and isinstance(row_name, str):
             findings += _pattern_findings(row_name, (*path, "matrix", "namePattern"), _row_names(matrix))
@@ -238,7 +237,7 @@ def check_patterns(raw: Any) -> list[Finding]:
 
 def pattern_place(raw: Any, image: Keys, pattern: str) -> Keys:
     """Where the first use of a pattern in an image is written; the image where it is of the default set."""
-    for path, entry in document.images(raw):
+    for path, entry in traversal.images(raw):
         if path == image:
             for place, text in _written_patterns(entry, path):
                 if text == pattern:
@@ -246,22 +245,22 @@ def pattern_place(raw: Any, image: Keys, pattern: str) -> Keys:
     return image
 
 
-def _written_patterns(image: document.Mapping, path: Keys) -> Iterator[tuple[Keys, str]]:
+def _written_patterns(image: traversal.Mapping, path: Keys) -> Iterator[tuple[Keys, str]]:
     holders = [(path, image)]
-    holders += [((*path, "variants", index), one) for index, one in document.mappings(image, "variants")]
+    holders += [((*path, "variants", index), one) for index, one in traversal.mappings(image, "variants")]
     for holder, entry in holders:
-        for number, group in document.mappings(entry, "tagPatterns"):
-            for index, pattern in enumerate(document.entries(group, "patterns")):
+        for number, group in traversal.mappings(entry, "tagPatterns"):
+            for index, pattern in enumerate(traversal.entries(group, "patterns")):
                 if isinstance(pattern, str):
                     yield (*holder, "tagPatterns", number, "patterns", index), pattern
 
 
-def _row_names(matrix: document.Mapping) -> dict[str, set[str] | None]:
+def _row_names(matrix: traversal.Mapping) -> dict[str, set[str] | None]:
     """What a name pattern may use: the dependencies and values of its matrix."""
     dependencies = {
         entry["dependency"]
         for key in ("dependencies", "dependencyConstraints")
-        for _, entry in document.mappings(matrix, key)
+        for _, entry in traversal.mappings(matrix, key)
         if isinstance(entry.get("dependency"), str)
     }
     values = matrix.get("values")

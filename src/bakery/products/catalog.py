@@ -15,8 +15,9 @@ from bakery.config.yaml.problem import Finding, Keys
 from bakery.errors import UsageError, one_line
 from bakery.products import channels, published
 from bakery.products.channels import Offer, PinRefused
-from bakery.products.fetch import NotFoundOut, Once, Source
+from bakery.products.fetch import Once, Source
 from bakery.products.spec import DevSpec
+from bakery.targets.catalog import LookupFailed
 
 _REFUSED = 400  # this status and above
 
@@ -29,7 +30,7 @@ class _Found(Struct, frozen=True):
     head: bool = True
 
 
-class Catalog:
+class ProductCatalog:
     """What product APIs say about the images of a project. `spec` pins a development version."""
 
     def __init__(self, source: Source, spec: DevSpec | None = None) -> None:
@@ -47,7 +48,7 @@ class Catalog:
         self._ask.prefetch(urls)
 
     def constrained(self, matrix: Matrix) -> Mapping[str, tuple[str, ...]]:
-        """The versions that the constraints mean. Raises NotFoundOut, which ends a command that wants the rows."""
+        """The versions that the constraints mean. Raises LookupFailed, which ends a command that wants the rows."""
         return {one.dependency: published.resolve(one, self._ask) for one in matrix.constraints}
 
     def dev_versions(self, image: Image, channel: str | None) -> tuple[list[Version], list[Finding]]:
@@ -61,7 +62,7 @@ class Catalog:
                     versions.append(self._version(image, source, found))
             except PinRefused:
                 raise
-            except NotFoundOut as error:
+            except LookupFailed as error:
                 findings.append(_left_out(source.place, f"a development version of {image.name}", one_line(error)))
         return versions, findings
 
@@ -129,7 +130,7 @@ class Catalog:
             version = version or offered.version
             systems.append(_with_url(system, offered))
         if version is None:
-            raise NotFoundOut(
+            raise LookupFailed(
                 "resolving", about=f"{source.product} {source.channel}", why="the channel has none of its systems"
             )
         return _Found(version, tuple(systems))
@@ -152,7 +153,7 @@ class Catalog:
                 current = channels.offer(
                     source.product or "", source.channel or "", system.build, self._ask, self._branch(source, spec)
                 )
-            except NotFoundOut as error:
+            except LookupFailed as error:
                 # The version is known without the channel; what is not known is whether it is the newest there.
                 text = f"{image.name} {spec.version} is taken as no channel head, without a download URL"
                 findings.append(Finding(source.place, f"{text}: {one_line(error)}", warning=True))
@@ -173,7 +174,7 @@ class Catalog:
             head = head or (current is not None and current.version == spec.version)
             systems.append(_with_url(system, offered))
         if not systems:
-            raise NotFoundOut(
+            raise LookupFailed(
                 "resolving", about=f"{source.product} {source.channel}", why="the channel has none of its systems"
             )
         return _Found(spec.version, tuple(systems), head)

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from bakery.config.systems import BuildSystem
-from bakery.products.fetch import NotFoundOut, Once, unexpected
+from bakery.products.fetch import Once, unexpected
+from bakery.targets.catalog import LookupFailed
 
 DOWNLOADS = "https://posit.co/wp-content/uploads/downloads.json"
 CONNECT_DAILY = "https://cdn.posit.co/connect/latest-packages.json"
@@ -32,7 +33,7 @@ def dailies(branch: str) -> str:
     return f"https://dailies.rstudio.com/rstudio/{quote(branch, safe='')}/index.json"
 
 
-class PinRefused(NotFoundOut):
+class PinRefused(LookupFailed):
     """A version was named, and the product has no such package."""
 
 
@@ -78,7 +79,7 @@ def installer_key(product: str, system: BuildSystem) -> str:
 
 
 def offer(product: str, channel: str, system: BuildSystem, ask: Once, branch: str = "latest") -> Offer | None:
-    """What the channel has for a system, or None where it has nothing. Raises NotFoundOut where nobody tells."""
+    """What the channel has for a system, or None where it has nothing. Raises LookupFailed where nobody tells."""
     url = manifest_url(product, channel, branch)
     if url is None:
         return None

@@ -1,6 +1,6 @@
 """Getting the text behind a URL: over the network with a cache, from recorded answers, or not at all.
 
-A `Source` answers GET and HEAD and knows no product. A failure is NotFoundOut and says what to do. Every wait has a
+A `Source` answers GET and HEAD and knows no product. A failure is LookupFailed and says what to do. Every wait has a
 limit. Source: config.md 10 (caching) and 18 (BAKERY_HTTP_REPLAY).
 """
 
@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bakery.errors import BakeryError, ConfigurationError, one_line
+from bakery.errors import ConfigurationError, one_line
+from bakery.targets.catalog import LookupFailed
 
 _log = logging.getLogger(__name__)
 _LARGEST = 64 * 1024 * 1024  # bytes of one answer; the largest today has 5 MB
@@ -28,12 +29,8 @@ _PAUSE_S = 1.0
 DEFAULT_EXPIRY_S = 3600.0
 
 
-class NotFoundOut(BakeryError):
-    """What a product's API should have told is not known: it did not answer, answered no, or must not be asked."""
-
-
 class Source(Protocol):
-    """Whoever answers requests. Both methods raise NotFoundOut."""
+    """Whoever answers requests. Both methods raise LookupFailed."""
 
     def get(self, url: str) -> bytes:
         """The body of a 200 answer."""
@@ -64,11 +61,11 @@ class Replay:
     def get(self, url: str) -> bytes:
         name = self._get.get(url)
         if name is None:
-            raise NotFoundOut("asking", about=url, why=f"404: {self._directory} has no recorded answer for it")
+            raise LookupFailed("asking", about=url, why=f"404: {self._directory} has no recorded answer for it")
         try:
             return (self._directory / name).read_bytes()
         except OSError as error:
-            raise NotFoundOut("asking", about=url, why=f"the recorded answer cannot be read: {error}") from error
+            raise LookupFailed("asking", about=url, why=f"the recorded answer cannot be read: {error}") from error
 
     def head(self, url: str) -> int:
         return self._head.get(url, self._default_status)
@@ -133,7 +130,7 @@ class Network:
             return kept
         try:
             body, _ = self._ask("GET", url)
-        except NotFoundOut as error:
+        except LookupFailed as error:
             stale = self._cache.read(url, stale=True) if self._cache else None
             if stale is None:
                 raise
@@ -171,7 +168,7 @@ class Network:
                 if type(error).__module__ != "http.client":
                     raise
                 reason = f"{type(error).__name__}: {error}"
-        raise NotFoundOut(
+        raise LookupFailed(
             "asking", about=url, why=reason,
             hint="look whether this machine reaches it; name the version with --dev-spec, or give recorded answers "
             "with BAKERY_HTTP_REPLAY",
@@ -197,7 +194,7 @@ class Network:
             return self._opener
 
 
-class _Refused(NotFoundOut):
+class _Refused(LookupFailed):
     """The source answered, and the answer is no."""
 
     def __init__(self, url: str, status: int, reason: str) -> None:
@@ -213,7 +210,7 @@ def _body(answer: Any, url: str) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
         if size > _LARGEST:
-            raise NotFoundOut("asking", about=url, why=f"the answer is longer than {_LARGEST:,} bytes")
+            raise LookupFailed("asking", about=url, why=f"the answer is longer than {_LARGEST:,} bytes")
         if time.monotonic() > limit:
             raise TimeoutError(f"the answer took longer than {_LIMIT_S:.0f} s")
     return b"".join(chunks)
@@ -228,7 +225,7 @@ class Offline:
     def get(self, url: str) -> bytes:
         kept = self._cache.read(url, stale=True) if self._cache else None
         if kept is None:
-            raise NotFoundOut(
+            raise LookupFailed(
                 "asking", about=url, why="--offline forbids it, and no earlier answer is kept",
                 hint="run once without --offline, name the version with --dev-spec, or give recorded answers with "
                 "BAKERY_HTTP_REPLAY",
@@ -263,7 +260,7 @@ class Once:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._answers: dict[str, bytes | NotFoundOut] = {}
+        self._answers: dict[str, bytes | LookupFailed] = {}
 
     def prefetch(self, urls: Iterable[str]) -> None:
         """Ask for all of these side by side. A failure is kept and raised to whoever gets that URL."""
@@ -278,15 +275,15 @@ class Once:
     def _fill(self, url: str) -> None:
         try:
             self._answers[url] = self._source.get(url)
-        except NotFoundOut as error:
+        except LookupFailed as error:
             self._answers[url] = error
 
     def get(self, url: str) -> bytes:
-        """The body behind a URL. Raises NotFoundOut."""
+        """The body behind a URL. Raises LookupFailed."""
         if url not in self._answers:
             self._fill(url)
         answer = self._answers[url]
-        if isinstance(answer, NotFoundOut):
+        if isinstance(answer, LookupFailed):
             raise answer
         return answer
 
@@ -309,9 +306,9 @@ class Once:
         return self._source.head(url)
 
 
-def unexpected(url: str, what: str) -> NotFoundOut:
+def unexpected(url: str, what: str) -> LookupFailed:
     """An answer that has not the shape that this tool knows."""
-    return NotFoundOut(
+    return LookupFailed(
         "reading the answer of", about=url, why=what,
         hint="name the version with --dev-spec until the tool knows the new shape",
     )  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from bakery.config.project import Constraint
-from bakery.products.fetch import NotFoundOut, Once, unexpected
+from bakery.products.fetch import Once, unexpected
+from bakery.targets.catalog import LookupFailed
 
 PYTHON = "https://raw.githubusercontent.com/astral-sh/uv/refs/heads/main/crates/uv-python/download-metadata.json"
 R = "https://cdn.posit.co/r/versions.json"
@@ -38,18 +39,18 @@ def urls(constraint: Constraint) -> tuple[str, ...]:
 
 
 def resolve(constraint: Constraint, ask: Once) -> tuple[str, ...]:
-    """The versions that a constraint means, newest first. Raises NotFoundOut where there is none."""
+    """The versions that a constraint means, newest first. Raises LookupFailed where there is none."""
     published = [text for url in urls(constraint) for text in _read(url, ask)]
     chosen = choose(constraint, published)
     about = f"{constraint.dependency} ({_described(constraint)})"
     if not chosen:
         newest = choose(_any_newest(constraint), published)
-        raise NotFoundOut(
+        raise LookupFailed(
             "resolving", about=about, why=f"no published version fits; the newest is {(*newest, 'unknown')[0]}",
             hint="change the constraint",
         )  # fmt: skip
     if constraint.dependency == "quarto" and len(chosen) > 1:
-        raise NotFoundOut(
+        raise LookupFailed(
             "resolving", about=about, why=f"quarto takes one version only, and these fit: {', '.join(chosen)}",
             hint="add `count: 1`",
         )  # fmt: skip
@@ -105,7 +106,7 @@ def _bound(text: str) -> Version:
     try:
         return Version(text)
     except InvalidVersion as error:
-        raise NotFoundOut("reading a bound", about=repr(text), why="this is no version") from error
+        raise LookupFailed("reading a bound", about=repr(text), why="this is no version") from error
 
 
 def _read(url: str, ask: Once) -> list[str]:

@@ -138,9 +138,9 @@ def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -
 def _destinations(target: Target) -> tuple[Destination, ...]:
     """Each repository once: docker.io and index.docker.io, say, are one, and no tag is to be written twice."""
     tags: dict[Repository, set[str]] = {}
-    for name, suffixes in target.destinations:
-        tags.setdefault(Repository.parse(name), set()).update(suffixes)
-    return tuple(Destination(repository, push_order(suffixes)) for repository, suffixes in tags.items())
+    for name, of_target in target.destinations:
+        tags.setdefault(Repository.parse(name), set()).update(of_target)
+    return tuple(Destination(repository, push_order(of_repository)) for repository, of_repository in tags.items())
 
 
 def _soci_request(options: Any) -> SociRequest:

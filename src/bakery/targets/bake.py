@@ -35,7 +35,7 @@ def _entry(
         "context": ".",
         "dockerfile": target.containerfile,
         "labels": dict(sorted(labels.items())),
-        "tags": [target.temp_name(temp_registry)] if temp_registry else list(target.tags),
+        "tags": [target.temp_name(temp_registry)] if temp_registry else list(target.references),
         "args": dict(target.build_args),
     }
     if target.build_target is not None:

@@ -15,16 +15,16 @@ from bakery.config.project import Image, Project
 from bakery.config.references import uid_text
 from bakery.config.yaml.problem import Problem
 from bakery.errors import one_line
-from bakery.products.fetch import NotFoundOut
+from bakery.targets.catalog import LookupFailed, VersionCatalog
 from bakery.targets.expand import sort_key, written_targets
-from bakery.targets.select import Catalog, Selected, Selection, select
+from bakery.targets.select import Selected, Selection, select
 from bakery.targets.target import Target
 
 
 def find_built(
     project: Project,
     uids: Iterable[str],
-    catalog: Callable[[], Catalog],
+    catalog: Callable[[], VersionCatalog],
     *,
     dev_channel: str | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -39,7 +39,7 @@ def find_built(
     asked = [image for image in project.images if _may_have(image, unknown)]
     if not asked:
         return Selected(written, ())
-    targets = {(target.uid, target.tags): target for target in written}
+    targets = {(target.uid, target.references): target for target in written}
     problems: list[Problem] = []
     failed = 0
     answers = catalog()
@@ -52,14 +52,14 @@ def find_built(
         )
         try:
             found = select(replace(project, images=(image,)), wanted, answers, environ=environ)
-        except NotFoundOut as error:
+        except LookupFailed as error:
             text = f"the versions of {image.name} are not known: {one_line(error)}"
             problems.append(Problem(project.file, 0, 0, "", text, "", True, False, ""))
             failed += 1
             continue
         problems += found.problems
         failed += found.failed
-        targets |= {(target.uid, target.tags): target for target in found.targets}
+        targets |= {(target.uid, target.references): target for target in found.targets}
     return Selected(_once(targets.values()), tuple(problems), failed)
 
 

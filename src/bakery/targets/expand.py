@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from bakery.config.matrix import build_args, rows
 from bakery.config.project import Image, Project, Secret, System, Variant, Version
 from bakery.config.references import uid_fault, uid_text
-from bakery.config.tags import PatternSet, Subject, UnusablePattern, pattern_place
+from bakery.config.tags import TagContext, TagPatterns, UnusablePattern, pattern_place
 from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem
 from bakery.targets.labels import project_labels, revision, target_labels, version_labels
 from bakery.targets.target import Target
@@ -55,7 +55,7 @@ def contested(targets: Iterable[Target]) -> tuple[Claim, ...]:
     several: dict[str, list[str]] = {}
     for target in targets:
         uid = target.uid
-        for tag in target.tags:
+        for tag in target.references:
             first = owners.setdefault(tag, uid)
             if first != uid:
                 several.setdefault(tag, [first]).append(uid)
@@ -70,7 +70,7 @@ class Expander:
         self._project = project
         self._environ = environ
         self._shared = project_labels(project.repository, revision(project.context))
-        self._patterns: dict[tuple[str, str | None], PatternSet] = {}
+        self._patterns: dict[tuple[str, str | None], TagPatterns] = {}
 
     def problems(self) -> tuple[Problem, ...]:
         """What was found, with places."""
@@ -110,7 +110,7 @@ class Expander:
         system_name = system.name if system else None
         primary_os = system is None or system.primary
         primary_variant = variant is None or variant.primary
-        suffixes = self._suffixes(image, version, variant, system, primary_os, primary_variant)
+        tags = self._tags(image, version, variant, system, primary_os, primary_variant)
         repositories = version.repositories or (image.name,)
         directory = _joined(image.subpath, version.subpath)
         endings = [one.extension for one in (system, variant) if one is not None]
@@ -126,9 +126,9 @@ class Expander:
             variant=variant_name,
             os=system_name,
             platforms=system.platforms if system else NO_SYSTEM_PLATFORMS,
-            tags=_all_tags(repositories, suffixes),
+            references=_references(repositories, tags),
             repositories=repositories,
-            suffixes=suffixes,
+            tags=tags,
             containerfile=".".join([f"{directory}/Containerfile", *filter(None, endings)]),
             image_path=_joined(image.subpath),
             version_path=directory,
@@ -148,7 +148,7 @@ class Expander:
             variant_tag_name=variant.tag_name if variant else None,
         )
 
-    def _suffixes(
+    def _tags(
         self,
         image: Image,
         version: Version,
@@ -160,9 +160,9 @@ class Expander:
         key = (image.name, variant.name if variant else None)
         patterns = self._patterns.get(key)
         if patterns is None:
-            patterns = PatternSet((*image.tag_patterns, *(variant.tag_patterns if variant else ())))
+            patterns = TagPatterns((*image.tag_patterns, *(variant.tag_patterns if variant else ())))
             self._patterns[key] = patterns
-        subject = Subject(
+        subject = TagContext(
             version=version.name,
             system=system.tag_name if system else "",
             variant=variant.tag_name if variant else "",
@@ -175,7 +175,7 @@ class Expander:
             channel_head=version.channel_head,
         )
         try:
-            suffixes, empty = patterns.suffixes(subject)
+            tags, empty = patterns.tags(subject)
         except UnusablePattern as error:
             place = pattern_place(self._project.document.value, image.place, error.pattern)
             about = f"the tag pattern {error.pattern!r} cannot be used for the version {version.name!r}: {error.reason}"
@@ -189,7 +189,7 @@ class Expander:
                     warning=True,
                 )
             )
-        return suffixes
+        return tags
 
 
 @lru_cache(maxsize=16384)
@@ -198,8 +198,8 @@ def _joined(*parts: str) -> str:
     return PurePosixPath(*parts).as_posix()
 
 
-def _all_tags(repositories: Sequence[str], suffixes: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted([f"{repository}:{suffix}" for repository in repositories for suffix in suffixes]))
+def _references(repositories: Sequence[str], tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted([f"{repository}:{tag}" for repository in repositories for tag in tags]))
 
 
 def written_targets(project: Project, environ: Mapping[str, str] = os.environ) -> tuple[Target, ...]:
@@ -282,14 +282,14 @@ def secret_findings(
     ]
 
 
-class Checked(Struct, frozen=True):
+class Expansion(Struct, frozen=True):
     """What a whole project expands to without asking anybody, in one sentence, and what is to be told."""
 
     summary: str
     problems: tuple[Problem, ...]
 
 
-def check_expansion(project: Project, *, strict: bool = False) -> Checked:
+def check_expansion(project: Project, *, strict: bool = False) -> Expansion:
     """Expand all that is written, and refuse what cannot be; with `strict` also tags that two targets claim."""
     expander = Expander(project)
     findings: list[Finding] = []
@@ -311,11 +311,11 @@ def check_expansion(project: Project, *, strict: bool = False) -> Checked:
     refuse(project, findings)
     summary = (
         f"{project.file}: {len(project.images)} images, {many} versions, {len(targets)} targets, "
-        f"{sum(len(target.tags) for target in targets)} tags"
+        f"{sum(len(target.references) for target in targets)} tags"
     )
     dev = sum(len(image.dev_sources) for image in project.images)
     asked = [f"{waiting} matrices"] if waiting else []
     asked += [f"{dev} development versions"] if dev else []
     if asked:
         summary += f"; not counted, since product APIs would be asked: {' and '.join(asked)}"
-    return Checked(summary, tuple(project.document.problem(found) for found in dict.fromkeys(findings)))
+    return Expansion(summary, tuple(project.document.problem(found) for found in dict.fromkeys(findings)))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bakery.config.project import Image, Repository, Version
+from bakery.config.project import Image, ProjectRepository, Version
 
 _OCI = "org.opencontainers.image."
 _OWN = "co.posit.image."
@@ -16,7 +16,7 @@ CREATED = f"{_OCI}created"
 _GIT_LIMIT_S = 10
 
 
-def project_labels(repository: Repository, revision: str | None) -> dict[str, str]:
+def project_labels(repository: ProjectRepository, revision: str | None) -> dict[str, str]:
     """What all images of a project share."""
     labels = {
         f"{_OCI}source": repository.url,

@@ -1,6 +1,6 @@
 """Which targets are meant: the filters of the command line over what a project expands to. Source: config.md 13, 15.
 
-Versions that must be looked up come from a `Catalog`; without one, what would need it is left out and told.
+Versions that must be looked up come from a `VersionCatalog`; without one, what would need it is left out and told.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from bakery.config.matrix import rows
 from bakery.config.project import Image, Matrix, Project, Version
 from bakery.config.yaml.problem import Finding, Problem
 from bakery.errors import UsageError
+from bakery.targets.catalog import VersionCatalog
 from bakery.targets.expand import (
     Expander,
     Pair,
@@ -31,19 +32,6 @@ from bakery.targets.target import Target
 from bakery.targets.version_match import matches
 
 Mode = Literal["exclude", "include", "only"]
-
-
-class Catalog(Protocol):
-    """Answers of product APIs, as `bakery.products.catalog` gives them."""
-
-    def prepare(self, images: Sequence[Image], *, matrices: Sequence[Matrix], channel: str | None) -> None:
-        """Ask, side by side, for all that the images' development versions and these matrices need."""
-
-    def constrained(self, matrix: Matrix) -> Mapping[str, tuple[str, ...]]:
-        """The versions that a matrix's constraints mean, newest first, by dependency."""
-
-    def dev_versions(self, image: Image, channel: str | None) -> tuple[list[Version], list[Finding]]:
-        """The development versions of an image (of one channel only, where given), and what could not be found."""
 
 
 class Selection(Struct, frozen=True):
@@ -113,7 +101,7 @@ class Selected(Struct, frozen=True):
 class _Choosing:
     """One pass over the images, with the notes that it leaves."""
 
-    def __init__(self, project: Project, selection: Selection, catalog: Catalog | None) -> None:
+    def __init__(self, project: Project, selection: Selection, catalog: VersionCatalog | None) -> None:
         self.project, self.selection, self.catalog = project, selection, catalog
         self.findings: list[Finding] = []
         self.failed = 0
@@ -214,7 +202,7 @@ class _Choosing:
         return versions
 
 
-def choose(project: Project, selection: Selection, catalog: Catalog | None = None) -> Chosen:
+def choose(project: Project, selection: Selection, catalog: VersionCatalog | None = None) -> Chosen:
     """The versions that pass the filters on images and versions, in file order. `ci matrix` lists these."""
     choosing = _Choosing(project, selection, catalog)
     pairs = tuple(choosing.pairs())
@@ -224,7 +212,7 @@ def choose(project: Project, selection: Selection, catalog: Catalog | None = Non
 def select(
     project: Project,
     selection: Selection,
-    catalog: Catalog | None = None,
+    catalog: VersionCatalog | None = None,
     *,
     environ: Mapping[str, str] = os.environ,
     strict: bool = False,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Target(Struct, frozen=True):
     """One (image, version, variant?, system?) of a project.
 
-    tags: `destination:suffix`, sorted as text. platforms: as declared, such as `linux/amd64`. labels: without
+    references: `repository:tag`, sorted as text. platforms: as declared, such as `linux/amd64`. labels: without
     `created`, which publishing adds. options: the effective options of every tool. image_path and version_path are
     relative to the context.
     """
@@ -32,9 +32,9 @@ class Target(Struct, frozen=True):
     variant: str | None
     os: str | None
     platforms: tuple[str, ...]
-    tags: tuple[str, ...]
+    references: tuple[str, ...]
     repositories: tuple[str, ...]
-    suffixes: tuple[str, ...]
+    tags: tuple[str, ...]
     containerfile: str
     image_path: str
     version_path: str
@@ -56,7 +56,7 @@ class Target(Struct, frozen=True):
     __repr__ = repr_without("labels", "options", "system", "variant_tag_name")
 
     def __hash__(self) -> int:
-        return hash((self.uid, self.tags))
+        return hash((self.uid, self.references))
 
     @property
     def primary(self) -> bool:
@@ -65,8 +65,8 @@ class Target(Struct, frozen=True):
 
     @property
     def destinations(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The repositories that the tags live in, sorted, each with its suffixes, sorted."""
-        return tuple((repository, self.suffixes) for repository in self.repositories) if self.suffixes else ()
+        """The repositories that the tags live in, sorted, each with its tags, sorted."""
+        return tuple((repository, self.tags) for repository in self.repositories) if self.tags else ()
 
     def option(self, tool: str) -> Any:
         """The effective options of a tool. Raises KeyError for a tool that no plugin brought."""

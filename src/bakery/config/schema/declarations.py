@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from bakery.config.schema.values import (
+from bakery.config.schema.field_types import (
     Axis,
     Bound,
     DownloadUrl,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from msgspec import Struct
 from msgspec.structs import fields
 
-from bakery.config.schema.values import said
+from bakery.config.schema.field_types import said
 
 HADOLINT_IGNORED = ("DL3008", "DL3018", "DL3033", "DL3037", "DL3041")
 

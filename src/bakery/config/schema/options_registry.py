@@ -18,7 +18,7 @@ from bakery.config.schema.reader import read_fields
 from bakery.config.yaml.problem import Finding, Keys
 
 
-class Setting(NamedTuple):
+class OptionField(NamedTuple):
     """One field of some options: its key in bakery.yaml, all keys that it may have there, and its value."""
 
     key: str
@@ -45,7 +45,7 @@ class OptionsClass(Protocol):
         """What is written in `upper`, and for the rest what is written in `lower`."""
         ...
 
-    def settings(self, options: Any) -> Iterator[Setting]:
+    def fields_of(self, options: Any) -> Iterator[OptionField]:
         """All fields of some options but `tool`."""
         ...
 
@@ -87,13 +87,13 @@ class StructOptions:
     def over(self, upper: ToolOptions, lower: ToolOptions) -> ToolOptions:
         return upper.update(lower)
 
-    def settings(self, options: ToolOptions) -> Iterator[Setting]:
+    def fields_of(self, options: ToolOptions) -> Iterator[OptionField]:
         values = to_builtins(options)
         others = {key: other for other, key in self.options.spellings.items()}
         for name, one in self._fields.items():
             if name != "tool":
                 key = one.encode_name
-                yield Setting(key, (key, others[key]) if key in others else (key,), values[key])
+                yield OptionField(key, (key, others[key]) if key in others else (key,), values[key])
 
     def json_schema(self) -> tuple[str, dict[str, Any]]:
         from bakery.config.schema.definitions import definitions  # only who prints the schema needs it
@@ -159,9 +159,9 @@ def effective(registry: OptionsRegistry, image: Mapping[str, Any], variant: Mapp
     return merged
 
 
-def settings(options: Any) -> Iterator[Setting]:
+def option_fields(options: Any) -> Iterator[OptionField]:
     """All fields of some options but `tool`."""
-    return _options_class(type(options)).settings(options)
+    return _options_class(type(options)).fields_of(options)
 
 
 def _options_class(options: type, fallback: str = "") -> OptionsClass:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from bakery.config.schema.options_registry import Setting
+from bakery.config.schema.options_registry import OptionField
 from bakery.config.yaml.problem import Finding, Keys
 
 
@@ -45,12 +45,12 @@ class PydanticOptions:
         values |= {name: getattr(upper, name) for name in upper.model_fields_set}
         return type(upper).model_construct(_fields_set=set(values), **values)
 
-    def settings(self, options: BaseModel) -> Iterator[Setting]:
+    def fields_of(self, options: BaseModel) -> Iterator[OptionField]:
         values = options.model_dump(mode="json")
         for name, field in self._model.model_fields.items():
             if name != "tool":
                 key = field.alias or name
-                yield Setting(key, tuple(dict.fromkeys((key, name))), values[name])
+                yield OptionField(key, tuple(dict.fromkeys((key, name))), values[name])
 
     def json_schema(self) -> tuple[str, dict[str, Any]]:
         name = self._model.__name__

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, inspect
 
-from bakery.config.schema import messages
-from bakery.config.schema.values import WrongValue
+from bakery.config.schema import mismatch
+from bakery.config.schema.field_types import WrongValue
 from bakery.config.yaml.problem import Finding, Keys, listing
 
 _MOST = 1000  # faults of one document that are told in words
@@ -102,7 +102,7 @@ def _struct(declared: inspect.StructType) -> _Reader:
 
     def read_struct(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, dict):
-            return _wrong(faults, place, messages.no_mapping(value))
+            return _wrong(faults, place, mismatch.no_mapping(value))
         found = fields(value, place, faults)
         return _WRONG if found is None else part(**found)
 
@@ -135,7 +135,7 @@ def _fields_reader(declared: inspect.StructType) -> _FieldsReader:
                 faults.append(Finding((*place, key), f"`{key}` is missing"))
         if declared.forbid_unknown_fields:
             unknown = [key for key in value if key not in known]
-            faults += [Finding((*place, key), *messages.unknown_key(key, known), at_key=True) for key in unknown]
+            faults += [Finding((*place, key), *mismatch.unknown_key(key, known), at_key=True) for key in unknown]
         return found if len(faults) == before else None
 
     return read_fields
@@ -195,12 +195,12 @@ def _tagged(declared: inspect.UnionType, current: Sequence[str]) -> _Reader:
 
     def read_tagged(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, dict):
-            return _wrong(faults, place, messages.no_mapping(value))
+            return _wrong(faults, place, mismatch.no_mapping(value))
         if tag_key not in value:
             return _wrong(faults, place, (f"`{tag_key}` is missing; allowed: {listing(current)}", ""))
         tag = value[tag_key]
         if not isinstance(tag, str) or tag not in readers:
-            message, hint = messages.unknown_choice(tag, current)
+            message, hint = mismatch.unknown_choice(tag, current)
             return _wrong(faults, place, (f"`{tag_key}`: {message}", hint))
         return readers[tag](value, place, faults)
 
@@ -215,11 +215,11 @@ def _text(declared: inspect.StrType, allowed: str = "") -> _Reader:
 
     def read_text(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, str):
-            return _wrong(faults, place, messages.no_text(value))
+            return _wrong(faults, place, mismatch.no_text(value))
         if len(value) < least:
             return _wrong(faults, place, ("the text is empty; at least one character is needed", ""))
         if pattern is not None and not pattern.fullmatch(value):
-            return _wrong(faults, place, (f"{messages.shown(value)} is not allowed; allowed: {allowed}", ""))
+            return _wrong(faults, place, (f"{mismatch.shown(value)} is not allowed; allowed: {allowed}", ""))
         return value
 
     return read_text
@@ -232,7 +232,7 @@ def _list(declared: inspect.VarTupleType | inspect.ListType) -> _Reader:
 
     def read_list(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, list | tuple):
-            return _wrong(faults, place, messages.no_list(value))
+            return _wrong(faults, place, mismatch.no_list(value))
         if len(value) < least:
             return _wrong(faults, place, ("the list is empty; at least one entry is needed", ""))
         return made([item(one, (*place, index), faults) for index, one in enumerate(value)])
@@ -246,9 +246,9 @@ def _mapping(declared: inspect.DictType) -> _Reader:
 
     def read_mapping(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, dict):
-            return _wrong(faults, place, messages.no_mapping(value))
+            return _wrong(faults, place, mismatch.no_mapping(value))
         strange = [key for key in value if not isinstance(key, str)]
-        faults += [Finding((*place, key), *messages.no_text(key), at_key=True) for key in strange]
+        faults += [Finding((*place, key), *mismatch.no_text(key), at_key=True) for key in strange]
         return {key: inner(one, (*place, key), faults) for key, one in value.items()}
 
     return read_mapping
@@ -256,7 +256,7 @@ def _mapping(declared: inspect.DictType) -> _Reader:
 
 def _choice(words: Sequence[str]) -> _Reader:
     def read_choice(value: Any, place: Keys, faults: list[Finding]) -> Any:
-        return value if value in words else _wrong(faults, place, messages.unknown_choice(value, words))
+        return value if value in words else _wrong(faults, place, mismatch.unknown_choice(value, words))
 
     return read_choice
 
@@ -267,7 +267,7 @@ def _flag(value: Any, place: Keys, faults: list[Finding]) -> Any:
         return True
     if word in _FALSE:
         return False
-    message = f"{messages.shown(value)} is neither true nor false; these two are allowed"
+    message = f"{mismatch.shown(value)} is neither true nor false; these two are allowed"
     return _wrong(faults, place, (message, ""))
 
 
@@ -278,7 +278,7 @@ def _number(declared: inspect.IntType) -> _Reader:
     def read_number(value: Any, place: Keys, faults: list[Finding]) -> Any:
         whole = _whole(value)
         if whole is None:
-            message = f"{messages.shown(value)} is no whole number; whole numbers are allowed"
+            message = f"{mismatch.shown(value)} is no whole number; whole numbers are allowed"
             return _wrong(faults, place, (message, ""))
         if above is not None and whole <= above:
             return _wrong(faults, place, (f"{value} is not allowed; allowed: whole numbers above {above}", ""))
@@ -304,7 +304,7 @@ def _float(declared: inspect.FloatType) -> _Reader:
         try:
             return float(value)
         except (TypeError, ValueError, OverflowError):
-            return _wrong(faults, place, (f"{messages.shown(value)} is no number; numbers are allowed", ""))
+            return _wrong(faults, place, (f"{mismatch.shown(value)} is no number; numbers are allowed", ""))
 
     return read_float
 

@@ -129,9 +129,9 @@ def _image(target: Target, metadata: Mapping[str, Sequence[BuildResult]] | None,
         if built is not None:
             return built
         _log.warning("%s: the metadata has no build for %s; testing its first tag", target.uid, platform)
-    if not target.tags:
+    if not target.references:
         raise BakeryError("looking for an image to test", about=target.uid, why="it has neither a build nor a tag")
-    return target.tags[0]
+    return target.references[0]
 
 
 def _call_result(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bakery.targets import described as shown
+from bakery.targets import listing
 from bakery.targets.select import Selection
 from bakery.targets.target import Target
 
@@ -13,7 +13,7 @@ from bakery.targets.target import Target
 def described(target: Target) -> dict[str, Any]:
     """A target in the shape of expected.json, which leaves out what changes from commit to commit."""
     labels = {key: value for key, value in target.labels.items() if not key.endswith((".revision", ".created"))}
-    return shown.described(target) | {"labels": labels}
+    return listing.described(target) | {"labels": labels}
 
 
 def selection(arguments: Sequence[str]) -> Selection:

@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bakery.errors import ConfigurationError, one_line
-from bakery.products.fetch import Cache, Network, NotFoundOut, Offline, Once, Replay, source_from_environment
+from bakery.products.fetch import Cache, Network, Offline, Once, Replay, source_from_environment
+from bakery.targets.catalog import LookupFailed
 
 
 class Server:
@@ -105,7 +106,7 @@ def test_what_may_pass_is_tried_again_and_a_refusal_is_not(server):
     source, waits = network()
     assert source.get(f"{server.url}/flaky") == b"yes"
     assert len(waits) == 2
-    with pytest.raises(NotFoundOut, match="404"):
+    with pytest.raises(LookupFailed, match="404"):
         source.get(f"{server.url}/gone")
     assert server.asked.count("GET /gone") == 1
 
@@ -113,7 +114,7 @@ def test_what_may_pass_is_tried_again_and_a_refusal_is_not(server):
 def test_a_source_that_cannot_be_reached_says_what_to_do(server):
     source, _ = network()
     server.close()
-    with pytest.raises(NotFoundOut) as caught:
+    with pytest.raises(LookupFailed) as caught:
         source.get(f"{server.url}/a")
     assert "BAKERY_HTTP_REPLAY" in one_line(caught.value)
     assert server.url in one_line(caught.value)
@@ -125,7 +126,7 @@ def test_redirects_are_followed_but_not_to_files(server):
     server.answers["/evil"] = [(302, b"file:///etc/passwd")]
     source, _ = network()
     assert source.get(f"{server.url}/a") == b"there"
-    with pytest.raises(NotFoundOut):
+    with pytest.raises(LookupFailed):
         source.get(f"{server.url}/evil")
 
 
@@ -139,7 +140,7 @@ def test_offline_uses_answers_of_any_age_and_asks_nobody(tmp_path):
     cache = Cache(tmp_path / "cache", expiry_s=0)
     cache.write("http://x/a", b"kept")
     assert Offline(cache).get("http://x/a") == b"kept"
-    with pytest.raises(NotFoundOut, match="--offline"):
+    with pytest.raises(LookupFailed, match="--offline"):
         Offline(cache).get("http://x/b")
 
 
@@ -167,11 +168,12 @@ def test_recorded_answers_are_complete_and_their_index_is_checked(tmp_path):
     replay = Replay(tmp_path)
     assert replay.get("http://x") == b"answer"
     assert (replay.head("http://y"), replay.head("http://z")) == (200, 403)
-    with pytest.raises(NotFoundOut, match="404"):
+    with pytest.raises(LookupFailed, match="404"):
         replay.get("http://z")
     (tmp_path / "index.json").write_text("[]")
-    with pytest.raises(ConfigurationError, match="BAKERY_HTTP_REPLAY"):
+    with pytest.raises(ConfigurationError) as caught:
         Replay(tmp_path)
+    assert "BAKERY_HTTP_REPLAY" in caught.value.hint
 
 
 def test_the_environment_decides_who_is_asked(tmp_path):

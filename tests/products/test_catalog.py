@@ -9,10 +9,11 @@ from bakery.config.project import Constraint
 from bakery.config.systems import build_system
 from bakery.errors import UsageError, one_line
 from bakery.products import channels, published
-from bakery.products.catalog import Catalog
+from bakery.products.catalog import ProductCatalog
 from bakery.products.channels import PinRefused
-from bakery.products.fetch import NotFoundOut, Once, Replay
+from bakery.products.fetch import Once, Replay
 from bakery.products.spec import DevSpec
+from bakery.targets.catalog import LookupFailed
 from bakery.targets.select import Selection, select
 from tests import projects
 from tests.config import parsing
@@ -71,12 +72,12 @@ def test_pre_releases_count_where_they_are_asked_for(ask):
 
 
 def test_a_constraint_that_nothing_fits_names_the_newest(ask):
-    with pytest.raises(NotFoundOut, match=r"the newest is 4\.5\.2"):
+    with pytest.raises(LookupFailed, match=r"the newest is 4\.5\.2"):
         published.resolve(constraint("R", max="2"), ask)
 
 
 def test_two_versions_of_quarto_are_refused(ask):
-    with pytest.raises(NotFoundOut, match="one version only"):
+    with pytest.raises(LookupFailed, match="one version only"):
         published.resolve(constraint("quarto", latest=True, min="1.5"), ask)
 
 
@@ -155,7 +156,7 @@ def test_the_channel_of_a_spec_is_a_filter_and_must_agree_with_the_other():
 
 
 def dev(project, spec=None, source=None, **wanted):
-    catalog = Catalog(source or Replay(projects.HTTP), DevSpec.parse(json.dumps(spec)) if spec else None)
+    catalog = ProductCatalog(source or Replay(projects.HTTP), DevSpec.parse(json.dumps(spec)) if spec else None)
     found = select(project, Selection(dev_versions="only", matrix_versions="include", **wanted), catalog, environ={})
     return found, [problem.message for problem in found.problems]
 
@@ -170,8 +171,8 @@ def test_a_pinned_head_keeps_the_tags_of_its_channel_and_an_older_version_does_n
     project = entry("connect", "daily")
     head, _ = dev(project, {"version": "2026.04.0-dev+10-gbe0a4a3d31", "channel": "daily"})
     older, _ = dev(project, {"version": "2026.04.0-dev+3-gabc", "channel": "daily"})
-    assert "app:daily" in head.targets[0].tags
-    assert "app:daily" not in older.targets[0].tags
+    assert "app:daily" in head.targets[0].references
+    assert "app:daily" not in older.targets[0].references
     system = older.targets[0].system
     assert system is not None
     assert system.download_url is not None
@@ -230,7 +231,7 @@ def test_an_answer_of_another_shape_is_told_with_its_url(tmp_path):
     found, told = dev(entry("connect", "daily"), source=Replay(tmp_path))
     assert found.targets == ()
     assert any(channels.CONNECT_DAILY in message for message in told)
-    with pytest.raises(NotFoundOut, match="no JSON") as caught:
+    with pytest.raises(LookupFailed, match="no JSON") as caught:
         published.resolve(constraint("R", latest=True), Once(Replay(tmp_path)))
     assert "--dev-spec" in one_line(caught.value)
 
@@ -244,12 +245,12 @@ def test_each_source_is_asked_once_and_only_what_the_filters_can_select():
             return super().get(url)
 
     project = load_project(projects.HERE / "nightly")
-    select(project, Selection(dev_versions="include", image_name="package"), Catalog(Counting(projects.HTTP)))
+    select(project, Selection(dev_versions="include", image_name="package"), ProductCatalog(Counting(projects.HTTP)))
     assert sorted(asked) == sorted([channels.PPM_MAIN, channels.PPM_RC])
     asked.clear()
     everything = Selection(dev_versions="include", matrix_versions="include")
-    select(project, everything, Catalog(Counting(projects.HTTP)))
+    select(project, everything, ProductCatalog(Counting(projects.HTTP)))
     assert len(asked) == len(set(asked))
     asked.clear()
-    select(project, Selection(), Catalog(Counting(projects.HTTP)))
+    select(project, Selection(), ProductCatalog(Counting(projects.HTTP)))
     assert asked == []

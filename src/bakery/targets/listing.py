@@ -19,7 +19,7 @@ def described(target: Target) -> dict[str, Any]:
         "variant": target.variant,
         "os": target.os,
         "platforms": list(target.platforms),
-        "tags": list(target.tags),
+        "tags": list(target.references),
         "containerfile": target.containerfile,
         "latest": target.latest,
         "primary": target.primary,
@@ -35,7 +35,7 @@ def described(target: Target) -> dict[str, Any]:
 
 def tags_by_uid(targets: Iterable[Target]) -> dict[str, Sequence[str]]:
     """Tags by uid, in target order."""
-    return {target.uid: target.tags for target in targets}
+    return {target.uid: target.references for target in targets}
 
 
 def tags_by_component(targets: Iterable[Target]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def tags_by_component(targets: Iterable[Target]) -> dict[str, Any]:
             level = level.setdefault(name, {})
         known = level.get(names[-1])
         # Two channels may have one version; what has the same names is shown together.
-        level[names[-1]] = target.tags if known is None else tuple(sorted({*known, *target.tags}))
+        level[names[-1]] = target.references if known is None else tuple(sorted({*known, *target.references}))
     return nested
 
 
@@ -72,7 +72,7 @@ def _row(target: Target) -> tuple[str, ...]:
         target.os or "-",
         ",".join(target.platforms),
         "yes" if target.latest else "",
-        str(len(target.tags)),
+        str(len(target.references)),
     )
 
 
