@@ -68,7 +68,7 @@ async def test_a_dry_run_converts_nothing(stage):
 
 async def test_a_reference_needs_a_tag_or_digest_and_an_image_that_is_there(stage):
     code, _, err = await stage.bakery("soci", "inspect", f"{stage.source.address}/tmp/app/tmp")
-    assert (code, "add a tag or a digest" in err) == (ExitCode.USAGE, True)
+    assert (code, "a tag or a digest is missing" in err) == (ExitCode.USAGE, True)
     code, _, err = await stage.bakery("soci", "verify", f"{stage.source.address}/tmp/app/tmp:none")
     assert code == ExitCode.FAILED
     assert "tmp/app/tmp:none" in err

@@ -9,14 +9,15 @@ import pytest
 from bakery.engines.cli import CliEngine, ProgramTooOld
 from bakery.errors import AuthError, BudgetSpent, NotFound, Unavailable
 from bakery.oci.descriptor import Descriptor
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
 from bakery.parallel import spawn
 from bakery.parallel.program import ProgramMissing, find_program
 from bakery.registry.settings import Settings
 from bakery.retry import RetryPolicy
 
 ONE = RetryPolicy(max_attempts=2, base_delay=0, jitter=False)
-REFERENCE = Reference.parse("ghcr.io/acme/app@sha256:" + "a" * 64)
+REFERENCE = Repository("ghcr.io", "acme/app").with_digest(Digest("sha256", "a" * 64))
 
 
 def program(folder, name, script):
@@ -98,7 +99,7 @@ async def test_what_is_not_there_is_none_and_not_asked_twice(tmp_path):
 
 async def test_a_tag_is_never_deleted_because_oras_would_delete_its_manifest(tmp_path):
     async with engine(tmp_path, f"touch {tmp_path}/started") as cli:
-        assert not await cli.remove_tag(REFERENCE.repository, "latest")
+        assert not await cli.remove_tag(REFERENCE.repository.with_tag("latest"))
     assert not (tmp_path / "started").exists()
 
 

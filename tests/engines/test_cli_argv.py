@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bakery.engines.argv import Oras, dry_run_lines, soci_convert
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
 from bakery.publish.engine import SociRequest
 from bakery.publish.plan import Destination, Plan, PlannedTarget
 from bakery.registry.settings import Settings
@@ -18,6 +19,11 @@ A, B = ("sha256:" + letter * 64 for letter in "ab")
 HUB = Oras("oras", Settings())
 
 
+def reference(text):
+    repository, _, digest = text.partition("@")
+    return Repository.parse(repository).with_digest(Digest.parse(digest))
+
+
 def target(*sources, soci=None):
     return PlannedTarget(
         "app-1-0",
@@ -25,7 +31,7 @@ def target(*sources, soci=None):
         "1.0",
         "",
         "",
-        tuple(BuildResult("app-1-0", Reference.parse(source), None, None, Path("m.json")) for source in sources),
+        tuple(BuildResult("app-1-0", reference(source), None, None, Path("m.json")) for source in sources),
         (
             Destination(Repository.parse("docker.io/acme/app"), ("1.0", "latest")),
             Destination(Repository.parse("ghcr.io/acme/app"), ("1.0",)),

@@ -136,6 +136,6 @@ async def test_a_tag_that_this_run_moved_is_known_to_be_there_though_the_list_is
     image = Image(Content(Descriptor.of(raw, media_type), raw), ())
     async with NativeEngine(client()) as engine:
         assert await engine.read_tags(where, ["1", "2"]) == {"1": image.digest, "2": None}
-        await engine.tag(image, where, "2", previous=None)
+        await engine.tag(image, where.with_tag("2"), previous=None)
         assert await engine.read_tags(where, ["1", "2"]) == {"1": image.digest, "2": image.digest}
     assert one.count("GET", "tags", "acme/app") == 2  # one a run

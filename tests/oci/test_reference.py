@@ -4,7 +4,7 @@ import pytest
 
 from bakery.errors import BadDigest, BadReference
 from bakery.oci.digest import Digest
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import DigestReference, Repository, TagReference, parse_reference, repository_in
 
 DIGEST = Digest.of(b"x")
 
@@ -30,6 +30,7 @@ BAD = {
     "long tag": "ghcr.io/a:" + "t" * 129,
     "bad tag start": "ghcr.io/a:-x",
     "empty": "",
+    "short digest": "ghcr.io/a@sha256:abc",
     "userinfo": "user:pass@ghcr.io/a",
     "no such port": "localhost:99999/a",
     "long name": "ghcr.io/" + "a" * 300,
@@ -37,19 +38,36 @@ BAD = {
 
 
 @pytest.mark.parametrize(("text", "expected"), GOOD.items(), ids=GOOD)
-def test_names_are_read_as_users_write_them(text, expected):
-    reference = Reference.parse(text)
-    assert (str(reference.repository), reference.tag) == expected
+def test_a_name_is_read_as_users_write_it(text, expected):
+    name, tag = expected
+    assert str(repository_in(text)) == name
+    if tag:
+        assert parse_reference(text) == TagReference(Repository.parse(name), tag)
+    else:
+        with pytest.raises(BadReference, match="a tag or a digest is missing"):
+            parse_reference(text)
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
-def test_what_could_be_misread_is_refused(text):
+@pytest.mark.parametrize("parse", [parse_reference, repository_in])
+def test_an_ambiguous_or_malformed_reference_is_refused(parse, text):
     with pytest.raises((BadReference, BadDigest)):
-        Reference.parse(text)
+        parse(text)
 
 
-def test_a_digest_beats_a_tag_and_can_drop_it():
-    reference = Reference.parse(f"ghcr.io/acme/app/tmp:latest@{DIGEST}")
-    assert reference.target == str(DIGEST)
-    assert str(reference.digest_only()) == f"ghcr.io/acme/app/tmp@{DIGEST}"
-    assert reference.digest_only() == Repository("ghcr.io", "acme/app/tmp").with_digest(DIGEST)
+def test_a_digest_counts_more_than_a_tag():
+    reference = parse_reference(f"ghcr.io/acme/app/tmp:latest@{DIGEST}")
+    assert reference == DigestReference(Repository("ghcr.io", "acme/app/tmp"), DIGEST)
+    assert str(reference) == f"ghcr.io/acme/app/tmp@{DIGEST}"
+    assert reference.identifier == str(DIGEST)
+
+
+@pytest.mark.parametrize("text", [f"ghcr.io/acme/app:-x@{DIGEST}", f"ghcr.io/acme/app:@{DIGEST}"])
+def test_a_tag_beside_a_digest_must_be_valid_too(text):
+    with pytest.raises(BadReference):
+        parse_reference(text)
+
+
+def test_a_tag_must_not_be_empty():
+    with pytest.raises(BadReference):
+        Repository("ghcr.io", "acme/app").with_tag("")

@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from bakery.errors import ConfigurationError
+from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
-from bakery.oci.reference import Reference
+from bakery.oci.reference import Repository
 from bakery.parallel.command import ShellResult, ShellTask
 from bakery.plugins.dgoss.invocation import (
     Programs,
@@ -231,7 +232,7 @@ def test_lines_are_what_the_terminal_can_show(encoding, shown):
 
 
 def build(platform, created, digest):
-    reference = Reference.parse(f"registry.acme.test/acme/oven/tmp@sha256:{digest * 64}")
+    reference = Repository("registry.acme.test", "acme/oven/tmp").with_digest(Digest("sha256", digest * 64))
     when = None if created is None else datetime(2026, 1, created, tzinfo=UTC)
     return BuildResult("oven", reference, platform and Platform.parse(platform), when, Path("m.json"))
 

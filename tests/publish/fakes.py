@@ -14,7 +14,7 @@ from bakery.errors import NotFound, RegistryError
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.engine import SociRequest
 from bakery.publish.image import Content, Image
 from bakery.publish.plan import Destination, PlannedTarget
@@ -64,7 +64,7 @@ class DictionaryEngine:
         if error is not None:
             raise error
 
-    async def find(self, reference: Reference) -> Content | None:
+    async def find(self, reference: DigestReference) -> Content | None:
         self._check("find", reference.repository)
         assert reference.digest is not None
         found = self.content.get((reference.repository, reference.digest))
@@ -92,20 +92,21 @@ class DictionaryEngine:
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         return {tag: self.tags.get((repository, tag)) for tag in tags}
 
-    async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
+    async def tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+        repository, tag = reference.repository, reference.tag
         self._check("tag", repository)
         assert (repository, image.digest) in self.content, "a tag moved before its index was staged"
         self.tags[repository, tag] = image.digest
-        self.log.append(f"tag {repository}:{tag}")
+        self.log.append(f"tag {reference}")
         self.on_tag(repository, tag)
 
-    async def verify_tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
-        self._check("verify", repository)
-        if self.tags.get((repository, tag)) != image.digest:
-            raise NotFound("verifying", about=repository.with_tag(tag), status=404)
+    async def verify_tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+        self._check("verify", reference.repository)
+        if self.tags.get((reference.repository, reference.tag)) != image.digest:
+            raise NotFound("verifying", about=reference, status=404)
 
-    async def remove_tag(self, repository: Repository, tag: str) -> bool:
-        return self.tags.pop((repository, tag), None) is not None
+    async def remove_tag(self, reference: TagReference) -> bool:
+        return self.tags.pop((reference.repository, reference.tag), None) is not None
 
 
 def add_image(

@@ -54,7 +54,7 @@ async def push(
     async def manifest(descriptor: Descriptor, raw: bytes) -> None:
         for _ in range(3):
             try:
-                return await client.put_manifest(where, descriptor, raw)
+                return await client.put_manifest(where.with_digest(descriptor.digest), descriptor, raw)
             except ContentMissing as missing:
                 for content in wanted.blobs:
                     if Descriptor.of(content, LAYER_TYPE).digest in missing.digests:
@@ -74,8 +74,8 @@ async def push(
         before = await client.head_manifest(where.with_tag(tag))
         if before is not None and before.digest == wanted.index[0].digest:
             continue
-        await client.put_manifest(where, *wanted.index, tag=tag)
-        await client.await_tag(where, tag, wanted.index[0].digest, previous=before.digest if before else None)
+        await client.put_manifest(where.with_tag(tag), *wanted.index)
+        await client.await_tag(where.with_tag(tag), wanted.index[0].digest, previous=before.digest if before else None)
 
 
 async def pull(client: Client, where: Repository, wanted: Publication, tag: str = "v1") -> None:

@@ -85,7 +85,7 @@ async def test_tags_that_may_not_be_pushed_twice_are_left_alone_when_they_are_ri
         for _ in range(2):
             async with make_client(clock=clock) as client:
                 await push(client, where, wanted)
-                await client.put_manifest(where, *wanted.index, tag="v1")
+                await client.put_manifest(where.with_tag("v1"), *wanted.index)
         held(registry, "acme/app", wanted)
 
 
@@ -127,9 +127,9 @@ async def test_who_knows_a_hosts_lag_looks_again_just_when_it_ends():
         await push(client, where, wanted, tags=("v1",))
         waited = []
         for tag in ("v2", "v3", "v4"):
-            await client.put_manifest(where, *wanted.index, tag=tag)
+            await client.put_manifest(where.with_tag(tag), *wanted.index)
             began = clock.now()
-            await client.await_tag(where, tag, wanted.index[0].digest, previous=None)
+            await client.await_tag(where.with_tag(tag), wanted.index[0].digest, previous=None)
             waited.append(clock.now() - began)
         assert waited[-1] <= 7.25
         assert client.stats.retries == 0
@@ -213,7 +213,7 @@ async def test_without_a_referrers_api_what_refers_is_listed_by_tag_and_nobody_i
         ]
         async with asyncio.TaskGroup() as group:
             for descriptor, raw in referrers:
-                group.create_task(client.put_manifest(where, descriptor, raw))
+                group.create_task(client.put_manifest(where.with_digest(descriptor.digest), descriptor, raw))
         tag = f"sha256-{subject.digest.hex}"
         media_type, raw = registry.manifest("acme/app", tag)
         listed = json.loads(raw)["manifests"]
@@ -238,7 +238,7 @@ async def test_mounts_tags_referrers_and_deletions_work_as_the_specification_has
         subject = wanted.index[0]
         pointer = {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size}
         referrer, raw = image(SHARED, subject=pointer, artifactType="application/x")
-        await client.put_manifest(where, referrer, raw)
+        await client.put_manifest(where.with_digest(referrer.digest), referrer, raw)
         assert [found.digest for found in await client.referrers(where, subject.digest)] == [referrer.digest]
         assert await client.delete_manifest(where.with_tag("latest"))
         assert await client.list_tags(where) == ["v1"]

@@ -113,7 +113,7 @@ async def test_a_manifest_is_sent_byte_for_byte_under_its_digest_and_its_own_typ
     descriptor, raw = image(b"a", annotations={"odd": "  kept as written "})
     async with ScriptedServer() as server, make_client() as client:
         server.expect("PUT", f"/v2/acme/app/manifests/{descriptor.digest}", 201)
-        await client.put_manifest(repository(server), descriptor, raw)
+        await client.put_manifest(repository(server).with_digest(descriptor.digest), descriptor, raw)
         (put,) = server.received
         assert put.body == raw
         assert put.header("Content-Type") == descriptor.media_type
@@ -126,7 +126,7 @@ async def test_a_lost_answer_to_a_put_is_settled_by_a_look_not_by_a_second_put()
         server.expect("PUT", target, Answer(lose=True))
         server.expect("HEAD", target, 404, times=3)
         server.expect("HEAD", target, Answer(200, headers_of(descriptor)))
-        await client.put_manifest(repository(server), descriptor, raw)
+        await client.put_manifest(repository(server).with_digest(descriptor.digest), descriptor, raw)
         assert len(server.sent("PUT")) == 1
 
 
@@ -138,7 +138,7 @@ async def test_a_put_that_left_no_trace_for_five_seconds_is_sent_again():
         server.expect("PUT", target, Answer(502))
         server.expect("HEAD", target, 404, times=None)
         server.expect("PUT", target, 201)
-        await client.put_manifest(repository(server), descriptor, raw)
+        await client.put_manifest(repository(server).with_digest(descriptor.digest), descriptor, raw)
         assert sum(clock.slept) >= 5
 
 
@@ -149,10 +149,10 @@ async def test_a_tag_that_still_names_the_old_digest_is_lag_and_a_third_digest_i
         server.expect("HEAD", target, Answer(200, headers_of(old)), times=2)
         server.expect("HEAD", target, 404)
         server.expect("HEAD", target, Answer(200, headers_of(new)))
-        assert await client.await_tag(repository(server), "v1", new.digest, previous=old.digest) == new.digest
+        assert await client.await_tag(repository(server).with_tag("v1"), new.digest, previous=old.digest) == new.digest
         server.expect("HEAD", target, Answer(200, headers_of(third)))
         with pytest.raises(TagTaken) as caught:
-            await client.await_tag(repository(server), "v1", new.digest, previous=old.digest)
+            await client.await_tag(repository(server).with_tag("v1"), new.digest, previous=old.digest)
         assert caught.value.found == third.digest
 
 
@@ -161,7 +161,7 @@ async def test_a_tag_that_never_arrives_ends_with_what_it_names_instead():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(old)), times=None)
         with pytest.raises(NotFound, match=str(old.digest)):
-            await client.await_tag(repository(server), "v1", new.digest, previous=old.digest, within_s=20)
+            await client.await_tag(repository(server).with_tag("v1"), new.digest, previous=old.digest, within_s=20)
 
 
 @pytest.mark.parametrize("body", [errors("TAG_INVALID", "tag v1 already exists, it is immutable"), b""])
@@ -170,7 +170,7 @@ async def test_an_immutable_tag_that_names_our_digest_already_is_a_success(body)
     async with ScriptedServer() as server, make_client() as client:
         server.expect("PUT", "/v2/acme/app/manifests/v1", Answer(400 if body else 412, body=body))
         server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(descriptor)))
-        await client.put_manifest(repository(server), descriptor, raw, tag="v1")
+        await client.put_manifest(repository(server).with_tag("v1"), descriptor, raw)
 
 
 async def test_tags_are_listed_over_pages_of_the_same_repository_only():

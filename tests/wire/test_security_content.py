@@ -23,7 +23,7 @@ from bakery.errors import (
 from bakery.oci import manifest as manifests
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
-from bakery.oci.reference import Reference
+from bakery.oci.reference import parse_reference
 from bakery.registry.ranges import BadRange
 from tests.wire.attacks import (
     BLOB,
@@ -103,7 +103,7 @@ async def test_13_a_digest_is_validated_before_it_goes_anywhere(text: str):
     document = {"schemaVersion": 2, "config": POINTER, "layers": [{"mediaType": "x", "digest": text, "size": 1}]}
     async with ScriptedServer() as a, make_client() as client:
         with pytest.raises(BadDigest):
-            Reference.parse(f"{a.host}/acme/app@{text}")
+            parse_reference(f"{a.host}/acme/app@{text}")
         a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, body=json.dumps(document).encode()))
         with pytest.raises(BadDigest):
             await client.get_manifest(repository(a).with_tag("v1"))
@@ -260,15 +260,15 @@ async def test_26_a_web_page_that_says_200_to_everything_is_no_registry():
         with pytest.raises(BakeryError):
             await client.head_manifest(where.with_tag("v1"))
         with pytest.raises(BakeryError):
-            await client.put_manifest(where, descriptor, raw)
+            await client.put_manifest(where.with_digest(descriptor.digest), descriptor, raw)
         with pytest.raises(BakeryError):
-            await client.put_manifest(where, descriptor, raw, tag="v1")
+            await client.put_manifest(where.with_tag("v1"), descriptor, raw)
         with pytest.raises(BakeryError):
             await client.list_tags(where)
         with pytest.raises(BakeryError):
             await client.referrers(where, descriptor.digest)
         with pytest.raises(BakeryError):
-            await client.await_tag(where, "v1", descriptor.digest, previous=None)
+            await client.await_tag(where.with_tag("v1"), descriptor.digest, previous=None)
         assert not await client.mount_blob(where, LAYER, repository(a, "acme/base"))
 
 

@@ -400,7 +400,7 @@ async def test_22_a_tag_is_a_plain_word_or_no_request_is_sent(tag: str):
     async with ScriptedServer() as a, make_client() as client:
         descriptor, raw = image(b"a")
         with pytest.raises(BadReference):
-            await client.put_manifest(repository(a), descriptor, raw, tag=tag)
+            await client.put_manifest(repository(a).with_tag(tag), descriptor, raw)
         assert a.connections == 0
 
 

@@ -304,7 +304,7 @@ async def test_a_host_that_is_down_is_given_up_long_before_the_budget(operation)
         work = {
             "look": lambda: client.has_blob(gone, LAYER),
             "push": lambda: client.push_blob(gone, LAYER, body_of(CONTENT)),
-            "put": lambda: client.put_manifest(gone, *image(b"a")),
+            "put": lambda: client.put_manifest(gone.with_digest(image(b"a")[0].digest), *image(b"a")),
         }
         with pytest.raises(ConnectionFailed, match="no connection"):
             await work[operation]()

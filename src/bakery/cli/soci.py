@@ -14,7 +14,7 @@ import click
 
 from bakery.cli import options
 from bakery.cli.group import Group
-from bakery.errors import ExitCode, UsageError
+from bakery.errors import BadReference, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from bakery.engines.soci_images import Checked, Source
@@ -173,7 +173,7 @@ def verify_command(image: str, select: str, limit: tuple[str, ...]) -> None:
 async def _source(image: str, select: str) -> AsyncIterator[Source]:
     """The image behind an argument: a path that exists, or is spelled as one, is a layout."""
     from bakery.engines.soci_images import LayoutSource, RegistrySource
-    from bakery.oci.reference import Reference
+    from bakery.oci.reference import parse_reference
     from bakery.transfer.layout import open_layout
 
     if _is_path(image):
@@ -186,9 +186,10 @@ async def _source(image: str, select: str) -> AsyncIterator[Source]:
     from bakery.registry.settings import Settings
     from bakery.retry import RetryPolicy
 
-    reference = Reference.parse(image)
-    if not reference.target:
-        raise UsageError("reading a reference", about=image, hint="add a tag or a digest")
+    try:
+        reference = parse_reference(image)
+    except BadReference as error:
+        raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
     policy = RetryPolicy.from_environment(os.environ, base_delay=0.5)
     async with Client(settings=Settings.from_environment(os.environ), policy=policy) as client:
         yield RegistrySource(client, reference)

@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bakery.oci.annotation import CREATED
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import DigestReference, Repository
 from bakery.publish.engine import SociRequest
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.registry.origin import api_origin
@@ -160,6 +160,6 @@ def _commands(target: PlannedTarget, oras: Oras, soci: str) -> list[Command]:
     return commands
 
 
-def _create(target: PlannedTarget, oras: Oras, home: Repository, sources: Sequence[Reference]) -> Command:
+def _create(target: PlannedTarget, oras: Oras, home: Repository, sources: Sequence[DigestReference]) -> Command:
     digests = [str(source.digest) for source in sources]
     return oras.create_index(str(home), digests, dict(target.annotations) | {CREATED: "<created>"})

@@ -36,7 +36,7 @@ from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest, is_attestation
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.parallel.command import CommandResult, CommandRunner, Surroundings
 from bakery.parallel.jobs import current_job
 from bakery.parallel.program import ProgramMissing, find_program
@@ -122,7 +122,7 @@ class CliEngine:
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
 
-    async def find(self, reference: Reference) -> Content | None:
+    async def find(self, reference: DigestReference) -> Content | None:
         file = self._scratch / f"{next(self._files)}.json"
         result = await self._ask(self._oras.describe(str(reference), file), "looking for", reference)
         if result is None:
@@ -130,7 +130,7 @@ class CliEngine:
         descriptor = _descriptor(result, reference)
         raw = file.read_bytes()
         file.unlink()
-        if reference.digest is not None and descriptor.digest != reference.digest:
+        if descriptor.digest != reference.digest:
             raise DigestMismatch("reading a manifest", about=reference, why=f"oras gave {descriptor.digest}")
         return Content(descriptor, descriptor.check(raw, about=reference))
 
@@ -200,7 +200,7 @@ class CliEngine:
         names = await self._listings.once(repository, lambda: self._list_tags(repository))
         # One listing for all targets of a repository instead of a look for each tag: most are new.
         listed = [tag for tag in tags if names is None or tag in names]
-        found = await together(self._read_tag(repository, tag) for tag in listed)
+        found = await together(self._read_tag(repository.with_tag(tag)) for tag in listed)
         return dict.fromkeys(tags) | dict(zip(listed, found, strict=True))
 
     async def _list_tags(self, repository: Repository) -> frozenset[str] | None:
@@ -210,20 +210,19 @@ class CliEngine:
             return frozenset(result.stdout.decode(errors="replace").split())
         return frozenset() if says_not_found(result) else None
 
-    async def _read_tag(self, repository: Repository, tag: str) -> Digest | None:
-        reference = repository.with_tag(tag)
+    async def _read_tag(self, reference: TagReference) -> Digest | None:
         result = await self._ask(self._oras.describe(str(reference)), "reading the tag", reference)
         return None if result is None else _descriptor(result, reference).digest
 
-    async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
-        _log.debug("%s:%s: %s -> %s", repository, tag, previous, image.digest)
-        reference = repository.with_digest(image.digest)
-        await self._do(self._oras.tag(str(reference), tag), "moving the tag", repository.with_tag(tag))
+    async def tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+        _log.debug("%s: %s -> %s", reference, previous, image.digest)
+        staged = reference.repository.with_digest(image.digest)
+        await self._do(self._oras.tag(str(staged), reference.tag), "moving the tag", reference)
 
-    async def verify_tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
-        reference, pause_s, found = repository.with_tag(tag), 0.25, None
+    async def verify_tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+        pause_s, found = 0.25, None
         limit = self._clock.now() + VERIFY_LIMIT_S
-        while (found := await self._read_tag(repository, tag)) != image.digest:
+        while (found := await self._read_tag(reference)) != image.digest:
             if found not in (None, previous):
                 raise DigestMismatch(
                     "verifying the tag",
@@ -236,9 +235,9 @@ class CliEngine:
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 1.2, 5.0)
 
-    async def remove_tag(self, repository: Repository, tag: str) -> bool:
+    async def remove_tag(self, reference: TagReference) -> bool:
         # `oras manifest delete REPO:TAG` deletes the manifest that the tag names, and with it every other tag.
-        _log.debug("oras cannot delete the tag %s:%s without its manifest", repository, tag)
+        _log.debug("oras cannot delete the tag %s without its manifest", reference)
         return False
 
     async def _bring_image(self, image: Image, repository: Repository, *, repair: bool) -> None:
@@ -289,7 +288,7 @@ class CliEngine:
         await self._do(self._oras.push_manifest(str(reference), media_type, file), "pushing the index", reference)
         file.unlink()
 
-    async def _is_there(self, reference: Reference) -> bool:
+    async def _is_there(self, reference: DigestReference) -> bool:
         return await self._ask(self._oras.describe(str(reference)), "looking for", reference) is not None
 
     async def _has_blob(self, repository: Repository, digest: Digest) -> bool:
@@ -302,7 +301,7 @@ class CliEngine:
             self._blobs.forget((repository, digest))  # it is brought now
         return found
 
-    async def _await(self, reference: Reference) -> None:
+    async def _await(self, reference: DigestReference) -> None:
         await self._do(self._oras.describe(str(reference)), "reading back", reference)
 
     async def _ask(self, command: Command, doing: str, about: object) -> CommandResult | None:

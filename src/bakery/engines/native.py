@@ -21,7 +21,7 @@ from bakery.extent import Keep, OpenBody
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.engine import SociRequest
 from bakery.publish.image import Child, Content, Image
 from bakery.registry.client import Client
@@ -93,7 +93,7 @@ class NativeEngine:
         self._owner, self._mover = owner, Mover(owner, spools)
         self._manifests: Ledger[bool] = Ledger(owner)
         self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)
-        self._tagged: set[tuple[Repository, str]] = set()  # by this run: newer than the names
+        self._tagged: set[TagReference] = set()  # by this run: newer than the names
         for repository in self._towards:  # connections and logins are ready when the sources have been read
             owner.create_task(self._names_of(repository))
         return self
@@ -101,7 +101,7 @@ class NativeEngine:
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
 
-    async def find(self, reference: Reference) -> Content | None:
+    async def find(self, reference: DigestReference) -> Content | None:
         try:
             descriptor, raw = await self._client.get_manifest(reference)
         except NotFound:
@@ -150,24 +150,25 @@ class NativeEngine:
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         names = await self._names_of(repository)
         # One listing for all targets of a repository instead of a look for each tag: most are new.
-        listed = [tag for tag in tags if names is None or tag in names or (repository, tag) in self._tagged]
-        found = await together(self._client.head_manifest(repository.with_tag(tag)) for tag in listed)
-        digests = {tag: one.digest for tag, one in zip(listed, found, strict=True) if one is not None}
+        references = [repository.with_tag(tag) for tag in tags]
+        listed = [one for one in references if names is None or one.tag in names or one in self._tagged]
+        found = await together(self._client.head_manifest(reference) for reference in listed)
+        digests = {asked.tag: one.digest for asked, one in zip(listed, found, strict=True) if one is not None}
         return {tag: digests.get(tag) for tag in tags}
 
     async def _names_of(self, repository: Repository) -> frozenset[str] | None:
         return await self._tag_names.once(repository, lambda: self._client.tag_names(repository))
 
-    async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
-        _log.debug("%s:%s: %s -> %s", repository, tag, previous, image.digest)
-        self._tagged.add((repository, tag))
-        await self._client.put_manifest(repository, image.index.descriptor, image.index.raw, tag=tag)
+    async def tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+        _log.debug("%s: %s -> %s", reference, previous, image.digest)
+        self._tagged.add(reference)
+        await self._client.put_manifest(reference, image.index.descriptor, image.index.raw)
 
-    async def verify_tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
-        await self._client.await_tag(repository, tag, image.digest, previous=previous)
+    async def verify_tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+        await self._client.await_tag(reference, image.digest, previous=previous)
 
-    async def remove_tag(self, repository: Repository, tag: str) -> bool:
-        return await self._client.delete_manifest(repository.with_tag(tag))
+    async def remove_tag(self, reference: TagReference) -> bool:
+        return await self._client.delete_manifest(reference)
 
     def _store(self, repository: Repository) -> RepositoryStore:
         return RepositoryStore(self._client, repository)
@@ -229,8 +230,9 @@ class NativeEngine:
                     raise
                 await together(self._put(child.content, repository) for child in lost)
 
-    async def _has_manifest(self, reference: Reference) -> bool:
+    async def _has_manifest(self, reference: DigestReference) -> bool:
         return await self._client.head_manifest(reference) is not None
 
     async def _put(self, content: Content, repository: Repository) -> None:
-        await self._client.put_manifest(repository, content.descriptor, content.raw)
+        reference = repository.with_digest(content.descriptor.digest)
+        await self._client.put_manifest(reference, content.descriptor, content.raw)

@@ -1,7 +1,9 @@
-"""References: where content lives. Repository, and a tag or a digest in it. Knows no URL scheme and no credentials.
+"""References: a repository, and a tag or a digest in it. Knows no URL scheme and no credentials.
 
+A tag can move and a digest cannot, so the two are separate types: code that needs fixed content takes a
+`DigestReference`, code that moves tags a `TagReference`, and code that reads either takes `Reference`.
 Source: OCI distribution-spec 1.1, "Pulling manifests" (names and tags); Docker Hub's short names as docker has them.
-What does not fit the patterns is refused and never repaired: these texts become URLs (registry.md 7, rows 22, 23).
+Text that does not match the patterns is refused, never repaired: it becomes part of URLs (registry.md 7, rows 22, 23).
 """
 
 from __future__ import annotations
@@ -21,19 +23,17 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
 _HUB = "docker.io"
 _HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
-_MAX_NAME = 255  # characters; what registries take for host and path together
+_MAX_NAME = 255  # characters; the limit of registries for host and path together
 
 
-def _refuse(text: str, rule: str) -> BadReference:
-    return BadReference(
-        "reading a reference", about=repr(text[:300]), why=rule, hint="expected host/path[:tag][@digest]"
-    )
+def _invalid(text: str, why: str) -> BadReference:
+    return BadReference("invalid reference", about=repr(text[:300]), why=why)
 
 
 class Repository(Struct, frozen=True, order=True):
-    """A repository in a registry: `ghcr.io` and `acme/app`. The registry's name is lower case.
+    """A repository in a registry: `ghcr.io` and `acme/app`. The registry name is lower case.
 
-    Raises BadReference where registry or path break the distribution spec's patterns.
+    Raises BadReference if the registry or the path does not match the patterns of the distribution spec.
     """
 
     registry: str  # host or host:port, as users write it; docker.io for Docker Hub
@@ -41,20 +41,20 @@ class Repository(Struct, frozen=True, order=True):
 
     def __post_init__(self) -> None:
         if _HOST.fullmatch(self.registry) is None:
-            raise _refuse(str(self), "the registry is no host[:port]")
+            raise _invalid(str(self), "the registry must be host or host:port")
         if _PATH.fullmatch(self.path) is None:
-            raise _refuse(
-                str(self), "a repository path has lower-case letters, digits, and single . _ - / between them"
+            raise _invalid(
+                str(self), "a repository path consists of lower-case letters and digits, separated by single . _ - or /"
             )
         if len(str(self)) > _MAX_NAME:
-            raise _refuse(str(self), f"the name is longer than {_MAX_NAME} characters")
+            raise _invalid(str(self), f"the name is longer than {_MAX_NAME} characters")
         _, colon, port = self.registry.rpartition(":")
         if colon and port.isdigit() and not 0 < int(port) < 65536:
-            raise _refuse(str(self), "no such port")
+            raise _invalid(str(self), "the port must be between 1 and 65535")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`host/path`, or a Docker Hub short name such as `alpine`."""
+        """Read `host/path`, or a Docker Hub short name such as `alpine`."""
         first, slash, rest = text.partition("/")
         if not slash or not ("." in first or ":" in first or first == "localhost"):
             registry, path = _HUB, text
@@ -66,58 +66,83 @@ class Repository(Struct, frozen=True, order=True):
                 path = f"library/{path}"
         return cls(registry, path)
 
-    def with_tag(self, tag: str) -> Reference:
-        """The reference to this tag of the repository."""
-        return Reference(self, tag=tag)
+    def with_tag(self, tag: str) -> TagReference:
+        """Return the reference to this tag of the repository."""
+        return TagReference(self, tag)
 
-    def with_digest(self, digest: Digest) -> Reference:
-        """The reference to this content of the repository."""
-        return Reference(self, digest=digest)
+    def with_digest(self, digest: Digest) -> DigestReference:
+        """Return the reference to this content of the repository."""
+        return DigestReference(self, digest)
 
     def __str__(self) -> str:
         return f"{self.registry}/{self.path}"
 
 
-class Reference(Struct, frozen=True):
-    """A repository and what is meant in it: a tag, a digest, or a tag that should be that digest.
-
-    Raises BadReference for a tag that the distribution spec does not allow.
-    """
+class TagReference(Struct, frozen=True):
+    """A tag of a repository. Raises BadReference for a tag that the distribution spec does not allow."""
 
     repository: Repository
-    tag: str = ""
-    digest: Digest | None = None
+    tag: str
 
     def __post_init__(self) -> None:
-        if self.tag and _TAG.fullmatch(self.tag) is None:
-            raise _refuse(
-                f"{self.repository}:{self.tag}",
-                "a tag has at most 128 letters, digits, _ . - and starts with neither . nor -",
+        if _TAG.fullmatch(self.tag) is None:
+            raise _invalid(
+                str(self), "a tag has 1 to 128 characters (letters, digits, _ . -) and does not start with . or -"
             )
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """`host/path[:tag][@digest]`; neither is filled in where it is missing."""
-        name, at, digest_text = text.partition("@")
-        digest = Digest.parse(digest_text) if at else None
-        head, colon, tag = name.rpartition(":")
-        if not colon or "/" in tag:
-            head, tag = name, ""
-        elif not tag:
-            raise _refuse(text, "the tag is empty")
-        return cls(Repository.parse(head), tag, digest)
-
     @property
-    def target(self) -> str:
-        """What goes into a manifest URL: the digest where there is one, else the tag."""
-        return str(self.digest) if self.digest else self.tag
-
-    def digest_only(self) -> Self:
-        """The same content without the tag, where a digest is known."""
-        return type(self)(self.repository, "", self.digest) if self.digest else self
+    def identifier(self) -> str:
+        """The part of a manifest URL that names the content."""
+        return self.tag
 
     def __str__(self) -> str:
-        text = str(self.repository)
-        if self.tag:
-            text += f":{self.tag}"
-        return f"{text}@{self.digest}" if self.digest else text
+        return f"{self.repository}:{self.tag}"
+
+
+class DigestReference(Struct, frozen=True):
+    """Content of a repository, by digest."""
+
+    repository: Repository
+    digest: Digest
+
+    @property
+    def identifier(self) -> str:
+        """The part of a manifest URL that names the content."""
+        return str(self.digest)
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+
+Reference = TagReference | DigestReference
+"""Either kind, for code that reads what a user named."""
+
+
+def parse_reference(text: str) -> Reference:
+    """Read `host/path:tag`, `host/path@digest`, or both; then the digest counts and the tag is only checked.
+
+    Raises BadReference for any other text, also for a repository alone, and BadDigest.
+    """
+    repository, tag, digest = _split(text)
+    if digest is not None:
+        return DigestReference(repository, digest)
+    if tag is None:
+        raise _invalid(text, "a tag or a digest is missing")
+    return tag
+
+
+def repository_in(text: str) -> Repository:
+    """Read the repository of `host/path[:tag][@digest]`. All of the text must be valid."""
+    return _split(text)[0]
+
+
+def _split(text: str) -> tuple[Repository, TagReference | None, Digest | None]:
+    name, at, digest_text = text.partition("@")
+    digest = Digest.parse(digest_text) if at else None
+    head, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        return Repository.parse(name), None, digest
+    if not tag:
+        raise _invalid(text, "the tag is empty")
+    repository = Repository.parse(head)
+    return repository, TagReference(repository, tag), digest

@@ -22,14 +22,14 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import ATTESTATION_OF
 from bakery.oci.platform import Platform
-from bakery.oci.reference import Reference
+from bakery.oci.reference import DigestReference
 from bakery.publish.image import Child, Content, Image
 
 
 class Build(Struct, frozen=True):
     """What one source turned out to hold: its manifests, flattened, and when it was made (metadata's word)."""
 
-    source: Reference
+    source: DigestReference
     children: tuple[Child, ...]
     created: datetime | None = None
 

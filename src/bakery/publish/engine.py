@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.image import Content, Image
 
 
@@ -37,7 +37,7 @@ class Engine(Protocol):
 
     async def __aexit__(self, *exception: object) -> None: ...
 
-    async def find(self, reference: Reference) -> Content | None:
+    async def find(self, reference: DigestReference) -> Content | None:
         """The manifest or index that this names, verified; None where it is not there (yet). One look, no waiting."""
         ...
 
@@ -64,14 +64,14 @@ class Engine(Protocol):
         """What each of these tags names now; None where there is no such tag (or no such repository)."""
         ...
 
-    async def tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
+    async def tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
         """Make the tag name the image's index, which is staged there. `previous` is what it named before."""
         ...
 
-    async def verify_tag(self, image: Image, repository: Repository, tag: str, *, previous: Digest | None) -> None:
+    async def verify_tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
         """Read the tag until it names the index. Its old answer is lag, a third one is an error."""
         ...
 
-    async def remove_tag(self, repository: Repository, tag: str) -> bool:
+    async def remove_tag(self, reference: TagReference) -> bool:
         """Delete a tag that was new; False where the registry does not allow it."""
         ...

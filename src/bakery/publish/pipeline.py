@@ -244,21 +244,20 @@ class Run:
             await each_to_its_end(self._move_tag(progress, place, image, tag) for tag in batch)
 
     async def _move_tag(self, progress: _Progress, place: _Place, image: Image, tag: str) -> None:
-        repository, previous = place.destination.repository, place.previous[tag]
+        reference, previous = place.destination.repository.with_tag(tag), place.previous[tag]
         place.asked.add(tag)
         try:
-            await self._engine.tag(image, repository, tag, previous=previous)
+            await self._engine.tag(image, reference, previous=previous)
         except Exception:
             place.asked.discard(tag)  # refused; one that is cancelled stays: nobody knows
             raise
         place.asked.discard(tag)
         place.written.add(tag)
-        reference = str(repository.with_tag(tag))
-        self._emit(TagMoved(progress.target.uid, reference, str(image.digest), str(previous or "")))
+        self._emit(TagMoved(progress.target.uid, str(reference), str(image.digest), str(previous or "")))
 
     async def _verify(self, place: _Place, image: Image, tag: str) -> None:
-        previous = place.previous[tag]
-        await self._engine.verify_tag(image, place.destination.repository, tag, previous=previous)
+        reference = place.destination.repository.with_tag(tag)
+        await self._engine.verify_tag(image, reference, previous=place.previous[tag])
         place.verified.add(tag)
 
     def _check_platforms(self, progress: _Progress, missing: Sequence[str]) -> None:

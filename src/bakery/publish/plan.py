@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.errors import BakeryError
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import Repository, TagReference
 from bakery.publish.engine import SociRequest
 from bakery.targets.metadata import BuildResult, Metadata
 
@@ -29,7 +29,7 @@ class Destination(Struct, frozen=True):
     tags: tuple[str, ...]
 
     @property
-    def references(self) -> tuple[Reference, ...]:
+    def references(self) -> tuple[TagReference, ...]:
         """The tags as full references."""
         return tuple(self.repository.with_tag(tag) for tag in self.tags)
 
@@ -155,7 +155,7 @@ def _soci_request(options: Any) -> SociRequest:
 
 def _clashes(planned: Iterable[PlannedTarget]) -> dict[str, BakeryError]:
     """By uid: the targets that claim a tag which another one claims too."""
-    claimed: dict[Reference, str] = {}
+    claimed: dict[TagReference, str] = {}
     clashes: dict[str, BakeryError] = {}
     for target in planned:
         for reference in (reference for place in target.destinations for reference in place.references):

@@ -19,7 +19,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
 from bakery.oci.platform import Platform
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import DigestReference, Repository
 from bakery.publish.assemble import Build, ConfigFacts, newest, read_config
 from bakery.publish.engine import Engine
 from bakery.publish.image import Child, Content
@@ -36,14 +36,14 @@ MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
 
 async def wait_for_sources(
     target: PlannedTarget, engine: Engine, *, limit_s: float, clock: Clock, emit: Emit
-) -> dict[Reference, Content]:
+) -> dict[DigestReference, Content]:
     """Every source of the target, looked for until it is there.
 
     Polls grow from 0.25 s by 1.2 to 5 s. Raises NotFound that names the laggards after `limit_s` seconds; any other
     failure of a look ends the waiting at once.
     """
     pending = [build.reference for build in target.builds]
-    found: dict[Reference, Content] = {}
+    found: dict[DigestReference, Content] = {}
     started, pause = clock.now(), FIRST_POLL_S
     while True:
         looked = zip(pending, await _look(engine, pending), strict=True)
@@ -65,7 +65,7 @@ async def wait_for_sources(
         pause = min(pause * POLL_GROWTH, LONGEST_POLL_S)
 
 
-async def _look(engine: Engine, references: list[Reference]) -> list[Content | None]:
+async def _look(engine: Engine, references: list[DigestReference]) -> list[Content | None]:
     return await together(engine.find(reference) for reference in references)
 
 
@@ -76,11 +76,11 @@ class Holdings(Struct, frozen=True):
     facts: Mapping[Digest, ConfigFacts]
 
 
-async def read_sources(target: PlannedTarget, engine: Engine, found: Mapping[Reference, Content]) -> Holdings:
+async def read_sources(target: PlannedTarget, engine: Engine, found: Mapping[DigestReference, Content]) -> Holdings:
     """Read children and configs of every source, indexes flattened, platforms from index or config."""
     facts: dict[Digest, ConfigFacts] = {}
 
-    async def one(reference: Reference) -> tuple[Child, ...]:
+    async def one(reference: DigestReference) -> tuple[Child, ...]:
         return await _children(engine, reference.repository, found[reference], facts, depth=0)
 
     builds = []

@@ -20,7 +20,7 @@ from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.reference import Reference, Repository
+from bakery.oci.reference import DigestReference, Reference, Repository, TagReference
 from bakery.registry import fallback, put_plan
 from bakery.registry.answers import Doing, Reply, Verdict, verdict
 from bakery.registry.blobs import Blobs
@@ -75,7 +75,7 @@ class Client:
             stats=self.stats,
         )
         self._blobs, self._lists = Blobs(self._operations), Lists(self._operations)
-        self._fallback_locks: dict[tuple[Repository, str], asyncio.Lock] = {}
+        self._fallback_locks: dict[TagReference, asyncio.Lock] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,14 +145,14 @@ class Client:
         else:
             limit_s = self._operations.left_s if within_s is None else within_s
             found = await self._operations.poll(
-                repository, doing, str(reference), look, within_s=limit_s, key=reference.digest
+                repository, doing, str(reference), look, within_s=limit_s, key=_digest_in(reference)
             )
         if found is None:
             hint = "it was waited for; see whether it was pushed" if must_exist else "check the name, and push it first"
             raise NotFound(doing, about=reference, status=404, why="the registry does not have it", hint=hint)
         return found
 
-    async def await_manifest(self, reference: Reference, *, within_s: float | None = None) -> Descriptor:
+    async def await_manifest(self, reference: DigestReference, *, within_s: float | None = None) -> Descriptor:
         """Look until a manifest that we pushed can be read. A 404 is lag, until `within_s` or the budget ends it."""
         doing, began = "reading a manifest back", self._clock.now()
         limit_s = self._operations.left_s if within_s is None else within_s
@@ -162,7 +162,7 @@ class Client:
             str(reference),
             lambda: self._head(reference),
             within_s=limit_s,
-            key=reference.digest or reference.tag,
+            key=reference.digest,
         )
         if found is None:
             waited_s = self._clock.now() - began
@@ -186,13 +186,14 @@ class Client:
         self, reply: Reply, reference: Reference, ask: Ask, expected: Descriptor | None
     ) -> tuple[Descriptor, bytes]:
         raw = reply.body
-        algorithm = reference.digest.algorithm if reference.digest is not None else "sha256"
+        asked = _digest_in(reference)
+        algorithm = asked.algorithm if asked is not None else "sha256"
         digest = Digest.of(raw, algorithm)
         _check_asked(reference, digest, ask)
         told = reply.header("Docker-Content-Digest")
         if told and told.partition(":")[0] == algorithm and told != str(digest):
             answer = f"its header says {told[:80]!r}, its bytes are {digest}"
-            if reference.digest is not None:
+            if asked is not None:
                 raise DigestMismatch(ask.doing, about=reference, why=answer)
             _log.warning("%s: %s", reference, answer)  # many registries get this wrong for tags; the bytes decide
         content_type = mt.essence(reply.header("Content-Type"))
@@ -209,11 +210,10 @@ class Client:
 
     async def put_manifest(
         self,
-        repository: Repository,
+        reference: Reference,
         descriptor: Descriptor,
         raw: bytes,
         *,
-        tag: str | None = None,
         known: Collection[Digest] = (),
     ) -> None:
         """Put a manifest under its digest, or move a tag to it. Once it returns, the registry has acknowledged it.
@@ -221,7 +221,7 @@ class Client:
         known: content that was found in place before. Raises ContentMissing, naming what to push again, where the
         registry does not see what the manifest names.
         """
-        reference = Reference(repository, tag=tag or "", digest=None if tag else descriptor.digest)
+        repository, is_tag = reference.repository, isinstance(reference, TagReference)
         if len(raw) > MAX_MANIFEST_BYTES:
             raise InvalidContent(
                 "pushing a manifest",
@@ -236,14 +236,14 @@ class Client:
         flow = put_plan.put(
             descriptor.digest,
             about=str(reference),
-            is_tag=tag is not None,
+            is_tag=is_tag,
             names=named.digests,
             ours=lambda digest: operations.is_ours(repository, digest) or digest in known,
         )
         ask = self._ask(
             "PUT",
             reference,
-            "pushing a manifest" if tag is None else "moving a tag",
+            "moving a tag" if is_tag else "pushing a manifest",
             phase=Doing.PUT_MANIFEST,
             headers={"Content-Type": descriptor.media_type},
             body=raw,
@@ -277,8 +277,8 @@ class Client:
                 step = flow.send(answer)
         except StopIteration as done:
             operations.acknowledge(repository, descriptor.digest)
-            if tag is not None:
-                operations.acknowledge(repository, tag)
+            if isinstance(reference, TagReference):
+                operations.acknowledge(repository, reference.tag)
             reply: Reply | None = done.value
         except AuthError as error:
             error.hint = await endpoint.hint(repository)
@@ -320,8 +320,7 @@ class Client:
 
     async def await_tag(
         self,
-        repository: Repository,
-        tag: str,
+        reference: TagReference,
         digest: Digest,
         *,
         previous: Digest | None,
@@ -331,7 +330,7 @@ class Client:
 
         Raises TagTaken where it names a third thing, NotFound or RegistryError where time runs out.
         """
-        reference, began = repository.with_tag(tag), self._clock.now()
+        began = self._clock.now()
         last: Digest | None = None
 
         async def look() -> Digest | None:
@@ -344,7 +343,7 @@ class Client:
 
         limit_s = self._operations.left_s if within_s is None else within_s
         found = await self._operations.poll(
-            repository, "reading a tag back", str(reference), look, within_s=limit_s, key=tag
+            reference.repository, "reading a tag back", str(reference), look, within_s=limit_s, key=reference.tag
         )
         waited_s = self._clock.now() - began
         if found is None:
@@ -415,18 +414,18 @@ class Client:
         subject = view.subject
         if subject is None or await self._lists.referrers(repository, subject.digest) is not None:
             return
-        new, tag = fallback.entry_for(descriptor, view), fallback.tag_of(subject.digest)
+        new, reference = fallback.entry_for(descriptor, view), repository.with_tag(fallback.tag_of(subject.digest))
         kept: tuple[Descriptor, ...] = ()
-        async with self._fallback_locks.setdefault((repository, tag), asyncio.Lock()):
+        async with self._fallback_locks.setdefault(reference, asyncio.Lock()):
             for _ in range(_MERGES):
                 found = await self._referrers_by_tag(repository, subject.digest)
                 kept = fallback.with_entry((*kept, *found), new)
                 if {entry.digest for entry in found} >= {entry.digest for entry in kept}:
                     return
                 index, raw = fallback.index_of(kept)
-                await self.put_manifest(repository, index, raw, tag=tag)
+                await self.put_manifest(reference, index, raw)
                 # Others may write the same tag, and reads of it were seen to lag: what is there now is looked at again.
-                await self._settle(repository.with_tag(tag), index.digest, settle=True)
+                await self._settle(reference, index.digest, settle=True)
         _log.warning("%s: others keep rewriting the referrers of %s", repository, subject.digest)
 
     # Blobs
@@ -468,7 +467,7 @@ class Client:
     def _ask(self, method: str, reference: Reference, doing: str, **others: Any) -> Ask:
         repository = reference.repository
         endpoint = self._operations.endpoint(repository)
-        url = endpoint.url(repository, f"manifests/{reference.target}")
+        url = endpoint.url(repository, f"manifests/{reference.identifier}")
         return Ask(method, url, repository, self._operations.scopes(repository), doing, str(reference), **others)
 
     async def _attempt(self, reference: Reference, doing: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -522,8 +521,12 @@ def _from_headers(reply: Reply) -> Descriptor | None:
     return Descriptor(media_type, digest, int(length))
 
 
+def _digest_in(reference: Reference) -> Digest | None:
+    return reference.digest if isinstance(reference, DigestReference) else None
+
+
 def _check_asked(reference: Reference, found: Digest, ask: Ask) -> None:
-    asked = reference.digest
+    asked = _digest_in(reference)
     if asked is not None and asked.algorithm == found.algorithm and asked != found:
         raise DigestMismatch(
             ask.doing,

@@ -19,7 +19,7 @@ from bakery.oci.annotation import CREATED, parse_time
 from bakery.oci.canonical import parse_object
 from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
-from bakery.oci.reference import Reference
+from bakery.oci.reference import DigestReference, repository_in
 
 _JSON_NAMES: Final = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 MOST_PROBLEMS: Final = 50  # told at once
@@ -30,7 +30,7 @@ class BuildResult(Struct, frozen=True):
     """One entry: a platform's build of one target. `platform` and `created` are None where the file does not say."""
 
     uid: str
-    reference: Reference  # always by digest, without tag
+    reference: DigestReference
     platform: Platform | None
     created: datetime | None
     file: Path
@@ -144,7 +144,7 @@ def _read_entry(uid: str, entry: object, file: Path) -> BuildResult | str:
     platform = descriptor.get("platform")
     return BuildResult(
         uid,
-        Reference.parse(name).repository.with_digest(Digest.parse(digest_text)),
+        repository_in(name).with_digest(Digest.parse(digest_text)),
         None if platform is None else Platform.from_json(platform),
         _created(entry, descriptor),
         file,
@@ -174,7 +174,7 @@ def _created(entry: Mapping[str, Any], descriptor: Mapping[str, Any]) -> datetim
 
 def _unique(results: Iterable[BuildResult]) -> Iterable[BuildResult]:
     """Each reference once: the same file twice, or the same build in two files, says nothing new."""
-    seen: dict[Reference, BuildResult] = {}
+    seen: dict[DigestReference, BuildResult] = {}
     for result in results:
         seen.setdefault(result.reference, result)
     return seen.values()
