@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,16 @@ async def test_of_two_builds_of_one_platform_the_newest_wins_with_a_warning():
         (child,), notes = choose(held.builds)
         assert child.descriptor.digest == new.reference.digest
         assert str(old.reference.digest) in notes[0]
+
+
+@pytest.mark.parametrize("created", [None, datetime(2026, 1, 1, tzinfo=UTC)], ids=["no times", "equal times"])
+async def test_of_two_builds_of_one_platform_and_age_the_higher_digest_wins(created):
+    engine = DictionaryEngine()
+    builds = [build(add_image(engine, "linux/amd64", salt=salt), created=created) for salt in ("one", "two", "three")]
+    highest = max(str(one.reference.digest) for one in builds)
+    for order in permutations(builds):
+        (child,), _ = choose((await holdings(engine, order)).builds)
+        assert str(child.descriptor.digest) == highest
 
 
 async def test_a_platform_that_nobody_tells_is_an_error_that_says_what_to_do():

@@ -9,17 +9,18 @@ from contextlib import suppress
 from itertools import pairwise
 
 import flatbuffers
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bakery.errors import BadDocument, BakeryError
 from bakery.soci import inflate
 from bakery.soci.checkpoint import GZIP as GZIP_ALGORITHM
-from bakery.soci.checkpoint import HEAD, POINT_SIZE
+from bakery.soci.checkpoint import HEAD, POINT, POINT_SIZE, Gauge, GzipSpans
 from bakery.soci.file_table import FileTable, flat_text, lay_out
 from bakery.soci.index import GZIP, PLAIN, LayerIndex, LayerIndexer
 from bakery.soci.inflate import BlockInflater
-from bakery.soci.options import Settings
+from bakery.soci.options import Limits, Settings
 from bakery.soci.verify import LayerVerifier
 from bakery.soci.ztoc import CompressionInfo, File, Ztoc, encode
 from tests.hypothesis_profiles import examples
@@ -113,6 +114,19 @@ def test_spans_cover_the_layer_and_have_the_digests_of_their_bytes(tar, data, sp
         assert digest == f"sha256:{hashlib.sha256(layer[start:end]).hexdigest()}"
     later = [b.uncompressed - a.uncompressed for a, b in pairwise(points) if b.uncompressed]
     assert all(step > span_size for step in later)
+
+
+@pytest.mark.parametrize("load", [lambda: None, inflate.load, inflate.load_ng], ids=["the fastest", "libz", "zlib-ng"])
+def test_a_block_that_ends_exactly_one_span_after_a_checkpoint_gets_no_checkpoint(load):
+    span_size = 600_000  # more than 512 KiB, so that ISA-L takes part
+    layer = gzip(bytes(5 * span_size), flush=zlib.Z_FULL_FLUSH, every=span_size)
+    spans = GzipSpans(span_size, lambda view: None, Gauge("a layer", Limits(), len(layer)), library=load())
+    spans.feed(layer)
+    spans.finish()
+    starts = [
+        POINT.unpack_from(spans.checkpoints, at)[1] for at in range(HEAD.size, len(spans.checkpoints), POINT_SIZE)
+    ]
+    assert starts == [0, 2 * span_size, 4 * span_size]
 
 
 @FEW

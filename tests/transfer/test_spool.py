@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from bakery.errors import BakeryError, ConnectionFailed
+from bakery.errors import BakeryError, ConnectionFailed, DigestMismatch
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.transfer.spool import CHUNK_BYTES, IN_MEMORY_BYTES, SpoolRoom
@@ -25,6 +25,9 @@ class Source:
         self.gate = asyncio.Event()
         self.gate.set()
 
+    async def check(self) -> None:
+        """What is left to do when the last byte is kept: compare the digest."""
+
     async def has(self, blob, *, else_write=False):
         return True
 
@@ -37,6 +40,7 @@ class Source:
             piece = self.content[position : position + self.piece]
             await asyncio.to_thread(keep, memoryview(piece), position)
             yield position + len(piece)
+        await self.check()
 
     async def write(self, blob, body):
         raise AssertionError("nobody writes here")
@@ -72,22 +76,41 @@ async def test_all_readers_get_all_bytes_of_one_download(size):
     room.close()
 
 
-async def test_the_last_byte_comes_only_when_the_download_has_ended_well():
+@pytest.mark.parametrize("size", [1000, IN_MEMORY_BYTES + 1], ids=["in memory", "a file"])
+async def test_the_last_byte_is_not_readable_before_the_digest_is_verified(size, monkeypatch):
+    content = os.urandom(size)
+    source, blob = Source(content), blob_of(content)
+    received = bytearray()
+    nearly_all = asyncio.Event()
+
+    async def receive(spool):
+        async for chunk in spool.chunks():
+            received.extend(chunk)
+            if len(received) >= size - 1:
+                nearly_all.set()
+
+    async def refuse() -> None:
+        await nearly_all.wait()
+        raise DigestMismatch("reading a blob")
+
+    monkeypatch.setattr(source, "check", refuse)
+    async with asyncio.TaskGroup() as group:
+        room = SpoolRoom(group, limit_bytes=1 << 30)
+        async with room.holding(blob, source) as spool:
+            with pytest.raises(DigestMismatch):
+                await receive(spool)
+    assert received == content[:-1]
+    room.close()
+
+
+async def test_a_download_that_breaks_off_fails_its_readers():
     content = os.urandom(200_000)
     source, blob = Source(content, break_after=140_000), blob_of(content)
-    got = bytearray()
-
-    async def take(spool):
-        async for piece in spool.chunks():
-            got.extend(piece)
-
     async with asyncio.TaskGroup() as group:
         room = SpoolRoom(group, limit_bytes=1 << 30)
         async with room.holding(blob, source) as spool:
             with pytest.raises(ConnectionFailed):
-                await take(spool)
-    assert len(got) < len(content)
-    assert content.startswith(got)
+                await everything(spool)
     room.close()
 
 
