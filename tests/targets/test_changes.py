@@ -1,16 +1,17 @@
 """What changed decides what is built: a row a path, a row a change of bakery.yaml; and git says what changed."""
 
 import json
-import subprocess
 from textwrap import dedent
 
 import pytest
 
+from bakery.app.git import run_git
+from bakery.config.git import GitFailed, changed_files
 from bakery.config.load import load_project
-from bakery.targets.changes import narrowing
-from bakery.targets.git import GitFailed, changed_files, old_text
+from bakery.targets.changes import affected_versions
 from tests.cli.running import bakery
 from tests.config import parsing
+from tests.config.repositories import git
 
 PROJECT = """\
 repository: {url: example.org}
@@ -38,8 +39,8 @@ def built(found, project):
     names = set()
     for image in project.images:
         versions = [*image.versions, *(rows(image.matrix, {}).versions if image.matrix else ())]
-        names |= {f"{image.name} {version.name}" for version in versions if found.takes(image, version)}
-        if image.dev_sources and found.takes(image, replace(image.versions[0], development=True)):
+        names |= {f"{image.name} {version.name}" for version in versions if found.includes(image, version)}
+        if image.dev_sources and found.includes(image, replace(image.versions[0], development=True)):
             names.add(f"{image.name} dev")
     return names
 
@@ -68,7 +69,7 @@ PATHS = {
 @pytest.mark.parametrize(("path", "wanted"), PATHS.values(), ids=PATHS)
 def test_a_changed_path_concerns(path, wanted):
     project = parsing.project(PROJECT)
-    assert built(narrowing(project, [path]), project) == wanted
+    assert built(affected_versions(project, [path]), project) == wanted
 
 
 EDITS = {
@@ -95,12 +96,7 @@ def test_a_changed_project_file_concerns(edit, wanted):
     """Each edit makes the old text from the new one."""
     project = parsing.project(PROJECT)
     old = PROJECT.replace(*edit) if edit[0] else PROJECT
-    assert built(narrowing(project, ["bakery.yaml"], old), project) == wanted
-
-
-def git(directory, *words):
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.org", "-c", "init.defaultBranch=main", *words]
-    return subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True).stdout.strip()
+    assert built(affected_versions(project, ["bakery.yaml"], old), project) == wanted
 
 
 @pytest.fixture
@@ -120,22 +116,10 @@ def repository(tmp_path):
     return context
 
 
-def test_git_names_the_files_under_the_context_since_the_merge_base(repository):
-    git(repository, "checkout", "-q", "main")
-    (repository / "late").write_text("x")
-    git(repository, "add", ".")
-    git(repository, "commit", "-m", "on main only")
-    git(repository, "checkout", "-q", "work")
-    changes = changed_files(repository, "main")
-    assert changes.paths == ("app/2.0.0/ä b.txt",)
-    assert old_text(repository, changes.base, "bakery.yaml") == PROJECT
-    assert old_text(repository, changes.base, "none") is None
-
-
 @pytest.mark.parametrize("ref", ["0" * 40, "no-such-branch", "--output=x"])
 def test_a_commit_that_git_does_not_know_gives_the_full_matrix_and_a_warning(repository, ref):
     with pytest.raises(GitFailed):
-        changed_files(repository, ref)
+        changed_files(repository, ref, run_git)
     ran = bakery("ci", "matrix", "--context", repository, f"--base-ref={ref}", "--exclude", "platform")
     assert ran.code == 0
     assert len(json.loads(ran.out)) == 2

@@ -1,14 +1,12 @@
 """Targets beyond the examples: order, uids, tags that two of them claim, names of caches, labels."""
 
-import subprocess
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bakery.config.yaml.problem import InvalidProject
 from bakery.targets.expand import check_expansion, contested, secret_findings, sort_key, written_targets
-from bakery.targets.labels import created, revision
+from bakery.targets.labels import created
 from bakery.targets.select import Selection, select
 from tests.config import parsing
 from tests.hypothesis_profiles import examples
@@ -102,28 +100,6 @@ def test_the_creation_time_is_that_of_source_date_epoch_or_none():
     assert created({"SOURCE_DATE_EPOCH": "0"}) == "1970-01-01T00:00:00Z"
     assert created({}) is None
     assert created({"SOURCE_DATE_EPOCH": "soon"}) is None
-
-
-def git(directory, *words):
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.org", "-c", "init.defaultBranch=main", *words]
-    return subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def test_the_revision_is_found_loose_packed_detached_and_in_a_worktree(tmp_path):
-    home = tmp_path / "home"
-    (home / "inside").mkdir(parents=True)
-    assert revision(home / "inside") is None
-    git(home, "init")
-    git(home, "commit", "--allow-empty", "-m", "x")
-    head = git(home, "rev-parse", "HEAD")
-    assert revision(home / "inside") == head
-    git(home, "worktree", "add", str(tmp_path / "tree"), "-b", "other")
-    assert revision(tmp_path / "tree") == head
-    git(home, "pack-refs", "--all")
-    assert revision(home / "inside") == head
-    assert revision(tmp_path / "tree") == head
-    git(home, "checkout", "--detach")
-    assert revision(home / "inside") == head
 
 
 def test_a_version_is_written_whether_or_not_its_matrix_asks_product_apis():

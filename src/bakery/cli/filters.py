@@ -158,10 +158,11 @@ def taking(*filters: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 def open_project(context: Path, *, strict: bool = False) -> Project:
     """Read the project of a directory, and say its warnings."""
+    from bakery.app.git import run_git
     from bakery.config.load import load_project
     from bakery.plugin_api import options_registry
 
-    project = load_project(context, options=options_registry(), strict=strict)
+    project = load_project(context, options=options_registry(), strict=strict, run_git=run_git)
     say(project.problems)
     return project
 

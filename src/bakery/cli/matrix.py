@@ -15,7 +15,7 @@ from bakery.errors import ConfigurationError, NothingSelected, one_line
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
-    from bakery.targets.changes import Narrowing
+    from bakery.targets.changes import AffectedVersions
 
 Field = Literal["version", "dev", "platform"]  # what a job says besides its image
 
@@ -65,14 +65,14 @@ def matrix_command(
         )
     changes = _narrowing(project, context, base_ref, changed_files_from)
     if changes is not None:
-        pairs = tuple(pair for pair in pairs if changes.takes(*pair))
+        pairs = tuple(pair for pair in pairs if changes.includes(*pair))
     write(json_line(jobs(pairs, exclude)))
 
 
 def _shares(project: Project, wanted: Filters, count: int) -> list[dict[str, object]]:
-    from bakery.targets.shards import shares, weights
+    from bakery.targets.shards import split_images, target_counts
 
-    images = weights(project)
+    images = target_counts(project)
     named = {image.name for image in project.images if wanted.takes(image.name)}
     return [
         {
@@ -80,26 +80,27 @@ def _shares(project: Project, wanted: Filters, count: int) -> list[dict[str, obj
             "images": [name for name in share if name in named],
             "targets": sum(images[name] for name in share if name in named),
         }
-        for index, share in enumerate(shares(images, count), start=1)
+        for index, share in enumerate(split_images(images, count), start=1)
     ]
 
 
-def _narrowing(project: Project, context: Path, base_ref: str, changed_files_from: str) -> Narrowing | None:
+def _narrowing(project: Project, context: Path, base_ref: str, changed_files_from: str) -> AffectedVersions | None:
     """What the changed files concern, or None where nobody says what changed."""
-    from bakery.targets.changes import narrowing
-    from bakery.targets.git import GitFailed, changed_files, old_text
+    from bakery.app.git import run_git
+    from bakery.config.git import GitFailed, changed_files, old_text
+    from bakery.targets.changes import affected_versions
 
     if changed_files_from:
-        return narrowing(project, _paths(changed_files_from))
+        return affected_versions(project, _paths(changed_files_from))
     if not base_ref:
         return None
     try:
-        changes = changed_files(context, base_ref)
+        changes = changed_files(context, base_ref, run_git)
     except GitFailed as error:
         warn(f"{one_line(error)}. Every job is listed")
         return None
     name = Path(project.file).name
-    return narrowing(project, changes.paths, old_text(context, changes.base, name))
+    return affected_versions(project, changes.paths, old_text(context, changes.base, name, run_git))
 
 
 def _paths(source: str) -> list[str]:

@@ -164,10 +164,10 @@ def make_request_plan(request: Request) -> Plan | None:
 
 
 def _share(project: Project, targets: Sequence[Target], shard: str) -> list[Target]:
-    from bakery.targets.shards import Shard, shares, weights
+    from bakery.targets.shards import Shard, split_images, target_counts
 
     mine = Shard.parse(shard)
-    images = shares(weights(project), mine.count)[mine.index - 1]
+    images = split_images(target_counts(project), mine.count)[mine.index - 1]
     return [target for target in targets if target.image in images]
 
 

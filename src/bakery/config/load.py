@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
+from bakery.config.git import RunGit, revision
 from bakery.config.project import (
     Constraint,
     Dependency,
@@ -55,7 +57,9 @@ def find_project(context: Path) -> Path:
     )  # fmt: skip
 
 
-def load_project(context: Path, *, options: OptionsRegistry | None = None, strict: bool = False) -> Project:
+def load_project(
+    context: Path, *, options: OptionsRegistry | None = None, strict: bool = False, run_git: RunGit | None = None
+) -> Project:
     """Read and check the project of a directory.
 
     options: the tools whose options may be written; the built-in ones by default. strict: warnings that may hide a
@@ -63,7 +67,8 @@ def load_project(context: Path, *, options: OptionsRegistry | None = None, stric
     """
     path = find_project(context)
     shown = str(path) if context != Path() else path.name
-    return parse_project(_text(path, shown), context, shown, options=options, strict=strict)
+    project = parse_project(_text(path, shown), context, shown, options=options, strict=strict)
+    return replace(project, revision=revision(context, run_git))
 
 
 def parse_project(

@@ -191,6 +191,7 @@ class Project(Struct, frozen=True):
     images: tuple[Image, ...]
     problems: tuple[Problem, ...]
     document: Document
+    revision: str | None = None
 
     __repr__ = repr_without("document")
 

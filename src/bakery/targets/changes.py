@@ -34,7 +34,7 @@ class _Everything(Exception):  # control flow, not a failure
     """The change may concern every image."""
 
 
-class Narrowing:
+class AffectedVersions:
     """Which versions the changed files concern. `everything`: the files say nothing that narrows."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Narrowing:
         """What is to be built of an image; to be added to."""
         return self._images.setdefault(name, _ImageChange())
 
-    def takes(self, image: Image, version: Version) -> bool:
+    def includes(self, image: Image, version: Version) -> bool:
         """Whether a version is to be built."""
         if self.everything:
             return True
@@ -59,9 +59,9 @@ class Narrowing:
         return change.releases or version.name in change.versions
 
 
-def narrowing(project: Project, paths: Iterable[str], old_text: str | None = None) -> Narrowing:
+def affected_versions(project: Project, paths: Iterable[str], old_text: str | None = None) -> AffectedVersions:
     """What these changed files concern. old_text: bakery.yaml as it was, where that can be read."""
-    found = Narrowing()
+    found = AffectedVersions()
     try:
         for path in paths:
             _apply(found, project, path.replace("\\", "/").removeprefix("./"), old_text)
@@ -70,7 +70,7 @@ def narrowing(project: Project, paths: Iterable[str], old_text: str | None = Non
     return found
 
 
-def _apply(found: Narrowing, project: Project, path: str, old_text: str | None) -> None:
+def _apply(found: AffectedVersions, project: Project, path: str, old_text: str | None) -> None:
     if not path or path.lower().endswith(".md"):
         return
     if path in PROJECT_FILES:
@@ -104,7 +104,7 @@ def _image_file(change: _ImageChange, image: Image, rest: str) -> None:
         change.releases = True
 
 
-def _project_file(found: Narrowing, project: Project, old_text: str | None) -> None:
+def _project_file(found: AffectedVersions, project: Project, old_text: str | None) -> None:
     if old_text is None:
         raise _Everything
     try:

@@ -18,7 +18,7 @@ from bakery.config.project import Image, Project, Secret, System, Variant, Versi
 from bakery.config.references import uid_fault, uid_text
 from bakery.config.tags import TagContext, TagPatterns, UnusablePattern, pattern_place
 from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem
-from bakery.targets.labels import project_labels, revision, target_labels, version_labels
+from bakery.targets.labels import project_labels, target_labels, version_labels
 from bakery.targets.target import Target
 
 NO_SYSTEM_PLATFORMS = ("linux/amd64",)
@@ -69,7 +69,7 @@ class Expander:
         self.findings: dict[tuple[Keys, str], Finding] = {}
         self._project = project
         self._environ = environ
-        self._shared = project_labels(project.repository, revision(project.context))
+        self._shared = project_labels(project.repository, project.revision)
         self._patterns: dict[tuple[str, str | None], TagPatterns] = {}
 
     def problems(self) -> tuple[Problem, ...]:

@@ -1,19 +1,16 @@
-"""The labels of an image, and the commit they name. Source: config.md 14, "Labels"."""
+"""The labels of an image. Pure but for the environment passed in. Source: config.md 14, "Labels"."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bakery.config.project import Image, ProjectRepository, Version
 
 _OCI = "org.opencontainers.image."
 _OWN = "co.posit.image."
 CREATED = f"{_OCI}created"
-_GIT_LIMIT_S = 10
 
 
 def project_labels(repository: ProjectRepository, revision: str | None) -> dict[str, str]:
@@ -67,55 +64,3 @@ def created(environ: Mapping[str, str] = os.environ) -> str | None:
         return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
         return None
-
-
-def revision(context: Path) -> str | None:
-    """The full commit id of the git repository that holds a directory, or None.
-
-    Read from git's files, not asked of git: it refuses directories of another owner, as CI containers have them.
-    """
-    for directory in (context.absolute(), *context.absolute().parents):
-        dot_git = directory / ".git"
-        if dot_git.exists():
-            return _head(dot_git) or _asked(directory)
-    return None
-
-
-def _head(dot_git: Path) -> str | None:
-    try:
-        if dot_git.is_file():  # a worktree or submodule: the file names the directory
-            named = dot_git.read_text().removeprefix("gitdir:").strip()
-            dot_git = dot_git.parent / named
-        common = dot_git / "commondir"
-        shared = dot_git / common.read_text().strip() if common.is_file() else dot_git
-        head = (dot_git / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return _commit(head)
-        name = head.removeprefix("ref: ")
-        for base in (dot_git, shared):
-            if (base / name).is_file():
-                return _commit((base / name).read_text().strip())
-        packed = shared / "packed-refs"
-        for line in packed.read_text().splitlines() if packed.is_file() else ():
-            commit, _, ref = line.partition(" ")
-            if ref == name:
-                return _commit(commit)
-    except (OSError, UnicodeDecodeError):
-        return None
-    return None
-
-
-def _commit(text: str) -> str | None:
-    return text if len(text) in (40, 64) and not set(text) - set("0123456789abcdef") else None
-
-
-def _asked(directory: Path) -> str | None:
-    """For repositories whose references are not in files that we read (reftable)."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), "rev-parse", "--verify", "--quiet", "HEAD"],
-            capture_output=True, text=True, timeout=_GIT_LIMIT_S, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return _commit(done.stdout.strip()) if done.returncode == 0 else None

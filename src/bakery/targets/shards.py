@@ -33,7 +33,7 @@ class Shard(Struct, frozen=True):
         return f"{self.index}/{self.count}"
 
 
-def weights(project: Project) -> dict[str, int]:
+def target_counts(project: Project) -> dict[str, int]:
     """How many targets each image of the project writes out; 0 where product APIs must tell.
 
     All machines of a run see the same, whatever their filters, their metadata or the day's versions are.
@@ -44,7 +44,7 @@ def weights(project: Project) -> dict[str, int]:
     return found
 
 
-def shares(images: Mapping[str, int], count: int) -> tuple[tuple[str, ...], ...]:
+def split_images(images: Mapping[str, int], count: int) -> tuple[tuple[str, ...], ...]:
     """The image names of each share, sorted. The heaviest images are dealt out first, each to the lightest share."""
     loads = [0] * count
     names: list[list[str]] = [[] for _ in range(count)]
