@@ -14,9 +14,10 @@ from bakery.errors import NotFound, RegistryError
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
+from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.engine import SociRequest
-from bakery.publish.image import Content, Image
+from bakery.publish.image import Image
 from bakery.publish.plan import Destination, PlannedTarget
 from bakery.targets.metadata import BuildResult
 
@@ -64,13 +65,13 @@ class DictionaryEngine:
         if error is not None:
             raise error
 
-    async def find(self, reference: DigestReference) -> Content | None:
+    async def find(self, reference: DigestReference) -> RawManifest | None:
         self._check("find", reference.repository)
         assert reference.digest is not None
         found = self.content.get((reference.repository, reference.digest))
         if found is None:
             return None
-        return Content(Descriptor(found[0], reference.digest, len(found[1])), found[1])
+        return RawManifest(Descriptor(found[0], reference.digest, len(found[1])), found[1])
 
     async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
         return self.content[repository, descriptor.digest][1]

@@ -35,7 +35,7 @@ from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.manifest import Index, Manifest, is_attestation
+from bakery.oci.manifest import Index, Manifest, RawManifest, is_attestation
 from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.parallel.command import CommandResult, CommandRunner, Surroundings
 from bakery.parallel.jobs import current_job
@@ -44,7 +44,7 @@ from bakery.parallel.root import scratch_directory
 from bakery.parallel.spawn import command_line
 from bakery.parallel.transient import looks_transient, says_not_found, says_refused
 from bakery.publish.engine import SociRequest
-from bakery.publish.image import Child, Content, Image
+from bakery.publish.image import Child, Image
 from bakery.registry.settings import Settings
 from bakery.retry import Clock, RetryPolicy, SystemClock
 from bakery.tasks import together
@@ -122,7 +122,7 @@ class CliEngine:
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
 
-    async def find(self, reference: DigestReference) -> Content | None:
+    async def find(self, reference: DigestReference) -> RawManifest | None:
         file = self._scratch / f"{next(self._files)}.json"
         result = await self._ask(self._oras.describe(str(reference), file), "looking for", reference)
         if result is None:
@@ -132,7 +132,7 @@ class CliEngine:
         file.unlink()
         if descriptor.digest != reference.digest:
             raise DigestMismatch("reading a manifest", about=reference, why=f"oras gave {descriptor.digest}")
-        return Content(descriptor, descriptor.check(raw, about=reference))
+        return RawManifest(descriptor, descriptor.check(raw, about=reference))
 
     async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
         reference = repository.with_digest(descriptor.digest)
@@ -441,11 +441,11 @@ def _read_layout(folder: Path, home: Repository, before: Image) -> Image:
             manifest = views.parse(document, media_type=entry.media_type, about=entry.digest)
             if not isinstance(manifest, Manifest):
                 raise BadDocument("reading what soci made", about=entry.digest, why="it is no manifest")
-            children.append(Child(Content(entry, document), manifest, home))
+            children.append(Child(RawManifest(entry, document), manifest, home))
     notes = before.notes
     if any(is_attestation(child.descriptor) for child in before.children):
         notes = (*notes, "soci drops the annotations of attestations; the native engine keeps them")
-    return Image(Content(root, raw), tuple(children), notes=notes)
+    return Image(RawManifest(root, raw), tuple(children), notes=notes)
 
 
 def _held(layout: Layout, descriptor: Descriptor) -> bytes:

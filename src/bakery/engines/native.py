@@ -21,9 +21,10 @@ from bakery.extent import Keep, OpenBody
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
+from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.engine import SociRequest
-from bakery.publish.image import Child, Content, Image
+from bakery.publish.image import Child, Image
 from bakery.registry.client import Client
 from bakery.registry.faults import ContentMissing
 from bakery.tasks import together
@@ -101,12 +102,12 @@ class NativeEngine:
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
 
-    async def find(self, reference: DigestReference) -> Content | None:
+    async def find(self, reference: DigestReference) -> RawManifest | None:
         try:
             descriptor, raw = await self._client.get_manifest(reference)
         except NotFound:
             return None
-        return Content(descriptor, raw)
+        return RawManifest(descriptor, raw)
 
     async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
         _, raw = await self._client.get_manifest(repository.with_digest(descriptor.digest), must_exist=True)
@@ -233,6 +234,6 @@ class NativeEngine:
     async def _has_manifest(self, reference: DigestReference) -> bool:
         return await self._client.head_manifest(reference) is not None
 
-    async def _put(self, content: Content, repository: Repository) -> None:
+    async def _put(self, content: RawManifest, repository: Repository) -> None:
         reference = repository.with_digest(content.descriptor.digest)
         await self._client.put_manifest(reference, content.descriptor, content.raw)

@@ -20,10 +20,10 @@ from bakery.extent import Piece
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
-from bakery.oci.manifest import Index, Manifest
+from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.reference import Repository
 from bakery.publish.engine import SociRequest
-from bakery.publish.image import Child, Content, Image
+from bakery.publish.image import Child, Image
 from bakery.soci.convert import Converted, convert
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
@@ -101,7 +101,7 @@ def _image(before: Image, converted: Converted, origins: Mapping[Digest, Reposit
     if not converted.changed:
         return replace(before, notes=notes)
     raw = {child.descriptor.digest: child.content.raw for child in before.children}
-    raw |= {content.descriptor.digest: content.raw for content in (*converted.manifests, *converted.soci_indexes)}
+    raw |= {made.descriptor.digest: made.raw for made in (*converted.manifests, *converted.soci_indexes)}
     index = views.parse(converted.root.raw, about=converted.root.descriptor.digest)
     assert isinstance(index, Index)
     fallback = before.children[0].origin
@@ -109,9 +109,9 @@ def _image(before: Image, converted: Converted, origins: Mapping[Digest, Reposit
     for entry in index.manifests:
         manifest = views.parse(raw[entry.digest], media_type=entry.media_type, about=entry.digest)
         assert isinstance(manifest, Manifest)
-        children.append(Child(Content(entry, raw[entry.digest]), manifest, _origin(manifest, origins, fallback)))
-    made = {content.descriptor.digest: content.raw for content in converted.blobs}
-    return Image(Content(converted.root.descriptor, converted.root.raw), tuple(children), made, notes)
+        children.append(Child(RawManifest(entry, raw[entry.digest]), manifest, _origin(manifest, origins, fallback)))
+    made = {blob.descriptor.digest: blob.raw for blob in converted.blobs}
+    return Image(converted.root, tuple(children), made, notes)
 
 
 def _origin(manifest: Manifest, origins: Mapping[Digest, Repository], fallback: Repository) -> Repository:

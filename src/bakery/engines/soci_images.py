@@ -118,10 +118,7 @@ class _Copying:
 
     def copy_rest(self, result: Converted, documents: dict[Digest, bytes | None]) -> None:
         """Copy everything that the result names and that is not there yet."""
-        made = {
-            content.descriptor.digest: content.raw
-            for content in (result.root, *result.manifests, *result.soci_indexes, *result.blobs)
-        }
+        made = {descriptor.digest: raw for descriptor, raw in result.contents.items()}
         wanted: dict[Digest, Descriptor] = {}
         self._walk(result.root.descriptor, made, documents, wanted, 0)
         rest = [blob for digest, blob in wanted.items() if digest not in self._copied]

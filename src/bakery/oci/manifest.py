@@ -6,7 +6,7 @@ Source: OCI image-spec 1.1, manifest.md and image-index.md; ambiguity: GHSA-77vh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from msgspec import Struct, field
 
@@ -19,6 +19,20 @@ from bakery.values import repr_without
 ATTESTATION_TYPE: Final = "vnd.docker.reference.type"
 ATTESTATION_OF: Final = "vnd.docker.reference.digest"
 MAX_ENTRIES: Final = 10_000  # layers of a manifest, manifests of an index; 4 MiB hold more only when hostile
+
+
+class RawManifest(Struct, frozen=True):
+    """A manifest or index: its exact bytes, and the descriptor that names them. The bytes are never re-encoded."""
+
+    descriptor: Descriptor
+    raw: bytes
+
+    __repr__ = repr_without("raw")
+
+    @classmethod
+    def of(cls, raw: bytes, media_type: str) -> Self:
+        """Return these bytes with their descriptor."""
+        return cls(Descriptor.of(raw, media_type), raw)
 
 
 class Manifest(Struct, frozen=True):

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.errors import BadDigest, BadDocument
-from bakery.oci import canonical
-from bakery.oci import media_type as mt
 from bakery.oci.annotation import CREATED, format_time, parse_time
-from bakery.oci.canonical import parse_object
-from bakery.oci.descriptor import Descriptor
+from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
 from bakery.oci.digest import Digest
+from bakery.oci.index import encode_index
 from bakery.oci.manifest import ATTESTATION_OF
 from bakery.oci.platform import Platform
 from bakery.oci.reference import DigestReference
-from bakery.publish.image import Child, Content, Image
+from bakery.publish.image import Child, Image
 
 
 class Build(Struct, frozen=True):
@@ -151,13 +148,8 @@ def index_annotations(
 
 def assemble(children: Sequence[Child], annotations: Mapping[str, str], notes: tuple[str, ...] = ()) -> Image:
     """The OCI index of these children, in the bytes of soci.md "JSON bytes". The same children give the same digest."""
-    document: dict[str, Any] = {
-        "schemaVersion": 2,
-        "mediaType": mt.OCI_INDEX,
-        "manifests": [child.descriptor.to_json() for child in children],
-        "annotations": dict(annotations),
-    }
-    raw = canonical.encode(document, canonical.INDEX)
-    if len(raw) > canonical.MAX_MANIFEST_BYTES:
-        raise BadDocument("assembling an index", why=f"{len(raw)} bytes, more than registries take")
-    return Image(Content(Descriptor.of(raw, mt.OCI_INDEX), raw), tuple(children), notes=notes)
+    index = encode_index((child.descriptor for child in children), {"annotations": dict(annotations)})
+    if len(index.raw) > MAX_MANIFEST_BYTES:
+        why = f"it has {len(index.raw)} bytes; registries accept at most {MAX_MANIFEST_BYTES}"
+        raise BadDocument("cannot assemble the index", why=why)
+    return Image(index, tuple(children), notes=notes)

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
+from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
-from bakery.publish.image import Content, Image
+from bakery.publish.image import Image
 
 
 class SociRequest(Struct, frozen=True):
@@ -37,7 +38,7 @@ class Engine(Protocol):
 
     async def __aexit__(self, *exception: object) -> None: ...
 
-    async def find(self, reference: DigestReference) -> Content | None:
+    async def find(self, reference: DigestReference) -> RawManifest | None:
         """The manifest or index that this names, verified; None where it is not there (yet). One look, no waiting."""
         ...
 

@@ -9,24 +9,15 @@ from msgspec import Struct, field
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.manifest import Manifest, is_attestation
+from bakery.oci.manifest import Manifest, RawManifest, is_attestation
 from bakery.oci.reference import Repository
 from bakery.values import repr_without
-
-
-class Content(Struct, frozen=True):
-    """A manifest or index as it is: the bytes, and what names them. The bytes are never re-encoded (first wall)."""
-
-    descriptor: Descriptor
-    raw: bytes
-
-    __repr__ = repr_without("raw")
 
 
 class Child(Struct, frozen=True):
     """One manifest of an image's index, with its bytes, its view, and the repository where its blobs can be read."""
 
-    content: Content
+    content: RawManifest
     manifest: Manifest
     origin: Repository
 
@@ -53,7 +44,7 @@ class Image(Struct, frozen=True):
     notes: what a reader should know, such as "nothing to index".
     """
 
-    index: Content
+    index: RawManifest
     children: tuple[Child, ...]
     made: Mapping[Digest, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

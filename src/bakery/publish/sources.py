@@ -17,12 +17,12 @@ from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.manifest import Index, Manifest
+from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import DigestReference, Repository
 from bakery.publish.assemble import Build, ConfigFacts, newest, read_config
 from bakery.publish.engine import Engine
-from bakery.publish.image import Child, Content
+from bakery.publish.image import Child
 from bakery.publish.plan import PlannedTarget
 from bakery.retry import Clock
 from bakery.tasks import together
@@ -36,14 +36,14 @@ MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
 
 async def wait_for_sources(
     target: PlannedTarget, engine: Engine, *, limit_s: float, clock: Clock, emit: Emit
-) -> dict[DigestReference, Content]:
+) -> dict[DigestReference, RawManifest]:
     """Every source of the target, looked for until it is there.
 
     Polls grow from 0.25 s by 1.2 to 5 s. Raises NotFound that names the laggards after `limit_s` seconds; any other
     failure of a look ends the waiting at once.
     """
     pending = [build.reference for build in target.builds]
-    found: dict[DigestReference, Content] = {}
+    found: dict[DigestReference, RawManifest] = {}
     started, pause = clock.now(), FIRST_POLL_S
     while True:
         looked = zip(pending, await _look(engine, pending), strict=True)
@@ -65,7 +65,7 @@ async def wait_for_sources(
         pause = min(pause * POLL_GROWTH, LONGEST_POLL_S)
 
 
-async def _look(engine: Engine, references: list[DigestReference]) -> list[Content | None]:
+async def _look(engine: Engine, references: list[DigestReference]) -> list[RawManifest | None]:
     return await together(engine.find(reference) for reference in references)
 
 
@@ -76,7 +76,7 @@ class Holdings(Struct, frozen=True):
     facts: Mapping[Digest, ConfigFacts]
 
 
-async def read_sources(target: PlannedTarget, engine: Engine, found: Mapping[DigestReference, Content]) -> Holdings:
+async def read_sources(target: PlannedTarget, engine: Engine, found: Mapping[DigestReference, RawManifest]) -> Holdings:
     """Read children and configs of every source, indexes flattened, platforms from index or config."""
     facts: dict[Digest, ConfigFacts] = {}
 
@@ -99,7 +99,7 @@ def _with_platform(child: Child, platform: Platform) -> Child:
 
 
 async def _children(
-    engine: Engine, repository: Repository, content: Content, facts: dict[Digest, ConfigFacts], depth: int
+    engine: Engine, repository: Repository, content: RawManifest, facts: dict[Digest, ConfigFacts], depth: int
 ) -> tuple[Child, ...]:
     about = repository.with_digest(content.descriptor.digest)
     view = views.parse(content.raw, media_type=content.descriptor.media_type, about=about)
@@ -115,14 +115,14 @@ async def _entries(
 ) -> tuple[Child, ...]:
     async def one(entry: Descriptor) -> tuple[Child, ...]:
         raw = await engine.read_manifest(repository, entry)
-        return await _children(engine, repository, Content(entry, raw), facts, depth + 1)
+        return await _children(engine, repository, RawManifest(entry, raw), facts, depth + 1)
 
     readings = await together(one(entry) for entry in index.manifests)
     return tuple(child for children in readings for child in children)
 
 
 async def _image(
-    engine: Engine, repository: Repository, content: Content, view: Manifest, facts: dict[Digest, ConfigFacts]
+    engine: Engine, repository: Repository, content: RawManifest, view: Manifest, facts: dict[Digest, ConfigFacts]
 ) -> Child:
     descriptor = replace(content.descriptor, media_type=view.media_type)
     known = descriptor.platform
@@ -134,4 +134,4 @@ async def _image(
         facts[descriptor.digest] = config
         known = known or config.platform
     descriptor = replace(descriptor, platform=known)
-    return Child(Content(descriptor, content.raw), view, repository)
+    return Child(RawManifest(descriptor, content.raw), view, repository)

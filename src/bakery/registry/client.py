@@ -20,6 +20,7 @@ from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
+from bakery.oci.index import encode_index
 from bakery.oci.reference import DigestReference, Reference, Repository, TagReference
 from bakery.registry import fallback, put_plan
 from bakery.registry.answers import Doing, Reply, Verdict, verdict
@@ -422,10 +423,10 @@ class Client:
                 kept = fallback.with_entry((*kept, *found), new)
                 if {entry.digest for entry in found} >= {entry.digest for entry in kept}:
                     return
-                index, raw = fallback.index_of(kept)
-                await self.put_manifest(reference, index, raw)
+                index = encode_index(kept)
+                await self.put_manifest(reference, index.descriptor, index.raw)
                 # Others may write the same tag, and reads of it were seen to lag: what is there now is looked at again.
-                await self._settle(reference, index.digest, settle=True)
+                await self._settle(reference, index.descriptor.digest, settle=True)
         _log.warning("%s: others keep rewriting the referrers of %s", repository, subject.digest)
 
     # Blobs

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bakery.oci import canonical
-from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
@@ -32,17 +30,6 @@ def entry_for(descriptor: Descriptor, view: Manifest | Index) -> Descriptor:
         annotations=dict(view.annotations),
         artifact_type=artifact_type,
     )
-
-
-def index_of(entries: Sequence[Descriptor]) -> tuple[Descriptor, bytes]:
-    """The index of these entries, in their order."""
-    document = {
-        "schemaVersion": 2,
-        "mediaType": mt.OCI_INDEX,
-        "manifests": [entry.to_json() for entry in entries],
-    }
-    raw = canonical.encode(document, canonical.INDEX)
-    return Descriptor.of(raw, mt.OCI_INDEX), raw
 
 
 def with_entry(entries: Sequence[Descriptor], new: Descriptor) -> tuple[Descriptor, ...]:

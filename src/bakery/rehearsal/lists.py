@@ -9,6 +9,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from bakery.oci import media_type as mt
+from bakery.oci.index import index_document
 from bakery.rehearsal.answers import Answer, document, failure
 from bakery.rehearsal.registry import Call, Registry
 
@@ -58,8 +59,7 @@ async def referrers(registry: Registry, call: Call) -> Answer:
     assert call.found.digest is not None
     found = registry.storage.referrers(call.found.repository, call.found.digest)
     wish = call.parameter("artifactType")
-    index = {"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": found}
     if wish:
-        index["manifests"] = [entry for entry in found if entry.get("artifactType") == wish]
+        index = index_document(entry for entry in found if entry.get("artifactType") == wish)
         return document(200, index, ("OCI-Filters-Applied", "artifactType"), content_type=mt.OCI_INDEX)
-    return document(200, index, content_type=mt.OCI_INDEX)
+    return document(200, index_document(found), content_type=mt.OCI_INDEX)

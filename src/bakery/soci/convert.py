@@ -17,7 +17,8 @@ from bakery.oci import canonical
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.manifest import ATTESTATION_OF, Manifest
+from bakery.oci.index import encode_index
+from bakery.oci.manifest import ATTESTATION_OF, Manifest, RawManifest
 from bakery.oci.platform import Platform
 from bakery.soci import media
 from bakery.soci.failure import LayerUnsupported
@@ -33,8 +34,8 @@ LayerResults = Mapping[Digest, LayerIndex | BakeryError]
 """What indexing gave for each layer of the plan. LayerUnsupported leaves the layer without ztoc; others are raised."""
 
 
-class Content(NamedTuple):
-    """Some bytes and the descriptor by which they are found."""
+class MadeBlob(NamedTuple):
+    """A blob that the conversion made, such as a ztoc, with its descriptor."""
 
     descriptor: Descriptor
     raw: bytes
@@ -48,19 +49,25 @@ class Converted(Struct, frozen=True):
     """
 
     changed: bool
-    root: Content
-    manifests: tuple[Content, ...] = ()
-    soci_indexes: tuple[Content, ...] = ()
-    blobs: tuple[Content, ...] = field(default=())
+    root: RawManifest
+    manifests: tuple[RawManifest, ...] = ()
+    soci_indexes: tuple[RawManifest, ...] = ()
+    blobs: tuple[MadeBlob, ...] = field(default=())
     kept: tuple[Descriptor, ...] = ()
     notes: tuple[str, ...] = ()
 
     __repr__ = repr_without("blobs")
 
+    @property
+    def contents(self) -> dict[Descriptor, bytes]:
+        """Everything above with its bytes, in the order of upload."""
+        found = {blob.descriptor: blob.raw for blob in self.blobs}
+        return found | {one.descriptor: one.raw for one in (*self.soci_indexes, *self.manifests, self.root)}
+
 
 class _SociIndex(Struct, frozen=True):
-    content: Content
-    blobs: tuple[Content, ...]
+    content: RawManifest
+    blobs: tuple[MadeBlob, ...]
 
 
 def convert(plan: Plan, results: LayerResults) -> Converted:
@@ -80,12 +87,12 @@ def convert(plan: Plan, results: LayerResults) -> Converted:
             made[image.entry] = built
     if not made:
         notes.append("no layer of this image can be indexed: it stays as it is")
-        return Converted(False, Content(plan.root, plan.raw), notes=tuple(notes))
+        return Converted(False, RawManifest(plan.root, plan.raw), notes=tuple(notes))
     return _assemble(plan, made, notes)
 
 
 def _assemble(plan: Plan, made: Mapping[int, _SociIndex], notes: list[str]) -> Converted:
-    manifests: dict[Digest, Content] = {}
+    manifests: dict[Digest, RawManifest] = {}
     kept: dict[Digest, Descriptor] = {}
     descriptors: dict[int, dict[str, Any]] = {}  # by entry; what is missing is left out
     moved: dict[str, str] = {}  # digest of an image before and after; the one with a SOCI index counts
@@ -108,14 +115,12 @@ def _assemble(plan: Plan, made: Mapping[int, _SociIndex], notes: list[str]) -> C
             descriptors[number] = _relinked(_members(plan, number), moved)
             kept[entry.descriptor.digest] = entry.descriptor
     listed = _with_soci_indexes(plan, made, descriptors, replaced, kept)
-    document = dict(plan.index.document) if plan.index else {"schemaVersion": 2}
-    document |= {"mediaType": mt.OCI_INDEX, "manifests": listed}
-    raw = canonical.encode(document, canonical.INDEX)
+    root = encode_index(listed, plan.index.document if plan.index else {})
     blobs = {content.descriptor.digest: content for built in made.values() for content in built.blobs}
     soci = {built.content.descriptor.digest: built.content for built in made.values()}
     return Converted(
         True,
-        Content(Descriptor.of(raw, mt.OCI_INDEX), raw),
+        root,
         tuple(manifests.values()),
         tuple(soci.values()),
         tuple(blobs.values()),
@@ -135,7 +140,7 @@ def _members(plan: Plan, number: int) -> dict[str, Any]:
 
 def _rewritten(
     plan: Plan, number: int, built: _SociIndex | None, removed: Collection[str]
-) -> tuple[Content, dict[str, Any]]:
+) -> tuple[RawManifest, dict[str, Any]]:
     """An image's manifest as an OCI manifest, and its descriptor."""
     entry = plan.entries[number]
     if entry.manifest is None:
@@ -160,7 +165,7 @@ def _rewritten(
     if descriptor.digest != entry.descriptor.digest:
         # Inline data of the old manifest under the new digest would make every reader refuse the index.
         members.pop("data", None)
-    return Content(descriptor, raw), members
+    return RawManifest(descriptor, raw), members
 
 
 def _relinked(members: dict[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
@@ -246,7 +251,7 @@ def _soci_index(
             indexed.append((layer, found))
     if not indexed:
         return None
-    empty = Content(Descriptor.of(_EMPTY, media.SOCI_INDEX), _EMPTY)
+    empty = MadeBlob(Descriptor.of(_EMPTY, media.SOCI_INDEX), _EMPTY)
     layers = [_ztoc(layer, found, options) for layer, found in indexed]
     layers += _prefetch(indexed, options, notes, named)
     raw = canonical.encode(
@@ -259,10 +264,10 @@ def _soci_index(
         },
         canonical.MANIFEST,
     )
-    return _SociIndex(Content(Descriptor.of(raw, mt.OCI_MANIFEST), raw), (empty, *layers))
+    return _SociIndex(RawManifest.of(raw, mt.OCI_MANIFEST), (empty, *layers))
 
 
-def _ztoc(layer: Descriptor, found: LayerIndex, options: SociOptions) -> Content:
+def _ztoc(layer: Descriptor, found: LayerIndex, options: SociOptions) -> MadeBlob:
     annotations = {
         media.LAYER_TYPE: layer.media_type,
         media.LAYER_DIGEST: str(layer.digest),
@@ -270,12 +275,12 @@ def _ztoc(layer: Descriptor, found: LayerIndex, options: SociOptions) -> Content
     }
     if options.marks_xattrs and not found.has_xattrs:
         annotations[media.NO_XATTRS] = "true"
-    return Content(Descriptor(media.ZTOC, found.digest, len(found.ztoc), annotations), found.ztoc)
+    return MadeBlob(Descriptor(media.ZTOC, found.digest, len(found.ztoc), annotations), found.ztoc)
 
 
 def _prefetch(
     indexed: Sequence[tuple[Descriptor, LayerIndex]], options: SociOptions, notes: list[str], named: str
-) -> list[Content]:
+) -> list[MadeBlob]:
     """The prefetch artifacts, in layer order: which spans hold the configured files, each in its topmost layer."""
     wanted = list(dict.fromkeys(clean_path(path) for path in options.prefetch_files))
     spans: dict[Digest, list[tuple[int, int]]] = {}
@@ -284,7 +289,7 @@ def _prefetch(
             spans.setdefault(layer.digest, []).append(span)
             wanted.remove(path)
     notes += [f"the file to prefetch {path!r} is in no indexed layer of {named}" for path in wanted]
-    artifacts: list[Content] = []
+    artifacts: list[MadeBlob] = []
     for layer, _ in indexed:
         if layer.digest in spans:
             merged = [{"start_span": first, "end_span": last} for first, last in merge_spans(spans[layer.digest])]
@@ -292,7 +297,7 @@ def _prefetch(
             raw = json.dumps(document, separators=(",", ":")).encode()
             descriptor = Descriptor.of(raw, media.PREFETCH)
             annotations = {media.LAYER_DIGEST: str(layer.digest)}
-            artifacts.append(Content(Descriptor(media.PREFETCH, descriptor.digest, len(raw), annotations), raw))
+            artifacts.append(MadeBlob(Descriptor(media.PREFETCH, descriptor.digest, len(raw), annotations), raw))
     return artifacts
 
 

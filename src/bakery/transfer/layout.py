@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import IO, Final, Protocol, Self
 
 from bakery.errors import DigestMismatch, InvalidContent, UsageError
-from bakery.oci import canonical
 from bakery.oci import manifest as oci
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
+from bakery.oci.index import encode_index
 from bakery.oci.manifest import Index
 
 CHUNK_BYTES: Final = 1024 * 1024
@@ -343,9 +343,8 @@ class LayoutWriter:
 
     def commit(self, root: Descriptor) -> None:
         """Everything is written: make `root` the one image of the layout, and the layout appear."""
-        document = {"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": [root.bare().to_json()]}
         self._put((), _MARK_NAME, [_MARK])
-        self._put((), _INDEX_NAME, [canonical.encode(document, canonical.INDEX)])
+        self._put((), _INDEX_NAME, [encode_index([root.bare()]).raw])
         if self._merging:
             return
         if self._path.suffix == ".tar" and not self._path.is_dir():

@@ -86,8 +86,8 @@ def main() -> None:
                 writer.write(entry.bare(), [documents[entry.digest]])
                 for blob in manifest.blobs:
                     writer.write(blob.bare(), source.read(blob))
-            for content in (*converted.blobs, *converted.soci_indexes, *converted.manifests, converted.root):
-                writer.write(content.descriptor.bare(), [content.raw])
+            for descriptor, raw in converted.contents.items():
+                writer.write(descriptor.bare(), [raw])
             writer.commit(converted.root.descriptor)
 
 
