@@ -1,6 +1,7 @@
 """Tasks, jobs, their runner and retries, through the synchronous face and the asynchronous one."""
 
 import asyncio
+import functools
 import sys
 import threading
 
@@ -101,6 +102,55 @@ def test_a_job_runs_commands_in_order_and_returns_what_it_likes():
     assert isinstance(results[2].exception, LookupError)
     assert [result.ok for result in results] == [True, True, False]
     assert results[0].job is jobs[0]
+
+
+async def echo(runner, text="hello"):
+    return (await runner.run(["echo", text])).stdout
+
+
+class AsyncCallable:
+    async def __call__(self, runner):
+        return await echo(runner)
+
+
+class Awaitable:
+    def __init__(self, runner):
+        self._runner = runner
+
+    def __await__(self):
+        return echo(self._runner).__await__()
+
+
+async def patient(runner):
+    await runner.sleep(0)
+    return await echo(runner)
+
+
+AWAITABLE_RESULTS = {
+    "coroutine function": echo,
+    "partial of one": functools.partial(echo, text="hello"),
+    "bound method": AsyncCallable().__call__,
+    "object with async __call__": AsyncCallable(),
+    "partial of such an object": functools.partial(AsyncCallable()),
+    "lambda that returns a coroutine": lambda runner: echo(runner),
+    "class with __await__": Awaitable,
+    "coroutine that sleeps": lambda runner: patient(runner),
+}
+
+
+@pytest.mark.parametrize("call", AWAITABLE_RESULTS.values(), ids=AWAITABLE_RESULTS)
+def test_an_awaitable_result_of_a_job_is_awaited(call):
+    results = run_jobs([ShellJob("a", call)])
+    assert (results[0].value, results[0].exception) == (b"hello\n", None)
+
+
+def test_what_an_awaitable_result_raises_is_the_exception_of_the_job():
+    async def broken(runner):
+        raise LookupError
+
+    results = run_jobs([ShellJob("a", lambda runner: broken(runner))])
+    assert not results[0].ok
+    assert isinstance(results[0].exception, LookupError)
 
 
 def test_blocking_jobs_run_side_by_side_and_off_the_loop():

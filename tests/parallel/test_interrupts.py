@@ -225,6 +225,45 @@ def test_blocking_jobs_in_threads_end_with_their_commands(start, number, code):
     assert took < AT_ONCE_S
 
 
+@BOTH
+def test_a_command_run_without_a_loop_ends_with_the_signal_and_cleanup_still_runs(start, number, code):
+    run = start(
+        f"""
+        from bakery.parallel.blocking import run_command
+        from bakery.parallel.spawn import run_cleanup
+        def main():
+            try:
+                run_command(shell({OBEDIENT!r}))
+            finally:
+                say(run_cleanup(["echo", "cleaned up"], limit_s=10).stdout.decode().strip())
+        sys.exit(guarded(main))
+        """
+    )
+    run.children_ready(1)
+    run.signal(number)
+    returned, out, _, took = run.end()
+    assert (returned, out) == (code, "cleaned up\n")
+    assert took < AT_ONCE_S
+
+
+@BOTH
+def test_a_command_in_another_thread_ends_with_the_signal(start, number, code):
+    run = start(
+        f"""
+        import threading
+        from bakery.parallel.blocking import run_command
+        async def main():
+            await asyncio.to_thread(run_command, shell({OBEDIENT!r}))
+        sys.exit(guarded(lambda: run_interruptible(main())))
+        """
+    )
+    run.children_ready(1)
+    run.signal(number)
+    returned, _, _, took = run.end()
+    assert returned == code
+    assert took < AT_ONCE_S
+
+
 STUCK = """
 import threading
 def work(runner):

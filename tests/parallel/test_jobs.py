@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bakery.errors import ExecutorInterrupted
-from bakery.parallel.jobs import Job, resolve_max_workers, run_jobs
+from bakery.parallel.jobs import Job, JobResult, current_job, resolve_max_workers, run_jobs
 
 
 def job(key, work=None):
@@ -47,12 +47,13 @@ async def test_never_more_at_once_than_the_limit_and_begun_in_order():
 
     async def work(slot):
         nonlocal running, most
+        begun.append(current_job.get())
         running += 1
         most = max(most, running)
         await asyncio.sleep(0)
         running -= 1
 
-    await run_jobs([job(str(n), work) for n in range(20)], limit=3, on_start=lambda job: begun.append(job.key))
+    await run_jobs([job(str(n), work) for n in range(20)], limit=3)
     assert most == 3
     assert begun == [str(n) for n in range(20)]
 
@@ -189,11 +190,19 @@ async def test_fail_fast_leaves_out_what_never_began_and_lets_the_running_finish
     assert [(result.key, result.ok) for result in results] == [("slow", True), ("broken", False)]
 
 
-async def test_duplicate_keys_are_refused_before_anything_begins():
-    begun: list[Job[object]] = []
+async def test_duplicate_keys_are_refused_before_any_job_starts():
+    started = []
+
+    async def work(slot):
+        started.append(slot)
+
     with pytest.raises(ValueError, match="'a'"):
-        await run_jobs([job("a"), job("a")], limit=1, on_start=begun.append)
-    assert begun == []
+        await run_jobs([job("a", work), job("a", work)], limit=1)
+    assert started == []
+
+
+def test_a_result_has_no_value_unless_it_is_given_one():
+    assert JobResult(job("a"), exception=LookupError()).value is None
 
 
 async def test_nothing_to_do_is_done():

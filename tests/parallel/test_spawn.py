@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bakery.parallel import spawn as module
+from bakery.parallel.blocking import run_command
 from bakery.parallel.spawn import CommandTimedOut, NotStarted, OutputTooLarge, spawn
 
 
@@ -62,6 +63,48 @@ async def test_environment_and_folder_are_given_and_stdin_is_empty(tmp_path):
     code = "import os, sys; print(dict(os.environ).get('KEY'), os.getcwd(), repr(sys.stdin.read()))"
     done = await spawn(python(code), env={"KEY": "value"}, cwd=tmp_path)
     assert done.stdout.decode().split() == ["value", str(tmp_path), "''"]
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000])
+async def test_stdin_is_written_whole_then_closed(size):
+    done = await spawn(["cat"], stdin=b"x" * size)
+    assert done.ok
+    assert done.stdout == b"x" * size
+    assert module.running() == 0
+
+
+async def test_a_command_that_does_not_read_its_stdin_is_not_a_failure():
+    done = await spawn(["sh", "-c", "exec <&-; echo read nothing"], stdin=b"x" * 1_000_000)
+    assert done.ok
+    assert done.stdout == b"read nothing\n"
+
+
+async def test_a_timeout_applies_while_stdin_is_still_being_written():
+    done = await spawn(["sleep", "600"], stdin=b"x" * 1_000_000, timeout_s=0.1)
+    assert done.timed_out
+    assert module.running() == 0
+
+
+async def test_spare_group_leaves_running_what_the_command_started(tmp_path):
+    script = "sleep 600 <&- >&- 2>&- & echo $!"
+    done = await spawn(["sh", "-c", script], spare_group=True)
+    assert done.ok
+    os.kill(int(done.stdout), signal.SIGKILL)  # raises if it has ended
+
+
+def test_run_cleanup_returns_output_and_failures():
+    assert module.run_cleanup(["sh", "-c", "echo $KEY; exit 3"], env={"KEY": "value"}, limit_s=10).stdout == b"value\n"
+    assert isinstance(module.run_cleanup(["/no/such/program"], limit_s=10).exception, NotStarted)
+    late = module.run_cleanup(["sleep", "600"], limit_s=0.1)
+    assert late.timed_out
+    assert isinstance(late.exception, CommandTimedOut)
+
+
+def test_run_command_is_spawn_without_an_event_loop(tmp_path):
+    done = run_command(["sh", "-c", "cat; pwd; exit 3"], cwd=tmp_path, stdin=b"in\n")
+    assert (done.returncode, done.stdout) == (3, f"in\n{tmp_path}\n".encode())
+    assert run_command(["sleep", "600"], timeout_s=0.1).timed_out
+    assert isinstance(run_command(["/no/such/program"]).exception, NotStarted)
 
 
 async def test_a_child_leads_a_session_of_its_own():

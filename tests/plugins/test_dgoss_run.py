@@ -125,7 +125,7 @@ def test_a_timeout_leaves_no_container(project, tmp_path):
     text = (folder / "bakery.yaml").read_text().replace("timeout: 7", "timeout: 1")
     results = DgossPlugin().execute(folder, make_project(folder, text)[1:])
     assert verdicts(results) == [Verdict.ERROR]
-    assert "not finished after 1 s" in (results[0].artifacts or {})["judged"].error
+    assert "timed out after 1 s" in (results[0].artifacts or {})["judged"].error
     assert containers(tmp_path) == []
 
 

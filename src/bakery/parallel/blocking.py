@@ -1,11 +1,15 @@
-"""The synchronous face of the room: run(tasks) and run_jobs(jobs), for plugins and for anyone without an event loop.
+"""The synchronous face of the room, for plugins and for any code without an event loop.
 
-Callbacks are called on the calling thread, in the order of completion: they may change shared state without locks.
+`run(tasks)` and `run_jobs(jobs)` run many commands at once; `run_command(cmd)` runs one and returns its output.
+Callbacks run on the calling thread, in the order of completion, so they may change shared state without locks.
+
+From asynchronous code use `command.run_tasks`, `command.run_shell_jobs` and `spawn.spawn`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bakery.events import Emit, ignore
@@ -19,6 +23,7 @@ from bakery.parallel.command import (
 )
 from bakery.parallel.jobs import JobResult
 from bakery.parallel.root import run_interruptible
+from bakery.parallel.spawn import Exit, spawn
 
 
 def run(
@@ -29,9 +34,9 @@ def run(
     fail_fast: bool = False,
     emit: Emit = ignore,
 ) -> list[ShellResult]:
-    """Run every command, `jobs` at once (None: BAKERY_MAX_CONCURRENCY). Results come in the order of `tasks`.
+    """Run every task, at most `jobs` at once (None: BAKERY_MAX_CONCURRENCY). Results are in the order of `tasks`.
 
-    Raises ExecutorInterrupted when a signal came, once every child has gone; ValueError for duplicate keys.
+    Raises ExecutorInterrupted after a signal, once every child has ended; ValueError for duplicate keys.
     """
     return run_interruptible(run_tasks(tasks, jobs=jobs, on_result=on_result, fail_fast=fail_fast, emit=emit))
 
@@ -44,10 +49,27 @@ def run_jobs(
     fail_fast: bool = False,
     emit: Emit = ignore,
 ) -> list[JobResult[Any]]:
-    """Run every job, `jobs` at once (None: BAKERY_MAX_CONCURRENCY). Results come in the order of `shell_jobs`.
+    """Run every job, at most `jobs` at once (None: BAKERY_MAX_CONCURRENCY). Results are in the order of `shell_jobs`.
 
-    What a job raises is its result. Raises ExecutorInterrupted when a signal came; ValueError for duplicate keys.
+    An exception that a job raises is in its result. Raises ExecutorInterrupted after a signal; ValueError for
+    duplicate keys.
     """
     return run_interruptible(
         run_shell_jobs(shell_jobs, jobs=jobs, on_result=on_result, fail_fast=fail_fast, surroundings=Surroundings(emit))
     )
+
+
+def run_command(
+    cmd: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | str | None = None,
+    stdin: bytes = b"",
+    timeout_s: float | None = None,
+) -> Exit:
+    """Run one command and return its exit code and output. Parameters as for `spawn.spawn`.
+
+    Never raises for what the command does. Raises ExecutorInterrupted after a signal, once the command has ended;
+    RuntimeError in a thread with a running event loop.
+    """
+    return run_interruptible(spawn(cmd, env=env, cwd=cwd, stdin=stdin, timeout_s=timeout_s))

@@ -1,7 +1,7 @@
-"""Commands as tasks and as the steps of jobs: ShellTask, ShellJob and the CommandRunner that a job is given.
+"""Commands as tasks and as the steps of jobs: ShellTask, ShellJob and the CommandRunner that a job receives.
 
-A task is one command; a job is a callable that runs several in order. Both go through `spawn` and are scheduled by
-`jobs.run_jobs`. Retries are here and nowhere around it. Source: pipeline.md 2.1, 2.4, 2.6, 3.4.
+A task is one command; a job is a callable that runs several commands in order. Both start processes through `spawn`,
+are scheduled by `jobs.run_jobs`, and are retried only here. Source: pipeline.md 2.1, 2.4, 2.6, 3.4.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bakery.errors import BakeryError, ExecutorInterrupted
 from bakery.events import Emit, StepFinished, StepRetried, StepStarted, TargetFinished, ignore
 from bakery.parallel.jobs import Job, JobResult, Place, Slot, resolve_max_workers
 from bakery.parallel.jobs import run_jobs as schedule
-from bakery.parallel.spawn import Exit, spawn
+from bakery.parallel.spawn import spawn
 from bakery.retry import Clock, RetryPolicy, SystemClock
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 class ShellTask(Struct, frozen=True):
-    """One command. env None inherits ours. timeout in seconds; None or not positive: no limit. payload is opaque."""
+    """One command. env: None inherits ours. timeout: seconds; None or not positive means no limit. payload: opaque."""
 
     key: str
     cmd: Sequence[str]
@@ -48,7 +48,7 @@ class ShellTask(Struct, frozen=True):
 
 
 class ShellResult(Struct, frozen=True):
-    """How a task ended. returncode is None if it never started; exception says why it did not end by itself."""
+    """How a task ended. returncode: None if it never started. exception: set if it did not end by itself."""
 
     task: ShellTask
     returncode: int | None
@@ -64,7 +64,7 @@ class ShellResult(Struct, frozen=True):
 
 
 class CommandResult(Struct, frozen=True):
-    """How a command of a job ended, after `attempts` attempts; the rest is of the last one."""
+    """How a command of a job ended, after `attempts` attempts; the other fields describe the last one."""
 
     cmd: tuple[str, ...]
     returncode: int | None
@@ -80,23 +80,22 @@ class CommandResult(Struct, frozen=True):
         return self.exception is None and self.returncode == 0
 
     def first_lines(self, count: int = 10) -> list[str]:
-        """The first lines of stderr, or of stdout where stderr is silent: what to show of a failure."""
-        said = self.stderr if self.stderr.strip() else self.stdout
-        return [line for line in said.decode(errors="replace").splitlines() if line.strip()][:count]
+        """Return the first lines of stderr, or of stdout if stderr is empty: what to show of a failure."""
+        output = self.stderr if self.stderr.strip() else self.stdout
+        return [line for line in output.decode(errors="replace").splitlines() if line.strip()][:count]
 
     def reason(self) -> str:
-        """Why it is not ok, on one line."""
+        """Return why it is not ok, on one line."""
         if self.exception is not None:
             return " ".join(str(self.exception).split())
         return f"exit code {self.returncode}" + "".join(f": {line.strip()}" for line in self.first_lines(1))
 
 
 class ShellJob(Struct, frozen=True):
-    """Several commands in order: `run` is called with a runner.
+    """Several commands in order: `run` is called with a runner, and its result is awaited if it is awaitable.
 
-    A coroutine function gets a CommandRunner and is run in the event loop. Any other callable gets a BlockingRunner,
-    with the same methods, and is run in a thread of its own. retry and command_timeout are what the runner's commands
-    get where they name none of their own.
+    A coroutine function, or an object with `async __call__`, runs in the event loop with a CommandRunner. Any other
+    callable runs in its own thread with a BlockingRunner. retry and command_timeout are the runner's defaults.
     """
 
     key: str
@@ -112,7 +111,7 @@ class ShellJob(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What every command of a run shares: who is told, and where time and chance come from."""
+    """What all commands of a run share: where events go, and the sources of time and randomness."""
 
     emit: Emit = ignore
     clock: Clock = field(default_factory=SystemClock)
@@ -145,9 +144,9 @@ class CommandRunner:
         retry: RetryPolicy | None = None,
         step_label: str = "",
     ) -> CommandResult:
-        """Run a command, again where the policy says so, and give how it last ended. Never raises for a failure.
+        """Run a command, retry it as the policy says, and return how it last ended. Never raises for a failure.
 
-        timeout in seconds for each attempt: None is the job's default, not positive is no limit.
+        timeout: seconds per attempt; None is the job's default, not positive is no limit.
         """
         policy = retry or self._retry
         step = step_label or Path(cmd[0]).name
@@ -157,10 +156,13 @@ class CommandRunner:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # a job that swallowed the cancellation starts nothing more
                 raise asyncio.CancelledError
-            # From the second attempt on the row says "retry" already; StepStarted is for the first.
+            # Only for the first attempt: StepRetried announces the others.
             started = partial(self._around.emit, StepStarted(self.key, step)) if attempt == 1 else None
             done = await spawn(cmd, env=env, cwd=cwd, timeout_s=limit_s, on_start=started)
-            result = _command_result(cmd, done, attempt)
+            result = CommandResult(
+                tuple(cmd), done.returncode, done.stdout, done.stderr, done.duration, done.timed_out, done.exception,
+                attempt,
+            )  # fmt: skip
             if result.ok or not policy.should_retry(result, attempt):
                 if not result.ok and attempt > 1:
                     _log.error("%s: %s: gave up after %d attempts: %s", self.key, step, attempt, result.reason())
@@ -170,8 +172,7 @@ class CommandRunner:
             attempt += 1
 
     async def _wait(self, policy: RetryPolicy, result: CommandResult, step: str) -> None:
-        draw = self._around.draw
-        wait_s = policy.delay_for(result.attempts, draw)
+        wait_s = policy.delay_for(result.attempts, self._around.draw)
         self._around.emit(StepRetried(self.key, step, result.attempts, wait_s, result.reason()))
         _log.warning(
             "%s: %s: attempt %d/%d failed, next in %.1f s: %s",
@@ -192,18 +193,18 @@ class CommandRunner:
             await self._around.clock.sleep(seconds)
 
 
-def _command_result(cmd: Sequence[str], done: Exit, attempts: int) -> CommandResult:
-    return CommandResult(
-        tuple(cmd), done.returncode, done.stdout, done.stderr, done.duration, done.timed_out, done.exception, attempts
-    )
+_Work = Callable[[CommandRunner], Awaitable[Any]]
 
 
 class BlockingRunner:
-    """A CommandRunner for a callable that runs in a thread: the same methods, waiting for their results."""
+    """A CommandRunner for a callable that runs in a thread: the same methods, which wait for their results.
 
-    def __init__(self, key: str, serve: Callable[[Callable[[CommandRunner], Awaitable[Any]]], Future[Any]]) -> None:
-        self.key = key
-        self._serve = serve
+    A coroutine that such a callable returns runs in the event loop; there the methods return awaitables instead.
+    """
+
+    def __init__(self, runner: CommandRunner, serve: Callable[[_Work], Future[Any]]) -> None:
+        self.key = runner.key
+        self._runner, self._serve, self._loop_thread = runner, serve, threading.get_ident()
 
     def run(
         self,
@@ -216,137 +217,135 @@ class BlockingRunner:
         step_label: str = "",
     ) -> CommandResult:
         """As CommandRunner.run. Raises ExecutorInterrupted when the run is being ended."""
-
-        async def work(runner: CommandRunner) -> CommandResult:
-            return await runner.run(cmd, env=env, cwd=cwd, timeout=timeout, retry=retry, step_label=step_label)
-
-        result: CommandResult = self._serve(work).result()
+        result: CommandResult = self._result(
+            lambda runner: runner.run(cmd, env=env, cwd=cwd, timeout=timeout, retry=retry, step_label=step_label)
+        )
         return result
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raises ExecutorInterrupted when the run is being ended."""
-        self._serve(lambda runner: runner.sleep(seconds)).result()
+        """Wait. Raises ExecutorInterrupted when the run is being ended."""
+        result: None = self._result(lambda runner: runner.sleep(seconds))
+        return result
+
+    def _result(self, work: _Work) -> Any:
+        return work(self._runner) if threading.get_ident() == self._loop_thread else self._serve(work).result()
 
 
 async def _in_thread(call: Callable[[BlockingRunner], Any], runner: CommandRunner) -> Any:
-    """Run a blocking job in a thread, and here what it asks for, so that cancelling us ends its command."""
+    """Run a blocking job in a thread and its commands here, so that cancelling this task ends them."""
     loop = asyncio.get_running_loop()
-    asked: asyncio.Queue[tuple[Callable[[CommandRunner], Awaitable[Any]], Future[Any]] | None] = asyncio.Queue()
+    requests: asyncio.Queue[tuple[_Work, Future[Any]] | None] = asyncio.Queue()
     outcome: Future[Any] = Future()
     closed = threading.Event()
 
-    def serve(work: Callable[[CommandRunner], Awaitable[Any]]) -> Future[Any]:
+    def serve(work: _Work) -> Future[Any]:
         reply: Future[Any] = Future()
         try:
             if closed.is_set():
                 raise RuntimeError
-            loop.call_soon_threadsafe(asked.put_nowait, (work, reply))
-        except RuntimeError:  # closed, or the loop is
+            loop.call_soon_threadsafe(requests.put_nowait, (work, reply))
+        except RuntimeError:  # this job has ended, or the loop is closed
             reply.set_exception(ExecutorInterrupted())
         return reply
 
+    blocking = BlockingRunner(runner, serve)
+
     def body() -> None:
         try:
-            outcome.set_result(call(BlockingRunner(runner.key, serve)))
+            outcome.set_result(call(blocking))
         except BaseException as error:  # noqa: BLE001 - handed to the job, which raises it
             outcome.set_exception(error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(asked.put_nowait, None)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits for this any more
+            loop.call_soon_threadsafe(requests.put_nowait, None)
 
-    # A daemon: a thread cannot be cancelled, and one that never asks for anything again must not hold up our end.
+    # A daemon: a thread cannot be cancelled, and one that makes no more requests must not delay the end of the process.
     threading.Thread(target=body, name=runner.key, daemon=True).start()
     current: Future[Any] | None = None
     try:
-        while (item := await asked.get()) is not None:
+        while (item := await requests.get()) is not None:
             work, current = item
             try:
                 current.set_result(await work(runner))
-            except Exception as error:  # noqa: BLE001 - raised where it was asked for
+            except Exception as error:  # noqa: BLE001 - raised in the thread that made the request
                 current.set_exception(error)
-        return outcome.result()
     finally:
         closed.set()
         if current is not None and not current.done():
             current.set_exception(ExecutorInterrupted())
-        while not asked.empty():
-            if (item := asked.get_nowait()) is not None:
+        while not requests.empty():
+            if (item := requests.get_nowait()) is not None:
                 item[1].set_exception(ExecutorInterrupted())
+    value = outcome.result()
+    return await value if inspect.isawaitable(value) else value
 
 
 async def run_tasks(
     tasks: Sequence[ShellTask],
     *,
     jobs: int | None = None,
-    on_start: Callable[[ShellTask], None] | None = None,
     on_result: Callable[[ShellResult], None] | None = None,
     fail_fast: bool = False,
     emit: Emit = ignore,
 ) -> list[ShellResult]:
-    """Run every command, `jobs` at once (None: the setting). Order, callbacks and fail_fast as in jobs.run_jobs."""
-    around = Surroundings(emit)
+    """Run every task, at most `jobs` at once (None: the setting). Order, callback and fail_fast as in jobs.run_jobs."""
 
-    async def one(task: ShellTask, slot: Slot) -> ShellResult:
-        runner = CommandRunner(task.key, slot=slot, surroundings=around)
+    async def one(task: ShellTask, runner: CommandRunner) -> ShellResult:
         done = await runner.run(task.cmd, env=task.env, cwd=task.cwd, timeout=task.timeout)
         return ShellResult(
             task, done.returncode, done.stdout, done.stderr, done.duration, done.exception, done.timed_out
         )
 
-    def of(result: JobResult[ShellResult]) -> ShellResult:
-        if result.value is not None:
+    def final(result: JobResult[Any]) -> ShellResult:
+        if isinstance(result.value, ShellResult):
             return result.value
         return ShellResult(result.job.payload, None, b"", b"", result.duration, result.exception)
 
-    def ended(result: JobResult[ShellResult]) -> None:
-        told = of(result)
-        emit(TargetFinished(told.task.key, "done" if told.ok else "failed", told.duration))
-        if on_result is not None:
-            on_result(told)
-
-    results = await schedule(
-        [Job(task.key, partial(one, task), task.label, task) for task in tasks],
-        limit=resolve_max_workers(jobs, len(tasks)) if tasks else 1,
-        on_start=(lambda job: on_start(job.payload)) if on_start else None,
-        on_result=ended,
+    results = await run_shell_jobs(
+        [ShellJob(task.key, partial(one, task), task.label, task) for task in tasks],
+        jobs=jobs,
+        on_result=None if on_result is None else lambda result: on_result(final(result)),
         fail_fast=fail_fast,
-        failed=lambda result: not of(result).ok,
+        failed=lambda result: not final(result).ok,
+        surroundings=Surroundings(emit),
     )
-    return [of(result) for result in results]
+    return [final(result) for result in results]
 
 
 async def run_shell_jobs(
     shell_jobs: Sequence[ShellJob],
     *,
     jobs: int | None = None,
-    on_start: Callable[[ShellJob], None] | None = None,
     on_result: Callable[[JobResult[Any]], None] | None = None,
     fail_fast: bool = False,
+    failed: Callable[[JobResult[Any]], bool] = lambda result: not result.ok,
     surroundings: Surroundings | None = None,
 ) -> list[JobResult[Any]]:
-    """Run every job, `jobs` at once (None: the setting). Order, callbacks and fail_fast as in jobs.run_jobs."""
+    """Run every job, at most `jobs` at once (None: the setting). Order, callback and fail_fast as in jobs.run_jobs."""
+    around = surroundings or Surroundings()
 
     async def one(job: ShellJob, slot: Slot) -> Any:
         runner = CommandRunner(
-            job.key, slot=slot, retry=job.retry, command_timeout=job.command_timeout, surroundings=surroundings
+            job.key, slot=slot, retry=job.retry, command_timeout=job.command_timeout, surroundings=around
         )
-        return await (job.run(runner) if inspect.iscoroutinefunction(job.run) else _in_thread(job.run, runner))
+        return await (job.run(runner) if _is_async(job.run) else _in_thread(job.run, runner))
 
-    def of(result: JobResult[Any]) -> JobResult[Any]:
+    def final(result: JobResult[Any]) -> JobResult[Any]:
         return JobResult(result.job.payload, result.value, result.exception, result.duration)
 
-    emit = surroundings.emit if surroundings else ignore
-
     def ended(result: JobResult[Any]) -> None:
-        told = of(result)
-        emit(TargetFinished(told.key, "done" if told.ok else "failed", told.duration))
+        around.emit(TargetFinished(result.key, "failed" if failed(final(result)) else "done", result.duration))
         if on_result is not None:
-            on_result(told)
+            on_result(final(result))
 
     results = await schedule(
         [Job(job.key, partial(one, job), job.label, job) for job in shell_jobs],
         limit=resolve_max_workers(jobs, len(shell_jobs)) if shell_jobs else 1,
-        on_start=(lambda job: on_start(job.payload)) if on_start else None,
         on_result=ended,
         fail_fast=fail_fast,
+        failed=lambda result: failed(final(result)),
     )
-    return [of(result) for result in results]
+    return [final(result) for result in results]
+
+
+def _is_async(call: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)

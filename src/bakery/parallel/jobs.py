@@ -63,7 +63,7 @@ class JobResult(Struct, Generic[T], frozen=True):
     """
 
     job: Unit
-    value: T | None
+    value: T | None = None
     exception: BaseException | None = None
     duration: float = 0.0
 
@@ -152,15 +152,14 @@ async def run_jobs(
     jobs: Sequence[Job[T]],
     *,
     limit: int,
-    on_start: Callable[[Job[T]], None] | None = None,
     on_result: Callable[[JobResult[T]], None] | None = None,
     fail_fast: bool = False,
     failed: Callable[[JobResult[T]], bool] = lambda result: not result.ok,
 ) -> list[JobResult[T]]:
     """Run every job, at most `limit` at once, begun in the order given. Results come in that order too.
 
-    on_result is called once per job in the order of completion, in this event loop's thread; an exception from it (or
-    from on_start) stops everything and is raised here. fail_fast: after the first result that `failed` says of, no
+    on_result is called once per job in the order of completion, in this event loop's thread; an exception from it stops
+    everything and is raised here. fail_fast: after the first result that `failed` says of, no
     further job begins; those running finish, those never begun are absent from the list.
     Every exception of a job becomes its result, but for cancellation and ExecutorInterrupted, which end the run.
     Raises ValueError for duplicate keys: results could not be told apart.
@@ -184,8 +183,6 @@ async def run_jobs(
         try:
             if stop.is_set():
                 return
-            if on_start is not None:
-                on_start(job)
             result = await _attempt(job, slot)
             results[job.key] = result
             if fail_fast and failed(result):
@@ -218,10 +215,10 @@ async def _attempt(job: Job[T], slot: Slot) -> JobResult[T]:
         if task is None or task.cancelling():
             raise
         # Nobody cancelled the job: it awaited something that was cancelled elsewhere. That is its failure alone.
-        return JobResult(job, None, error, time.monotonic() - started)
+        return JobResult(job, exception=error, duration=time.monotonic() - started)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a value, so that the siblings go on
-        return JobResult(job, None, error, time.monotonic() - started)
-    return JobResult(job, value, None, time.monotonic() - started)
+        return JobResult(job, exception=error, duration=time.monotonic() - started)
+    return JobResult(job, value, duration=time.monotonic() - started)
 
 
 def _refuse_duplicates(jobs: Sequence[Unit]) -> None:

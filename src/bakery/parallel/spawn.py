@@ -1,9 +1,12 @@
-"""The one way to start a process: tracked, bounded in time and output, and never left behind.
+"""The one way to start a process: tracked, limited in time and output, and never left behind.
 
-Every child leads its own session and process group, reads an empty stdin, and is reaped whatever happens. It is ended
-by SIGTERM to the group, GRACE_S later SIGKILL to the group, also when the leader has gone and others in the group
-have not. What left the group for a session of its own (a daemon) is not ours to find. Knows no retry.
-Source: pipeline.md 2.3, "ours".
+`spawn` runs a command in the event loop: a command of a job, a credential helper. `blocking.run_command` does the same
+for code without an event loop, such as a query to git. Both end the command when a signal cancels the work.
+`run_cleanup` is for what must run even then.
+
+Every child leads its own session and process group and is always reaped. To end it, SIGTERM goes to the group, and
+SIGKILL after GRACE_S, even if only other members of the group are left. A process that left the group for its own
+session (a daemon) is not tracked. Retries are in `command`. Source: pipeline.md 2.3, "ours".
 """
 
 from __future__ import annotations
@@ -25,10 +28,10 @@ from msgspec import Struct
 from bakery.errors import BakeryError
 from bakery.parallel.root import GRACE_S, at_hard_stop, undivided
 
-OUTPUT_CAP_BYTES = 64 << 20  # a stream; no tool that we run has so much to say
+OUTPUT_CAP_BYTES = 64 << 20  # per stream; no tool that we run writes this much
 _TAIL_BYTES = 16 << 10
 _CHUNK_BYTES = 256 << 10
-_LINGER_S = 1.0  # what helpers of a finished command get to write their last words (bash's `>(tee log)`)
+_LINGER_S = 1.0  # for the last output of a finished command's helpers, such as bash's `>(tee log)`
 _LAST_WAIT_S = 1.0  # after SIGKILL: the kernel's time, not the child's
 
 
@@ -37,17 +40,17 @@ class NotStarted(BakeryError):
 
 
 class CommandTimedOut(BakeryError):
-    """The command took longer than it was given, and was ended."""
+    """The command exceeded its time limit and was ended."""
 
     transient = True
 
 
 class OutputTooLarge(BakeryError):
-    """The command wrote more than we keep, and was ended: a part of the output would be read as the whole."""
+    """The command wrote more than the cap and was ended: truncated output could be mistaken for the whole."""
 
 
 class Exit(Struct, frozen=True):
-    """How a process ended. returncode is None if it never started. exception: why it did not end by itself, if so."""
+    """How a process ended. returncode: None if it never started. exception: set if it did not end by itself."""
 
     returncode: int | None
     stdout: bytes
@@ -62,7 +65,7 @@ class Exit(Struct, frozen=True):
 
 
 def command_line(cmd: Sequence[str]) -> str:
-    """The command as a line that a shell takes, on one line."""
+    """Return the command, quoted for a shell, on one line."""
     return shlex.join(map(str, cmd)).replace("\n", "\\n")
 
 
@@ -71,25 +74,24 @@ async def spawn(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | str | None = None,
+    stdin: bytes = b"",
     timeout_s: float | None = None,
     on_start: Callable[[], None] | None = None,
     cap_bytes: int = OUTPUT_CAP_BYTES,
     grace_s: float = GRACE_S,
+    spare_group: bool = False,
 ) -> Exit:
-    """Run a command to its end. env None inherits ours; timeout_s None or not positive means no limit.
+    """Run a command to its end. env: None inherits ours. timeout_s: None or not positive means no limit.
 
-    Never raises for what the command does: a failure to start, a timeout and too much output are in the result.
-    Cancelled, it ends the child (up to grace_s) before it raises. on_start is called once the child runs.
+    Never raises for what the command does: failure to start, timeout and too much output are in the result. The command
+    need not read all of stdin. If cancelled, ends the child (within grace_s), then raises. on_start is called once the
+    child runs. spare_group: processes that the command started may outlive it.
     """
     started = time.monotonic()
-
-    def since() -> float:
-        return time.monotonic() - started
-
     try:
-        child = _Child(cmd, env, cwd, cap_bytes)
+        child = _Child(cmd, env, cwd, stdin, cap_bytes, spare_group=spare_group)
     except (OSError, ValueError) as error:  # ValueError: a null byte in an argument
-        return Exit(None, b"", b"", since(), exception=_not_started(cmd, cwd, error))
+        return Exit(None, b"", b"", time.monotonic() - started, exception=_not_started(cmd, cwd, error))
     timed_out = False
     try:
         if on_start is not None:
@@ -102,35 +104,56 @@ async def spawn(
         await child.clear_up(grace_s)
     exception: BakeryError | None = None
     if child.overflowed:
-        exception = OutputTooLarge(
-            "running", about=command_line(cmd), why=f"it wrote more than {cap_bytes} bytes; the last: {child.tail()}"
-        )
+        why = f"it wrote more than {cap_bytes} bytes; last output: {child.tail()}"
+        exception = OutputTooLarge("cannot run", about=command_line(cmd), why=why)
     elif timed_out:
-        exception = CommandTimedOut(
-            "running",
-            about=command_line(cmd),
-            why=f"not finished after {timeout_s:g} s; its last words: {child.tail() or 'none'}",
+        why = f"timed out after {timeout_s:g} s; last output: {child.tail() or 'none'}"
+        exception = CommandTimedOut("cannot run", about=command_line(cmd), why=why)
+    duration = time.monotonic() - started
+    return Exit(child.returncode, child.stdout.whole(), child.stderr.whole(), duration, timed_out, exception)
+
+
+def run_cleanup(cmd: Sequence[str], *, env: Mapping[str, str] | None = None, limit_s: float) -> Exit:
+    """Run a short command without an event loop, and even after a signal: the way to clean up as the process ends.
+
+    Not tracked, so limit_s must be short. Safe in a function registered with `at_hard_stop`.
+    """
+    started = time.monotonic()
+    error: BakeryError
+    try:
+        done = subprocess.run(
+            list(cmd),
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit_s,
+            start_new_session=True,
         )
-    return Exit(child.returncode, child.stdout.whole(), child.stderr.whole(), since(), timed_out, exception)
+    except subprocess.TimeoutExpired:
+        error = CommandTimedOut("cannot run", about=command_line(cmd), why=f"timed out after {limit_s:g} s")
+        return Exit(None, b"", b"", time.monotonic() - started, timed_out=True, exception=error)
+    except (OSError, ValueError) as failure:
+        return Exit(None, b"", b"", time.monotonic() - started, exception=_not_started(cmd, None, failure))
+    return Exit(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
 
 def _not_started(cmd: Sequence[str], cwd: Path | str | None, error: Exception) -> NotStarted:
     program = cmd[0]
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename and str(error.filename) != program else ""
-        answer = f"{error.strerror or error}{where}"
+        why = f"{error.strerror or error}{where}"
     else:
-        answer = str(error)
-    hint = f"is {program} installed and in PATH"
+        why = str(error)
+    hint = f"install {program}, or add its directory to PATH"
     if cwd is not None and not Path(cwd).is_dir():
-        hint = f"is {cwd} a directory"
-    failure = NotStarted("starting", about=program, why=answer, hint=f"{hint}?")
+        hint = f"check that {cwd} is a directory"
+    failure = NotStarted("cannot start", about=program, why=why, hint=hint)
     failure.__cause__ = error
     return failure
 
 
 class _Output:
-    """What came from one stream: all of it up to the cap, and of what is more the last bytes."""
+    """The output of one stream: everything up to the cap, and the last bytes of the rest."""
 
     def __init__(self, cap_bytes: int) -> None:
         self._cap, self._size = cap_bytes, 0
@@ -138,15 +161,12 @@ class _Output:
         self._tail = b""
 
     def feed(self, chunk: bytes) -> None:
-        if not self.over and self._size + len(chunk) <= self._cap:
-            self._chunks.append(chunk)
-        elif not self.over:
-            kept = self._cap - self._size
-            self._chunks.append(chunk[:kept])
-            self._tail = (self._chunks[-1] + chunk[kept:])[-_TAIL_BYTES:]
-        else:
-            self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+        kept = max(0, self._cap - self._size)
         self._size += len(chunk)
+        if kept:
+            self._chunks.append(chunk[:kept])
+        if self.over:
+            self._tail = ((self._tail or b"".join(self._chunks[-1:])) + chunk[kept:])[-_TAIL_BYTES:]
 
     @property
     def over(self) -> bool:
@@ -163,19 +183,27 @@ class _Child:
     """A running process, its group and its pipes, in the event loop that started it."""
 
     def __init__(
-        self, cmd: Sequence[str], env: Mapping[str, str] | None, cwd: Path | str | None, cap_bytes: int
+        self,
+        cmd: Sequence[str],
+        env: Mapping[str, str] | None,
+        cwd: Path | str | None,
+        stdin: bytes,
+        cap_bytes: int,
+        *,
+        spare_group: bool,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.stdout, self.stderr = _Output(cap_bytes), _Output(cap_bytes)
-        self._pipes: dict[int, IO[bytes]] = {}
+        self._unsent, self._spare_group = stdin, spare_group
+        self._pipes: dict[int, IO[bytes]] = {}  # of its output
         self._left: asyncio.Future[None] = self._loop.create_future()  # the leader has been reaped
-        self._silent: asyncio.Future[None] = self._loop.create_future()  # both pipes are closed
+        self._silent: asyncio.Future[None] = self._loop.create_future()  # both output pipes are closed
         self._overflow: asyncio.Future[None] = self._loop.create_future()
         self._pidfd = -1
-        with undivided():  # started and listed, or not started: no signal can come between
+        with undivided():  # so that no signal comes between starting the child and listing it
             self._process = subprocess.Popen(
                 list(cmd),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=None if env is None else dict(env),
@@ -188,6 +216,9 @@ class _Child:
             os.set_blocking(pipe.fileno(), False)
             self._pipes[pipe.fileno()] = pipe
             self._loop.add_reader(pipe.fileno(), self._read, pipe.fileno(), output)
+        if self._process.stdin is not None:
+            os.set_blocking(self._process.stdin.fileno(), False)
+            self._loop.add_writer(self._process.stdin.fileno(), self._write, self._process.stdin)
         self._watch_leader()
 
     @property
@@ -199,21 +230,21 @@ class _Child:
         return self.stdout.over or self.stderr.over
 
     def tail(self) -> str:
-        """The last words, on one line: of stderr, or of stdout where that is silent."""
-        said = (self.stderr.tail() or self.stdout.tail()).decode(errors="replace")
-        return " | ".join(line.strip() for line in said.splitlines()[-5:] if line.strip())[-1000:]
+        """Return the last lines of stderr, or of stdout if stderr is empty, joined into one line."""
+        text = (self.stderr.tail() or self.stdout.tail()).decode(errors="replace")
+        return " | ".join(line.strip() for line in text.splitlines()[-5:] if line.strip())[-1000:]
 
     def _watch_leader(self) -> None:
         try:
             self._pidfd = os.pidfd_open(self._process.pid)
-        except (AttributeError, OSError):  # macOS, or a Linux older than 5.3
+        except (AttributeError, OSError):  # macOS, or Linux before 5.3
             threading.Thread(target=self._wait_in_thread, daemon=True).start()
         else:
             self._loop.add_reader(self._pidfd, self._reap)
 
     def _wait_in_thread(self) -> None:
         self._process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits for the child any more
             self._loop.call_soon_threadsafe(self._reap)
 
     def _reap(self) -> None:
@@ -231,17 +262,33 @@ class _Child:
         except OSError:
             chunk = b""
         if not chunk:
-            self._close_pipe(descriptor)
+            self._close_output(descriptor)
             return
         output.feed(chunk)
         if output.over and not self._overflow.done():
             self._overflow.set_result(None)
 
-    def _close_pipe(self, descriptor: int) -> None:
+    def _write(self, pipe: IO[bytes]) -> None:
+        try:
+            self._unsent = self._unsent[os.write(pipe.fileno(), self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:  # the command closed its stdin
+            self._unsent = b""
+        if not self._unsent:
+            self._close_stdin()
+
+    def _close_output(self, descriptor: int) -> None:
         self._loop.remove_reader(descriptor)
         self._pipes.pop(descriptor).close()
         if not self._pipes and not self._silent.done():
             self._silent.set_result(None)
+
+    def _close_stdin(self) -> None:
+        pipe = self._process.stdin
+        if pipe is not None and not pipe.closed:
+            self._loop.remove_writer(pipe.fileno())
+            pipe.close()
 
     def _close_pidfd(self) -> None:
         if self._pidfd >= 0:
@@ -250,15 +297,15 @@ class _Child:
             self._pidfd = -1
 
     async def end_or_overflow(self) -> None:
-        """Return when the leader has ended and its output too, or was given its time; or when there is too much."""
+        """Wait for the leader's end, then up to _LINGER_S for the end of its output; return at once on overflow."""
         await asyncio.wait({self._left, self._overflow}, return_when=asyncio.FIRST_COMPLETED)
         if not self._silent.done() and not self._overflow.done():
             await asyncio.wait({self._silent, self._overflow}, timeout=_LINGER_S, return_when=asyncio.FIRST_COMPLETED)
 
     async def clear_up(self, grace_s: float) -> None:
-        """End whatever of the group still lives, take what it last wrote, and forget the child.
+        """End every process left in the group, read the last output, and forget the child.
 
-        A cancellation meanwhile waits until this is done: to leave earlier would leave a process behind.
+        A cancellation in the meantime is raised only afterwards, since leaving earlier would leave a process behind.
         """
         cancelled: asyncio.CancelledError | None = None
         for number, limit_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _LAST_WAIT_S)):
@@ -271,13 +318,14 @@ class _Child:
                     await self._change(left_s)
                 except asyncio.CancelledError as error:
                     cancelled = error
-        if not self._silent.done():  # the last bytes may lie in the pipe, or somebody who left the group holds it
+        if not self._silent.done():  # the last bytes may still be in the pipe, or a process outside the group holds it
             try:
                 await asyncio.wait({self._silent}, timeout=_LAST_WAIT_S if self.returncode is not None else 0)
             except asyncio.CancelledError as error:
                 cancelled = error
+        self._close_stdin()
         for descriptor in list(self._pipes):
-            self._close_pipe(descriptor)
+            self._close_output(descriptor)
         if self.returncode is not None:
             self._close_pidfd()
             _children.discard(self)
@@ -285,7 +333,7 @@ class _Child:
             raise cancelled
 
     async def _change(self, limit_s: float) -> None:
-        """Wait for the leader's end; once it has gone, a moment: there is no event for the end of a group."""
+        """Wait for the leader's end. After it, poll: no event reports the end of a group."""
         if not self._left.done():
             await asyncio.wait({self._left}, timeout=limit_s)
         else:
@@ -294,8 +342,10 @@ class _Child:
     def _alive(self) -> bool:
         if self.returncode is None:
             return True
-        # The number cannot have been given to another: it is taken as long as the group has a member, and asked here
-        # for the first time in the same step that reaped the leader or a few milliseconds after.
+        if self._spare_group:
+            return False
+        # The group's number cannot belong to another group by now: it stays taken while the group has a member, and
+        # the first check comes in the step that reaped the leader or a few milliseconds later.
         return _signal_group(self._process.pid, 0) and not _only_zombies(self._process.pid)
 
     def _signal(self, number: int) -> None:
@@ -304,28 +354,28 @@ class _Child:
                 self._process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, from any thread and without waiting."""
+        """Send SIGKILL to the group. Can be called from any thread and does not wait."""
         self._signal(signal.SIGKILL)
 
 
 def _signal_group(leader: int, number: int) -> bool:
     try:
         os.killpg(leader, number)
-    except OSError:  # it has gone, or is another user's
+    except OSError:  # it has ended, or belongs to another user
         return False
     return True
 
 
 def _only_zombies(group: int) -> bool:
-    """Whether all that is left of a group has ended and waits for an init that reaps nothing, as in many containers.
+    """Return whether every process left in a group is a zombie. Many containers have an init that reaps nothing.
 
-    False where /proc cannot tell.
+    False if /proc has nothing about the group.
     """
     found = False
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, its_group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
-        except (OSError, ValueError):  # it ended while we looked
+        except (OSError, ValueError):  # it ended in the meantime
             continue
         if its_group == str(group):
             if state not in ("Z", "X"):
@@ -346,5 +396,5 @@ at_hard_stop(_kill_all)
 
 
 def running() -> int:
-    """How many children we have at this moment."""
+    """Return the number of running children."""
     return len(_children)

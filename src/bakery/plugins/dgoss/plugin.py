@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from bakery.parallel.blocking import run
 from bakery.parallel.command import ShellResult, ShellTask
 from bakery.parallel.program import ProgramMissing, find_program
 from bakery.parallel.root import at_hard_stop, scratch_directory
+from bakery.parallel.spawn import run_cleanup
 from bakery.plugin_api import ToolCallResult
 from bakery.plugins.dgoss.invocation import (
     LABEL,
@@ -178,22 +178,11 @@ def _no_container_left(run_id: str, environment: Mapping[str, str]) -> Iterator[
 
 
 def _remove_containers(runtime: str, run_id: str, environment: Mapping[str, str]) -> None:
-    # By plain subprocess: after a signal nothing is begun through the scheduler any more. Each has its limit.
-    def ask(*words: str) -> list[str]:
-        done = subprocess.run(
-            [runtime, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_REMOVE_LIMIT_S,
-            env=dict(environment),
-            start_new_session=True,
-        )
-        return done.stdout.split()
-
-    try:
-        left = ask("ps", "--all", "--quiet", "--filter", f"label={LABEL}={run_id}")
-        if left:
-            ask("rm", "--force", "--volumes", *left)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        _log.debug("containers labelled %s=%s may be left: %s", LABEL, run_id, error)
+    listing = [runtime, "ps", "--all", "--quiet", "--filter", f"label={LABEL}={run_id}"]
+    done = run_cleanup(listing, env=environment, limit_s=_REMOVE_LIMIT_S)
+    containers = done.stdout.decode(errors="replace").split()
+    if containers:
+        removal = [runtime, "rm", "--force", "--volumes", *containers]
+        done = run_cleanup(removal, env=environment, limit_s=_REMOVE_LIMIT_S)
+    if done.exception is not None:
+        _log.debug("containers with the label %s=%s may be left: %s", LABEL, run_id, done.exception)
