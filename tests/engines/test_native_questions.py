@@ -14,7 +14,7 @@ from bakery.publish.image import Image
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from bakery.rehearsal.profiles import ECR
-from bakery.rehearsal.routes import Route
+from bakery.rehearsal.routes import ApiRoute
 from tests.engines.test_native import assert_published, client, publish, registries
 from tests.engines.workload import add_image, add_target
 from tests.wire.making import JumpingClock
@@ -101,7 +101,7 @@ async def test_a_layer_that_is_said_to_be_there_and_is_not_is_sent_once_its_mani
     target = replace(target, builds=(build,), platforms=("linux/amd64",))
     said = (("Docker-Content-Digest", str(Digest.of(LARGE))),)
     # The third POST: before it are the config's and the question how the host answers.
-    lie = one.fault("POST", route=Route.UPLOADS, skip=2, times=1, then=Refuse(201, headers=said))
+    lie = one.fault("POST", route=ApiRoute.UPLOADS, skip=2, times=1, then=Refuse(201, headers=said))
     outcome = await publish(target, engine=NativeEngine(client(JumpingClock())))
     assert (outcome.exit_code, lie.met) == (ExitCode.DONE, 1)
     assert_published(one, "acme/app", "latest", outcome.targets[0].digest)

@@ -125,7 +125,7 @@ SECOND_PORT = "bearer from a second port"
 LOGINS = {
     "open": None,
     "bearer": Access(users={USER: PASSWORD}),
-    SECOND_PORT: Access(users={USER: PASSWORD}, second_port=True, takes_post=False),
+    SECOND_PORT: Access(users={USER: PASSWORD}, second_port=True, accepts_post=False),
     "basic": Access(users={USER: PASSWORD}, scheme=Scheme.BASIC),
 }
 

@@ -1,4 +1,4 @@
-"""A registry and a client to it. `registry` runs in memory and in a folder; what is promised holds for both."""
+"""A registry and a client for it. `registry` runs in memory and in a folder; every test must pass with both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def registry(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(auto_decompress=False) as opened:
-        # aiohttp repeats an idempotent request once when the connection drops; these tests want to see the drop.
+        # aiohttp retries an idempotent request once if the connection drops; these tests must see the drop.
         opened._retry_connection = False
         yield opened
 

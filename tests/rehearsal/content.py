@@ -1,4 +1,4 @@
-"""Small images for these tests, and a plain HTTP client that knows nothing of registries."""
+"""Small images for these tests, and a plain HTTP client that knows nothing about registries."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Reply:
 
 
 class Http:
-    """Requests to one registry, redirects and retries not followed."""
+    """Sends requests to one registry, without redirects and retries."""
 
     def __init__(self, session: aiohttp.ClientSession, registry: EmbeddedRegistry) -> None:
         self._session, self._base = session, registry.url
@@ -61,31 +61,31 @@ class Http:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self._session.request(
             method, URL(url, encoded=True), data=body, headers=named, allow_redirects=False
-        ) as answer:
-            return Reply(answer.status, answer.headers, await answer.read())
+        ) as response:
+            return Reply(response.status, response.headers, await response.read())
 
     async def push_blob(self, content: bytes, repository: str = REPO) -> Digest:
-        """POST, then PUT."""
+        """Push a blob with POST and PUT."""
         digest = Digest.of(content)
-        begun = await self("POST", f"/v2/{repository}/blobs/uploads/")
-        assert begun.status == 202
-        done = await self("PUT", finish(begun.headers["Location"], digest), content)
+        started = await self("POST", f"/v2/{repository}/blobs/uploads/")
+        assert started.status == 202
+        done = await self("PUT", finish(started.headers["Location"], digest), content)
         assert done.status == 201, done.body
         return digest
 
     async def push_image(self, *references: str, repository: str = REPO, **more: Any) -> Digest:
-        """The image of `image(**more)` with its blobs, under these tags or by digest."""
+        """Push `image(**more)` and its blobs under these tags, or by digest."""
         await self.push_blob(CONFIG, repository)
         await self.push_blob(LAYER, repository)
         raw = image(**more)
         digest = Digest.of(raw)
         for reference in references or (str(digest),):
             path = f"/v2/{repository}/manifests/{reference}"
-            answer = await self("PUT", path, raw, Content_Type=mt.OCI_MANIFEST)
-            assert answer.status == 201, answer.body
+            response = await self("PUT", path, raw, Content_Type=mt.OCI_MANIFEST)
+            assert response.status == 201, response.body
         return digest
 
 
 def finish(location: str, digest: Digest | str) -> str:
-    """An upload's Location with the digest appended to its raw query."""
+    """Return the Location of an upload with the digest appended to its query."""
     return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest))}"

@@ -1,4 +1,4 @@
-"""The distribution API over real sockets: what the conformance suite asks too, kept here so that it runs each time."""
+"""The distribution API over real sockets. The conformance suite checks it too, but does not run every time."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from bakery.oci.digest import Digest
 from bakery.rehearsal import EmbeddedRegistry, Immutable, Traits
 from tests.rehearsal.content import CONFIG, LAYER, REPO, Http, descriptor, finish, image, index
 
-NOWHERE = Digest.of(b"pushed by nobody")
+NOWHERE = Digest.of(b"never pushed")
 
 
-async def test_the_base_answers_with_the_api_version(http):
-    answer = await http("GET", "/v2/")
-    assert (answer.status, answer.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
+async def test_the_base_endpoint_states_the_api_version(http):
+    response = await http("GET", "/v2/")
+    assert (response.status, response.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
 
 
-async def test_what_was_pushed_is_read_back_byte_for_byte(http, registry):
+async def test_pushed_content_is_read_back_byte_for_byte(http, registry):
     digest = await http.push_image("1.0")
     for reference in ("1.0", str(digest)):
-        answer = await http("GET", f"/v2/{REPO}/manifests/{reference}")
-        assert (answer.status, answer.body) == (200, image())
-        assert answer.headers["Content-Type"] == mt.OCI_MANIFEST
-        assert answer.headers["Docker-Content-Digest"] == str(digest)
+        response = await http("GET", f"/v2/{REPO}/manifests/{reference}")
+        assert (response.status, response.body) == (200, image())
+        assert response.headers["Content-Type"] == mt.OCI_MANIFEST
+        assert response.headers["Docker-Content-Digest"] == str(digest)
     blob = await http("GET", f"/v2/{REPO}/blobs/{Digest.of(LAYER)}")
     assert (blob.status, blob.body) == (200, LAYER)
     assert registry.tags(REPO) == {"1.0": digest}
@@ -34,84 +34,84 @@ async def test_what_was_pushed_is_read_back_byte_for_byte(http, registry):
     assert registry.blob(REPO, Digest.of(LAYER)) == LAYER
 
 
-async def test_head_tells_the_size_and_sends_nothing(http):
+async def test_head_states_the_size_without_a_body(http):
     await http.push_image("1.0")
     for path in ("manifests/1.0", f"blobs/{Digest.of(LAYER)}"):
-        answer = await http("HEAD", f"/v2/{REPO}/{path}")
-        assert answer.status == 200
-        assert int(answer.headers["Content-Length"]) > 0
-        assert answer.body == b""
+        response = await http("HEAD", f"/v2/{REPO}/{path}")
+        assert response.status == 200
+        assert int(response.headers["Content-Length"]) > 0
+        assert response.body == b""
 
 
-async def test_a_blob_comes_in_chunks_and_out_of_order_ones_are_refused(http, registry):
+async def test_a_blob_is_uploaded_in_chunks_and_only_in_order(http, registry):
     half, digest = len(LAYER) // 2, Digest.of(LAYER)
-    begun = await http("POST", f"/v2/{REPO}/blobs/uploads/")
-    place = begun.headers["Location"]
-    wrong = await http("PATCH", place, LAYER[half:], Content_Range=f"{half}-{len(LAYER) - 1}")
+    started = await http("POST", f"/v2/{REPO}/blobs/uploads/")
+    location = started.headers["Location"]
+    wrong = await http("PATCH", location, LAYER[half:], Content_Range=f"{half}-{len(LAYER) - 1}")
     assert wrong.status == 416
-    assert wrong.headers["Location"] == place
-    first = await http("PATCH", place, LAYER[:half], Content_Range=f"0-{half - 1}")
+    assert wrong.headers["Location"] == location
+    first = await http("PATCH", location, LAYER[:half], Content_Range=f"0-{half - 1}")
     assert (first.status, first.headers["Range"]) == (202, f"0-{half - 1}")
-    status = await http("GET", place)
+    status = await http("GET", location)
     assert (status.status, status.headers["Range"]) == (204, f"0-{half - 1}")
-    last = await http("PUT", finish(place, digest), LAYER[half:], Content_Range=f"{half}-{len(LAYER) - 1}")
+    last = await http("PUT", finish(location, digest), LAYER[half:], Content_Range=f"{half}-{len(LAYER) - 1}")
     assert last.status == 201
     assert registry.blob(REPO, digest) == LAYER
 
 
-async def test_a_chunk_whose_length_is_not_its_range_is_refused(http):
-    place = (await http("POST", f"/v2/{REPO}/blobs/uploads/")).headers["Location"]
-    assert (await http("PATCH", place, LAYER, Content_Range="0-3")).codes == ["SIZE_INVALID"]
+async def test_a_chunk_whose_length_contradicts_its_range_is_refused(http):
+    location = (await http("POST", f"/v2/{REPO}/blobs/uploads/")).headers["Location"]
+    assert (await http("PATCH", location, LAYER, Content_Range="0-3")).codes == ["SIZE_INVALID"]
 
 
-async def test_one_post_with_the_digest_is_a_whole_upload(http, registry):
-    answer = await http("POST", f"/v2/{REPO}/blobs/uploads/?digest={Digest.of(LAYER)}", LAYER)
-    assert answer.status == 201
+async def test_a_single_post_with_a_digest_is_a_complete_upload(http, registry):
+    response = await http("POST", f"/v2/{REPO}/blobs/uploads/?digest={Digest.of(LAYER)}", LAYER)
+    assert response.status == 201
     assert registry.bodies_received(Digest.of(LAYER)) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", LAYER], ids=["empty", "tiny", "layer"])
-@pytest.mark.parametrize("named_at_the_start", [True, False])
-async def test_sha512_names_blobs_and_manifests_too(http, registry, content, named_at_the_start):
+@pytest.mark.parametrize("stated_at_the_start", [True, False])
+async def test_blobs_and_manifests_can_have_sha512_digests(http, registry, content, stated_at_the_start):
     digest = Digest.of(content, "sha512")
-    query = "?digest-algorithm=sha512" if named_at_the_start else ""
-    begun = await http("POST", f"/v2/{REPO}/blobs/uploads/{query}")
-    assert (await http("PUT", finish(begun.headers["Location"], digest), content)).status == 201
+    query = "?digest-algorithm=sha512" if stated_at_the_start else ""
+    started = await http("POST", f"/v2/{REPO}/blobs/uploads/{query}")
+    assert (await http("PUT", finish(started.headers["Location"], digest), content)).status == 201
     assert registry.blob(REPO, digest) == content
     raw = index(annotations={"of": str(len(content))})
     name = Digest.of(raw, "sha512")
-    answer = await http("PUT", f"/v2/{REPO}/manifests/{name}", raw, Content_Type=mt.OCI_INDEX)
-    assert (answer.status, answer.headers["Docker-Content-Digest"]) == (201, str(name))
+    response = await http("PUT", f"/v2/{REPO}/manifests/{name}", raw, Content_Type=mt.OCI_INDEX)
+    assert (response.status, response.headers["Docker-Content-Digest"]) == (201, str(name))
 
 
-async def test_wrong_bytes_never_get_the_name_they_claim(http, registry):
-    begun = await http("POST", f"/v2/{REPO}/blobs/uploads/")
-    answer = await http("PUT", finish(begun.headers["Location"], NOWHERE), LAYER)
-    assert (answer.status, answer.codes) == (400, ["DIGEST_INVALID"])
+async def test_content_is_never_stored_under_a_wrong_digest(http, registry):
+    started = await http("POST", f"/v2/{REPO}/blobs/uploads/")
+    response = await http("PUT", finish(started.headers["Location"], NOWHERE), LAYER)
+    assert (response.status, response.codes) == (400, ["DIGEST_INVALID"])
     assert (await http("GET", f"/v2/{REPO}/blobs/{NOWHERE}")).codes == ["BLOB_UNKNOWN"]
-    answer = await http("PUT", f"/v2/{REPO}/manifests/{NOWHERE}", index(), Content_Type=mt.OCI_INDEX)
-    assert (answer.status, answer.codes) == (400, ["DIGEST_INVALID"])
+    response = await http("PUT", f"/v2/{REPO}/manifests/{NOWHERE}", index(), Content_Type=mt.OCI_INDEX)
+    assert (response.status, response.codes) == (400, ["DIGEST_INVALID"])
     assert registry.repositories() == []
 
 
-async def test_a_cancelled_upload_is_gone(http):
-    place = (await http("POST", f"/v2/{REPO}/blobs/uploads/")).headers["Location"]
-    assert (await http("DELETE", place)).status == 204
-    assert (await http("PATCH", place, b"x")).codes == ["BLOB_UPLOAD_UNKNOWN"]
+async def test_a_cancelled_upload_is_unknown(http):
+    location = (await http("POST", f"/v2/{REPO}/blobs/uploads/")).headers["Location"]
+    assert (await http("DELETE", location)).status == 204
+    assert (await http("PATCH", location, b"x")).codes == ["BLOB_UPLOAD_UNKNOWN"]
 
 
 async def test_a_mount_makes_a_blob_of_another_repository_readable(http, registry):
     digest = await http.push_blob(LAYER, "acme/base")
-    answer = await http("POST", f"/v2/{REPO}/blobs/uploads/?mount={digest}&from=acme/base")
-    assert answer.status == 201
+    response = await http("POST", f"/v2/{REPO}/blobs/uploads/?mount={digest}&from=acme/base")
+    assert response.status == 201
     assert registry.blob(REPO, digest) == LAYER
     assert registry.bodies_received(digest) == 1
 
 
-async def test_a_mount_of_what_is_not_there_begins_an_upload(http):
-    answer = await http("POST", f"/v2/{REPO}/blobs/uploads/?mount={NOWHERE}&from=acme/base")
-    assert answer.status == 202
-    assert (await http("PUT", finish(answer.headers["Location"], Digest.of(LAYER)), LAYER)).status == 201
+async def test_a_mount_of_a_missing_blob_starts_an_upload(http):
+    response = await http("POST", f"/v2/{REPO}/blobs/uploads/?mount={NOWHERE}&from=acme/base")
+    assert response.status == 202
+    assert (await http("PUT", finish(response.headers["Location"], Digest.of(LAYER)), LAYER)).status == 201
 
 
 RANGES = {  # header: (status, content, Content-Range)
@@ -126,53 +126,53 @@ RANGES = {  # header: (status, content, Content-Range)
 
 
 @pytest.mark.parametrize("header", RANGES)
-async def test_part_of_a_blob_is_sent_where_one_range_is_asked_for(http, header):
-    status, content, told = RANGES[header]
+async def test_a_request_for_one_range_gets_that_part_of_the_blob(http, header):
+    status, content, content_range = RANGES[header]
     digest = await http.push_blob(LAYER)
-    answer = await http("GET", f"/v2/{REPO}/blobs/{digest}", Range=header)
-    assert (answer.status, answer.body, answer.headers.get("Content-Range")) == (status, content, told)
+    response = await http("GET", f"/v2/{REPO}/blobs/{digest}", Range=header)
+    assert (response.status, response.body, response.headers.get("Content-Range")) == (status, content, content_range)
 
 
 @pytest.mark.parametrize("header", [f"bytes={len(LAYER)}-", "bytes=-0", "bytes=4-2"])
-async def test_a_range_without_a_byte_in_it_is_416_with_its_own_length(http, header):
+async def test_a_range_without_any_byte_gets_416_with_the_size_of_the_blob(http, header):
     digest = await http.push_blob(LAYER)
-    answer = await http("GET", f"/v2/{REPO}/blobs/{digest}", Range=header)
-    assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{len(LAYER)}")
-    assert int(answer.headers["Content-Length"]) == len(answer.body)
+    response = await http("GET", f"/v2/{REPO}/blobs/{digest}", Range=header)
+    assert (response.status, response.headers["Content-Range"]) == (416, f"bytes */{len(LAYER)}")
+    assert int(response.headers["Content-Length"]) == len(response.body)
 
 
-async def test_tags_come_sorted_and_in_pages(http):
+async def test_tags_are_listed_sorted_and_in_pages(http):
     await http.push_image("b", "a", "C", "d")
     path, seen = f"/v2/{REPO}/tags/list?n=3", []
     while path:
-        answer = await http("GET", path)
-        seen.append(answer.json["tags"])
-        path = answer.headers.get("Link", "").partition(">")[0].lstrip("<")
+        response = await http("GET", path)
+        seen.append(response.json["tags"])
+        path = response.headers.get("Link", "").partition(">")[0].lstrip("<")
     assert seen == [["C", "a", "b"], ["d"]]
     assert (await http("GET", "/v2/acme/none/tags/list")).codes == ["NAME_UNKNOWN"]
 
 
-async def test_a_manifest_is_refused_while_what_it_names_is_absent(http):
+async def test_a_manifest_is_refused_while_its_blobs_or_children_are_missing(http):
     await http.push_blob(CONFIG)
-    answer = await http("PUT", f"/v2/{REPO}/manifests/1.0", image(), Content_Type=mt.OCI_MANIFEST)
-    assert (answer.status, answer.codes) == (400, ["MANIFEST_BLOB_UNKNOWN"])
-    assert answer.json["errors"][0]["detail"] == {"digest": str(Digest.of(LAYER))}
-    answer = await http("PUT", f"/v2/{REPO}/manifests/1.0", index(image()), Content_Type=mt.OCI_INDEX)
-    assert answer.codes == ["MANIFEST_BLOB_UNKNOWN"]
+    response = await http("PUT", f"/v2/{REPO}/manifests/1.0", image(), Content_Type=mt.OCI_MANIFEST)
+    assert (response.status, response.codes) == (400, ["MANIFEST_BLOB_UNKNOWN"])
+    assert response.json["errors"][0]["detail"] == {"digest": str(Digest.of(LAYER))}
+    response = await http("PUT", f"/v2/{REPO}/manifests/1.0", index(image()), Content_Type=mt.OCI_INDEX)
+    assert response.codes == ["MANIFEST_BLOB_UNKNOWN"]
 
 
-async def test_a_layer_that_may_not_be_distributed_need_not_be_there(http):
+async def test_a_nondistributable_layer_may_be_missing(http):
     await http.push_blob(CONFIG)
-    foreign = descriptor(b"theirs", "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")
+    foreign = descriptor(b"foreign", "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")
     raw = image(layers=[foreign])
     assert (await http("PUT", f"/v2/{REPO}/manifests/1", raw, Content_Type=mt.OCI_MANIFEST)).status == 201
 
 
 BAD_MANIFESTS = {
-    "no JSON": b"{",
-    "no object": b"[]",
+    "not JSON": b"{",
+    "not an object": b"[]",
     "an index and an image": index(layers=[]),
-    "keys twice": b'{"schemaVersion":2,"schemaVersion":2,"manifests":[]}',
+    "a duplicate key": b'{"schemaVersion":2,"schemaVersion":2,"manifests":[]}',
     "a bad digest": index(manifests=[{"mediaType": mt.OCI_MANIFEST, "digest": "sha256:../..", "size": 1}]),
     "a negative size": index(manifests=[{"mediaType": mt.OCI_MANIFEST, "digest": str(NOWHERE), "size": -1}]),
     "schema 1": b'{"schemaVersion":1,"name":"acme/app","fsLayers":[]}',
@@ -180,59 +180,59 @@ BAD_MANIFESTS = {
 
 
 @pytest.mark.parametrize("raw", BAD_MANIFESTS.values(), ids=BAD_MANIFESTS)
-async def test_what_is_no_manifest_is_refused(http, registry, raw):
-    answer = await http("PUT", f"/v2/{REPO}/manifests/1.0", raw, Content_Type=mt.OCI_INDEX)
-    assert (answer.status, answer.codes) == (400, ["MANIFEST_INVALID"])
+async def test_an_invalid_manifest_is_refused(http, registry, raw):
+    response = await http("PUT", f"/v2/{REPO}/manifests/1.0", raw, Content_Type=mt.OCI_INDEX)
+    assert (response.status, response.codes) == (400, ["MANIFEST_INVALID"])
     assert registry.tags(REPO) == {}
 
 
 async def test_a_content_type_that_contradicts_the_body_is_refused(http):
-    answer = await http("PUT", f"/v2/{REPO}/manifests/1.0", index(), Content_Type=mt.OCI_MANIFEST)
-    assert answer.codes == ["MANIFEST_INVALID"]
+    response = await http("PUT", f"/v2/{REPO}/manifests/1.0", index(), Content_Type=mt.OCI_MANIFEST)
+    assert response.codes == ["MANIFEST_INVALID"]
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["length told", "in chunks"])
-async def test_a_manifest_of_more_than_4_mib_is_413(http, told):
+@pytest.mark.parametrize("sized", [True, False], ids=["with a length", "in chunks"])
+async def test_a_manifest_larger_than_4_mib_gets_413(http, sized):
     raw = b" " * (4 * 1024 * 1024 + 1)
 
     async def pieces() -> AsyncIterator[bytes]:
         yield raw
 
-    answer = await http(
-        "PUT", f"/v2/{REPO}/manifests/1.0", io.BytesIO(raw) if told else pieces(), Content_Type=mt.OCI_INDEX
+    response = await http(
+        "PUT", f"/v2/{REPO}/manifests/1.0", io.BytesIO(raw) if sized else pieces(), Content_Type=mt.OCI_INDEX
     )
-    assert answer.status == 413
+    assert response.status == 413
 
 
-async def test_referrers_are_listed_for_a_subject_that_need_not_be_there(http):
+async def test_referrers_are_listed_even_if_the_subject_is_missing(http):
     await http.push_blob(CONFIG)
     await http.push_blob(LAYER)
     subject = {"mediaType": mt.OCI_MANIFEST, "digest": str(NOWHERE), "size": 7}
     for kind in ("application/x.sbom", "application/x.signature"):
         raw = image(subject=subject, artifactType=kind, annotations={"of": kind})
-        answer = await http("PUT", f"/v2/{REPO}/manifests/{Digest.of(raw)}", raw, Content_Type=mt.OCI_MANIFEST)
-        assert answer.headers["OCI-Subject"] == str(NOWHERE)
-    answer = await http("GET", f"/v2/{REPO}/referrers/{NOWHERE}")
-    assert answer.headers["Content-Type"] == mt.OCI_INDEX
-    assert [entry["annotations"]["of"] for entry in answer.json["manifests"]] == [
+        response = await http("PUT", f"/v2/{REPO}/manifests/{Digest.of(raw)}", raw, Content_Type=mt.OCI_MANIFEST)
+        assert response.headers["OCI-Subject"] == str(NOWHERE)
+    response = await http("GET", f"/v2/{REPO}/referrers/{NOWHERE}")
+    assert response.headers["Content-Type"] == mt.OCI_INDEX
+    assert [entry["annotations"]["of"] for entry in response.json["manifests"]] == [
         "application/x.sbom",
         "application/x.signature",
     ]
-    answer = await http("GET", f"/v2/{REPO}/referrers/{NOWHERE}?artifactType=application/x.sbom")
-    assert answer.headers["OCI-Filters-Applied"] == "artifactType"
-    assert [entry["artifactType"] for entry in answer.json["manifests"]] == ["application/x.sbom"]
-    first = answer.json["manifests"][0]["digest"]
+    response = await http("GET", f"/v2/{REPO}/referrers/{NOWHERE}?artifactType=application/x.sbom")
+    assert response.headers["OCI-Filters-Applied"] == "artifactType"
+    assert [entry["artifactType"] for entry in response.json["manifests"]] == ["application/x.sbom"]
+    first = response.json["manifests"][0]["digest"]
     assert (await http("DELETE", f"/v2/{REPO}/manifests/{first}")).status == 202
     assert len((await http("GET", f"/v2/{REPO}/referrers/{NOWHERE}")).json["manifests"]) == 1
 
 
-async def test_the_artifact_type_of_an_image_is_its_config_type(http):
+async def test_the_artifact_type_of_an_image_defaults_to_its_config_type(http):
     await http.push_image(subject={"mediaType": mt.OCI_MANIFEST, "digest": str(NOWHERE), "size": 7})
     entries = (await http("GET", f"/v2/{REPO}/referrers/{NOWHERE}")).json["manifests"]
     assert [entry["artifactType"] for entry in entries] == [mt.OCI_CONFIG]
 
 
-async def test_deleting_a_tag_leaves_the_manifest_and_the_other_tags(http, registry):
+async def test_deleting_a_tag_keeps_the_manifest_and_its_other_tags(http, registry):
     digest = await http.push_image("1.0", "latest")
     assert (await http("DELETE", f"/v2/{REPO}/manifests/1.0")).status == 202
     assert registry.tags(REPO) == {"latest": digest}
@@ -242,7 +242,7 @@ async def test_deleting_a_tag_leaves_the_manifest_and_the_other_tags(http, regis
     assert (await http("GET", f"/v2/{REPO}/manifests/{digest}")).codes == ["MANIFEST_UNKNOWN"]
 
 
-async def test_a_deleted_blob_stays_in_the_repositories_that_hold_it(http, registry):
+async def test_a_deleted_blob_stays_in_the_other_repositories(http, registry):
     digest = await http.push_blob(LAYER, "acme/base")
     await http("POST", f"/v2/{REPO}/blobs/uploads/?mount={digest}&from=acme/base")
     assert (await http("DELETE", f"/v2/acme/base/blobs/{digest}")).status == 202
@@ -250,11 +250,11 @@ async def test_a_deleted_blob_stays_in_the_repositories_that_hold_it(http, regis
     assert registry.blob(REPO, digest) == LAYER
 
 
-async def test_many_tags_come_with_one_push_by_digest(http, registry):
+async def test_one_push_by_digest_can_set_several_tags(http, registry):
     raw = index()
     path = f"/v2/{REPO}/manifests/{Digest.of(raw)}"
-    answer = await http("PUT", f"{path}?tag=a&tag=b", raw, Content_Type=mt.OCI_INDEX)
-    assert answer.status == 201
+    response = await http("PUT", f"{path}?tag=a&tag=b", raw, Content_Type=mt.OCI_INDEX)
+    assert response.status == 201
     assert registry.tags(REPO) == {"a": Digest.of(raw), "b": Digest.of(raw)}
     assert (await http("PUT", f"{path}?tag=-x", raw, Content_Type=mt.OCI_INDEX)).codes == ["TAG_INVALID"]
 
@@ -275,14 +275,18 @@ BAD_PATHS = {
 
 
 @pytest.mark.parametrize("path", BAD_PATHS)
-async def test_names_that_break_the_pattern_are_refused_and_never_repaired(http, path):
-    answer = await http("GET", path)
-    assert (answer.status, answer.codes) == (400, [BAD_PATHS[path]])
+async def test_invalid_names_are_refused_and_never_repaired(http, path):
+    response = await http("GET", path)
+    assert (response.status, response.codes) == (400, [BAD_PATHS[path]])
 
 
-async def test_what_a_resource_does_not_offer_is_405_with_what_it_does(http):
-    answer = await http("POST", f"/v2/{REPO}/manifests/1.0", b"")
-    assert (answer.status, answer.codes, answer.headers["Allow"]) == (405, ["UNSUPPORTED"], "GET, HEAD, PUT, DELETE")
+async def test_an_unsupported_method_gets_405_with_the_supported_ones(http):
+    response = await http("POST", f"/v2/{REPO}/manifests/1.0", b"")
+    assert (response.status, response.codes, response.headers["Allow"]) == (
+        405,
+        ["UNSUPPORTED"],
+        "GET, HEAD, PUT, DELETE",
+    )
     assert (await http("GET", "/elsewhere")).status == 404
 
 
@@ -315,5 +319,5 @@ async def test_immutable_tags_refuse_what_the_trait_says(session, trait, same):
     async with EmbeddedRegistry(traits=Traits(immutable=trait)) as registry:
         registry.put_manifest(REPO, index(), "1.0")
         raw = index() if same else index(annotations={"a": "b"})
-        answer = await Http(session, registry)("PUT", f"/v2/{REPO}/manifests/1.0", raw, Content_Type=mt.OCI_INDEX)
-        assert answer.status == IMMUTABLE[trait, same]
+        response = await Http(session, registry)("PUT", f"/v2/{REPO}/manifests/1.0", raw, Content_Type=mt.OCI_INDEX)
+        assert response.status == IMMUTABLE[trait, same]

@@ -1,4 +1,4 @@
-"""A layer of any size goes in and out of a folder with flat memory."""
+"""Memory stays flat while a large layer is pushed to a folder and pulled again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def peak_mib(pid: int) -> float:
 
 
 @pytest.mark.slow
-async def test_a_layer_of_384_mib_goes_in_and_out_within_100_mib(session, tmp_path):
+async def test_a_layer_of_384_mib_is_pushed_and_pulled_within_100_mib(session, tmp_path):
     async def layer() -> AsyncIterator[bytes]:
         for _ in range(COUNT):
             yield PIECE
@@ -48,13 +48,13 @@ async def test_a_layer_of_384_mib_goes_in_and_out_within_100_mib(session, tmp_pa
     try:
         assert process.stdout is not None
         url = json.loads(await process.stdout.readline())["url"]
-        async with session.post(f"{url}/v2/{REPO}/blobs/uploads/") as begun:
-            place = begun.headers["Location"]
-        async with session.put(f"{url}{finish(place, digest)}", data=layer()) as done:
+        async with session.post(f"{url}/v2/{REPO}/blobs/uploads/") as started:
+            location = started.headers["Location"]
+        async with session.put(f"{url}{finish(location, digest)}", data=layer()) as done:
             assert done.status == 201
         got, received = new_hasher("sha256"), 0
-        async with session.get(f"{url}/v2/{REPO}/blobs/{digest}") as answer:
-            async for piece in answer.content.iter_any():
+        async with session.get(f"{url}/v2/{REPO}/blobs/{digest}") as response:
+            async for piece in response.content.iter_any():
                 got.update(piece)
                 received += len(piece)
         assert (received, got.hexdigest()) == (COUNT * len(PIECE), digest.hex)

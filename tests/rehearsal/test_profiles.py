@@ -1,4 +1,4 @@
-"""The profiles: each registry's ways, as registry.md tells them, seen from outside."""
+"""The profiles: the behaviour of each registry (registry.md), seen by a client."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from bakery.rehearsal.profiles import (
     Profile,
     profile,
 )
-from bakery.rehearsal.serving import Asked, registry_of
+from bakery.rehearsal.serving import ServeOptions, registry_for_profile
 from bakery.rehearsal.traits import MIB
 from tests.rehearsal.content import CONFIG, LAYER, REPO, Http, finish, image, index
 from tests.rehearsal.test_faults import JumpingClock
 
-NOWHERE = Digest.of(b"pushed by nobody")
+NOWHERE = Digest.of(b"never pushed")
 DIGEST = Digest.of(LAYER)
 UPLOADS = f"/v2/{REPO}/blobs/uploads/"
 
 
-def calm(of: Profile) -> EmbeddedRegistry:
-    """A registry with the profile's ways and none of its accidents."""
+def without_faults(of: Profile) -> EmbeddedRegistry:
+    """Return a registry with the traits of the profile and none of its faults."""
     return EmbeddedRegistry(traits=of.traits)
 
 
-def test_a_profile_that_is_not_there_is_told_with_those_that_are():
+def test_an_unknown_profile_is_an_error_that_lists_the_profiles():
     with pytest.raises(UsageError, match="ghcr, hub, ecr, flaky, hostile"):
         profile("nexus")
 
@@ -49,70 +49,70 @@ def test_a_profile_that_is_not_there_is_told_with_those_that_are():
 # GHCR
 
 
-async def test_ghcr_knows_no_referrers_and_does_not_say_that_it_took_a_subject(session):
-    async with calm(GHCR) as registry:
+async def test_ghcr_has_no_referrers_api_and_does_not_acknowledge_a_subject(session):
+    async with without_faults(GHCR) as registry:
         http = Http(session, registry)
         raw = index(subject={"mediaType": mt.OCI_MANIFEST, "digest": str(NOWHERE), "size": 7})
-        answer = await http("PUT", f"/v2/{REPO}/manifests/1", raw, Content_Type=mt.OCI_INDEX)
-        assert answer.status == 201
-        assert "OCI-Subject" not in answer.headers
-        answer = await http("GET", f"/v2/{REPO}/referrers/{NOWHERE}")
-        assert (answer.status, answer.codes) == (404, ["MANIFEST_UNKNOWN"])
+        response = await http("PUT", f"/v2/{REPO}/manifests/1", raw, Content_Type=mt.OCI_INDEX)
+        assert response.status == 201
+        assert "OCI-Subject" not in response.headers
+        response = await http("GET", f"/v2/{REPO}/referrers/{NOWHERE}")
+        assert (response.status, response.codes) == (404, ["MANIFEST_UNKNOWN"])
 
 
-async def test_ghcr_refuses_a_chunk_of_more_than_4_mib_and_takes_the_rest_of_the_session(session):
-    async with calm(GHCR) as registry:
+async def test_ghcr_refuses_a_chunk_larger_than_4_mib_but_keeps_the_session(session):
+    async with without_faults(GHCR) as registry:
         http, big = Http(session, registry), b"x" * (4 * MIB + 1)
-        place = (await http("POST", UPLOADS)).headers["Location"]
-        answer = await http("PATCH", place, io.BytesIO(big), Content_Range=f"0-{len(big) - 1}")
-        assert answer.status == 416
-        assert "exceeds 4.00MiB" in answer.json["errors"][0]["message"]
-        assert (await http("PUT", finish(place, Digest.of(big)), io.BytesIO(big))).status == 201
+        location = (await http("POST", UPLOADS)).headers["Location"]
+        response = await http("PATCH", location, io.BytesIO(big), Content_Range=f"0-{len(big) - 1}")
+        assert response.status == 416
+        assert "exceeds 4.00MiB" in response.json["errors"][0]["message"]
+        assert (await http("PUT", finish(location, Digest.of(big)), io.BytesIO(big))).status == 201
 
 
-async def test_ghcr_deletes_nothing(session):
-    async with calm(GHCR) as registry:
+async def test_ghcr_refuses_every_delete(session):
+    async with without_faults(GHCR) as registry:
         digest = registry.put_manifest(REPO, index(), "1")
         for path in (f"manifests/{digest}", "manifests/1", f"blobs/{NOWHERE}"):
             assert (await Http(session, registry)("DELETE", f"/v2/{REPO}/{path}")).status == 405
 
 
-async def test_ghcr_tells_its_rate_limits_in_the_text(session):
+async def test_ghcr_states_its_rate_limits_only_in_the_message(session):
     async with EmbeddedRegistry(traits=GHCR.traits, rules=GHCR.rules, seed=2) as registry:
         http = Http(session, registry)
-        answers = [await http("GET", f"/v2/{REPO}/manifests/1") for _ in range(600)]
-        limited = [answer for answer in answers if answer.status == 429]
+        responses = [await http("GET", f"/v2/{REPO}/manifests/1") for _ in range(600)]
+        limited = [response for response in responses if response.status == 429]
         assert limited
-        assert all("Retry-After" not in answer.headers for answer in limited)
+        assert all("Retry-After" not in response.headers for response in limited)
         assert "retry-after: 10.48ms" in limited[0].json["errors"][0]["message"]
-        denied = [answer for answer in answers if answer.status == 403]
+        denied = [response for response in responses if response.status == 403]
         assert "secondary rate limit" in denied[0].json["errors"][0]["message"]
-        assert registry.faults_met == {"rate limit in the text": len(limited), "secondary rate limit": len(denied)}
+        assert registry.faults_met == {"rate limit in the message": len(limited), "secondary rate limit": len(denied)}
 
 
 # Docker Hub
 
 
-async def test_hub_tells_what_is_left_of_the_rate_with_every_manifest(session):
-    async with calm(HUB) as registry:
+async def test_hub_states_the_remaining_rate_with_every_manifest(session):
+    async with without_faults(HUB) as registry:
         registry.put_manifest(REPO, index(), "1")
         for method in ("GET", "HEAD"):
-            answer = await Http(session, registry)(method, f"/v2/{REPO}/manifests/1")
-            assert answer.headers["ratelimit-limit"] == "100;w=21600"
-            assert answer.headers["ratelimit-remaining"].endswith(";w=21600")
+            response = await Http(session, registry)(method, f"/v2/{REPO}/manifests/1")
+            assert response.headers["ratelimit-limit"] == "100;w=21600"
+            assert response.headers["ratelimit-remaining"].endswith(";w=21600")
 
 
-async def test_hub_throws_the_body_of_a_single_post_away(session):
-    async with calm(HUB) as registry:
+async def test_hub_ignores_the_body_of_a_single_post(session):
+    async with without_faults(HUB) as registry:
         http = Http(session, registry)
-        answer = await http("POST", f"{UPLOADS}?digest={DIGEST}", LAYER)
-        assert answer.status == 202
+        response = await http("POST", f"{UPLOADS}?digest={DIGEST}", LAYER)
+        assert response.status == 202
         assert (await http("HEAD", f"/v2/{REPO}/blobs/{DIGEST}")).status == 404
-        assert (await http("PUT", finish(answer.headers["Location"], DIGEST), LAYER)).status == 201
+        assert (await http("PUT", finish(response.headers["Location"], DIGEST), LAYER)).status == 201
 
 
-async def test_hub_takes_only_the_newest_location(session):
-    async with calm(HUB) as registry:
+async def test_hub_accepts_only_the_newest_location(session):
+    async with without_faults(HUB) as registry:
         http = Http(session, registry)
         first = (await http("POST", UPLOADS)).headers["Location"]
         assert first.startswith(registry.url)
@@ -122,46 +122,46 @@ async def test_hub_takes_only_the_newest_location(session):
         assert (await http("PUT", finish(second, DIGEST), LAYER[9:])).status == 201
 
 
-async def test_hub_appends_a_chunk_whatever_its_range_says(session):
-    async with calm(HUB) as registry:
+async def test_hub_appends_every_chunk_and_ignores_its_range(session):
+    async with without_faults(HUB) as registry:
         http = Http(session, registry)
-        place = (await http("POST", UPLOADS)).headers["Location"]
-        answer = await http("PATCH", place, LAYER, Content_Range="700-799")
-        assert (answer.status, answer.headers["Range"]) == (202, f"0-{len(LAYER) - 1}")
+        location = (await http("POST", UPLOADS)).headers["Location"]
+        response = await http("PATCH", location, LAYER, Content_Range="700-799")
+        assert (response.status, response.headers["Range"]) == (202, f"0-{len(LAYER) - 1}")
 
 
 # ECR
 
 
-async def test_ecr_answers_chunks_with_201_and_a_range_that_sticks(session):
-    async with EmbeddedRegistry(traits=replace(ECR.traits, least_part_bytes=None)) as registry:
+async def test_ecr_responds_to_chunks_with_201_and_a_stuck_range(session):
+    async with EmbeddedRegistry(traits=replace(ECR.traits, min_part_bytes=None)) as registry:
         http = Http(session, registry)
-        place = (await http("POST", UPLOADS)).headers["Location"]
-        first = await http("PATCH", place, LAYER[:10], Content_Range="0-9")
-        second = await http("PATCH", place, LAYER[10:20], Content_Range="10-19")
-        assert [(answer.status, answer.headers["Range"]) for answer in (first, second)] == [(201, "0-9")] * 2
-        assert (await http("PUT", finish(place, DIGEST), LAYER[20:])).status == 201
+        location = (await http("POST", UPLOADS)).headers["Location"]
+        first = await http("PATCH", location, LAYER[:10], Content_Range="0-9")
+        second = await http("PATCH", location, LAYER[10:20], Content_Range="10-19")
+        assert [(response.status, response.headers["Range"]) for response in (first, second)] == [(201, "0-9")] * 2
+        assert (await http("PUT", finish(location, DIGEST), LAYER[20:])).status == 201
 
 
-async def test_ecr_wants_parts_of_5_mib_but_for_the_last(session):
-    async with calm(ECR) as registry:
+async def test_ecr_requires_parts_of_5_mib_except_for_the_last(session):
+    async with without_faults(ECR) as registry:
         http = Http(session, registry)
-        place = (await http("POST", UPLOADS)).headers["Location"]
-        assert (await http("PATCH", place, LAYER[:10])).status == 201
-        assert (await http("PATCH", place, LAYER[10:20])).codes == ["SIZE_INVALID"]
-        assert (await http("PUT", finish(place, Digest.of(LAYER[:10])), b"")).status == 201
+        location = (await http("POST", UPLOADS)).headers["Location"]
+        assert (await http("PATCH", location, LAYER[:10])).status == 201
+        assert (await http("PATCH", location, LAYER[10:20])).codes == ["SIZE_INVALID"]
+        assert (await http("PUT", finish(location, Digest.of(LAYER[:10])), b"")).status == 201
 
 
-async def test_ecr_refuses_to_push_a_tag_again_even_with_the_same_digest(session):
-    async with calm(ECR) as registry:
+async def test_ecr_refuses_an_existing_tag_even_with_the_same_digest(session):
+    async with without_faults(ECR) as registry:
         registry.put_manifest(REPO, index(), "1")
-        answer = await Http(session, registry)("PUT", f"/v2/{REPO}/manifests/1", index(), Content_Type=mt.OCI_INDEX)
-        assert answer.codes == ["TAG_INVALID"]
-        assert "immutable" in answer.json["errors"][0]["message"]
+        response = await Http(session, registry)("PUT", f"/v2/{REPO}/manifests/1", index(), Content_Type=mt.OCI_INDEX)
+        assert response.codes == ["TAG_INVALID"]
+        assert "immutable" in response.json["errors"][0]["message"]
 
 
-async def test_ecr_mounts_only_what_a_manifest_of_the_source_names(session):
-    async with calm(ECR) as registry:
+async def test_ecr_mounts_only_blobs_that_a_manifest_of_the_source_names(session):
+    async with without_faults(ECR) as registry:
         http, path = Http(session, registry), f"{UPLOADS}?mount={DIGEST}&from=acme/base"
         for blob in (LAYER, CONFIG):
             registry.put_blob("acme/base", blob)
@@ -170,19 +170,19 @@ async def test_ecr_mounts_only_what_a_manifest_of_the_source_names(session):
         assert (await http("POST", path)).status == 201
 
 
-async def test_ecr_wants_a_manifest_to_state_its_type_and_gives_pages_of_1000(session):
-    async with calm(ECR) as registry:
+async def test_ecr_requires_a_media_type_and_lists_tags_in_pages_of_1000(session):
+    async with without_faults(ECR) as registry:
         http = Http(session, registry)
         raw = json.dumps({"schemaVersion": 2, "manifests": []}).encode()
-        answer = await http("PUT", f"/v2/{REPO}/manifests/1", raw, Content_Type=mt.OCI_INDEX)
-        assert answer.codes == ["UNSUPPORTED"]
+        response = await http("PUT", f"/v2/{REPO}/manifests/1", raw, Content_Type=mt.OCI_INDEX)
+        assert response.codes == ["UNSUPPORTED"]
         registry.put_manifest(REPO, index(), *[f"t{number}" for number in range(1001)])
-        answer = await http("GET", f"/v2/{REPO}/tags/list?n=5000")
-        assert len(answer.json["tags"]) == 1000
-        assert 'rel="next"' in answer.headers["Link"]
+        response = await http("GET", f"/v2/{REPO}/tags/list?n=5000")
+        assert len(response.json["tags"]) == 1000
+        assert 'rel="next"' in response.headers["Link"]
 
 
-async def test_a_repository_can_be_demanded_to_exist(session):
+async def test_a_registry_can_require_that_repositories_exist(session):
     async with EmbeddedRegistry(traits=Traits(repositories_must_exist=True)) as registry:
         http = Http(session, registry)
         assert (await http("POST", UPLOADS)).codes == ["NAME_UNKNOWN"]
@@ -193,36 +193,36 @@ async def test_a_repository_can_be_demanded_to_exist(session):
 # The others
 
 
-async def test_gar_takes_a_blob_in_one_chunk_and_gives_long_locations(session):
-    async with calm(GAR) as registry:
+async def test_gar_accepts_a_blob_in_one_chunk_and_returns_long_locations(session):
+    async with without_faults(GAR) as registry:
         http = Http(session, registry)
-        place = (await http("POST", UPLOADS)).headers["Location"]
-        assert len(place) > 4000
-        second = (await http("PATCH", place, LAYER[:9])).headers["Location"]
+        location = (await http("POST", UPLOADS)).headers["Location"]
+        assert len(location) > 4000
+        second = (await http("PATCH", location, LAYER[:9])).headers["Location"]
         assert (await http("PATCH", second, LAYER[9:])).status == 400
         assert (await http("PUT", finish(second, Digest.of(LAYER[:9])), b"")).status == 201
 
 
-async def test_harbor_wants_a_project_and_its_cookie_for_itself(session):
-    async with calm(HARBOR) as registry:
+async def test_harbor_requires_a_project_and_refuses_writes_with_its_cookie(session):
+    async with without_faults(HARBOR) as registry:
         http = Http(session, registry)
         assert (await http("GET", "/v2/app/tags/list")).codes == ["NAME_INVALID"]
         assert (await http("POST", UPLOADS, Cookie="sid=a-browser")).status == 403
         assert (await http("POST", UPLOADS)).status == 202
 
 
-async def test_artifactory_denies_what_is_not_there_and_is_strict_about_lists(session):
-    async with calm(ARTIFACTORY) as registry:
+async def test_artifactory_denies_missing_manifests_and_needs_json_in_the_accept_of_lists(session):
+    async with without_faults(ARTIFACTORY) as registry:
         http, lists = Http(session, registry), f"/v2/{REPO}/tags/list"
         registry.put_manifest(REPO, index(), "1")
-        answer = await http("HEAD", f"/v2/{REPO}/manifests/2")
-        assert answer.status == 403
+        response = await http("HEAD", f"/v2/{REPO}/manifests/2")
+        assert response.status == 403
         assert (await http("GET", lists, Accept=mt.OCI_INDEX)).status == 406
         assert (await http("GET", lists)).status == 200
 
 
 async def test_distribution_finds_nothing_for_a_narrow_accept(session):
-    async with calm(DISTRIBUTION) as registry:
+    async with without_faults(DISTRIBUTION) as registry:
         http, path = Http(session, registry), f"/v2/{REPO}/manifests/1"
         registry.put_manifest(REPO, index(), "1")
         assert (await http("GET", path, Accept=mt.OCI_MANIFEST)).status == 404
@@ -233,18 +233,18 @@ LOGINS = {"ecr": "Basic", "harbor": "Bearer", "quay": "Bearer", "hub": "Bearer",
 
 
 @pytest.mark.parametrize("name", LOGINS)
-async def test_a_profile_that_is_given_users_asks_for_them_in_its_own_way(session, name):
-    calm_one = replace(PROFILES[name], rules=())
-    async with registry_of(calm_one, Asked(users={"baker": "flour"})) as running:
-        answer = await Http(session, running)("GET", "/v2/")
-        assert (answer.status, answer.headers["WWW-Authenticate"].split()[0]) == (401, LOGINS[name])
+async def test_a_profile_with_users_authenticates_them_in_its_own_way(session, name):
+    chosen = replace(PROFILES[name], rules=())
+    async with registry_for_profile(chosen, ServeOptions(users={"baker": "flour"})) as running:
+        response = await Http(session, running)("GET", "/v2/")
+        assert (response.status, response.headers["WWW-Authenticate"].split()[0]) == (401, LOGINS[name])
 
 
 # All of them
 
 
 async def use(http: Http, number: int) -> None:
-    """One small push and pull, whatever comes of it."""
+    """Try one small push and pull, and ignore failures."""
     steps: list[tuple[str, str, bytes]] = [
         ("POST", UPLOADS, b""),
         ("PUT", f"{UPLOADS}none?digest={DIGEST}", LAYER),
@@ -264,8 +264,8 @@ async def use(http: Http, number: int) -> None:
 async def test_every_rule_of_a_profile_can_be_met(session, name):
     chosen, clock = PROFILES[name], JumpingClock()
     traits = replace(chosen.traits, immutable=Immutable.NEVER)
-    # Who reads an endless body never ends, and only a login has a token that can end: both have tests of their own.
-    rules = [rule for rule in chosen.rules if rule.name not in ("endless body", "ended token")]
+    # An endless body blocks its reader, and a token can only expire with a login: both have tests of their own.
+    rules = [rule for rule in chosen.rules if rule.name not in ("endless body", "expired token")]
     async with EmbeddedRegistry(traits=traits, rules=rules, clock=clock, seed=1) as registry:
         http = Http(session, registry)
         registry.put_blob(REPO, LAYER)
@@ -277,10 +277,10 @@ async def test_every_rule_of_a_profile_can_be_met(session, name):
         assert set(registry.faults_met) == {rule.name for rule in rules}
 
 
-async def test_an_endless_body_goes_on_until_the_client_has_had_enough(session):
+async def test_an_endless_body_continues_until_the_client_stops(session):
     async with EmbeddedRegistry() as registry:
         endless = next(rule.effect for rule in PROFILES["hostile"].rules if rule.name == "endless body")
         registry.fault("GET", then=endless)
-        async with session.get(f"{registry.url}/v2/{REPO}/manifests/1") as answer:
-            assert "Content-Length" not in answer.headers
-            assert len(await answer.content.readexactly(5 * MIB)) == 5 * MIB
+        async with session.get(f"{registry.url}/v2/{REPO}/manifests/1") as response:
+            assert "Content-Length" not in response.headers
+            assert len(await response.content.readexactly(5 * MIB)) == 5 * MIB

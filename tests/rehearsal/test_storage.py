@@ -1,4 +1,4 @@
-"""The folder: what it holds after a restart, after `kill -9`, and what it never touches."""
+"""The folder: what it holds after a restart and after `kill -9`, and what it never touches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_folder_outlives_the_process_that_served_it(session, tmp_path):
         assert registry.tags(REPO) == {}
 
 
-async def test_content_that_no_repository_holds_is_removed(tmp_path):
+async def test_content_is_removed_when_no_repository_holds_it(tmp_path):
     async with EmbeddedRegistry(tmp_path / "store") as registry:
         digest = registry.put_blob("a/one", LAYER)
         registry.storage.hold_blob("a/two", digest)
@@ -52,37 +52,37 @@ def contents(folder: Path) -> list[Path]:
     return [file for file in (folder / "store" / "content").rglob("*") if file.is_file()]
 
 
-async def test_an_upload_that_was_not_finished_leaves_nothing(session, tmp_path):
+async def test_an_unfinished_upload_leaves_nothing(session, tmp_path):
     async with EmbeddedRegistry(tmp_path / "store") as registry:
         http = Http(session, registry)
-        place = (await http("POST", f"/v2/{REPO}/blobs/uploads/")).headers["Location"]
-        await http("PATCH", place, LAYER)
+        location = (await http("POST", f"/v2/{REPO}/blobs/uploads/")).headers["Location"]
+        await http("PATCH", location, LAYER)
     async with EmbeddedRegistry(tmp_path / "store") as registry:
-        assert (await Http(session, registry)("GET", place)).codes == ["BLOB_UPLOAD_UNKNOWN"]
+        assert (await Http(session, registry)("GET", location)).codes == ["BLOB_UPLOAD_UNKNOWN"]
     assert contents(tmp_path) == []
 
 
-async def test_one_folder_is_served_by_one_process(tmp_path):
+async def test_only_one_process_can_serve_a_folder(tmp_path):
     async with EmbeddedRegistry(tmp_path / "store"):
-        with pytest.raises(BakeryError, match="another process serves it"):
+        with pytest.raises(BakeryError, match="another process is serving it"):
             async with EmbeddedRegistry(tmp_path / "store"):
                 pass
 
 
-async def test_a_folder_with_other_things_is_refused_and_not_touched(tmp_path):
+async def test_a_folder_with_other_files_is_refused_and_not_touched(tmp_path):
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(BakeryError, match="it holds something else"):
+    with pytest.raises(BakeryError, match="it holds other files"):
         async with EmbeddedRegistry(tmp_path):
             pass
     assert [file.name for file in tmp_path.iterdir()] == ["precious.txt"]
 
 
-async def test_a_port_that_is_taken_is_told(tmp_path):
+async def test_a_port_in_use_is_an_error(tmp_path):
     async with EmbeddedRegistry() as first:
-        with pytest.raises(BakeryError, match="listening"):
+        with pytest.raises(BakeryError, match=r"cannot listen on .*: Address already in use"):
             async with EmbeddedRegistry(tmp_path / "store", int(first.address.rpartition(":")[2])):
                 pass
-    async with EmbeddedRegistry(tmp_path / "store"):  # the failed one has given the folder back
+    async with EmbeddedRegistry(tmp_path / "store"):  # the failed one released the folder
         pass
 
 
@@ -99,17 +99,17 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-async def test_a_killed_registry_holds_all_that_it_acknowledged_and_nothing_broken(session, tmp_path):
-    """Kill it at twelve random moments of a stream of pushes; each time read back what the next process finds."""
-    dice, acknowledged = random.Random(7), dict[str, Digest]()
+async def test_a_killed_registry_keeps_everything_acknowledged_and_nothing_broken(session, tmp_path):
+    """Kill the registry at twelve random moments during a stream of pushes, then read back everything."""
+    generator, acknowledged = random.Random(7), dict[str, Digest]()
     for turn in range(12):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", SERVE, str(tmp_path / "store"), stdout=asyncio.subprocess.PIPE
         )
         assert process.stdout is not None
         url = (await process.stdout.readline()).decode().strip()
-        pushing = asyncio.create_task(push_until_it_dies(url, turn, acknowledged))
-        await asyncio.sleep(dice.uniform(0.01, 0.25))  # the moment is the point of this test
+        pushing = asyncio.create_task(push_until_killed(url, turn, acknowledged))
+        await asyncio.sleep(generator.uniform(0.01, 0.25))  # a random moment is the point of this test
         process.send_signal(signal.SIGKILL)
         await process.wait()
         await pushing
@@ -124,21 +124,21 @@ async def test_a_killed_registry_holds_all_that_it_acknowledged_and_nothing_brok
                 assert Digest.of(registry.blob(REPO, layer["digest"])) == Digest.parse(layer["digest"])
 
 
-async def push_until_it_dies(url: str, turn: int, acknowledged: dict[str, Digest]) -> None:
-    """Push small images, each with a layer of its own; note a tag when its push was acknowledged."""
+async def push_until_killed(url: str, turn: int, acknowledged: dict[str, Digest]) -> None:
+    """Push small images, each with its own layer; record each tag whose push was acknowledged."""
 
     async def send(method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, str]:
         headers = {"Content-Type": kind or "application/octet-stream"}
-        async with session.request(method, path, data=body, headers=headers) as answer:
-            return answer.status, answer.headers.get("Location", "")
+        async with session.request(method, path, data=body, headers=headers) as response:
+            return response.status, response.headers.get("Location", "")
 
     async with aiohttp.ClientSession(url) as session:
         for number in range(10_000):
             layer = f"{turn} {number}".encode() * 5000
             try:
                 for blob in (layer, CONFIG):
-                    _, place = await send("POST", f"/v2/{REPO}/blobs/uploads/")
-                    await send("PUT", finish(place, Digest.of(blob)), blob)
+                    _, location = await send("POST", f"/v2/{REPO}/blobs/uploads/")
+                    await send("PUT", finish(location, Digest.of(blob)), blob)
                 raw = image(layer)
                 status, _ = await send("PUT", f"/v2/{REPO}/manifests/t{turn}-{number}", raw, mt.OCI_MANIFEST)
             except (aiohttp.ClientError, OSError):

@@ -1,4 +1,4 @@
-"""Storage as a state machine: memory and folder hold the same, and a folder that is opened again is as it was left."""
+"""Storage as a state machine: memory and folder hold the same, and reopening a folder changes nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from bakery.oci import manifest as oci
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
-from bakery.rehearsal.clock import SystemClock
-from bakery.rehearsal.manifests import stored
-from bakery.rehearsal.shelf import FolderShelf, MemoryShelf
+from bakery.rehearsal.backend import FolderBackend, MemoryBackend
+from bakery.rehearsal.manifests import stored_manifest
 from bakery.rehearsal.storage import Storage
+from bakery.rehearsal.time_source import SystemTime
 from tests.hypothesis_profiles import examples
 from tests.rehearsal.content import index
 
@@ -29,7 +29,7 @@ MANIFESTS = st.sampled_from([index(), index(annotations={"n": "1"}), index(subje
 
 
 def picture(storage: Storage) -> dict[str, Any]:
-    """All that readers can see."""
+    """Return everything that readers can see."""
     seen: dict[str, Any] = {}
     for name in storage.names():
         repository = storage.repository(name)
@@ -61,10 +61,10 @@ class Storing(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.kept = self.open()
-        self.memory = Storage(MemoryShelf(), SystemClock())
+        self.memory = Storage(MemoryBackend(), SystemTime())
 
     def open(self) -> Storage:
-        return Storage(FolderShelf(self.folder), SystemClock())
+        return Storage(FolderBackend(self.folder), SystemTime())
 
     def both(self, action: Any) -> None:
         assert action(self.kept) == action(self.memory)
@@ -72,7 +72,7 @@ class Storing(RuleBasedStateMachine):
     @rule(name=NAMES, content=CONTENTS)
     def push_a_blob(self, name: str, content: bytes) -> None:
         def push(storage: Storage) -> None:
-            incoming = storage.incoming()
+            incoming = storage.writer()
             incoming.write(content)
             storage.keep_blob(name, Digest.of(content), incoming)
 
@@ -81,7 +81,9 @@ class Storing(RuleBasedStateMachine):
     @rule(name=NAMES, raw=MANIFESTS, tags=st.lists(TAGS, max_size=2))
     def push_a_manifest(self, name: str, raw: bytes, tags: list[str]) -> None:
         view, digest = oci.parse(raw), Digest.of(raw)
-        self.both(lambda storage: storage.keep_manifest(name, digest, raw, stored(view, digest, raw, 0.0), tags))
+        self.both(
+            lambda storage: storage.keep_manifest(name, digest, raw, stored_manifest(view, digest, raw, 0.0), tags)
+        )
 
     @rule(name=NAMES, source=NAMES, content=CONTENTS)
     def mount(self, name: str, source: str, content: bytes) -> None:
@@ -102,7 +104,7 @@ class Storing(RuleBasedStateMachine):
         self.both(lambda storage: storage.drop_blob(name, Digest.of(content)))
 
     @rule()
-    def open_again(self) -> None:
+    def reopen(self) -> None:
         self.kept.close()
         self.kept = self.open()
 
@@ -111,7 +113,7 @@ class Storing(RuleBasedStateMachine):
         assert picture(self.kept) == picture(self.memory)
 
     @invariant()
-    def nothing_lies_there_that_nobody_holds(self) -> None:
+    def no_file_is_left_that_no_repository_holds(self) -> None:
         seen = picture(self.memory).values()
         held = {digest.partition(":")[2] for one in seen for kind in ("blobs", "manifests") for digest in one[kind]}
         assert {file.name for file in (self.folder / "content").rglob("*") if file.is_file()} == held

@@ -1,4 +1,4 @@
-"""Uploads as a state machine: whatever the order of chunks, cuts and ends, the right bytes count and no others."""
+"""Uploads as a state machine: in any order of chunks, cuts and ends, exactly the right bytes count."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from bakery.oci.digest import Digest
-from bakery.rehearsal.clock import SystemClock
-from bakery.rehearsal.shelf import MemoryShelf
+from bakery.rehearsal.backend import MemoryBackend
 from bakery.rehearsal.storage import Storage
-from bakery.rehearsal.uploads import Placement, Upload, placement, told_range
+from bakery.rehearsal.time_source import SystemTime
+from bakery.rehearsal.uploads import Placement, Upload, placement, range_header
 from tests.hypothesis_profiles import examples
 
 RANGES = {  # Content-Range, bytes arrived, body length: what it means
@@ -32,29 +32,29 @@ RANGES = {  # Content-Range, bytes arrived, body length: what it means
 
 
 @pytest.mark.parametrize(("header", "arrived", "length"), RANGES)
-def test_a_chunk_goes_where_its_range_says_or_nowhere(header, arrived, length):
+def test_the_content_range_decides_where_a_chunk_goes(header, arrived, length):
     assert placement(header, arrived, length) is RANGES[header, arrived, length]
 
 
-@pytest.mark.parametrize(("arrived", "told"), [(0, "0-0"), (1, "0-0"), (2, "0-1"), (1000, "0-999")])
-def test_the_range_that_is_told_ends_at_the_last_byte(arrived, told):
-    assert told_range(arrived) == told
+@pytest.mark.parametrize(("arrived", "header"), [(0, "0-0"), (1, "0-0"), (2, "0-1"), (1000, "0-999")])
+def test_the_range_header_ends_at_the_last_byte(arrived, header):
+    assert range_header(arrived) == header
 
 
 class Uploading(RuleBasedStateMachine):
-    """Sessions against a model that is the list of bytes each should have."""
+    """Compares sessions with a model: the bytes that each should hold."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.storage = Storage(MemoryShelf(), SystemClock())
+        self.storage = Storage(MemoryBackend(), SystemTime())
         self.kept: dict[Digest, bytes] = {}
         self.arrived: dict[str, bytes] = {}
 
     sessions: Bundle[Upload] = Bundle("sessions")
 
     @rule(target=sessions, algorithm=st.sampled_from(["sha256", "sha512"]))
-    def begin(self, algorithm: str) -> Upload:
-        upload = Upload("a/b", self.storage.incoming(), algorithm)
+    def start(self, algorithm: str) -> Upload:
+        upload = Upload("a/b", self.storage.writer(), algorithm)
         self.arrived[upload.name] = b""
         return upload
 
@@ -66,7 +66,7 @@ class Uploading(RuleBasedStateMachine):
         self.arrived[upload.name] += b"".join(pieces)
 
     @rule(upload=sessions, piece=st.binary(max_size=20))
-    def chunk_that_is_cut(self, upload: Upload, piece: bytes) -> None:
+    def cut_chunk(self, upload: Upload, piece: bytes) -> None:
         with suppress(ConnectionError), upload.chunk():
             upload.write(piece)
             raise ConnectionError
@@ -75,20 +75,20 @@ class Uploading(RuleBasedStateMachine):
     def finish(self, upload: Upload, algorithm: str) -> Any:
         content = self.arrived.pop(upload.name)
         digest = Digest.of(content, algorithm)
-        assert not upload.names(Digest.of(content + b"!", algorithm))
-        assert upload.names(digest)
-        self.storage.keep_blob("a/b", digest, upload.incoming)
+        assert not upload.has_digest(Digest.of(content + b"!", algorithm))
+        assert upload.has_digest(digest)
+        self.storage.keep_blob("a/b", digest, upload.writer)
         self.kept[digest] = content
         return multiple()
 
     @rule(target=sessions, upload=consumes(sessions))
     def cancel(self, upload: Upload) -> Any:
-        upload.incoming.discard()
+        upload.writer.discard()
         del self.arrived[upload.name]
         return multiple()
 
     @invariant()
-    def what_was_kept_is_what_was_sent(self) -> None:
+    def kept_blobs_are_what_was_sent(self) -> None:
         for digest, content in self.kept.items():
             held = self.storage.blob("a/b", digest)
             assert held is not None

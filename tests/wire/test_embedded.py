@@ -22,7 +22,7 @@ from bakery.registry.settings import Settings
 from bakery.rehearsal import Access, EmbeddedRegistry, Scheme, Traits
 from bakery.rehearsal.faults import Drop, Lag, Refuse, Rule, Stale, When
 from bakery.rehearsal.profiles import PROFILES
-from bakery.rehearsal.routes import Route
+from bakery.rehearsal.routes import ApiRoute
 from tests.wire.making import LAYER_TYPE, JumpingClock, body_of, errors, image, make_client
 from tests.wire.publishing import SHARED, Publication, publication, pull, push
 
@@ -121,7 +121,7 @@ async def test_reads_that_lag_for_minutes_are_waited_for_and_no_write_is_repeate
 
 async def test_who_knows_a_hosts_lag_looks_again_just_when_it_ends():
     clock, wanted = JumpingClock(), publication()
-    lag = Rule(name="lag", effect=Lag(7.0), method=READS, route=Route.MANIFEST)
+    lag = Rule(name="lag", effect=Lag(7.0), method=READS, route=ApiRoute.MANIFEST)
     async with EmbeddedRegistry(rules=[lag], clock=clock) as registry, make_client(clock=clock) as client:
         where = Repository(registry.address, "acme/app")
         await push(client, where, wanted, tags=("v1",))
@@ -148,10 +148,10 @@ async def test_a_tag_that_reads_as_before_for_a_while_is_waited_for():
         assert clock.now() - began >= 30
 
 
-@pytest.mark.parametrize("route", [Route.MANIFEST, Route.UPLOAD, Route.UPLOADS])
+@pytest.mark.parametrize("route", [ApiRoute.MANIFEST, ApiRoute.UPLOAD, ApiRoute.UPLOADS])
 @pytest.mark.parametrize("when", [When.ARRIVAL, When.COMMIT])
 async def test_a_reset_before_or_after_the_commit_sends_a_body_again_only_where_it_did_not_arrive(
-    route: Route, when: When
+    route: ApiRoute, when: When
 ):
     clock, wanted = JumpingClock(), publication()
     drop = Rule(name="reset", effect=Drop(), method="POST PUT", route=route, when=when, times=1)
@@ -160,7 +160,7 @@ async def test_a_reset_before_or_after_the_commit_sends_a_body_again_only_where_
         await push(client, where, wanted)
         held(registry, "acme/app", wanted)
         puts = client.stats.requests[registry.address, "PUT"]
-        again = route is not Route.UPLOADS and when is When.ARRIVAL
+        again = route is not ApiRoute.UPLOADS and when is When.ARRIVAL
         assert puts == 4 + 3 + 2 + again
 
 

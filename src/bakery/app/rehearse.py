@@ -34,7 +34,7 @@ from bakery.publish.plan import Plan, PlannedTarget, make_plan
 from bakery.registry.client import Client
 from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
-from bakery.rehearsal.serving import Asked, registry
+from bakery.rehearsal.serving import ServeOptions, create_registry
 from bakery.retry import RetryPolicy, SystemClock
 from bakery.targets.metadata import BuildResult, Metadata
 
@@ -83,7 +83,7 @@ async def rehearse(rehearsal: Rehearsal, *, policy: RetryPolicy, emit: Emit) -> 
     async with AsyncExitStack() as stack:
         cast: dict[str, EmbeddedRegistry] = {}
         for number, name in enumerate(sorted(_registries(plan))):
-            actor = registry(Asked(faults=rehearsal.faults, seed=rehearsal.seed + number))
+            actor = create_registry(ServeOptions(faults=rehearsal.faults, seed=rehearsal.seed + number))
             cast[name] = await stack.enter_async_context(actor)
         _fill(cast, plan, rehearsal.layout)
         stood_for = {name: actor.address for name, actor in cast.items()}

@@ -52,8 +52,8 @@ def serve_command(
     from bakery.rehearsal import serving
 
     users = dict(_login(text) for text in user)
-    asked = serving.Asked(port, storage, faults, seed, lag, users, basic)
-    asyncio.run(_serve(serving.registry(asked), asked.about))
+    asked = serving.ServeOptions(port, storage, faults, seed, lag, users, basic)
+    asyncio.run(_serve(serving.create_registry(asked), asked.summary))
 
 
 def _login(text: str) -> tuple[str, str]:
@@ -76,7 +76,7 @@ async def _serve(registry: EmbeddedRegistry, about: str) -> None:
         print(json.dumps({"event": "listening", "address": registry.address, "url": registry.url}), flush=True)
         await stop.wait()
         counts = serving.counts(registry)
-    for line in serving.told(counts):
+    for line in serving.count_lines(counts):
         _say(line)
     print(json.dumps({"event": "stopped", **counts}), flush=True)
 

@@ -1,6 +1,6 @@
-"""The embedded registry: a whole OCI registry in this process, which can be told to misbehave as real ones do.
+"""The embedded registry: a complete OCI registry inside this process that can reproduce the faults of real ones.
 
-It imports nothing that the client uses but the OCI vocabulary, so that the two cannot share one misreading.
+It shares only the OCI vocabulary with the client, so that client and server cannot share one misreading of a spec.
 """
 
 from bakery.rehearsal.embedded import EmbeddedRegistry

@@ -1,7 +1,7 @@
-"""One client's connection: reads requests, hands each to `respond`, sends the answer as its Delivery says.
+"""One client's connection: reads requests, passes each to `respond`, sends the response as its Delivery says.
 
-The only module of this room that touches sockets. Decides nothing about registries. Memory stays flat: reading pauses
-when a body is not taken, and a Content is sent piece by piece.
+The only module of this room that touches sockets; it knows nothing about registries. Memory stays flat: reading pauses
+while no task consumes the body, and stored content is sent in pieces.
 """
 
 from __future__ import annotations
@@ -16,51 +16,59 @@ from typing import Final
 
 from msgspec import Struct
 
-from bakery.rehearsal.answers import Answer, Content, Delivery, failure
-from bakery.rehearsal.clock import Clock
-from bakery.rehearsal.http import MAX_HEAD_BYTES, ChunkedBody, Head, Malformed, answer_head, could_begin, parse_head
+from bakery.rehearsal.http import (
+    MAX_HEAD_BYTES,
+    ChunkedBody,
+    MalformedRequest,
+    RequestHead,
+    looks_like_http,
+    parse_head,
+    response_head,
+)
+from bakery.rehearsal.responses import Delivery, Response, StoredContent, error_response
+from bakery.rehearsal.time_source import TimeSource
 
 _log = logging.getLogger(__name__)
 
-_READ_AHEAD: Final = 1024 * 1024  # bytes taken from the socket before somebody asked for them
-_DRAIN_LIMIT: Final = 256 * 1024  # of an unread body: less is read away to keep the connection, more closes it
-_LINGER_LIMIT: Final = 64 * 1024 * 1024  # read away before closing, so that the answer is not lost to a reset
+_READ_AHEAD: Final = 1024 * 1024  # bytes read from the socket before a task asks for them
+_DRAIN_LIMIT: Final = 256 * 1024  # bytes of an unread body: up to this, drain it and keep the connection; else close
+_LINGER_LIMIT: Final = 64 * 1024 * 1024  # bytes drained before closing, so that a reset does not destroy the response
 _SMALL: Final = 64 * 1024
 _NO_BODY: Final = frozenset({204, 304})
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on with 0 s: closing sends RST, not FIN
 
 
 class ClientGone(Exception):
-    """The connection ended before the request did."""
+    """The connection ended in the middle of a request."""
 
 
-class Body:
-    """A request's body: read once, in pieces, as fast as it is taken."""
+class RequestBody:
+    """The body of a request: read once, in pieces, no faster than it is consumed."""
 
-    def __init__(self, connection: Connection, head: Head) -> None:
+    def __init__(self, connection: Connection, head: RequestHead) -> None:
         self._connection = connection
         self._left = head.length
         self._chunked = ChunkedBody() if head.length is None else None
         self._held_back = head.expects_continue
-        self.received = 0  # bytes of it that were taken
+        self.received = 0  # bytes consumed so far
 
     @property
     def done(self) -> bool:
-        """Whether all of it was taken."""
+        """Whether all of it was consumed."""
         return self._chunked.done if self._chunked else not self._left
 
     @property
     def held_back(self) -> bool:
-        """Whether the client still waits to be told to send it."""
+        """Whether the client still waits for `100 Continue`."""
         return self._held_back
 
     @property
     def left(self) -> int | None:
-        """The bytes still to come, or None where the client did not say."""
+        """The bytes still to come, or None if the client did not say."""
         return None if self._chunked else self._left
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece. Raises ClientGone where the connection ends first, Malformed for bad framing."""
+        """Yield the body in pieces. Raises ClientGone at a premature end, MalformedRequest for invalid framing."""
         if self._held_back and not self.done:
             self._held_back = False
             self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -82,20 +90,20 @@ class Body:
             yield data
 
 
-class Request(Struct, frozen=True):
-    """A request as the registry sees it: its head, and a body that is still to be read."""
+class ServerRequest(Struct, frozen=True):
+    """A request: its head, and a body that is still to be read."""
 
-    head: Head
-    body: Body
+    head: RequestHead
+    body: RequestBody
 
 
-Respond = Callable[[Request], Awaitable[Answer]]
+Respond = Callable[[ServerRequest], Awaitable[Response]]
 
 
 class Connection(asyncio.Protocol):
-    """The asyncio side of one client. `serve()` runs until either side ends it."""
+    """The asyncio protocol of one client. `serve()` runs until either side ends the connection."""
 
-    def __init__(self, respond: Respond, clock: Clock, opened: Callable[[Connection], None]) -> None:
+    def __init__(self, respond: Respond, clock: TimeSource, opened: Callable[[Connection], None]) -> None:
         self._respond, self._clock, self._opened = respond, clock, opened
         self._transport: asyncio.Transport | None = None
         self._chunks: deque[bytes] = deque()
@@ -105,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._arrival: asyncio.Future[None] | None = None
         self._flushed: asyncio.Future[None] | None = None
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -124,7 +132,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._ended = True
         self._wake(self._arrival)
-        return True  # half-closed: an answer may still be on its way
+        return True  # half-closed: a response may still be in flight
 
     def connection_lost(self, _: Exception | None) -> None:
         self._ended = True
@@ -144,10 +152,10 @@ class Connection(asyncio.Protocol):
         if future is not None and not future.done():
             future.set_result(None)
 
-    # What a body and the loop below use.
+    # Used by RequestBody and the loop below.
 
     async def take(self) -> bytes:
-        """The next bytes from the client. Raises ClientGone when there will be none."""
+        """Return the next bytes from the client. Raises ClientGone at the end of the connection."""
         while not self._chunks:
             if self._ended:
                 raise ClientGone
@@ -161,12 +169,12 @@ class Connection(asyncio.Protocol):
         return data
 
     def put_back(self, data: bytes) -> None:
-        """Bytes that belong to what comes next."""
+        """Return bytes to the front of the queue: they belong to what follows."""
         self._chunks.appendleft(data)
         self._waiting_bytes += len(data)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send, as soon as the socket takes it. Raises ClientGone where nobody listens any more."""
+        """Send data. Raises ClientGone if the connection is closed."""
         if self._transport is None or self._transport.is_closing():
             raise ClientGone
         self._transport.write(data)
@@ -176,25 +184,25 @@ class Connection(asyncio.Protocol):
             await self._flushed
 
     def reset(self) -> None:
-        """End the connection so that the client gets a reset, whatever was written before."""
+        """End the connection with a reset, whatever was written before."""
         if self._transport is not None:
             sock: socket.socket = self._transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 
     def abort(self) -> None:
-        """End the connection at once; what was not sent yet never will be."""
+        """End the connection at once and drop unsent data."""
         if self._transport is not None:
             self._transport.abort()
 
     async def serve(self) -> None:
-        """Answer requests one after the other until the connection ends."""
+        """Serve requests one after the other until the connection ends."""
         try:
             while (head := await self._next_head()) is not None:
-                request = Request(head, Body(self, head))
+                request = ServerRequest(head, RequestBody(self, head))
                 if not await self._deliver(request, await self._respond(request)):
                     break
-        except Malformed as problem:
+        except MalformedRequest as problem:
             self._refuse(problem)
         except ClientGone:
             pass
@@ -202,7 +210,7 @@ class Connection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.close()
 
-    async def _next_head(self) -> Head | None:
+    async def _next_head(self) -> RequestHead | None:
         seen = b""
         while True:
             end = seen.find(b"\r\n\r\n")
@@ -211,57 +219,57 @@ class Connection(asyncio.Protocol):
                     self.put_back(seen[end + 4 :])
                 return parse_head(seen[:end])
             if len(seen) > MAX_HEAD_BYTES:
-                raise Malformed("the request head is too large", 431)
+                raise MalformedRequest("the request head is too large", 431)
             try:
                 seen += await self.take()
             except ClientGone:
                 return None
-            if not could_begin(seen):
-                raise Malformed("this is no HTTP; the registry speaks plain HTTP only")
+            if not looks_like_http(seen):
+                raise MalformedRequest("not an HTTP request: this registry only speaks plain HTTP")
 
-    def _refuse(self, problem: Malformed) -> None:
-        answer = failure("UNSUPPORTED", message=str(problem), status=problem.status)
+    def _refuse(self, problem: MalformedRequest) -> None:
+        response = error_response("UNSUPPORTED", message=str(problem), status=problem.status)
         if self._transport is not None and not self._transport.is_closing():
-            assert isinstance(answer.body, bytes)
-            length = ("Content-Length", str(len(answer.body)))
-            head = answer_head(answer.status, (*answer.headers, length, ("Connection", "close")))
-            self._transport.write(head + answer.body)
+            assert isinstance(response.body, bytes)
+            length = ("Content-Length", str(len(response.body)))
+            head = response_head(response.status, (*response.headers, length, ("Connection", "close")))
+            self._transport.write(head + response.body)
 
-    async def _deliver(self, request: Request, answer: Answer) -> bool:
-        """Send the answer. Gives whether the connection can serve another request."""
-        delivery = answer.delivery
+    async def _deliver(self, request: ServerRequest, response: Response) -> bool:
+        """Send the response. Return whether the connection can serve another request."""
+        delivery = response.delivery
         if delivery.lost:
             self.reset()
             return False
-        size = answer.size_bytes
+        size = response.size_bytes
         stays = request.head.keeps_alive and size is not None and self._can_drain(request.body)
-        headers = list(answer.headers)
-        if size is not None and answer.status not in _NO_BODY:
+        headers = list(response.headers)
+        if size is not None and response.status not in _NO_BODY:
             headers.append(("Content-Length", str(size)))
         if not stays:
             headers.append(("Connection", "close"))
-        head = answer_head(answer.status, headers)
+        head = response_head(response.status, headers)
         try:
-            if request.head.method == "HEAD" or answer.status in _NO_BODY:
+            if request.head.method == "HEAD" or response.status in _NO_BODY:
                 self.write(head)
-            elif isinstance(answer.body, bytes) and len(answer.body) <= _SMALL and delivery == Delivery():
-                self.write(head + answer.body)
+            elif isinstance(response.body, bytes) and len(response.body) <= _SMALL and delivery == Delivery():
+                self.write(head + response.body)
             else:
                 self.write(head)
-                if not await self._send_body(answer):
+                if not await self._send_body(response):
                     return False
             await self._flush()
         finally:
-            if not isinstance(answer.body, bytes):
-                answer.body.close()
+            if not isinstance(response.body, bytes):
+                response.body.close()
         return await self._settle(request.body, stays)
 
     @staticmethod
-    def _can_drain(body: Body) -> bool:
+    def _can_drain(body: RequestBody) -> bool:
         return body.done or (not body.held_back and body.left is not None and body.left <= _DRAIN_LIMIT)
 
-    async def _settle(self, body: Body, stays: bool) -> bool:
-        """Read away what was not read of the body: closing over unread bytes would reset, and lose the answer."""
+    async def _settle(self, body: RequestBody, stays: bool) -> bool:
+        """Drain the unread body: closing with unread bytes sends a reset, which destroys the response."""
         if body.done:
             return stays
         if body.held_back:
@@ -272,21 +280,21 @@ class Connection(asyncio.Protocol):
             async for _ in body.pieces():
                 if body.received > _LINGER_LIMIT:
                     return False
-        except (ClientGone, Malformed):
+        except (ClientGone, MalformedRequest):
             return False
         return stays
 
-    async def _send_body(self, answer: Answer) -> bool:
-        delivery, body = answer.delivery, answer.body
-        end = answer.size_bytes
+    async def _send_body(self, response: Response) -> bool:
+        delivery, body = response.delivery, response.body
+        end = response.size_bytes
         if delivery.cut_after is not None:
             end = delivery.cut_after if end is None else min(end, delivery.cut_after)
         sent = 0
         while end is None or sent < end:
             wanted = delivery.piece_bytes if end is None else min(delivery.piece_bytes, end - sent)
-            piece = _piece(body, answer.start + sent, wanted)
+            piece = _piece(body, response.start + sent, wanted)
             if not piece:
-                self.reset()  # the content is shorter than it said, or gone: never pretend that this was all
+                self.reset()  # the content is shorter than its size, or gone: the client must notice
                 return False
             self.write(piece)
             sent += len(piece)
@@ -295,13 +303,13 @@ class Connection(asyncio.Protocol):
                 await self._clock.sleep(delivery.pause_s)
         if delivery.cut_after is not None:
             if delivery.by_reset:
-                await self._let_go()
+                await self._drain()
                 self.reset()
             return False
         return True
 
-    async def _let_go(self) -> None:
-        """Wait until the kernel has taken all that was written: a reset throws away what it has not."""
+    async def _drain(self) -> None:
+        """Wait until the kernel has taken everything written: a reset drops the rest."""
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high=0)
             if self._transport.get_write_buffer_size():
@@ -310,11 +318,11 @@ class Connection(asyncio.Protocol):
                 await self._flushed
 
 
-def _piece(body: bytes | Content, offset: int, length: int) -> bytes | memoryview:
+def _piece(body: bytes | StoredContent, offset: int, length: int) -> bytes | memoryview:
     if isinstance(body, bytes):
         return memoryview(body)[offset : offset + length]
     try:
         return body.read(offset, length)
     except OSError:
-        _log.warning("content of the registry cannot be read", exc_info=True)
+        _log.warning("cannot read content of the embedded registry", exc_info=True)
         return b""

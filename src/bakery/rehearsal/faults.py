@@ -1,7 +1,7 @@
-"""What goes wrong, as data: effects, the rules that say when, and the count of those that were met. Pure.
+"""Faults as data: effects, the rules that say when they apply, and the count of those that were met. Pure.
 
-A rule is matched against a request and, where it is not certain, drawn by its own seeded generator: the same seed and
-the same order of requests give the same faults. A rule is *met* when it changed what the client saw, not before.
+A rule is matched against each request and, if it has a probability, decided by its own seeded generator: the same
+seed and the same order of requests produce the same faults. A rule is *met* when it changed what the client saw.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from typing import ClassVar, Final, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bakery.rehearsal.answers import LOST, Answer, Content, Delivery, failure
-from bakery.rehearsal.routes import Found, Route
+from bakery.rehearsal.responses import NO_RESPONSE, Delivery, Response, StoredContent, error_response
+from bakery.rehearsal.routes import ApiRoute, Resource
 
 
 class When(Enum):
-    """Where in a request's life an effect sets in."""
+    """The point in the life of a request at which an effect applies."""
 
-    ARRIVAL = "arrival"  # the head has come, nothing was done
-    COMMIT = "commit"  # the registry has done it and is about to answer
+    ARRIVAL = "arrival"  # the head was received, nothing was done
+    COMMIT = "commit"  # the registry has done its work and is about to respond
 
 
 class Effect(Struct, frozen=True):
-    """Something that goes wrong. An effect that does not apply gives None.
+    """Something that goes wrong. Methods return None if the effect does not apply.
 
-    only: where it sets in, whatever the rule says; None where both points make sense.
+    only: the point at which the effect applies whatever the rule says, or None if both points make sense.
     """
 
     only: ClassVar[When | None] = None
 
-    def instead(self) -> Answer | None:
-        """On arrival: the answer that is given without asking the registry."""
+    def response(self) -> Response | None:
+        """On arrival: return the response that is sent instead of the registry's."""
         return None
 
-    def changed(self, _answer: Answer, /) -> Answer | None:
-        """After the commit: what becomes of the registry's answer."""
+    def change(self, _response: Response, /) -> Response | None:
+        """On commit: return the response that replaces the registry's."""
         return None
 
 
@@ -48,12 +48,12 @@ class _OnArrival(Effect, frozen=True):
     only = When.ARRIVAL
 
 
-class _OfAnswers(Effect, frozen=True):
+class _OnResponse(Effect, frozen=True):
     only = When.COMMIT
 
 
 class Refuse(Effect, frozen=True):
-    """An error answer. code: an OCI error code, or "" for a body that is none. body: sent as it is."""
+    """An error response. code: an OCI error code. body: sent as is, instead of the JSON of `code` and `message`."""
 
     status: int
     code: str = "UNAVAILABLE"
@@ -61,126 +61,127 @@ class Refuse(Effect, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
 
-    def instead(self) -> Answer:
+    def response(self) -> Response:
         if self.body is not None:
-            return Answer(self.status, self.headers, self.body)
-        return failure(self.code, message=self.message, status=self.status, headers=self.headers)
+            return Response(self.status, self.headers, self.body)
+        return error_response(self.code, message=self.message, status=self.status, headers=self.headers)
 
-    def changed(self, _answer: Answer, /) -> Answer:
-        return self.instead()
+    def change(self, _response: Response, /) -> Response:
+        return self.response()
 
 
 class Drop(Effect, frozen=True):
-    """The connection is reset. On arrival after `body_bytes` of the request's body; after the commit the reply is lost.
+    """A connection reset: on arrival after `body_bytes` of the request body, on commit instead of the response.
 
-    A request whose body is shorter is read whole, then reset, and nothing of it is done.
+    A request with a shorter body is read to its end, then reset; nothing is stored.
     """
 
     body_bytes: int = 0
 
-    def instead(self) -> Answer:
-        return LOST
+    def response(self) -> Response:
+        return NO_RESPONSE
 
-    def changed(self, _answer: Answer, /) -> Answer:
-        return LOST
+    def change(self, _response: Response, /) -> Response:
+        return NO_RESPONSE
 
 
-class Cut(_OfAnswers, frozen=True):
-    """The answer's body ends early, after this share of it. by_reset: else the connection closes cleanly."""
+class Cut(_OnResponse, frozen=True):
+    """The response body ends early, after this share of it, with a reset or (by default) a clean close."""
 
     share: float = 0.5
     by_reset: bool = False
 
-    def changed(self, answer: Answer, /) -> Answer | None:
-        size = answer.size_bytes
+    def change(self, response: Response, /) -> Response | None:
+        size = response.size_bytes
         if not size:
             return None
-        return answer.delivered(replace(answer.delivery, cut_after=int(size * self.share), by_reset=self.by_reset))
+        delivery = replace(response.delivery, cut_after=int(size * self.share), by_reset=self.by_reset)
+        return replace(response, delivery=delivery)
 
 
-class Slow(_OfAnswers, frozen=True):
-    """The answer's body comes in small pieces with a pause after each."""
+class Slow(_OnResponse, frozen=True):
+    """The response body is sent in small pieces with a pause after each."""
 
     piece_bytes: int = 1024
     pause_s: float = 0.05
 
-    def changed(self, answer: Answer, /) -> Answer | None:
-        if not answer.size_bytes:
+    def change(self, response: Response, /) -> Response | None:
+        if not response.size_bytes:
             return None
-        slow = Delivery(piece_bytes=self.piece_bytes, pause_s=self.pause_s, cut_after=answer.delivery.cut_after)
-        return answer.delivered(slow)
+        slow = Delivery(piece_bytes=self.piece_bytes, pause_s=self.pause_s, cut_after=response.delivery.cut_after)
+        return replace(response, delivery=slow)
 
 
 class Wait(_OnArrival, frozen=True):
-    """The registry takes this long before it does anything."""
+    """The registry waits this long before it does anything."""
 
     seconds: float
 
 
-class WrongDigest(_OfAnswers, frozen=True):
+class WrongDigest(_OnResponse, frozen=True):
     """Docker-Content-Digest names other content."""
 
-    def changed(self, answer: Answer, /) -> Answer | None:
-        if not answer.header("Docker-Content-Digest"):
+    def change(self, response: Response, /) -> Response | None:
+        if not response.header("Docker-Content-Digest"):
             return None
-        return answer.with_header("Docker-Content-Digest", "sha256:" + "0" * 64)
+        return response.with_header("Docker-Content-Digest", "sha256:" + "0" * 64)
 
 
-class WrongBytes(_OfAnswers, frozen=True):
-    """One bit of the body in the middle is another. Its size stays right."""
+class WrongBytes(_OnResponse, frozen=True):
+    """One bit in the middle of the body is flipped. The size stays right."""
 
-    def changed(self, answer: Answer, /) -> Answer | None:
-        size = answer.size_bytes
+    def change(self, response: Response, /) -> Response | None:
+        size = response.size_bytes
         if not size:
             return None
-        if isinstance(answer.body, bytes):
+        if isinstance(response.body, bytes):
             middle = size // 2
-            body = answer.body[:middle] + bytes([answer.body[middle] ^ 1]) + answer.body[middle + 1 :]
-            return replace(answer, body=body)
-        return replace(answer, body=_Altered(answer.body, answer.start + size // 2))
+            body = response.body[:middle] + bytes([response.body[middle] ^ 1]) + response.body[middle + 1 :]
+            return replace(response, body=body)
+        return replace(response, body=_AlteredContent(response.body, response.start + size // 2))
 
 
 class Lag(_OnArrival, frozen=True):
-    """Reads of what was written less than this ago answer 404: manifests by digest or tag, and blobs."""
+    """Reads of anything written less than this long ago return 404: manifests by digest or tag, and blobs."""
 
     seconds: float
 
 
 class Stale(_OnArrival, frozen=True):
-    """A tag that moved less than this ago is still answered with what it named before."""
+    """A tag that moved less than this long ago still returns what it named before."""
 
     seconds: float
 
 
 class Endless(_OnArrival, frozen=True):
-    """A good answer whose body never ends."""
+    """A 200 response whose body never ends."""
 
     content_type: str = "application/vnd.oci.image.index.v1+json"
     piece: bytes = b" " * 65536
 
-    def instead(self) -> Answer:
-        return Answer(200, (("Content-Type", self.content_type),), _NoEnd(self.piece))
+    def response(self) -> Response:
+        return Response(200, (("Content-Type", self.content_type),), _EndlessContent(self.piece))
 
 
-class Relocate(_OfAnswers, frozen=True):
+class Relocate(_OnResponse, frozen=True):
     """Location names another origin, such as `http://127.0.0.1:5001`, with the same path and query."""
 
     origin: str
 
-    def changed(self, answer: Answer, /) -> Answer | None:
-        place = answer.header("Location")
-        if not place:
+    def change(self, response: Response, /) -> Response | None:
+        location = response.header("Location")
+        if not location:
             return None
-        path = place if place.startswith("/") else "/" + place.partition("://")[2].partition("/")[2]
-        return answer.with_header("Location", self.origin + path)
+        path = location if location.startswith("/") else "/" + location.partition("://")[2].partition("/")[2]
+        return response.with_header("Location", self.origin + path)
 
 
 class ExpireToken(_OnArrival, frozen=True):
-    """The token that came with the request has just ended."""
+    """The token of the request expires on arrival."""
 
 
-class _NoEnd:
-    """Content that is one piece again and again."""
+class _EndlessContent:
+    """The same piece repeated without end."""
 
     size = None
 
@@ -194,24 +195,19 @@ class _NoEnd:
         pass
 
 
-class _Altered:
+class _AlteredContent:
     """Content with one bit flipped."""
 
-    def __init__(self, content: Content, position: int) -> None:
+    def __init__(self, content: StoredContent, position: int) -> None:
         self._content, self._position = content, position
-
-    @property
-    def size(self) -> int | None:
-        return self._content.size
+        self.size = content.size
+        self.close = content.close
 
     def read(self, offset: int, length: int) -> bytes:
         piece = bytearray(self._content.read(offset, length))
         if offset <= self._position < offset + len(piece):
             piece[self._position - offset] ^= 1
         return bytes(piece)
-
-    def close(self) -> None:
-        self._content.close()
 
 
 PHRASES: Final[dict[str, Effect]] = {
@@ -229,10 +225,10 @@ PHRASES: Final[dict[str, Effect]] = {
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """When an effect sets in. Everything that is given must hold.
+    """When an effect applies. A request must match every field.
 
-    method: words such as "GET HEAD", "*" for all. path: a part of the path. repository: a pattern such as `acme/*`.
-    times: how often at most, None without end. skip: how many matching requests pass first.
+    method: words such as "GET HEAD", or "*". path: a part of the path. repository: a pattern such as `acme/*`.
+    times: how often at most, or None. skip: how many matching requests pass first.
     """
 
     effect: Effect
@@ -240,7 +236,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     when: When = When.ARRIVAL
     method: str = "*"
     path: str = ""
-    route: Route | None = None
+    route: ApiRoute | None = None
     repository: str = "*"
     probability: float = 1.0
     times: int | None = None
@@ -248,36 +244,36 @@ class Rule(Struct, frozen=True, kw_only=True):
 
     @property
     def point(self) -> When:
-        """Where it sets in: where the effect can, whatever `when` says."""
+        """The point at which the effect applies: the only one it has, or else `when`."""
         return self.effect.only or self.when
 
-    def matches(self, method: str, path: str, found: Found) -> bool:
-        """Whether this is a request that the rule is for."""
+    def matches(self, method: str, path: str, resource: Resource) -> bool:
+        """Return whether the rule applies to this request."""
         return (
             (self.method == "*" or method in self.method.split())
             and self.path in path
-            and (self.route is None or found.route is self.route)
-            and (self.repository == "*" or fnmatchcase(found.repository, self.repository))
+            and (self.route is None or resource.route is self.route)
+            and (self.repository == "*" or fnmatchcase(resource.repository, self.repository))
         )
 
 
-class Armed:
-    """A rule at work: how many requests it was for, and how often it was met."""
+class ActiveRule:
+    """A rule in force, and its counts. seen: the requests it matched. met: how often a client saw the effect."""
 
     def __init__(self, rule: Rule, generator: random.Random) -> None:
         self.rule, self._generator = rule, generator
         self.seen = 0
         self.met = 0
-        self._claimed = 0  # requests that it struck and that may still see it: two at once do not both take the last
+        self._claimed = 0  # requests in progress that may still meet it: two of them must not both take the last one
 
     @property
-    def spent(self) -> bool:
-        """Whether it has been met as often as it may, or is about to be."""
+    def exhausted(self) -> bool:
+        """Whether it was met as often as `times` allows, counting requests in progress."""
         return self.rule.times is not None and self.met + self._claimed >= self.rule.times
 
-    def strikes(self, method: str, path: str, found: Found) -> bool:
-        """Whether the effect is due for this request. Draws where the rule is not certain."""
-        if self.spent or not self.rule.matches(method, path, found):
+    def claim(self, method: str, path: str, resource: Resource) -> bool:
+        """Return whether the effect applies to this request. Draws a random number if the rule has a probability."""
+        if self.exhausted or not self.rule.matches(method, path, resource):
             return False
         self.seen += 1
         if self.seen <= self.rule.skip:
@@ -287,66 +283,63 @@ class Armed:
         self._claimed += 1
         return True
 
-    def settle(self, met: bool) -> None:
-        """The request that it struck is over, and did or did not see the effect."""
+    def release(self, met: bool) -> None:
+        """End a claim. met: whether the client saw the effect."""
         self._claimed -= 1
         self.met += met
 
 
 class Faults:
-    """The rules in force, in order, and the count of what was met."""
+    """The rules in force, in order, and how often each was met, by name."""
 
     def __init__(self, rules: Iterable[Rule] = (), seed: int = 0) -> None:
         self._seed = seed
-        self._rules: list[Armed] = []
+        self._rules: list[ActiveRule] = []
         self._added = 0
         self.met: Counter[str] = Counter()
         for rule in rules:
             self.add(rule)
 
-    def add(self, rule: Rule) -> Armed:
+    def add(self, rule: Rule) -> ActiveRule:
         """Put a rule in force."""
-        armed = Armed(rule, random.Random(f"{self._seed}:{self._added}"))
+        active = ActiveRule(rule, random.Random(f"{self._seed}:{self._added}"))
         self._added += 1
-        self._rules.append(armed)
-        return armed
+        self._rules.append(active)
+        return active
 
     def clear(self) -> None:
-        """Take all rules away; the count stays."""
+        """Remove all rules; the counts stay."""
         self._rules.clear()
 
-    def strike(self, method: str, path: str, found: Found) -> Struck:
-        """The rules that strike at this request."""
-        return Struck(self, self._due(method, path, found))
-
-    def _due(self, method: str, path: str, found: Found) -> list[Armed]:
-        return [armed for armed in self._rules if armed.strikes(method, path, found)] if self._rules else []
+    def claim(self, method: str, path: str, resource: Resource) -> RequestFaults:
+        """Return the rules that apply to this request."""
+        return RequestFaults(self, [active for active in self._rules if active.claim(method, path, resource)])
 
 
-class Struck:
-    """One request and the rules that strike at it. Use it with `with`: at the end it counts those that were met."""
+class RequestFaults:
+    """The rules that apply to one request. Use it with `with`: leaving the block counts those that were met."""
 
-    def __init__(self, faults: Faults, due: list[Armed]) -> None:
-        self._faults, self._due = faults, due
-        self._met: list[Armed] = []
+    def __init__(self, faults: Faults, claimed: list[ActiveRule]) -> None:
+        self._faults, self._claimed = faults, claimed
+        self._met: list[ActiveRule] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for armed in self._due:
-            armed.settle(armed in self._met)
+        for active in self._claimed:
+            active.release(active in self._met)
         self._faults.met.update(self.names)
 
-    def at(self, point: When) -> Iterator[tuple[Effect, Armed]]:
-        """The effects that set in here, in order, each with the rule to tell `meet` of."""
-        return ((armed.rule.effect, armed) for armed in self._due if armed.rule.point is point)
+    def at(self, point: When) -> Iterator[tuple[Effect, ActiveRule]]:
+        """Yield the effects that apply at this point, each with the rule to pass to `meet`."""
+        return ((active.rule.effect, active) for active in self._claimed if active.rule.point is point)
 
-    def meet(self, armed: Armed) -> None:
-        """The client is about to see this one."""
-        self._met.append(armed)
+    def meet(self, active: ActiveRule) -> None:
+        """Record that the client sees this effect."""
+        self._met.append(active)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that were met."""
-        return tuple(armed.rule.name for armed in self._met)
+        """The names of the rules that were met."""
+        return tuple(active.rule.name for active in self._met)

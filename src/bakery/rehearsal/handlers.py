@@ -1,4 +1,4 @@
-"""Which handler serves which method of which resource: the distribution API as a table."""
+"""The distribution API as a table: the handler of each method of each route."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from bakery.rehearsal import blobs, lists, manifests, pushing
-from bakery.rehearsal.answers import Answer, failure
-from bakery.rehearsal.registry import Call, Registry
-from bakery.rehearsal.routes import Route
+from bakery.rehearsal.responses import Response, error_response
+from bakery.rehearsal.routes import ApiRoute
+from bakery.rehearsal.state import Call, RegistryState
 
-Handler = Callable[[Registry, Call], Awaitable[Answer]]
+Handler = Callable[[RegistryState, Call], Awaitable[Response]]
 
-HANDLERS: Final[Mapping[Route, Mapping[str, Handler]]] = {
-    Route.BASE: {"GET": lists.base, "HEAD": lists.base},
-    Route.CATALOG: {"GET": lists.catalog, "HEAD": lists.catalog},
-    Route.TAGS: {"GET": lists.tags, "HEAD": lists.tags},
-    Route.REFERRERS: {"GET": lists.referrers, "HEAD": lists.referrers},
-    Route.BLOB: {"GET": blobs.get_blob, "HEAD": blobs.get_blob, "DELETE": blobs.delete_blob},
-    Route.STORAGE: {"GET": blobs.get_blob, "HEAD": blobs.get_blob},
-    Route.UPLOADS: {"POST": pushing.start_upload},
-    Route.UPLOAD: {
+HANDLERS: Final[Mapping[ApiRoute, Mapping[str, Handler]]] = {
+    ApiRoute.BASE: {"GET": lists.base, "HEAD": lists.base},
+    ApiRoute.CATALOG: {"GET": lists.catalog, "HEAD": lists.catalog},
+    ApiRoute.TAGS: {"GET": lists.tags, "HEAD": lists.tags},
+    ApiRoute.REFERRERS: {"GET": lists.referrers, "HEAD": lists.referrers},
+    ApiRoute.BLOB: {"GET": blobs.get_blob, "HEAD": blobs.get_blob, "DELETE": blobs.delete_blob},
+    ApiRoute.STORAGE: {"GET": blobs.get_blob, "HEAD": blobs.get_blob},
+    ApiRoute.UPLOADS: {"POST": pushing.start_upload},
+    ApiRoute.UPLOAD: {
         "GET": pushing.upload_status,
         "PATCH": pushing.patch_upload,
         "PUT": pushing.put_upload,
         "DELETE": pushing.cancel_upload,
     },
-    Route.MANIFEST: {
+    ApiRoute.MANIFEST: {
         "GET": manifests.get_manifest,
         "HEAD": manifests.get_manifest,
         "PUT": manifests.put_manifest,
@@ -35,10 +35,10 @@ HANDLERS: Final[Mapping[Route, Mapping[str, Handler]]] = {
 }
 
 
-async def answer(registry: Registry, call: Call) -> Answer:
-    """Serve one request. Raises ClientGone where the client leaves in the middle of its body."""
-    methods = HANDLERS[call.found.route]
+async def handle(registry: RegistryState, call: Call) -> Response:
+    """Handle one request. Raises ClientGone if the client disconnects while sending its body."""
+    methods = HANDLERS[call.resource.route]
     handler = methods.get(call.head.method)
     if handler is None:
-        return failure("UNSUPPORTED", headers=(("Allow", ", ".join(methods)),))
+        return error_response("UNSUPPORTED", headers=(("Allow", ", ".join(methods)),))
     return await handler(registry, call)

@@ -1,8 +1,8 @@
-"""HTTP/1.1 as a server must read and write it: request heads, body framing, answer heads. Pure, no sockets.
+"""HTTP/1.1 from the server's side: request heads, body framing, response heads. Pure, no sockets.
 
-Strict on purpose (RFC 9112): a request that two programs could frame in two ways is refused, never repaired.
-It does not know what the requests mean. Written here and not taken from a library so that the client, which does use
-one, is tested against another reading of the protocol, and so that answers can be broken exactly where a fault says.
+Strict on purpose (RFC 9112): a request that two programs could frame in two ways is refused, never repaired. Knows
+nothing about registries. It does not use an HTTP library: the client uses one, and is tested here against a second
+reading of the protocol; and a fault can break a response at any byte.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _TARGET = re.compile(r"[\x21-\x7e]+")
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
-class Malformed(Exception):
-    """What came is no request. `status` is the answer to give before the connection is closed."""
+class MalformedRequest(Exception):
+    """The received bytes are not a valid request. status: of the response sent before the connection closes."""
 
     def __init__(self, reason: str, status: int = 400) -> None:
         super().__init__(reason)
         self.status = status
 
 
-class Head(Struct, frozen=True):
-    """A request without its body. Header names are lower case; repeated headers are joined by a comma.
+class RequestHead(Struct, frozen=True):
+    """A request without its body. Header names are lower case; repeated headers are joined with commas.
 
-    path is as it came, still percent-encoded. length is the body's size in bytes, or None where it comes in chunks.
+    path: as received, still percent-encoded. length: size of the body in bytes, or None for a chunked body.
     """
 
     method: str
@@ -44,59 +44,59 @@ class Head(Struct, frozen=True):
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the client wants the connection to stay open after the answer."""
-        wish = self.headers.get("connection", "").lower()
-        return "close" not in wish and (self.version == "HTTP/1.1" or "keep-alive" in wish)
+        """Whether the client wants the connection to stay open after the response."""
+        connection = self.headers.get("connection", "").lower()
+        return "close" not in connection and (self.version == "HTTP/1.1" or "keep-alive" in connection)
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client holds the body back until it is told to go on."""
+        """Whether the client waits for `100 Continue` before it sends the body."""
         return self.headers.get("expect", "").lower() == "100-continue"
 
     @property
     def segments(self) -> list[str]:
-        """The path's segments, decoded one by one: an encoded slash stays inside its segment."""
+        """The segments of the path, decoded one by one: an encoded slash stays inside its segment."""
         return [unquote(segment) if "%" in segment else segment for segment in self.path.split("/")[1:]]
 
     def query(self) -> list[tuple[str, str]]:
-        """The query's parameters in order. One without `=` has an empty value."""
+        """Return the query parameters in order. A parameter without `=` has an empty value."""
         pairs = (part.partition("=") for part in self.query_text.split("&") if part)
         return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
 
 
-def could_begin(raw: bytes) -> bool:
-    """Whether a request can begin so. A TLS greeting cannot: who tries that first must be told so at once."""
+def looks_like_http(raw: bytes) -> bool:
+    """Return whether these bytes can start a request. A TLS greeting cannot, and is refused at once."""
     return raw[:1].isalpha() or raw[:1] in (b"\r", b"\n", b"")
 
 
-def parse_head(raw: bytes) -> Head:
-    """Read a request head, given without its closing empty line. Raises Malformed."""
+def parse_head(raw: bytes) -> RequestHead:
+    """Parse a request head without its final empty line. Raises MalformedRequest."""
     try:
         lines = raw.decode("latin-1").lstrip("\r\n").split("\r\n")
         method, target, version = lines[0].split(" ")
     except ValueError:
-        raise Malformed("the request line has no three parts") from None
+        raise MalformedRequest("the request line does not have three parts") from None
     if _TOKEN.fullmatch(method) is None or version not in ("HTTP/1.1", "HTTP/1.0"):
-        raise Malformed("no HTTP/1.1 request line")
+        raise MalformedRequest("not an HTTP/1.1 request line")
     if _TARGET.fullmatch(target) is None:
-        raise Malformed("the request target has characters that must be encoded")
+        raise MalformedRequest("the request target contains characters that must be encoded")
     if not target.startswith("/"):
         target = _origin_form(target)
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         if not colon or _TOKEN.fullmatch(name) is None or "\n" in value or "\r" in value or "\0" in value:
-            raise Malformed("a header line is malformed")
+            raise MalformedRequest("a header line is malformed")
         key, value = name.lower(), value.strip(" \t")
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     path, _, query_text = target.partition("#")[0].partition("?")
-    return Head(method, path, query_text, version, headers, _body_length(headers))
+    return RequestHead(method, path, query_text, version, headers, _body_length(headers))
 
 
 def _origin_form(target: str) -> str:
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() != "http":
-        raise Malformed("the request target is no path")
+        raise MalformedRequest("the request target is not a path")
     return "/" + rest.partition("/")[2]
 
 
@@ -104,33 +104,30 @@ def _body_length(headers: dict[str, str]) -> int | None:
     encoding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if encoding is not None:
         if length is not None:
-            raise Malformed("both Transfer-Encoding and Content-Length")  # RFC 9112 6.1: request smuggling
+            raise MalformedRequest("both Transfer-Encoding and Content-Length")  # RFC 9112 6.1: request smuggling
         if encoding.lower() != "chunked":
-            raise Malformed("only the chunked transfer coding is known", 501)
+            raise MalformedRequest("expected the transfer coding chunked", 501)
         return None
     if length is None:
         return 0
     if not (length.isascii() and length.isdigit() and len(length) < 20):
-        raise Malformed("Content-Length is no number")
+        raise MalformedRequest("Content-Length is not a number")
     return int(length)
 
 
 class ChunkedBody:
-    """Takes a chunked body's bytes as they come and gives its data. `done` once the last chunk has come.
-
-    What is given does not depend on how the bytes were cut. Trailers are read and dropped.
-    """
+    """Decodes a chunked body, however the bytes are cut. `done` is set after the last chunk; trailers are dropped."""
 
     def __init__(self) -> None:
         self.done = False
-        self.leftover = b""  # what came after the body: the next request
+        self.leftover = b""  # received after the body: the next request
         self._pending = b""
-        self._in_chunk = 0  # bytes of the current chunk still to come
-        self._closing = False  # the chunk's data is over, its line end is due
+        self._in_chunk = 0  # bytes missing from the current chunk
+        self._closing = False  # the data of the chunk is complete, its line end is due
         self._trailers = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Give the data that these bytes complete. Raises Malformed."""
+        """Yield the data that these bytes complete. Raises MalformedRequest."""
         data = self._pending + data
         self._pending = b""
         while data and not self.done:
@@ -143,7 +140,7 @@ class ChunkedBody:
             line, end, rest = data.partition(b"\r\n")
             if not end:
                 if len(data) > 4096:
-                    raise Malformed("a chunk's size line is too long")
+                    raise MalformedRequest("the size line of a chunk is too long")
                 self._pending, data = data, b""
                 continue
             self._take_line(line)
@@ -154,20 +151,20 @@ class ChunkedBody:
     def _take_line(self, line: bytes) -> None:
         if self._closing:
             if line:
-                raise Malformed("a chunk is longer than its size")
+                raise MalformedRequest("a chunk is longer than its size")
             self._closing = False
         elif self._trailers:
             self.done = not line
         else:
             digits = line.partition(b";")[0].strip()
             if re.fullmatch(rb"[0-9a-fA-F]{1,15}", digits) is None:
-                raise Malformed("a chunk's size is no number")
+                raise MalformedRequest("the size of a chunk is not a number")
             self._in_chunk = int(digits, 16)
             self._trailers = not self._in_chunk
 
 
-def answer_head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
-    """The bytes of an answer's head, its closing empty line included."""
+def response_head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return the bytes of a response head, including its final empty line."""
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}"]
     lines += [f"{name}: {value}" for name, value in headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

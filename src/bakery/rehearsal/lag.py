@@ -1,4 +1,4 @@
-"""What a reader does not see yet: pure, from the times of writing that storage keeps. faults.py says how long."""
+"""What a lagging read returns, computed from the write times that storage keeps. Pure; faults.py defines the lags."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from enum import Enum, auto
 
 from bakery.oci.digest import Digest
 from bakery.rehearsal.faults import Effect, Lag, Stale
-from bakery.rehearsal.routes import Found, Route
+from bakery.rehearsal.routes import ApiRoute, Resource
 from bakery.rehearsal.storage import Storage
 
 
-class Seen(Enum):
-    """What a read finds where it finds no older content."""
+class Visible(Enum):
+    """What a read finds, unless it finds older content."""
 
     ALL = auto()
     NOTHING = auto()
 
 
-def seen(effect: Effect, found: Found, storage: Storage, now: float) -> Seen | Digest:
-    """What a read finds under this effect: what is there, nothing, or the digest that a tag named before."""
+def visible(effect: Effect, resource: Resource, storage: Storage, now: float) -> Visible | Digest:
+    """Return what a read finds under this effect: current content, nothing, or the digest that the tag named before."""
     if not isinstance(effect, Lag | Stale):
-        return Seen.ALL
-    written_at, before = _written(found, storage)
+        return Visible.ALL
+    written_at, before = _last_write(resource, storage)
     if written_at is None or now - written_at >= effect.seconds:
-        return Seen.ALL
+        return Visible.ALL
     if isinstance(effect, Lag):
-        return Seen.NOTHING
-    return Seen.ALL if before is None else before
+        return Visible.NOTHING
+    return Visible.ALL if before is None else before
 
 
-def _written(found: Found, storage: Storage) -> tuple[float | None, Digest | None]:
-    """When this was written, and what a tag named before."""
-    repository = storage.repository(found.repository)
+def _last_write(resource: Resource, storage: Storage) -> tuple[float | None, Digest | None]:
+    """Return when the resource was written and, for a tag, what it named before."""
+    repository = storage.repository(resource.repository)
     if repository is None:
         return None, None
-    if found.route is Route.BLOB and found.digest:
-        return repository.blobs.get(found.digest), None
-    if found.route is not Route.MANIFEST:
+    if resource.route is ApiRoute.BLOB and resource.digest:
+        return repository.blobs.get(resource.digest), None
+    if resource.route is not ApiRoute.MANIFEST:
         return None, None
-    if found.digest is None:
-        tag = repository.tags.get(found.reference)
+    if resource.digest is None:
+        tag = repository.tags.get(resource.reference)
         return (tag.written_at, tag.before) if tag else (None, None)
-    stored = repository.manifests.get(found.digest)
-    return (stored.written_at if stored else None), None
+    manifest = repository.manifests.get(resource.digest)
+    return (manifest.written_at if manifest else None), None

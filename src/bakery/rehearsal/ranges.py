@@ -1,4 +1,4 @@
-"""Range requests (RFC 9110 section 14): which part of some content one asks for."""
+"""Range requests (RFC 9110 section 14): the part of some content that a request asks for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _ONE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
 
 class NotSatisfiable(Exception):
-    """The range begins after the content's end, or after its own (RFC 9110 15.5.17)."""
+    """The range starts after the end of the content, or after its own end (RFC 9110 15.5.17)."""
 
 
-def wanted(header: str, size: int) -> tuple[int, int] | None:
-    """First offset and length of the one range that is asked for; None where the whole is to be sent.
+def requested_range(header: str, size: int) -> tuple[int, int] | None:
+    """Return offset and length of the requested range, or None to send the whole content.
 
-    A header that is no single byte range is ignored, as RFC 9110 14.2 allows. Raises NotSatisfiable.
+    A header that is not a single byte range is ignored, as RFC 9110 14.2 allows. Raises NotSatisfiable.
     """
     match = _ONE.fullmatch(header.replace(" ", ""))
     if match is None or match[1] == match[2] == "":

@@ -1,9 +1,9 @@
-"""Fault rules written down as JSON: what `--faults FILE.json` reads. docs/faults.md describes the format for people.
+"""Fault rules as JSON, for `--faults FILE.json`. docs/faults.md describes the format for users.
 
     {"like": "ghcr", "rules": [{"then": "drop the connection", "after": "commit", "method": "PUT", "times": 1},
                                {"then": {"effect": "lag", "seconds": 4}}]}
 
-Everything that is not known is refused with what is: a fault that silently never happens would prove nothing.
+Unknown names and values are errors: a fault that silently never happens would prove nothing.
 """
 
 from __future__ import annotations
@@ -16,42 +16,26 @@ from msgspec.structs import replace
 
 from bakery.errors import InvalidContent, UsageError
 from bakery.oci.canonical import RawNumber, parse_object
-from bakery.rehearsal.faults import (
-    PHRASES,
-    Cut,
-    Drop,
-    Effect,
-    Endless,
-    ExpireToken,
-    Lag,
-    Refuse,
-    Relocate,
-    Rule,
-    Slow,
-    Stale,
-    Wait,
-    When,
-    WrongBytes,
-    WrongDigest,
-)
+from bakery.rehearsal import faults
+from bakery.rehearsal.faults import PHRASES, Effect, Rule, When
 from bakery.rehearsal.profiles import Profile, profile
-from bakery.rehearsal.routes import Route
+from bakery.rehearsal.routes import ApiRoute
 
 EFFECTS: Final[Mapping[str, type[Effect]]] = {
-    "cut": Cut,
-    "drop": Drop,
-    "endless": Endless,
-    "expire token": ExpireToken,
-    "lag": Lag,
-    "refuse": Refuse,
-    "relocate": Relocate,
-    "slow": Slow,
-    "stale": Stale,
-    "wait": Wait,
-    "wrong bytes": WrongBytes,
-    "wrong digest": WrongDigest,
+    "cut": faults.Cut,
+    "drop": faults.Drop,
+    "endless": faults.Endless,
+    "expire token": faults.ExpireToken,
+    "lag": faults.Lag,
+    "refuse": faults.Refuse,
+    "relocate": faults.Relocate,
+    "slow": faults.Slow,
+    "stale": faults.Stale,
+    "wait": faults.Wait,
+    "wrong bytes": faults.WrongBytes,
+    "wrong digest": faults.WrongDigest,
 }
-# Members of a rule and of its effect, by the JSON that they take.
+# The members of rules and effects, by the JSON type that they accept.
 _TEXT: Final = frozenset({"name", "method", "path", "repository", "code", "message", "origin", "content_type"})
 _COUNTS: Final = frozenset({"times", "skip", "status", "body_bytes", "piece_bytes"})
 _NUMBERS: Final = frozenset({"probability", "share", "seconds", "pause_s"})
@@ -60,38 +44,40 @@ _RULE: Final = ("then", "after", "name", "method", "path", "route", "repository"
 
 
 def read(path: Path) -> Profile:
-    """The profile that this file describes. Raises UsageError, naming the file, the rule and what is allowed."""
+    """Return the profile that this file describes. Raises UsageError, naming the file, the rule and what is allowed."""
     try:
         document = parse_object(path.read_bytes(), about=path)
     except OSError as error:
-        raise UsageError("reading fault rules", about=path, why=error.strerror or str(error)) from error
+        raise _invalid(str(path), error.strerror or str(error)) from error
     except InvalidContent as error:
-        raise UsageError("reading fault rules", about=path, why=error.why) from error
+        raise _invalid(str(path), error.why) from error
     return parse(document, about=str(path))
 
 
 def parse(document: Mapping[str, Any], *, about: str = "") -> Profile:
-    """The profile that this document describes. Raises UsageError."""
-    _known(about, document, ("like", "rules"))
+    """Return the profile that this document describes. Raises UsageError."""
+    _check_keys(about, document, ("like", "rules"))
     like, rules = document.get("like"), document.get("rules", [])
-    ground = profile(like) if isinstance(like, str) else Profile("", "")
+    base = profile(like) if isinstance(like, str) else Profile("", "")
     if not isinstance(rules, list) or not (like is None or isinstance(like, str)):
-        raise _wrong(about, "`rules` is a list, `like` the name of a profile")
+        raise _invalid(about, "`rules` must be a list, `like` the name of a profile")
     own = tuple(_rule(rule, f"{about} rules[{number}]") for number, rule in enumerate(rules))
-    return replace(ground, name=about, summary=f"as {about} says", rules=(*own, *ground.rules))
+    return replace(base, name=about, summary=f"rules from {about}", rules=(*own, *base.rules))
 
 
 def _rule(value: object, about: str) -> Rule:
     if not isinstance(value, Mapping) or "then" not in value:
-        raise _wrong(about, "a rule is an object with `then`")
-    _known(about, value, _RULE)
+        raise _invalid(about, "a rule must be an object with `then`")
+    _check_keys(about, value, _RULE)
     then = value["then"]
     members = {key: _value(key, item, about) for key, item in value.items() if key not in ("then", "after", "route")}
     name = then if isinstance(then, str) else str(then.get("effect", "")) if isinstance(then, Mapping) else ""
     return Rule(
         effect=_effect(then, about),
         when=When(_one_of(about, value.get("after", "arrival"), [when.value for when in When])),
-        route=Route(_one_of(about, value["route"], [route.value for route in Route])) if "route" in value else None,
+        route=ApiRoute(_one_of(about, value["route"], [route.value for route in ApiRoute]))
+        if "route" in value
+        else None,
         **{"name": name, **members},
     )
 
@@ -100,14 +86,14 @@ def _effect(value: object, about: str) -> Effect:
     if isinstance(value, str):
         return PHRASES[_one_of(about, value, PHRASES)]
     if not isinstance(value, Mapping):
-        raise _wrong(about, "`then` is a phrase or an object with `effect`")
+        raise _invalid(about, "`then` must be a phrase or an object with `effect`")
     kind = EFFECTS[_one_of(about, value.get("effect"), EFFECTS)]
-    _known(about, value, ("effect", *kind.__struct_fields__))
+    _check_keys(about, value, ("effect", *kind.__struct_fields__))
     members = {key: _value(key, item, about) for key, item in value.items() if key != "effect"}
-    needed = kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
-    missing = [name for name in needed if name not in members]
+    required = kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
+    missing = [name for name in required if name not in members]
     if missing:
-        raise _wrong(about, f"{value['effect']} needs {', '.join(missing)}")
+        raise _invalid(about, f"'{value['effect']}' requires {', '.join(missing)}")
     return kind(**members)
 
 
@@ -124,20 +110,20 @@ def _value(key: str, value: object, about: str) -> Any:
         return tuple(value.items())
     if key in ("body", "piece") and isinstance(value, str):
         return value.encode()
-    raise _wrong(about, f"{key} cannot be {value!r:.100}")
+    raise _invalid(about, f"{key} cannot be {value!r:.100}")
 
 
 def _one_of(about: str, value: object, allowed: Collection[str]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
-    raise _wrong(about, f"{value!r:.100} is not known", f"one of: {', '.join(allowed)}")
+    raise _invalid(about, f"unknown value {value!r:.100}, expected one of: {', '.join(allowed)}")
 
 
-def _known(about: str, value: Mapping[str, Any], allowed: Collection[str]) -> None:
+def _check_keys(about: str, value: Mapping[str, Any], allowed: Collection[str]) -> None:
     for key in value:
         if key not in allowed:
-            raise _wrong(about, f"{key!r:.100} is not known", f"one of: {', '.join(allowed)}")
+            raise _invalid(about, f"unknown key {key!r:.100}, expected one of: {', '.join(allowed)}")
 
 
-def _wrong(about: str, answer: str, hint: str = "") -> UsageError:
-    return UsageError("reading fault rules", about=about, why=answer, hint=hint or "see docs/faults.md")
+def _invalid(about: str, why: str) -> UsageError:
+    return UsageError("cannot read fault rules", about=about, why=why)

@@ -1,7 +1,7 @@
-"""The way of one request: found, struck by faults, let in, served, logged. No sockets: takes requests, gives answers.
+"""The path of one request: resource, faults, access, handler, log. No sockets: requests in, responses out.
 
-A registry can have three origins: its own, its token endpoint's and its storage's; each has a `respond` here. Faults
-set in at two points only, on arrival and after the commit; the handlers behind this know nothing of them.
+A registry has up to three origins: its own, its token endpoint and its storage; each has a `respond` method here.
+Faults apply at two points only, on arrival and on commit; the handlers know nothing about them.
 """
 
 from __future__ import annotations
@@ -11,162 +11,166 @@ from typing import Final
 from msgspec.structs import replace
 
 from bakery.rehearsal import handlers
-from bakery.rehearsal.answers import Answer, failure
-from bakery.rehearsal.away import Away
-from bakery.rehearsal.clock import Clock
-from bakery.rehearsal.connection import ClientGone, Request
-from bakery.rehearsal.faults import Drop, ExpireToken, Faults, Struck, Wait, When
-from bakery.rehearsal.http import Head
-from bakery.rehearsal.lag import Seen, seen
-from bakery.rehearsal.log import Exchange, Log
-from bakery.rehearsal.manifests import manifest_answer
-from bakery.rehearsal.registry import Call, Registry
-from bakery.rehearsal.routes import Found, Route, find
+from bakery.rehearsal.connection import ClientGone, ServerRequest
+from bakery.rehearsal.faults import Drop, ExpireToken, Faults, RequestFaults, Wait, When
+from bakery.rehearsal.http import RequestHead
+from bakery.rehearsal.lag import Visible, visible
+from bakery.rehearsal.log import Log, LoggedRequest
+from bakery.rehearsal.manifests import manifest_response
+from bakery.rehearsal.redirects import BlobRedirects
+from bakery.rehearsal.responses import Response, error_response
+from bakery.rehearsal.routes import ApiRoute, Resource, find_resource
+from bakery.rehearsal.state import Call, RegistryState
+from bakery.rehearsal.time_source import TimeSource
 from bakery.rehearsal.tokens import Guard
 
-_FORM_LIMIT: Final = 64 * 1024  # bytes of a token request's body
+_FORM_LIMIT: Final = 64 * 1024  # bytes in the body of a token request
 _READS: Final = frozenset({"GET", "HEAD"})
 
 
 class Service:
-    """From a request to its answer. token_address: where the token endpoint is, "" for the registry's own origin."""
+    """Turns requests into responses. token_address: of the token endpoint, "" if it shares the registry's origin."""
 
-    def __init__(self, registry: Registry, faults: Faults, guard: Guard | None, clock: Clock) -> None:
+    def __init__(self, registry: RegistryState, faults: Faults, guard: Guard | None, clock: TimeSource) -> None:
         self.registry, self.faults, self.guard, self._clock = registry, faults, guard, clock
-        self.log, self.away = Log(), Away()
+        self.log, self.redirects = Log(), BlobRedirects()
         self.token_address = ""
 
-    async def respond(self, request: Request) -> Answer:
-        """Answer one request to the registry. Raises ClientGone where the client leaves in the middle."""
-        return await self._answer(request, find(request.head.segments))
+    async def respond(self, request: ServerRequest) -> Response:
+        """Respond to a request to the registry. Raises ClientGone if the client disconnects."""
+        return await self._respond(request, find_resource(request.head.segments))
 
-    async def respond_token(self, request: Request) -> Answer:
-        """Answer one request to the token endpoint's own port: everything else is not there."""
+    async def respond_token(self, request: ServerRequest) -> Response:
+        """Respond to a request to the separate port of the token endpoint."""
         is_token = request.head.segments == ["token"]
-        return await self._answer(request, Found(Route.TOKEN) if is_token else failure("NAME_UNKNOWN"))
+        return await self._respond(request, Resource(ApiRoute.TOKEN) if is_token else error_response("NAME_UNKNOWN"))
 
-    async def respond_storage(self, request: Request) -> Answer:
-        """Answer one request to the storage's own port."""
-        return await self._answer(request, self.away.find(request.head))
+    async def respond_storage(self, request: ServerRequest) -> Response:
+        """Respond to a request to the port of the storage."""
+        return await self._respond(request, self.redirects.find(request.head))
 
-    async def _answer(self, request: Request, found: Found | Answer) -> Answer:
+    async def _respond(self, request: ServerRequest, found: Resource | Response) -> Response:
         head, status = request.head, 0
-        place = found if isinstance(found, Found) else Found(Route.NONE)
-        with self.faults.strike(head.method, head.path, place) as struck:
+        resource = found if isinstance(found, Resource) else Resource(ApiRoute.NONE)
+        with self.faults.claim(head.method, head.path, resource) as faults:
             try:
-                answer = await self._on_arrival(struck, request)
-                if answer is None:
-                    answer = found if isinstance(found, Answer) else await self._serve(struck, request, found)
-                answer = self._dressed(_afterwards(struck, answer))
-                status = answer.status
-                return answer
+                response = await self._on_arrival(faults, request)
+                if response is None:
+                    response = found if isinstance(found, Response) else await self._serve(faults, request, found)
+                response = self._with_common_headers(_on_commit(faults, response))
+                status = response.status
+                return response
             finally:
-                self.log.add(self._exchange(request, place, status, struck))
+                self.log.add(self._log_entry(request, resource, status, faults))
 
-    async def _on_arrival(self, struck: Struck, request: Request) -> Answer | None:
-        for effect, armed in struck.at(When.ARRIVAL):
+    async def _on_arrival(self, faults: RequestFaults, request: ServerRequest) -> Response | None:
+        for effect, rule in faults.at(When.ARRIVAL):
             if isinstance(effect, Wait):
-                struck.meet(armed)
+                faults.meet(rule)
                 await self._clock.sleep(effect.seconds)
             elif isinstance(effect, ExpireToken):
                 if self.guard is not None and self.guard.expire(request.head):
-                    struck.meet(armed)
-            elif (answer := effect.instead()) is not None:
-                struck.meet(armed)
+                    faults.meet(rule)
+            elif (response := effect.response()) is not None:
+                faults.meet(rule)
                 if isinstance(effect, Drop) and effect.body_bytes:
-                    await _take(request, effect.body_bytes)
-                return answer
+                    await _read_body(request, effect.body_bytes)
+                return response
         return None
 
-    async def _serve(self, struck: Struck, request: Request, found: Found) -> Answer:
+    async def _serve(self, faults: RequestFaults, request: ServerRequest, resource: Resource) -> Response:
         head, traits = request.head, self.registry.traits
-        if found.route is Route.TOKEN:
+        if resource.route is ApiRoute.TOKEN:
             return await self._token(request)
-        if traits.cookies_are_browsers and "cookie" in head.headers and head.method not in _READS:
-            return failure("DENIED", message="CSRF token invalid")
-        if traits.names_need_project and found.repository and "/" not in found.repository:
-            return failure("NAME_INVALID", message="a name needs a project", detail={"name": found.repository})
-        refusal = self._refusal(found, head)
+        if traits.csrf_checks and "cookie" in head.headers and head.method not in _READS:
+            return error_response("DENIED", message="CSRF token invalid")
+        if traits.names_need_project and resource.repository and "/" not in resource.repository:
+            return error_response("NAME_INVALID", {"name": resource.repository}, message="a name needs a project")
+        refusal = self._refusal(resource, head)
         if refusal is not None:
             return refusal
-        call = Call(found, head, request.body, lambda name: self._may_pull(head, name), head.query())
-        hidden = self._hidden(struck, call) if head.method in _READS else None
-        if hidden is not None:
-            return hidden
-        if traits.redirects_blobs and found.route is Route.BLOB and head.method == "GET" and self._holds(found):
-            return self.away.redirect(found)
-        return await handlers.answer(self.registry, call)
+        call = Call(resource, head, request.body, lambda name: self._may_pull(head, name), head.query())
+        lagging = self._lagging(faults, call) if head.method in _READS else None
+        if lagging is not None:
+            return lagging
+        is_download = resource.route is ApiRoute.BLOB and head.method == "GET"
+        if traits.redirects_blobs and is_download and self._holds(resource):
+            return self.redirects.redirect(resource)
+        return await handlers.handle(self.registry, call)
 
-    def _refusal(self, found: Found, head: Head) -> Answer | None:
-        if self.guard is None or found.route is Route.STORAGE:
+    def _refusal(self, resource: Resource, head: RequestHead) -> Response | None:
+        if self.guard is None or resource.route is ApiRoute.STORAGE:
             return None
-        return self.guard.refusal(found, head, f"http://{self.token_address or head.headers.get('host', '')}/token")
+        return self.guard.refusal(resource, head, f"http://{self.token_address or head.headers.get('host', '')}/token")
 
-    def _may_pull(self, head: Head, name: str) -> bool:
+    def _may_pull(self, head: RequestHead, name: str) -> bool:
         return self.guard is None or self.guard.may_pull(head, name)
 
-    def _holds(self, found: Found) -> bool:
-        return found.digest is not None and self.registry.storage.blob(found.repository, found.digest) is not None
+    def _holds(self, resource: Resource) -> bool:
+        return (
+            resource.digest is not None and self.registry.storage.blob(resource.repository, resource.digest) is not None
+        )
 
-    async def _token(self, request: Request) -> Answer:
+    async def _token(self, request: ServerRequest) -> Response:
         if self.guard is None:
-            return failure("UNSUPPORTED", status=404)
+            return error_response("UNSUPPORTED", status=404)
         form = b""
         async for piece in request.body.pieces():
             form += piece
             if len(form) > _FORM_LIMIT:
-                return failure("SIZE_INVALID", status=413)
+                return error_response("SIZE_INVALID", status=413)
         return self.guard.token(request.head, form)
 
-    def _hidden(self, struck: Struck, call: Call) -> Answer | None:
-        """What a read is answered while its content lags; None where it does not."""
-        found = call.found
-        for effect, armed in struck.at(When.ARRIVAL):
-            what = seen(effect, found, self.registry.storage, self._clock.now())
-            if what is Seen.ALL:
+    def _lagging(self, faults: RequestFaults, call: Call) -> Response | None:
+        """Return the response to a read of content that lags, or None if it does not lag."""
+        resource = call.resource
+        for effect, rule in faults.at(When.ARRIVAL):
+            what = visible(effect, resource, self.registry.storage, self._clock.now())
+            if what is Visible.ALL:
                 continue
-            struck.meet(armed)
-            if what is Seen.NOTHING:
-                code = "BLOB_UNKNOWN" if found.route is Route.BLOB else "MANIFEST_UNKNOWN"
-                return failure(code, detail={"reference": found.reference})
-            return manifest_answer(self.registry, call, what)
+            faults.meet(rule)
+            if what is Visible.NOTHING:
+                code = "BLOB_UNKNOWN" if resource.route is ApiRoute.BLOB else "MANIFEST_UNKNOWN"
+                return error_response(code, {"reference": resource.reference})
+            return manifest_response(self.registry, call, what)
         return None
 
-    def _dressed(self, answer: Answer) -> Answer:
-        """The answer with the headers that all have."""
+    def _with_common_headers(self, response: Response) -> Response:
         traits = self.registry.traits
-        own = (("Docker-Distribution-Api-Version", "registry/2.0"), *traits.headers)
-        cookie = (("Set-Cookie", "sid=a-browser; Path=/; HttpOnly"),) if traits.cookies_are_browsers else ()
-        return replace(answer, headers=(*answer.headers, *own, *cookie))
+        common = (("Docker-Distribution-Api-Version", "registry/2.0"), *traits.headers)
+        cookie = (("Set-Cookie", "sid=a-browser; Path=/; HttpOnly"),) if traits.csrf_checks else ()
+        return replace(response, headers=(*response.headers, *common, *cookie))
 
-    def _exchange(self, request: Request, found: Found, status: int, struck: Struck) -> Exchange:
+    def _log_entry(
+        self, request: ServerRequest, resource: Resource, status: int, faults: RequestFaults
+    ) -> LoggedRequest:
         head = request.head
-        return Exchange(
+        return LoggedRequest(
             at=self._clock.now(),
             method=head.method,
             path=head.path,
             query=head.query_text,
-            route=found.route,
-            repository=found.repository,
-            reference=found.reference,
+            route=resource.route,
+            repository=resource.repository,
+            reference=resource.reference,
             status=status,
             body_bytes=request.body.received,
             authorized="authorization" in head.headers,
-            faults=struck.names,
+            faults=faults.names,
         )
 
 
-def _afterwards(struck: Struck, answer: Answer) -> Answer:
-    for effect, armed in struck.at(When.COMMIT):
-        changed = None if answer.delivery.lost else effect.changed(answer)
+def _on_commit(faults: RequestFaults, response: Response) -> Response:
+    for effect, rule in faults.at(When.COMMIT):
+        changed = None if response.delivery.lost else effect.change(response)
         if changed is not None:
-            struck.meet(armed)
-            answer = changed
-    return answer
+            faults.meet(rule)
+            response = changed
+    return response
 
 
-async def _take(request: Request, count: int) -> None:
-    """Read so many bytes of the body, or all of it where it has fewer."""
+async def _read_body(request: ServerRequest, count: int) -> None:
+    """Read this many bytes of the body, or all of it if it is shorter."""
     try:
         async for _ in request.body.pieces():
             if request.body.received >= count:

@@ -1,7 +1,7 @@
-"""What the registry holds: repositories with blobs, manifests, tags and referrers, over a Shelf that has the bytes.
+"""What the registry holds: repositories with blobs, manifests, tags and referrers. The bytes are in a Backend.
 
-Every method is one step that nothing interrupts. No HTTP and no faults; times of writing are kept for those who
-simulate lag. Names and digests come checked (routes.py).
+Every method is one atomic step. No HTTP and no faults; write times are recorded so that faults can simulate lag.
+Names and digests are already validated (routes.py).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from msgspec import Struct, field
 
 from bakery.oci.digest import Digest
-from bakery.rehearsal.answers import Content
-from bakery.rehearsal.clock import Clock
-from bakery.rehearsal.shelf import Incoming, Kind, Link, Shelf
+from bakery.rehearsal.backend import Backend, ContentWriter, LinkKind, StoredLink
+from bakery.rehearsal.responses import StoredContent
+from bakery.rehearsal.time_source import TimeSource
 
 
-class Stored(Struct, frozen=True):
-    """A manifest that is held. subject and descriptor: what the referrers API says of it; None where it has none."""
+class StoredManifest(Struct, frozen=True):
+    """A manifest. descriptor: its entry in the referrers API, if it has a subject."""
 
     media_type: str
     size: int
@@ -29,182 +29,184 @@ class Stored(Struct, frozen=True):
     descriptor: dict[str, Any] | None = None
 
 
-class Tag(Struct, frozen=True):
-    """Where a tag points, since when, and what it named before."""
+class StoredTag(Struct, frozen=True):
+    """The digest that a tag names, since when, and the digest that it named before."""
 
     digest: Digest
     written_at: float
     before: Digest | None = None
 
 
-class Repository(Struct):
-    """One repository's contents. blobs: digest to the time of writing."""
+class StoredRepository(Struct):
+    """The contents of one repository. blobs: write time by digest."""
 
     blobs: dict[Digest, float] = field(default_factory=dict)
-    manifests: dict[Digest, Stored] = field(default_factory=dict)
-    tags: dict[str, Tag] = field(default_factory=dict)
+    manifests: dict[Digest, StoredManifest] = field(default_factory=dict)
+    tags: dict[str, StoredTag] = field(default_factory=dict)
     referrers: dict[Digest, dict[Digest, None]] = field(default_factory=dict)  # by subject, in order of arrival
 
 
 class Storage:
-    """All repositories. Content that no repository holds any more is removed."""
+    """All repositories. Content is removed when the last repository drops it."""
 
-    def __init__(self, shelf: Shelf, clock: Clock) -> None:
-        self._shelf, self._clock = shelf, clock
-        self._repositories: dict[str, Repository] = {}
+    def __init__(self, backend: Backend, clock: TimeSource) -> None:
+        self._backend, self._clock = backend, clock
+        self._repositories: dict[str, StoredRepository] = {}
         self._holders: Counter[Digest] = Counter()
         self._load()
 
     def _load(self) -> None:
         long_ago = float("-inf")
-        for link in self._shelf.links():
-            repository = self._repositories.setdefault(link.repository, Repository())
-            if link.kind is Kind.TAG:
+        for link in self._backend.links():
+            repository = self._repositories.setdefault(link.repository, StoredRepository())
+            if link.kind is LinkKind.TAG:
                 digest = Digest.parse(link.text)
-                if digest in repository.manifests:  # links come by kind: manifests before tags
-                    repository.tags[link.name] = Tag(digest, long_ago)
+                if digest in repository.manifests:  # links are sorted by kind: manifests before tags
+                    repository.tags[link.name] = StoredTag(digest, long_ago)
                 continue
             digest = Digest.parse(link.name)
-            if self._shelf.content(digest) is None:
+            if self._backend.content(digest) is None:
                 continue
             self._holders[digest] += 1
-            if link.kind is Kind.BLOB:
+            if link.kind is LinkKind.BLOB:
                 repository.blobs[digest] = long_ago
             else:
-                self._place_manifest(repository, digest, _from_text(link.text, long_ago))
-        self._shelf.sweep(set(self._holders))
+                self._add_manifest(repository, digest, _from_text(link.text, long_ago))
+        self._backend.sweep(set(self._holders))
 
-    # Reading.
+    # Reads.
 
     def names(self) -> list[str]:
-        """The repositories that hold anything, sorted."""
+        """Return the names of repositories that hold anything, sorted."""
         return sorted(name for name, found in self._repositories.items() if found.blobs or found.manifests)
 
-    def repository(self, name: str) -> Repository | None:
-        """This repository, or None where nothing was ever put into it."""
+    def repository(self, name: str) -> StoredRepository | None:
+        """Return the repository, or None if nothing was ever pushed to it."""
         return self._repositories.get(name)
 
-    def blob(self, name: str, digest: Digest) -> Content | None:
-        """The blob, where this repository holds it."""
+    def blob(self, name: str, digest: Digest) -> StoredContent | None:
+        """Return the blob if the repository holds it."""
         repository = self._repositories.get(name)
-        return self._shelf.content(digest) if repository and digest in repository.blobs else None
+        return self._backend.content(digest) if repository and digest in repository.blobs else None
 
-    def manifest(self, name: str, digest: Digest) -> tuple[Stored, Content] | None:
-        """The manifest, where this repository holds it."""
+    def manifest(self, name: str, digest: Digest) -> tuple[StoredManifest, StoredContent] | None:
+        """Return the manifest if the repository holds it."""
         repository = self._repositories.get(name)
-        stored = repository.manifests.get(digest) if repository else None
-        content = self._shelf.content(digest) if stored else None
-        return (stored, content) if stored and content else None
+        manifest = repository.manifests.get(digest) if repository else None
+        content = self._backend.content(digest) if manifest else None
+        return (manifest, content) if manifest and content else None
 
-    def tag(self, name: str, tag: str) -> Tag | None:
-        """Where the tag points."""
+    def tag(self, name: str, tag: str) -> StoredTag | None:
+        """Return the tag if the repository has it."""
         repository = self._repositories.get(name)
         return repository.tags.get(tag) if repository else None
 
     def referrers(self, name: str, subject: Digest) -> list[dict[str, Any]]:
-        """Descriptors of the manifests that name this subject, in order of arrival."""
+        """Return descriptors of the manifests with this subject, in order of arrival."""
         repository = self._repositories.get(name)
         if repository is None:
             return []
         found = (repository.manifests[digest] for digest in repository.referrers.get(subject, ()))
-        return [stored.descriptor for stored in found if stored.descriptor is not None]
+        return [manifest.descriptor for manifest in found if manifest.descriptor is not None]
 
-    def anywhere(self, digest: Digest) -> bool:
-        """Whether some repository holds this content."""
+    def is_held(self, digest: Digest) -> bool:
+        """Return whether any repository holds this content."""
         return self._holders[digest] > 0
 
-    # Writing.
+    # Writes.
 
-    def incoming(self) -> Incoming:
-        """A place to write content that is on its way in."""
-        return self._shelf.incoming()
+    def writer(self) -> ContentWriter:
+        """Return a writer for content that is being received."""
+        return self._backend.writer()
 
-    def keep_blob(self, name: str, digest: Digest, incoming: Incoming) -> None:
-        """Make what was written this repository's blob. The caller has checked the digest."""
-        if self.anywhere(digest):
-            incoming.discard()
+    def keep_blob(self, name: str, digest: Digest, writer: ContentWriter) -> None:
+        """Store the written content as a blob of this repository. The caller has verified the digest."""
+        if self.is_held(digest):
+            writer.discard()
         else:
-            incoming.keep(digest)
+            writer.keep(digest)
         self.hold_blob(name, digest)
 
     def hold_blob(self, name: str, digest: Digest) -> None:
-        """Let this repository hold content that is here already: a mount."""
-        repository = self._repositories.setdefault(name, Repository())
+        """Add existing content to this repository as a blob: a mount."""
+        repository = self._repositories.setdefault(name, StoredRepository())
         if digest not in repository.blobs:
-            self._shelf.link(Link(Kind.BLOB, name, str(digest), ""))
+            self._backend.link(StoredLink(LinkKind.BLOB, name, str(digest), ""))
             repository.blobs[digest] = self._clock.now()
             self._holders[digest] += 1
 
-    def keep_manifest(self, name: str, digest: Digest, raw: bytes, stored: Stored, tags: Iterable[str] = ()) -> None:
-        """Hold this manifest and let these tags point at it."""
-        repository = self._repositories.setdefault(name, Repository())
+    def keep_manifest(
+        self, name: str, digest: Digest, raw: bytes, manifest: StoredManifest, tags: Iterable[str] = ()
+    ) -> None:
+        """Store a manifest and point these tags at it."""
+        repository = self._repositories.setdefault(name, StoredRepository())
         if digest not in repository.manifests:
-            if not self.anywhere(digest):
-                incoming = self._shelf.incoming()
-                incoming.write(raw)
-                incoming.keep(digest)
-            self._shelf.link(Link(Kind.MANIFEST, name, str(digest), _to_text(stored)))
+            if not self.is_held(digest):
+                writer = self._backend.writer()
+                writer.write(raw)
+                writer.keep(digest)
+            self._backend.link(StoredLink(LinkKind.MANIFEST, name, str(digest), _to_text(manifest)))
             self._holders[digest] += 1
-            self._place_manifest(repository, digest, stored)
+            self._add_manifest(repository, digest, manifest)
         now = self._clock.now()
         for tag in tags:
             old = repository.tags.get(tag)
             if old is None or old.digest != digest:
-                self._shelf.link(Link(Kind.TAG, name, tag, str(digest)))
-                repository.tags[tag] = Tag(digest, now, old.digest if old else None)
+                self._backend.link(StoredLink(LinkKind.TAG, name, tag, str(digest)))
+                repository.tags[tag] = StoredTag(digest, now, old.digest if old else None)
 
     @staticmethod
-    def _place_manifest(repository: Repository, digest: Digest, stored: Stored) -> None:
-        repository.manifests[digest] = stored
-        if stored.subject is not None:
-            repository.referrers.setdefault(stored.subject, {})[digest] = None
+    def _add_manifest(repository: StoredRepository, digest: Digest, manifest: StoredManifest) -> None:
+        repository.manifests[digest] = manifest
+        if manifest.subject is not None:
+            repository.referrers.setdefault(manifest.subject, {})[digest] = None
 
     def drop_tag(self, name: str, tag: str) -> bool:
-        """Remove a tag. Gives whether it was there."""
+        """Remove a tag. Return whether it existed."""
         repository = self._repositories.get(name)
         if repository is None or repository.tags.pop(tag, None) is None:
             return False
-        self._shelf.unlink(Kind.TAG, name, tag)
+        self._backend.unlink(LinkKind.TAG, name, tag)
         return True
 
     def drop_manifest(self, name: str, digest: Digest) -> bool:
-        """Remove a manifest and the tags that point at it. Gives whether it was there."""
+        """Remove a manifest and the tags that name it. Return whether it existed."""
         repository = self._repositories.get(name)
         if repository is None or digest not in repository.manifests:
             return False
         for tag in [tag for tag, found in repository.tags.items() if found.digest == digest]:
             self.drop_tag(name, tag)
-        stored = repository.manifests.pop(digest)
-        if stored.subject is not None:
-            del repository.referrers[stored.subject][digest]
-        self._release(Kind.MANIFEST, name, digest)
+        manifest = repository.manifests.pop(digest)
+        if manifest.subject is not None:
+            del repository.referrers[manifest.subject][digest]
+        self._release(LinkKind.MANIFEST, name, digest)
         return True
 
     def drop_blob(self, name: str, digest: Digest) -> bool:
-        """Remove a blob from one repository. Gives whether it was there."""
+        """Remove a blob from one repository. Return whether it existed."""
         repository = self._repositories.get(name)
         if repository is None or repository.blobs.pop(digest, None) is None:
             return False
-        self._release(Kind.BLOB, name, digest)
+        self._release(LinkKind.BLOB, name, digest)
         return True
 
-    def _release(self, kind: Kind, name: str, digest: Digest) -> None:
-        self._shelf.unlink(kind, name, str(digest))
+    def _release(self, kind: LinkKind, name: str, digest: Digest) -> None:
+        self._backend.unlink(kind, name, str(digest))
         self._holders[digest] -= 1
         if self._holders[digest] <= 0:
             del self._holders[digest]
-            self._shelf.remove(digest)
+            self._backend.remove(digest)
 
     def close(self) -> None:
-        """Give the shelf back."""
-        self._shelf.close()
+        """Close the backend."""
+        self._backend.close()
 
 
-def _to_text(stored: Stored) -> str:
-    subject = str(stored.subject) if stored.subject else None
-    return json.dumps([stored.media_type, stored.size, subject, stored.descriptor])
+def _to_text(manifest: StoredManifest) -> str:
+    subject = str(manifest.subject) if manifest.subject else None
+    return json.dumps([manifest.media_type, manifest.size, subject, manifest.descriptor])
 
 
-def _from_text(text: str, written_at: float) -> Stored:
+def _from_text(text: str, written_at: float) -> StoredManifest:
     media_type, size, subject, descriptor = json.loads(text)
-    return Stored(media_type, size, written_at, Digest.parse(subject) if subject else None, descriptor)
+    return StoredManifest(media_type, size, written_at, Digest.parse(subject) if subject else None, descriptor)

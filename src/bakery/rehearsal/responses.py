@@ -1,7 +1,7 @@
-"""What the registry answers, as values: status, headers, body, and how it is delivered.
+"""Responses as values: status, headers, body, and how they are delivered.
 
-The table of error codes follows OCI distribution-spec 1.1, "Error Codes". An answer says nothing about sockets;
-`Delivery` is how a fault asks for an answer that is slow, cut or lost.
+A response knows nothing about sockets; a fault that wants it slow, cut short or lost says so in its `Delivery`.
+Source of the error codes: OCI distribution-spec 1.1, "Error Codes".
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 
-class Content(Protocol):
-    """Bytes that lie somewhere and are read in pieces. size is None where they never end."""
+class StoredContent(Protocol):
+    """Bytes in memory or in a file, read in pieces. size is None if they never end."""
 
     @property
     def size(self) -> int | None: ...
 
     def read(self, offset: int, length: int, /) -> bytes | memoryview:
-        """Up to `length` bytes from `offset`; at least one where there is one."""
+        """Return up to `length` bytes from `offset`; at least one unless the content ends there."""
         ...
 
     def close(self) -> None:
-        """Give back what reading took. Reading again afterwards is allowed."""
+        """Release what reading acquired. The content can be read again afterwards."""
         ...
 
 
 class Delivery(Struct, frozen=True):
-    """How an answer travels. Sizes count body bytes.
+    """How a response is sent. Sizes count bytes of the body.
 
-    lost: nothing of it is sent. cut_after: the connection ends after so many bytes, by a reset or cleanly.
-    piece_bytes, pause_s: it goes in pieces with a pause after each.
+    lost: nothing is sent and the connection is reset. cut_after: the connection ends after this many bytes, with a
+    reset or cleanly. piece_bytes, pause_s: the body is sent in pieces with a pause after each.
     """
 
     lost: bool = False
@@ -43,22 +43,22 @@ class Delivery(Struct, frozen=True):
     pause_s: float = 0.0
 
 
-class Answer(Struct, frozen=True):
-    """One answer. `body` of an answer to HEAD is what GET would send: its size is told, its bytes are not.
+class Response(Struct, frozen=True):
+    """One response. In a response to HEAD, `body` is what GET would send: its size is sent, its bytes are not.
 
-    start, length: the part of a Content that is sent; length None means to its end.
+    start, length: the part of a StoredContent that is sent; without a length, everything from `start`.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | Content = b""
+    body: bytes | StoredContent = b""
     start: int = 0
     length: int | None = None
     delivery: Delivery = Delivery()
 
     @property
     def size_bytes(self) -> int | None:
-        """The body's size, or None where it never ends."""
+        """The size of the body, or None if it never ends."""
         if isinstance(self.body, bytes):
             return len(self.body)
         if self.length is not None:
@@ -66,20 +66,16 @@ class Answer(Struct, frozen=True):
         return None if self.body.size is None else self.body.size - self.start
 
     def header(self, name: str) -> str:
-        """The first header of this name, or ""."""
+        """Return the first header with this name, or ""."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), "")
 
     def with_header(self, name: str, value: str) -> Self:
-        """The same answer where this header has this one value."""
+        """Return a copy in which this header has only this value."""
         others = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())
         return replace(self, headers=(*others, (name, value)))
 
-    def delivered(self, delivery: Delivery) -> Self:
-        """The same answer, sent in another way."""
-        return replace(self, delivery=delivery)
 
-
-LOST: Final = Answer(0, delivery=Delivery(lost=True))  # no answer at all: the connection is reset
+NO_RESPONSE: Final = Response(0, delivery=Delivery(lost=True))  # the connection is reset
 
 ERRORS: Final[dict[str, tuple[int, str]]] = {
     "BLOB_UNKNOWN": (404, "blob unknown to registry"),
@@ -102,33 +98,21 @@ ERRORS: Final[dict[str, tuple[int, str]]] = {
 }
 
 
-def failure(
+def error_response(
     code: str,
-    *,
-    detail: object = None,
+    *details: object,
     message: str = "",
     status: int = 0,
     headers: Iterable[tuple[str, str]] = (),
-) -> Answer:
-    """The error answer of this OCI code; status and message as in the table unless given."""
-    return failures(code, [detail], message=message, status=status, headers=headers)
-
-
-def failures(
-    code: str,
-    details: Iterable[object],
-    *,
-    message: str = "",
-    status: int = 0,
-    headers: Iterable[tuple[str, str]] = (),
-) -> Answer:
-    """One answer that tells the same error of several things, one entry each."""
+) -> Response:
+    """Return the error response for an OCI code, one entry per detail. Status and message default to ERRORS."""
     usual_status, usual_message = ERRORS.get(code, (400, code))
-    errors = [{"code": code, "message": message or usual_message, "detail": detail} for detail in details]
-    body = json.dumps({"errors": errors}).encode()
-    return Answer(status or usual_status, (("Content-Type", "application/json"), *headers), body)
+    errors = [{"code": code, "message": message or usual_message, "detail": detail} for detail in details or (None,)]
+    return json_response(status or usual_status, {"errors": errors}, *headers)
 
 
-def document(status: int, value: object, *headers: tuple[str, str], content_type: str = "application/json") -> Answer:
-    """An answer whose body is this value as JSON."""
-    return Answer(status, (("Content-Type", content_type), *headers), json.dumps(value).encode())
+def json_response(
+    status: int, value: object, *headers: tuple[str, str], content_type: str = "application/json"
+) -> Response:
+    """Return a response whose body is this value as JSON."""
+    return Response(status, (("Content-Type", content_type), *headers), json.dumps(value).encode())

@@ -1,8 +1,8 @@
-"""Where bytes lie: in memory, or in a folder that outlives the process. Knows digests and links, no registry rules.
+"""Where bytes are stored: in memory, or in a folder that outlives the process. Knows digests and links, no API rules.
 
-A link says that a repository holds some content under a name: a blob, a manifest, a tag. In a folder every change is
-one rename or one unlink, so `kill -9` at any moment leaves a sound store: content first, then the link to it. Nothing
-is synced to disk: what a crash of the whole machine leaves is not promised.
+A link says that a repository holds some content under a name: a blob, a manifest or a tag. In a folder every change is
+one rename or one unlink, and content is written before the link to it, so `kill -9` at any moment leaves a consistent
+store. Nothing is synced to disk: a crash of the whole machine may lose data.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from msgspec import Struct
 
 from bakery.errors import BakeryError
 from bakery.oci.digest import Digest
-from bakery.rehearsal.answers import Content
+from bakery.rehearsal.responses import StoredContent
 
 _VERSION: Final = "bakery registry folder, version 1\n"
 
 
-class Kind(StrEnum):
-    """What a link is for. The values are folder names; no repository component begins with an underscore."""
+class LinkKind(StrEnum):
+    """What a link is for. The values are folder names; no component of a repository name starts with an underscore."""
 
     BLOB = "_blobs"
     MANIFEST = "_manifests"
     TAG = "_tags"
 
 
-class Link(Struct, frozen=True):
-    """One name in one repository. name: a digest or a tag. text: what the link says; storage.py writes it."""
+class StoredLink(Struct, frozen=True):
+    """One name in one repository. name: a digest or a tag. text: the content of the link, written by storage.py."""
 
-    kind: Kind
+    kind: LinkKind
     repository: str
     name: str
     text: str
 
 
-class Incoming(Protocol):
-    """Content on its way in. It becomes visible by `keep` and not before."""
+class ContentWriter(Protocol):
+    """Content that is being received. Only `keep` makes it visible."""
 
     size: int
 
@@ -52,7 +52,7 @@ class Incoming(Protocol):
     def read(self, offset: int, length: int) -> bytes | memoryview: ...
 
     def cut(self, size: int) -> None:
-        """Forget what was written after the first `size` bytes."""
+        """Drop everything after the first `size` bytes."""
         ...
 
     def keep(self, digest: Digest) -> None: ...
@@ -60,25 +60,25 @@ class Incoming(Protocol):
     def discard(self) -> None: ...
 
 
-class Shelf(Protocol):
-    """Content by digest, and the links that say who holds it."""
+class Backend(Protocol):
+    """Content by digest, and the links that say which repositories hold it."""
 
-    def incoming(self) -> Incoming: ...
+    def writer(self) -> ContentWriter: ...
 
-    def content(self, digest: Digest) -> Content | None: ...
+    def content(self, digest: Digest) -> StoredContent | None: ...
 
     def remove(self, digest: Digest) -> None: ...
 
-    def link(self, link: Link) -> None: ...
+    def link(self, link: StoredLink) -> None: ...
 
-    def unlink(self, kind: Kind, repository: str, name: str) -> None: ...
+    def unlink(self, kind: LinkKind, repository: str, name: str) -> None: ...
 
-    def links(self) -> Iterator[Link]:
-        """Every link that was there at the start."""
+    def links(self) -> Iterator[StoredLink]:
+        """Yield every link that existed when the backend was opened."""
         ...
 
     def sweep(self, held: set[Digest]) -> None:
-        """Remove content that is none of these: what a killed process left behind."""
+        """Remove all other content: the leftovers of a killed process."""
         ...
 
     def close(self) -> None: ...
@@ -96,51 +96,51 @@ class _MemoryContent:
         pass
 
 
-class _MemoryIncoming:
-    def __init__(self, shelf: dict[Digest, bytearray]) -> None:
-        self._shelf, self._data, self.size = shelf, bytearray(), 0
+class _MemoryWriter:
+    def __init__(self, contents: dict[Digest, bytearray]) -> None:
+        self._contents, self._data, self.size = contents, bytearray(), 0
 
     def write(self, data: bytes) -> None:
         self._data += data
         self.size += len(data)
 
     def read(self, offset: int, length: int) -> bytes:
-        return bytes(self._data[offset : offset + length])  # a view would forbid the array to grow
+        return bytes(self._data[offset : offset + length])  # a view would prevent the array from growing
 
     def cut(self, size: int) -> None:
         del self._data[size:]
         self.size = size
 
     def keep(self, digest: Digest) -> None:
-        self._shelf.setdefault(digest, self._data)
+        self._contents.setdefault(digest, self._data)
 
     def discard(self) -> None:
         self._data = bytearray()
 
 
-class MemoryShelf:
-    """Everything is in memory and gone with the process."""
+class MemoryBackend:
+    """Everything is in memory and is lost when the process ends."""
 
     def __init__(self) -> None:
         self._contents: dict[Digest, bytearray] = {}
 
-    def incoming(self) -> Incoming:
-        return _MemoryIncoming(self._contents)
+    def writer(self) -> ContentWriter:
+        return _MemoryWriter(self._contents)
 
-    def content(self, digest: Digest) -> Content | None:
+    def content(self, digest: Digest) -> StoredContent | None:
         data = self._contents.get(digest)
         return None if data is None else _MemoryContent(data)
 
     def remove(self, digest: Digest) -> None:
         self._contents.pop(digest, None)
 
-    def link(self, link: Link) -> None:
+    def link(self, link: StoredLink) -> None:
         pass
 
-    def unlink(self, kind: Kind, repository: str, name: str) -> None:
+    def unlink(self, kind: LinkKind, repository: str, name: str) -> None:
         pass
 
-    def links(self) -> Iterator[Link]:
+    def links(self) -> Iterator[StoredLink]:
         return iter(())
 
     def sweep(self, held: set[Digest]) -> None:
@@ -166,10 +166,10 @@ class _FileContent:
             self._file = -1
 
 
-class _FileIncoming:
-    def __init__(self, shelf: FolderShelf, path: Path) -> None:
-        self._shelf, self._path, self.size = shelf, path, 0
-        self._file: IO[bytes] | None = None  # opened by the first byte: most upload sessions of a mount never get one
+class _FileWriter:
+    def __init__(self, backend: FolderBackend, path: Path) -> None:
+        self._backend, self._path, self.size = backend, path, 0
+        self._file: IO[bytes] | None = None  # opened for the first byte: most sessions that try a mount never get one
 
     def _opened(self) -> IO[bytes]:
         if self._file is None:
@@ -193,9 +193,9 @@ class _FileIncoming:
 
     def keep(self, digest: Digest) -> None:
         self._opened().close()
-        place = self._shelf.place(digest)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        self._path.rename(place)
+        path = self._backend.content_path(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.rename(path)
 
     def discard(self) -> None:
         if self._file is not None:
@@ -203,80 +203,78 @@ class _FileIncoming:
             self._path.unlink(missing_ok=True)
 
 
-class FolderShelf:
+class FolderBackend:
     """A folder: `content/ALGORITHM/xx/HEX`, `repositories/NAME/{_blobs,_manifests,_tags}/…`, `incoming/`.
 
-    One process at a time may have it open. Raises BakeryError where another has, or where it is no folder of ours.
+    Only one process at a time may open it. Raises BakeryError if another process has it open, or if the folder holds
+    anything else.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming, self._repositories = root / "incoming", root / "repositories"
         root.mkdir(parents=True, exist_ok=True)
-        mark = root / "bakery-registry"
-        if not mark.exists() and any(root.iterdir()):
+        marker = root / "bakery-registry"
+        if not marker.exists() and any(root.iterdir()):
             raise BakeryError(
-                "opening a registry folder",
-                about=root,
-                why="it holds something else",
-                hint="name an empty or a new folder",
+                "cannot open registry folder", about=root, why="it holds other files", hint="choose an empty folder"
             )
-        self._lock = mark.open("a+")
+        self._lock = marker.open("a+")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
             raise BakeryError(
-                "opening a registry folder",
+                "cannot open registry folder",
                 about=root,
-                why="another process serves it",
-                hint="stop that one or name another folder",
+                why="another process is serving it",
+                hint="stop that process or choose another folder",
             ) from None
-        if not mark.stat().st_size:
+        if not marker.stat().st_size:
             self._lock.write(_VERSION)
             self._lock.flush()
-        shutil.rmtree(self._incoming, ignore_errors=True)  # uploads do not outlive the process that took them
+        shutil.rmtree(self._incoming, ignore_errors=True)  # upload sessions end with the process that took them
         for folder in (self._incoming, self._repositories, root / "content"):
             folder.mkdir(exist_ok=True)
 
-    def place(self, digest: Digest) -> Path:
-        """Where this content lies, or would."""
+    def content_path(self, digest: Digest) -> Path:
+        """Return the path of this content, whether or not it exists."""
         return self._root / "content" / digest.algorithm / digest.hex[:2] / digest.hex
 
-    def incoming(self) -> Incoming:
-        return _FileIncoming(self, self._incoming / uuid4().hex)
+    def writer(self) -> ContentWriter:
+        return _FileWriter(self, self._incoming / uuid4().hex)
 
-    def content(self, digest: Digest) -> Content | None:
-        place = self.place(digest)
+    def content(self, digest: Digest) -> StoredContent | None:
+        path = self.content_path(digest)
         try:
-            return _FileContent(place, place.stat().st_size)
+            return _FileContent(path, path.stat().st_size)
         except FileNotFoundError:
             return None
 
     def remove(self, digest: Digest) -> None:
-        self.place(digest).unlink(missing_ok=True)
+        self.content_path(digest).unlink(missing_ok=True)
 
-    def _link_path(self, kind: Kind, repository: str, name: str) -> Path:
+    def _link_path(self, kind: LinkKind, repository: str, name: str) -> Path:
         return self._repositories / repository / kind.value / name
 
-    def link(self, link: Link) -> None:
-        place = self._link_path(link.kind, link.repository, link.name)
+    def link(self, link: StoredLink) -> None:
+        path = self._link_path(link.kind, link.repository, link.name)
         draft = self._incoming / uuid4().hex
         draft.write_text(link.text)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft.rename(place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.rename(path)
 
-    def unlink(self, kind: Kind, repository: str, name: str) -> None:
+    def unlink(self, kind: LinkKind, repository: str, name: str) -> None:
         self._link_path(kind, repository, name).unlink(missing_ok=True)
 
-    def links(self) -> Iterator[Link]:
-        for kind in Kind:
+    def links(self) -> Iterator[StoredLink]:
+        for kind in LinkKind:
             for folder in sorted(self._repositories.rglob(kind.value)):
                 repository = folder.parent.relative_to(self._repositories).as_posix()
                 if not folder.is_dir() or "/_" in repository:
-                    continue  # a tag may be called `_tags`; a folder of ours never lies in another
+                    continue  # a tag may be named `_tags`; link folders are never nested
                 for file in sorted(folder.iterdir()):
-                    yield Link(kind, repository, file.name, file.read_text())
+                    yield StoredLink(kind, repository, file.name, file.read_text())
 
     def sweep(self, held: set[Digest]) -> None:
         for file in (self._root / "content").glob("*/*/*"):
