@@ -1,4 +1,4 @@
-"""Tasks, jobs, their runner and retries, through the synchronous face and the asynchronous one."""
+"""Tasks, jobs, their runner and retries, through the synchronous and the asynchronous API."""
 
 import asyncio
 import functools
@@ -14,7 +14,7 @@ from bakery.parallel.transient import looks_transient
 
 
 class JumpingClock:
-    """Time that passes only when somebody sleeps."""
+    """A clock that moves only while a task sleeps."""
 
     def __init__(self):
         self.slept = []
@@ -27,7 +27,7 @@ class JumpingClock:
 
 
 def flaky(tmp_path, failures, stderr="503: Service Unavailable", code=1):
-    """A command that fails so many times, then prints `done`."""
+    """Return a command that fails this many times, then prints `done`."""
     counter = tmp_path / "count"
     script = (
         f"n=$(cat {counter} 2>/dev/null || echo 0); n=$((n+1)); echo $n > {counter}; "
@@ -43,7 +43,7 @@ def calls(tmp_path):
 PATIENT = RetryPolicy(jitter=False, retry_on=looks_transient)
 
 
-def test_results_of_tasks_in_the_order_asked_with_what_each_was():
+def test_results_are_in_the_order_of_the_tasks_and_say_how_each_ended():
     tasks = [
         ShellTask("slow", ["sh", "-c", "sleep 0.2; echo slow"], payload=1),
         ShellTask("quick", ["echo", "quick"], label="Quick"),
@@ -69,22 +69,22 @@ def test_results_of_tasks_in_the_order_asked_with_what_each_was():
     assert tasks[0].display_label == "slow"
 
 
-def test_nothing_asked_nothing_done():
+def test_no_tasks_and_no_jobs_give_no_results():
     assert run([]) == []
     assert run_jobs([]) == []
 
 
-def test_duplicate_keys_are_refused():
+def test_duplicate_keys_are_rejected():
     with pytest.raises(ValueError, match="'a'"):
         run([ShellTask("a", ["true"]), ShellTask("a", ["true"])])
 
 
-def test_tasks_fail_fast():
+def test_fail_fast_starts_no_task_after_a_failure():
     tasks = [ShellTask("a", ["false"]), ShellTask("b", ["true"])]
     assert [result.task.key for result in run(tasks, jobs=1, fail_fast=True)] == ["a"]
 
 
-def test_a_job_runs_commands_in_order_and_returns_what_it_likes():
+def test_a_job_runs_commands_in_order_and_returns_any_value():
     def plain(runner):
         first = runner.run(["echo", "one"])
         second = runner.run(["sh", "-c", f"echo {first.stdout.decode().strip()} two"])
@@ -144,7 +144,7 @@ def test_an_awaitable_result_of_a_job_is_awaited(call):
     assert (results[0].value, results[0].exception) == (b"hello\n", None)
 
 
-def test_what_an_awaitable_result_raises_is_the_exception_of_the_job():
+def test_an_exception_of_an_awaitable_result_is_the_exception_of_the_job():
     async def broken(runner):
         raise LookupError
 
@@ -153,7 +153,7 @@ def test_what_an_awaitable_result_raises_is_the_exception_of_the_job():
     assert isinstance(results[0].exception, LookupError)
 
 
-def test_blocking_jobs_run_side_by_side_and_off_the_loop():
+def test_blocking_jobs_run_concurrently_outside_the_loop():
     barrier = threading.Barrier(3, timeout=10)
 
     def work(runner):
@@ -171,7 +171,7 @@ def test_a_failing_command_does_not_raise_in_the_job():
     assert not results[0].value.ok
 
 
-async def test_transient_twice_then_success_waits_two_and_four_seconds(tmp_path):
+async def test_two_transient_failures_then_success_wait_two_and_four_seconds(tmp_path):
     clock, events = JumpingClock(), list[Event]()
     runner = CommandRunner("a", retry=PATIENT, surroundings=Surroundings(events.append, clock))
     result = await runner.run(flaky(tmp_path, 2), step_label="copy")
@@ -183,7 +183,7 @@ async def test_transient_twice_then_success_waits_two_and_four_seconds(tmp_path)
     assert events[1] == StepRetried("a", "copy", 1, 2, "exit code 1: 503: Service Unavailable")
 
 
-async def test_attempts_used_up_give_the_last_failure_and_say_so(tmp_path, caplog):
+async def test_after_the_last_attempt_the_last_failure_is_returned_and_logged(tmp_path, caplog):
     clock = JumpingClock()
     runner = CommandRunner("a", retry=PATIENT, surroundings=Surroundings(clock=clock))
     result = await runner.run(flaky(tmp_path, 9, code=5), step_label="copy")
@@ -192,18 +192,18 @@ async def test_attempts_used_up_give_the_last_failure_and_say_so(tmp_path, caplo
     assert "a: copy: gave up after 5 attempts" in caplog.text
 
 
-async def test_a_permanent_failure_runs_once_without_a_word_in_the_log(tmp_path, caplog):
+async def test_a_permanent_failure_runs_once_and_logs_nothing(tmp_path, caplog):
     runner = CommandRunner("a", retry=PATIENT, surroundings=Surroundings(clock=JumpingClock()))
     result = await runner.run(flaky(tmp_path, 9, stderr="unauthorized: not found"))
     assert (result.attempts, calls(tmp_path)) == (1, 1)
     assert caplog.text == ""
 
 
-async def test_without_a_policy_nothing_is_tried_again(tmp_path):
+async def test_without_a_policy_nothing_is_retried(tmp_path):
     assert (await CommandRunner("a").run(flaky(tmp_path, 1))).attempts == 1
 
 
-async def test_a_job_gives_its_commands_their_defaults_and_a_command_may_differ(tmp_path):
+async def test_a_command_uses_the_defaults_of_its_job_and_can_override_them(tmp_path):
     clock = JumpingClock()
 
     async def work(runner):
@@ -223,7 +223,7 @@ async def test_waiting_between_attempts_holds_no_slot(tmp_path):
 
     class Clock(JumpingClock):
         async def sleep(self, seconds):
-            # Returns only after the other job, which needs the one slot that there is, has run.
+            # Returns only after the other job, which needs the only slot, has run.
             await second_has_run.wait()
 
     async def first(runner):
@@ -239,34 +239,34 @@ async def test_waiting_between_attempts_holds_no_slot(tmp_path):
     assert order == ["second", "first"]
 
 
-async def test_an_interrupted_job_that_swallows_it_starts_nothing_more():
-    begun, started_after = asyncio.Event(), []
+async def test_a_job_that_swallows_its_cancellation_cannot_start_another_command():
+    started, started_after = asyncio.Event(), []
 
     async def stubborn(runner):
         try:
-            begun.set()
+            started.set()
             await runner.sleep(600)
         except asyncio.CancelledError:
             started_after.append(await runner.run([sys.executable, "-c", "print('no')"]))
 
     async with asyncio.TaskGroup() as group:
         root = group.create_task(run_shell_jobs([ShellJob("a", stubborn)]))
-        await begun.wait()
+        await started.wait()
         root.cancel()
     assert started_after == []
 
 
-def test_cancelled_blocking_jobs_are_told_by_an_exception_that_except_exception_does_not_catch():
-    told = threading.Event()
+def test_a_cancelled_blocking_job_gets_an_exception_that_except_exception_does_not_catch():
+    interrupted = threading.Event()
 
     def stubborn(runner):
         while True:
             try:
                 runner.run(["sleep", "600"])
-            except Exception:  # noqa: BLE001 - that this catches too little is what is tested
+            except Exception:  # noqa: BLE001 - the test is that this does not catch it
                 continue
             except BaseException:
-                told.set()
+                interrupted.set()
                 raise
 
     def callback(result):
@@ -274,4 +274,4 @@ def test_cancelled_blocking_jobs_are_told_by_an_exception_that_except_exception_
 
     with pytest.raises(LookupError):
         run_jobs([ShellJob("stubborn", stubborn), ShellJob("b", lambda runner: None)], callback, jobs=2)
-    assert told.wait(10)
+    assert interrupted.wait(10)

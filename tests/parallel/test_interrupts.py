@@ -1,6 +1,6 @@
-"""Every row of pipeline.md 2.5 as ours has it, with real children of a real run, gated by readiness.
+"""The rows of pipeline.md 2.5, "ours", with real children of a real run, gated by readiness.
 
-Every child and what it starts holds the write end of one pipe of the test: the pipe's end says that all have gone.
+Every child and its descendants hold the write end of one pipe of the test, which ends when all of them have ended.
 """
 
 import io
@@ -28,7 +28,7 @@ from bakery.events import StepRetried
 os.dup2(int(sys.argv[1]), 3)
 
 def shell(text):
-    # Descriptor 3 is the test's pipe; children do not inherit it by themselves.
+    # Descriptor 3 is the test's pipe, which children do not inherit by default.
     return ["sh", "-c", "exec 3>/proc/%d/fd/3; " % os.getpid() + text]
 
 def say(text):
@@ -37,7 +37,7 @@ def say(text):
 
 
 class Run:
-    """A bakery-like process that runs commands, and the pipe that tells of its descendants."""
+    """A process that runs commands as bakery does, and the pipe that its descendants hold."""
 
     def __init__(self, code, tmp_path):
         reading, writing = os.pipe()
@@ -69,7 +69,7 @@ class Run:
         self.process.send_signal(number)
 
     def end(self):
-        """Exit code, rest of stdout, stderr, seconds; returns when no descendant lives any more."""
+        """Wait for the end of every descendant; return exit code, rest of stdout, stderr and seconds."""
         started = time.monotonic()
         out, err = self.process.communicate(timeout=30)
         self.lives.read()
@@ -91,7 +91,7 @@ def start(tmp_path):
             each.process.kill()
 
 
-AT_ONCE_S = 2.9  # less than the grace of 3 s, and much for a busy machine
+AT_ONCE_S = 2.9  # less than the grace of 3 s, and long enough for a busy machine
 
 BOTH = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
 TASKS = """
@@ -101,7 +101,7 @@ sys.exit(guarded(lambda: run(tasks, lambda result: say(result.task.key), jobs=3)
 
 
 @BOTH
-def test_children_that_obey_end_at_once_and_the_queue_is_dropped(start, number, code):
+def test_children_that_obey_end_at_once_and_queued_tasks_never_start(start, number, code):
     run = start(TASKS.format(child=OBEDIENT))
     run.children_ready(3)
     run.signal(number)
@@ -113,7 +113,7 @@ def test_children_that_obey_end_at_once_and_the_queue_is_dropped(start, number, 
 
 @pytest.mark.slow
 @BOTH
-def test_children_that_ignore_it_share_three_seconds_and_all_is_over_within_five(start, number, code):
+def test_children_that_ignore_the_signal_share_a_grace_of_three_seconds_and_all_end_within_five(start, number, code):
     run = start(TASKS.format(child=STUBBORN))
     run.children_ready(3)
     run.signal(number)
@@ -127,7 +127,7 @@ def test_a_second_signal_kills_stubborn_children_and_exits_at_once(start, second
     run = start(
         f"""
         tasks = [ShellTask(str(n), shell({STUBBORN!r})) for n in range(3)]
-        # The watcher ends by the first SIGTERM, which is how the test sees that the grace has begun.
+        # The watcher ends on the first SIGTERM, which tells the test that the grace has begun.
         tasks.append(ShellTask("watcher", shell("trap 'echo >&3; exit 0' TERM; echo >&3; sleep 600 & wait")))
         sys.exit(guarded(lambda: run(tasks, jobs=4)))
         """
@@ -150,7 +150,7 @@ def test_a_wait_between_attempts_ends_at_once(start, number, code):
             try:
                 runner.run(shell("echo 503: Service Unavailable >&2; exit 1"), retry=policy)
             except ExecutorInterrupted:
-                say("told")
+                say("interrupted")
                 raise
         def waiting(event):
             if isinstance(event, StepRetried):
@@ -166,7 +166,7 @@ def test_a_wait_between_attempts_ends_at_once(start, number, code):
 
 
 @BOTH
-def test_a_long_wait_of_the_run_itself_ends_at_once_and_scratch_is_cleared(start, number, code, tmp_path):
+def test_a_long_wait_of_the_run_itself_ends_at_once_and_its_scratch_directory_is_removed(start, number, code, tmp_path):
     run = start(
         f"""
         async def main():
@@ -188,7 +188,7 @@ def test_a_long_wait_of_the_run_itself_ends_at_once_and_scratch_is_cleared(start
 
 
 @BOTH
-def test_what_had_been_done_is_said_before_the_end(start, number, code):
+def test_a_cancelled_run_can_report_what_was_done(start, number, code):
     run = start(
         f"""
         async def main():
@@ -206,7 +206,7 @@ def test_what_had_been_done_is_said_before_the_end(start, number, code):
 
 
 @BOTH
-def test_blocking_jobs_in_threads_end_with_their_commands(start, number, code):
+def test_blocking_jobs_end_with_their_commands(start, number, code):
     run = start(
         f"""
         def work(runner):
@@ -274,7 +274,7 @@ sys.exit(guarded(lambda: run_jobs([ShellJob("a", work)])))
 """
 
 
-def test_a_job_that_never_asks_for_anything_again_does_not_hold_up_the_end(start):
+def test_a_blocking_job_that_hangs_does_not_delay_the_end(start):
     run = start(STUCK)
     assert run.line() == "stuck"
     run.signal(signal.SIGINT)
@@ -284,8 +284,8 @@ def test_a_job_that_never_asks_for_anything_again_does_not_hold_up_the_end(start
 
 
 @pytest.mark.slow
-def test_a_signal_in_the_moment_before_the_loop_goes_to_sleep_is_heeded(start):
-    # Nothing else ever wakes this loop. Before the wake-up socket every second hundred of such runs hung for ever.
+def test_a_signal_just_before_the_loop_goes_to_sleep_is_handled(start):
+    # Nothing else ever wakes this loop. Without the wake-up socket, about one in 200 runs hung.
     for _ in range(100):
         run = start(STUCK)
         assert run.line() == "stuck"
@@ -294,7 +294,7 @@ def test_a_signal_in_the_moment_before_the_loop_goes_to_sleep_is_heeded(start):
         run.lives.close()
 
 
-def test_the_whole_family_of_a_child_goes_with_it(start):
+def test_descendants_that_ignore_sigterm_end_with_their_leader(start):
     run = start(
         f"""
         family = shell({STUBBORN!r})[2]
@@ -331,20 +331,20 @@ sys.exit(guarded(lambda: run_jobs(jobs, jobs=4)))
 
 
 @pytest.mark.slow
-def test_two_hundred_runs_interrupted_at_random_moments_leave_nothing_behind(start, tmp_path, monkeypatch):
+def test_two_hundred_runs_interrupted_at_random_leave_nothing_behind(start, tmp_path, monkeypatch):
     chance = random.Random(20)
     for number in range(200):
         monkeypatch.setenv("SOAK_SEED", str(number))
         run = start(SOAK)
         assert run.line() == "ready"
         first, second = chance.choice([(2, 130), (15, 143)]), chance.choice([None, 2, 15])
-        time.sleep(chance.uniform(0, 0.4))  # the random moment is what this test is about
+        time.sleep(chance.uniform(0, 0.4))  # the random moment is the point of this test
         run.signal(first[0])
         if second is not None:
             time.sleep(chance.uniform(0, 0.1))
             run.signal(second)
         returned, _, err, took = run.end()
-        # Two signals that come before the first is heeded are heeded in the order of their numbers.
+        # Two signals that arrive before the first is handled are handled in the order of their numbers.
         assert returned in (first[1], first[1] if second is None else 128 + second), err
         assert took < 5
         assert [path for path in Path(tmp_path).iterdir() if path.name.startswith("bakery-soak-")] == []

@@ -1,4 +1,4 @@
-"""The scheduler: order, bound, and failures as values."""
+"""The scheduler: order, limit, and failures as values."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ def job(key, work=None):
 
 
 def waiting(gates, finished=None):
-    """Jobs that end when their event is set."""
+    """Return jobs that end when their event is set."""
 
     def make(key):
         async def work(slot):
@@ -28,7 +28,7 @@ def waiting(gates, finished=None):
     return [make(key) for key in gates]
 
 
-async def test_results_come_in_the_order_asked_and_callbacks_in_the_order_finished():
+async def test_results_are_in_the_order_of_the_jobs_and_callbacks_in_the_order_of_completion():
     gates = {key: asyncio.Event() for key in "abc"}
     order = []
 
@@ -42,12 +42,12 @@ async def test_results_come_in_the_order_asked_and_callbacks_in_the_order_finish
     assert order == ["c", "a", "b"]
 
 
-async def test_never_more_at_once_than_the_limit_and_begun_in_order():
-    running, most, begun = 0, 0, []
+async def test_jobs_start_in_order_and_never_more_at_once_than_the_limit():
+    running, most, started = 0, 0, []
 
     async def work(slot):
         nonlocal running, most
-        begun.append(current_job.get())
+        started.append(current_job.get())
         running += 1
         most = max(most, running)
         await asyncio.sleep(0)
@@ -55,7 +55,7 @@ async def test_never_more_at_once_than_the_limit_and_begun_in_order():
 
     await run_jobs([job(str(n), work) for n in range(20)], limit=3)
     assert most == 3
-    assert begun == [str(n) for n in range(20)]
+    assert started == [str(n) for n in range(20)]
 
 
 async def test_a_waiting_job_holds_no_slot():
@@ -73,7 +73,7 @@ async def test_a_waiting_job_holds_no_slot():
     assert results[0].value == "patient"
 
 
-async def test_who_comes_back_from_waiting_goes_before_who_has_not_begun():
+async def test_a_job_that_returns_from_a_wait_goes_before_jobs_that_have_not_started():
     order = []
     ready = asyncio.Event()
 
@@ -95,7 +95,7 @@ async def test_who_comes_back_from_waiting_goes_before_who_has_not_begun():
     assert order == ["x", "patient", "y", "z"]
 
 
-async def test_a_timeout_round_a_wait_leaves_the_job_in_its_place():
+async def test_a_job_has_its_slot_again_after_a_timeout_around_a_wait():
     running, most = 0, 0
 
     async def work(slot):
@@ -115,7 +115,7 @@ async def test_a_timeout_round_a_wait_leaves_the_job_in_its_place():
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), asyncio.CancelledError()], ids=repr)
-async def test_what_a_job_raises_is_its_result_and_the_others_go_on(error):
+async def test_an_exception_of_a_job_is_its_result_and_the_others_go_on(error):
     async def broken(slot):
         raise error
 
@@ -124,12 +124,12 @@ async def test_what_a_job_raises_is_its_result_and_the_others_go_on(error):
     assert results[1].exception is error
 
 
-async def test_cancellation_is_not_swallowed_and_reaches_every_job():
-    begun, ended = asyncio.Semaphore(0), []
+async def test_cancellation_reaches_every_job_and_is_raised():
+    started, ended = asyncio.Semaphore(0), []
 
     def stuck(key):
         async def work(slot):
-            begun.release()
+            started.release()
             try:
                 await asyncio.Event().wait()
             finally:
@@ -138,15 +138,15 @@ async def test_cancellation_is_not_swallowed_and_reaches_every_job():
         return job(key, work)
 
     async def patient(slot):
-        begun.release()
+        started.release()
         async with slot.released():
             await asyncio.Event().wait()
 
     async with asyncio.TaskGroup() as group:
-        jobs = [stuck("a"), job("p", patient), stuck("b"), stuck("never begun")]
+        jobs = [stuck("a"), job("p", patient), stuck("b"), stuck("never started")]
         root = group.create_task(run_jobs(jobs, limit=2))
         for _ in range(3):
-            await begun.acquire()
+            await started.acquire()
         root.cancel()
     assert root.cancelled()
     assert sorted(ended) == ["a", "b"]
@@ -164,7 +164,7 @@ async def test_an_interrupt_raised_in_a_job_ends_the_run():
     assert caught.value.exit_code == 143
 
 
-async def test_an_exception_of_the_callback_stops_everything_and_is_raised():
+async def test_an_exception_of_the_callback_ends_the_run_and_is_raised():
     async def stuck(slot):
         await asyncio.Event().wait()
 
@@ -175,7 +175,7 @@ async def test_an_exception_of_the_callback_stops_everything_and_is_raised():
         await run_jobs([job("a", stuck), job("b")], limit=2, on_result=callback)
 
 
-async def test_fail_fast_leaves_out_what_never_began_and_lets_the_running_finish():
+async def test_fail_fast_lets_running_jobs_finish_and_omits_those_that_never_started():
     release = asyncio.Event()
 
     async def slow(slot):
@@ -190,7 +190,7 @@ async def test_fail_fast_leaves_out_what_never_began_and_lets_the_running_finish
     assert [(result.key, result.ok) for result in results] == [("slow", True), ("broken", False)]
 
 
-async def test_duplicate_keys_are_refused_before_any_job_starts():
+async def test_duplicate_keys_are_rejected_before_any_job_starts():
     started = []
 
     async def work(slot):
@@ -205,22 +205,22 @@ def test_a_result_has_no_value_unless_it_is_given_one():
     assert JobResult(job("a"), exception=LookupError()).value is None
 
 
-async def test_nothing_to_do_is_done():
+async def test_no_jobs_give_no_results():
     assert await run_jobs([], limit=4) == []
 
 
-WORKERS = {  # name: (asked, how many things, variable, expected)
-    "asked for": (3, 9, "7", 3),
-    "never more than there is to do": (8, 2, "", 2),
-    "nothing to do": (8, 0, "", 1),
+WORKERS = {  # name: (argument, number of jobs, variable, expected)
+    "the argument": (3, 9, "7", 3),
+    "never more than there are jobs": (8, 2, "", 2),
+    "no jobs": (8, 0, "", 1),
     "the variable": (None, 9, "7", 7),
-    "zero is not asking": (0, 9, "", 4),
+    "zero counts as not given": (0, 9, "", 4),
     "negative variable": (None, 9, "-2", 1),
     "empty variable": (None, 9, " ", 4),
-    "no number": (None, 9, "many", 4),
+    "not a number": (None, 9, "many", 4),
 }
 
 
-@pytest.mark.parametrize(("asked", "n", "variable", "expected"), WORKERS.values(), ids=WORKERS)
-def test_how_many_at_once(asked, n, variable, expected):
-    assert resolve_max_workers(asked, n, environment={"BAKERY_MAX_CONCURRENCY": variable}) == expected
+@pytest.mark.parametrize(("jobs", "n", "variable", "expected"), WORKERS.values(), ids=WORKERS)
+def test_concurrency_comes_from_the_argument_then_the_variable_then_the_default(jobs, n, variable, expected):
+    assert resolve_max_workers(jobs, n, environment={"BAKERY_MAX_CONCURRENCY": variable}) == expected

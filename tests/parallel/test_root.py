@@ -1,4 +1,4 @@
-"""What a signal does, with real processes: every wait is for a line that the child prints, never for time."""
+"""What a signal does, with real processes. Every wait is for a line that the child prints, never for time."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 
 class Child:
-    """A Python process running a snippet, told by its printed lines."""
+    """A Python process that runs a snippet and prints lines."""
 
     def __init__(self, code, then=""):
         head = "import asyncio, signal, sys, time, threading\nfrom bakery.parallel.root import *\n"
@@ -27,7 +27,7 @@ class Child:
         assert self.process.stdout.readline().strip() == line
 
     def end(self):
-        """Exit code, the rest of stdout, stderr, seconds since now."""
+        """Wait for the end; return exit code, rest of stdout, stderr and seconds."""
         started = time.monotonic()
         out, err = self.process.communicate(timeout=20)
         return self.process.returncode, out, err, time.monotonic() - started
@@ -43,7 +43,7 @@ def child():
 
     yield start
     for each in children:
-        with each.process:  # closes the pipes too
+        with each.process:  # also closes the pipes
             each.process.kill()
 
 
@@ -58,7 +58,7 @@ BOTH = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signa
 
 
 @BOTH
-def test_a_signal_cancels_the_root_which_may_tell_what_was_done(child, number, code):
+def test_a_signal_cancels_the_root_which_can_report_what_was_done(child, number, code):
     process = child(
         """
         async def main():
@@ -66,18 +66,18 @@ def test_a_signal_cancels_the_root_which_may_tell_what_was_done(child, number, c
                 print("ready", flush=True)
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                return "told"
+                return "done"
         """,
         EXIT,
     )
     process.wait_for("ready")
     process.process.send_signal(number)
     returned, out, err, _ = process.end()
-    assert (returned, out, err) == (code, "value told\n", "")
+    assert (returned, out, err) == (code, "value done\n", "")
 
 
 @BOTH
-def test_outside_of_asynchronous_work_a_signal_raises(child, number, code):
+def test_a_signal_outside_asynchronous_work_raises(child, number, code):
     process = child(
         """
         try:
@@ -93,7 +93,7 @@ def test_outside_of_asynchronous_work_a_signal_raises(child, number, code):
     assert process.end()[0] == code
 
 
-def test_a_second_signal_ends_a_root_that_refuses_to_end_and_clears_up_all_the_same(child, tmp_path):
+def test_a_second_signal_ends_a_root_that_refuses_to_end_and_still_cleans_up(child, tmp_path):
     process = child(
         f"""
         import tempfile
@@ -115,7 +115,7 @@ def test_a_second_signal_ends_a_root_that_refuses_to_end_and_clears_up_all_the_s
     process.process.send_signal(signal.SIGINT)
     returned, _, _, took = process.end()
     assert returned == 143
-    assert took < 4  # sooner than the watchdog
+    assert took < 4  # before the watchdog
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,7 +125,7 @@ def test_a_root_that_hangs_is_ended_within_five_seconds(child):
         """
         async def main():
             print("ready", flush=True)
-            threading.Event().wait()  # the loop itself is stuck
+            threading.Event().wait()  # the loop itself hangs
         """,
         EXIT,
     )
@@ -136,7 +136,7 @@ def test_a_root_that_hangs_is_ended_within_five_seconds(child):
     assert took < 5
 
 
-def test_a_signal_cancels_roots_of_other_threads_too(child):
+def test_a_signal_also_cancels_roots_in_other_threads(child):
     process = child(
         """
         async def other():
@@ -157,14 +157,14 @@ def test_a_signal_cancels_roots_of_other_threads_too(child):
     assert process.end()[:2] == (130, "thread 2\nvalue None\n")
 
 
-def test_nothing_begins_after_a_signal(child):
+def test_nothing_starts_after_a_signal(child):
     process = child(
         """
         async def main():
             print("ready", flush=True)
             await asyncio.Event().wait()
         async def second():
-            print("begun")
+            print("started")
         with interruptible():
             try:
                 run_interruptible(main())
@@ -180,12 +180,12 @@ def test_nothing_begins_after_a_signal(child):
     assert process.end()[:2] == (0, "refused 2\n")
 
 
-def test_without_a_signal_the_result_and_the_handlers_are_as_if_nothing_was(child):
+def test_without_a_signal_the_result_is_returned_and_the_handlers_are_restored(child):
     process = child(
         """
         async def main():
             return 7
-        before = signal.getsignal(signal.SIGINT)  # ignored, where a shell started us in the background
+        before = signal.getsignal(signal.SIGINT)  # ignored if a shell started pytest in the background
         print(run_interruptible(main()), signal.getsignal(signal.SIGINT) is before)
         """
     )

@@ -1,4 +1,4 @@
-"""Starting, ending and reaping real processes. Waits are for lines, pipes and ends, never for time."""
+"""Starting, ending and reaping real processes. Every wait is for a line, a pipe or an end, never for time."""
 
 import asyncio
 import io
@@ -19,7 +19,7 @@ def python(code):
 
 
 class Readiness:
-    """A pipe that a child and its own children hold open: a byte says ready, the pipe's end says that all have gone."""
+    """A pipe held by a child and its children: a byte means ready, the end of the pipe means that all have ended."""
 
     def __init__(self, tmp_path):
         self.path = tmp_path / "ready"
@@ -27,12 +27,12 @@ class Readiness:
         self._pipe: io.FileIO | None = None
 
     async def ready(self):
-        if self._pipe is None:  # to open it waits for a writer
+        if self._pipe is None:  # opening waits for a writer
             self._pipe = await asyncio.to_thread(io.FileIO, self.path)
         assert await asyncio.to_thread(self._pipe.read, 1)
 
     async def all_gone(self):
-        """Returns when nobody holds the pipe any more."""
+        """Wait until no process holds the pipe."""
         if self._pipe is None:
             await self.ready()
         assert self._pipe is not None
@@ -59,7 +59,7 @@ async def test_output_code_and_duration_of_a_command():
     assert module.running() == 0
 
 
-async def test_environment_and_folder_are_given_and_stdin_is_empty(tmp_path):
+async def test_environment_and_directory_are_applied_and_stdin_is_empty(tmp_path):
     code = "import os, sys; print(dict(os.environ).get('KEY'), os.getcwd(), repr(sys.stdin.read()))"
     done = await spawn(python(code), env={"KEY": "value"}, cwd=tmp_path)
     assert done.stdout.decode().split() == ["value", str(tmp_path), "''"]
@@ -107,7 +107,7 @@ def test_run_command_is_spawn_without_an_event_loop(tmp_path):
     assert isinstance(run_command(["/no/such/program"]).exception, NotStarted)
 
 
-async def test_a_child_leads_a_session_of_its_own():
+async def test_a_child_leads_its_own_session():
     done = await spawn(python("import os; print(os.getpid() == os.getsid(0) == os.getpgid(0))"))
     assert done.stdout == b"True\n"
 
@@ -121,7 +121,7 @@ async def test_a_child_leads_a_session_of_its_own():
         (["true", "a\0b"], None, "null byte"),
     ],
 )
-async def test_what_cannot_be_started_is_a_result(cmd, cwd, says):
+async def test_a_failure_to_start_is_a_result(cmd, cwd, says):
     done = await spawn(cmd, cwd=cwd)
     assert done.returncode is None
     assert isinstance(done.exception, NotStarted)
@@ -129,7 +129,7 @@ async def test_what_cannot_be_started_is_a_result(cmd, cwd, says):
     assert module.running() == 0
 
 
-async def test_a_timeout_ends_the_command_and_keeps_what_it_wrote():
+async def test_a_timeout_ends_the_command_and_keeps_its_output():
     code = "import time; print('said', flush=True); time.sleep(600)"
     done = await spawn(python(code), timeout_s=0.3)
     assert done.timed_out
@@ -144,16 +144,16 @@ async def test_no_limit(limit):
     assert (await spawn(["true"], timeout_s=limit)).ok
 
 
-async def test_last_words_on_sigterm_are_kept():
-    # A shell, because it is there at once: the limit must not run out before the trap is set.
+async def test_output_after_sigterm_is_kept():
+    # A shell, because it starts fast: the trap must be set before the limit.
     done = await spawn(["sh", "-c", "trap 'echo cleaned up; exit 0' TERM; echo ready; sleep 600 & wait"], timeout_s=1)
     assert done.stdout == b"ready\ncleaned up\n"
     assert done.returncode == 0
     assert not done.ok
 
 
-async def test_cancelling_ends_the_whole_group_also_where_it_ignores_sigterm(readiness):
-    # The leader obeys SIGTERM; its child ignores it, holds the pipe, and is still there when the leader has gone.
+async def test_cancelling_ends_the_whole_group_even_if_it_ignores_sigterm(readiness):
+    # The leader obeys SIGTERM; its child ignores it, holds the pipe, and outlives the leader.
     code = (
         "import signal, subprocess, sys, time\n"
         f"pipe = open({str(readiness.path)!r}, 'w')\n"
@@ -170,7 +170,7 @@ async def test_cancelling_ends_the_whole_group_also_where_it_ignores_sigterm(rea
     assert module.running() == 0
 
 
-async def test_what_a_finished_command_leaves_in_its_group_is_ended(readiness, tmp_path):
+async def test_processes_that_a_finished_command_leaves_in_its_group_are_ended(readiness, tmp_path):
     go = tmp_path / "go"
     os.mkfifo(go)
     code = f"(echo r; exec sleep 600) > {readiness.path} 2> {os.devnull} & read line < {go}"
@@ -182,20 +182,20 @@ async def test_what_a_finished_command_leaves_in_its_group_is_ended(readiness, t
     await readiness.all_gone()
 
 
-async def test_a_zombie_that_nobody_reaps_is_not_waited_for(tmp_path):
-    # A process that leaves the group keeps a dead child in it, as an init that reaps nothing does in a container.
+async def test_an_unreaped_zombie_is_not_waited_for(tmp_path):
+    # A process that leaves the group keeps a zombie in it, like an init that reaps nothing in a container.
     code = (
         "import os, signal, sys\n"
-        "told, tell = os.pipe()\n"
+        "reading, writing = os.pipe()\n"
         "if os.fork() == 0:\n"
         "    child = os.fork()\n"
         "    if child == 0: os._exit(0)\n"
         "    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)\n"
         "    os.setsid()\n"
         "    [os.close(fd) for fd in (0, 1, 2)]\n"
-        "    os.write(tell, b'x')\n"
+        "    os.write(writing, b'x')\n"
         "    signal.pause()\n"
-        "os.read(told, 1)\n"
+        "os.read(reading, 1)\n"
     )
     code = code.replace("os.setsid()", f"os.setsid(); open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))")
     done = await spawn(python(code), grace_s=30)
@@ -204,7 +204,7 @@ async def test_a_zombie_that_nobody_reaps_is_not_waited_for(tmp_path):
     assert done.duration < 20
 
 
-async def test_a_second_cancellation_does_not_leave_the_child_behind(readiness, tmp_path):
+async def test_a_second_cancellation_leaves_no_child_behind(readiness, tmp_path):
     go = tmp_path / "go"
     os.mkfifo(go)
     trap = f"trap 'echo >&3; read line < {go}; exit 0' TERM"
@@ -213,7 +213,7 @@ async def test_a_second_cancellation_does_not_leave_the_child_behind(readiness, 
         running = group.create_task(spawn(["sh", "-c", script], grace_s=60))
         await readiness.ready()
         running.cancel()
-        await readiness.ready()  # it has seen SIGTERM: we are in the middle of ending it
+        await readiness.ready()  # it has got SIGTERM: the cancellation is in progress
         running.cancel()
         await asyncio.to_thread(go.write_text, "now\n")
     assert running.cancelled()
@@ -221,7 +221,7 @@ async def test_a_second_cancellation_does_not_leave_the_child_behind(readiness, 
     assert module.running() == 0
 
 
-async def test_more_output_than_the_cap_is_an_error_and_never_a_silent_cut():
+async def test_output_beyond_the_cap_is_an_error_and_never_cut_silently():
     done = await spawn(python("while True: print('x' * 1000)"), cap_bytes=50_000)
     assert isinstance(done.exception, OutputTooLarge)
     assert not done.ok
@@ -229,7 +229,7 @@ async def test_more_output_than_the_cap_is_an_error_and_never_a_silent_cut():
     assert "xxx" in str(done.exception)
 
 
-async def test_output_exactly_at_the_cap_is_whole():
+async def test_output_of_exactly_the_cap_is_complete():
     done = await spawn(python("print('x' * 49_999)"), cap_bytes=50_000)
     assert done.ok
     assert len(done.stdout) == 50_000
@@ -241,7 +241,7 @@ async def test_large_output_on_both_streams_neither_blocks_nor_is_lost():
     assert (len(done.stdout), len(done.stderr)) == (2_000_000, 2_000_000)
 
 
-async def test_an_error_of_the_callback_leaves_no_child():
+async def test_an_exception_of_the_callback_leaves_no_child_behind():
     def broken():
         raise LookupError
 

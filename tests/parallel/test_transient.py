@@ -1,4 +1,4 @@
-"""Which failures of oras are tried again. Messages are what oras 1.3.6 printed when a server answered so."""
+"""Which failures of oras are retried. The messages were printed by oras 1.3.6 for real responses of a server."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def head(answer):
 RECORDED = {  # name: (stderr, transient?)
     "404 for a manifest": (f'Error response from registry: failed to find "{REF}": {REF}: not found\n', True),
     "404 of a source": (f'Error from source registry for "{REF}": {REF}: not found\n', True),
-    "401 without a login, which says not found": (
+    "401 without a login, worded as not found": (
         f'Error: failed to find "{REF}": basic credential not found\n{HINT}\n',
         False,
     ),
@@ -42,34 +42,34 @@ RECORDED = {  # name: (stderr, transient?)
         "connection reset by peer\n",
         True,
     ),
-    "nobody listens": (
+    "connection refused": (
         f'Error: failed to find "{REF}": Head "{URL}": dial tcp 127.0.0.1:1: connect: connection refused\n',
         True,
     ),
-    "no address": (
+    "no such host": (
         f'Error: failed to find "{REF}": Head "{URL}": dial tcp: lookup no-such-host.invalid on '
         "10.255.255.53:53: no such host\n",
         True,
     ),
-    "no reference": (
+    "invalid reference": (
         'Error: "UPPER/acme:..bad": invalid reference: invalid tag "..bad"\nPlease make sure the provided '
         "reference is in the form of <registry>/<repo>[:tag|@digest]\n",
         False,
     ),
-    "plain registry asked in TLS": (
+    "TLS to a plain-HTTP registry": (
         f'Error: failed to find "{REF}": Head "{URL}": tls: first record does not look like a TLS handshake\n',
         False,
     ),
-    "digest differs": (
+    "digest mismatch": (
         f'Error from source registry for "{REF}": GET "{URL}": invalid response; digest mismatch in '
         f'Docker-Content-Digest: received "sha256:{"a" * 64}" when expecting "{D}"\n',
         False,
     ),
 }
-WRITTEN = {  # what others say, and the traps of matching text
+WRITTEN = {  # messages of other tools, and traps of matching text
     "permanent words win": ("unauthorized: repository not found or access denied", False),
     "permanent numbers win": ("response status code 401: not found", False),
-    "a rate limit told as 403": ("403: Forbidden: denied: You have exceeded a secondary rate limit.", True),
+    "a rate limit reported as 403": ("403: Forbidden: denied: You have exceeded a secondary rate limit.", True),
     "a rate limit in one word": ("toomanyrequests: You have reached your unauthenticated pull rate limit.", True),
     "a missing credential helper": (
         'error getting credentials - err: exec: "docker-credential-x": executable file not found in $PATH',
@@ -79,20 +79,20 @@ WRITTEN = {  # what others say, and the traps of matching text
     "503 as a tag": ("ghcr.io/acme/app:503: no space left on device", False),
     "500 as a part of a version": ("cannot read v1.500 of the file", False),
     "503 as a port": ("dial 10.0.0.1:503: permission problem", False),
-    "a repository with a telling name": ("ghcr.io/acme/denied: not found", True),
-    "another one": ("ghcr.io/acme/not-found: size differs", False),
+    "a repository named denied": ("ghcr.io/acme/denied: not found", True),
+    "a repository named not-found": ("ghcr.io/acme/not-found: size differs", False),
     "eof as a word": ('Get "https://ghcr.io/v2/": unexpected EOF', True),
     "eof inside a word": ("geofence is no option", False),
     "i/o timeout": ("read tcp: i/o timeout", True),
     "tls handshake timeout": ("net/http: TLS handshake timeout", True),
     "context deadline": ("context deadline exceeded", True),
     "disk full": ("write /tmp/x: no space left on device", False),
-    "nothing said": ("", False),
+    "no output": ("", False),
     # soci as built from source in November 2026:
-    "the layout's known trap": ("soci: manifest should have proper platform", False),
+    "more than one image in the layout": ("soci: manifest should have proper platform", False),
     "nothing to index": ("soci: no ztocs created, all layers either skipped or produced errors", False),
     "a bad option": ("soci: optimization foo is not a valid optimization [xattr]", False),
-    "no such platform, by the words; a conversion is never tried again": (
+    "no such platform (by its words; a conversion is never retried)": (
         "soci: image manifest for linux/arm/v7: not found",
         True,
     ),
@@ -105,16 +105,16 @@ def failed(stderr, **changes):
 
 
 @pytest.mark.parametrize(("stderr", "transient"), (RECORDED | WRITTEN).values(), ids=RECORDED | WRITTEN)
-def test_what_is_tried_again(stderr, transient):
+def test_failures_are_classified_by_their_output(stderr, transient):
     assert looks_transient(failed(stderr)) is transient
 
 
-def test_a_timeout_is_tried_again_and_a_program_that_never_started_is_not():
+def test_a_timeout_is_transient_and_a_failure_to_start_is_not():
     assert looks_transient(failed("", returncode=-15, timed_out=True))
     assert not looks_transient(failed("connection refused", returncode=None))
 
 
-def test_success_is_never_tried_again_whatever_it_prints():
+def test_success_is_never_transient_whatever_it_prints():
     assert not looks_transient(failed("503: Service Unavailable", returncode=0))
 
 

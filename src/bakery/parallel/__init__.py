@@ -1,8 +1,8 @@
-"""Running commands side by side, for plugins: `run(tasks)` and `run_jobs(jobs)` wait for their results.
+"""Concurrent commands, for plugins: `run(tasks)` and `run_jobs(jobs)` wait for all results.
 
-Underneath: `jobs` (the scheduler), `spawn` (the one way to start a process), `command` (tasks, jobs, runner, retry),
-`transient` (what is worth a retry), `root` (what a signal ends). Asynchronous code imports those. Names are loaded when
-asked for, since the root alone is needed by every command.
+Asynchronous code imports the modules: `jobs` (the scheduler), `spawn` (the one way to start a process), `command`
+(tasks, jobs, runner, retry), `transient` (which failures to retry), `root` (what a signal ends), `program` (where a
+program is). Names are loaded on first use, since most commands need only `root`.
 """
 
 from __future__ import annotations

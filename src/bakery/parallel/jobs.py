@@ -1,7 +1,7 @@
-"""The one scheduler: run_jobs runs many jobs, some at once, and makes every failure a value.
+"""The one scheduler: run_jobs runs jobs concurrently, up to a limit, and turns every failure into a value.
 
-Knows no process, no retry and no terminal, and imports nothing of its room: a publish runs its targets with it, a
-plugin its commands. Source: pipeline.md 2.1, 2.2, 2.4.
+Runs the targets of a publish and the commands of a plugin. It starts no process, retries nothing, prints nothing, and
+imports nothing from this package. Source: pipeline.md 2.1, 2.2, 2.4.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ CONCURRENCY_VARIABLE = "BAKERY_MAX_CONCURRENCY"
 DEFAULT_CONCURRENCY = 4
 
 current_job: ContextVar[str] = ContextVar("current_job", default="")
-"""The key of the job that this code runs for, "" outside of one. Tasks that a job starts have it too."""
+"""The key of the job that this code runs for, or "" outside a job. Tasks that a job starts inherit it."""
 
 
 class Unit(Protocol):
-    """What a result can tell of: anything with a key, a label and a payload."""
+    """What a result is about: anything with a key, a label and a payload."""
 
     @property
     def key(self) -> str: ...
@@ -43,7 +43,7 @@ class Unit(Protocol):
 
 
 class Job(Struct, Generic[T], frozen=True):
-    """Something to run once: `run` is awaited with the job's Slot. `payload` is the caller's, never looked at."""
+    """Something to run once: `run` is called with the job's Slot and awaited. `payload` is for the caller only."""
 
     key: str
     run: Callable[[Slot], Awaitable[T]]
@@ -52,14 +52,14 @@ class Job(Struct, Generic[T], frozen=True):
 
     @property
     def display_label(self) -> str:
-        """What people read: the label, else the key."""
+        """The label, or the key if there is none."""
         return self.label or self.key
 
 
 class JobResult(Struct, Generic[T], frozen=True):
-    """How a job ended. Either `value` is what it returned, or `exception` what it raised. `duration` in seconds.
+    """How a job ended: `value` is what it returned, or `exception` what it raised.
 
-    A value may itself say "failed"; the job is `ok` all the same. Time spent queueing for a slot is not counted.
+    A job that returns a value that means "failed" is still `ok`. duration: seconds, without the time in the queue.
     """
 
     job: Unit
@@ -77,7 +77,7 @@ class JobResult(Struct, Generic[T], frozen=True):
 
 
 class _Gate:
-    """`limit` places. Jobs that come back from `released()` go before jobs that have not begun; else first come."""
+    """`limit` places. Jobs that return from `released()` go before jobs that have not started; otherwise first come."""
 
     def __init__(self, limit: int) -> None:
         self._free = limit
@@ -85,7 +85,7 @@ class _Gate:
         self._fresh: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self, *, resuming: bool = False) -> None:
-        if self._free > 0:  # then nobody waits: release() hands a place on before it counts it free
+        if self._free > 0:  # then no job waits: release() passes a place on before it counts it as free
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
@@ -96,7 +96,7 @@ class _Gate:
         except asyncio.CancelledError:
             if turn in queue:
                 queue.remove(turn)
-            if not turn.cancelled():  # the place was handed to us in the same moment: hand it on
+            if not turn.cancelled():  # we got the place at the same moment: pass it on
                 self.release()
             raise
 
@@ -111,13 +111,13 @@ class _Gate:
 
 
 class Place(Protocol):
-    """Something held that others wait for, and that can be given up during a wait."""
+    """Something that other jobs wait for, and that its holder can release during a wait."""
 
     def released(self) -> AbstractAsyncContextManager[None]: ...
 
 
 class Slot:
-    """A job's place among those that run. Given to the job's `run`."""
+    """A job's place among the running ones. Passed to the job's `run`."""
 
     def __init__(self, gate: _Gate, ending: Callable[[], bool]) -> None:
         self._gate, self._ending = gate, ending
@@ -125,15 +125,15 @@ class Slot:
 
     @asynccontextmanager
     async def released(self) -> AsyncIterator[None]:
-        """Wait inside without holding the place: others run meanwhile. It is taken again on the way out."""
+        """Release the place for the `with` block, so that another job can run, and take it again at the end."""
         if not self._held:
             raise ValueError("released() inside released()")
         self._give_back()
         try:
             yield
         finally:
-            # When the whole run is being cancelled nobody begins any more, and to queue would only delay the end.
-            # Any other exception, such as a timeout round this wait, is for the job to handle, in its place.
+            # If the whole run is being cancelled, no job starts any more, and queueing would only delay the end.
+            # Any other exception, such as a timeout around this wait, is handled by the job, in its place.
             if not self._ending():
                 await self._gate.acquire(resuming=True)
                 self._held = True
@@ -156,13 +156,13 @@ async def run_jobs(
     fail_fast: bool = False,
     failed: Callable[[JobResult[T]], bool] = lambda result: not result.ok,
 ) -> list[JobResult[T]]:
-    """Run every job, at most `limit` at once, begun in the order given. Results come in that order too.
+    """Run every job, at most `limit` at once. Jobs start in the order of `jobs`; results are in that order too.
 
-    on_result is called once per job in the order of completion, in this event loop's thread; an exception from it stops
-    everything and is raised here. fail_fast: after the first result that `failed` says of, no
-    further job begins; those running finish, those never begun are absent from the list.
-    Every exception of a job becomes its result, but for cancellation and ExecutorInterrupted, which end the run.
-    Raises ValueError for duplicate keys: results could not be told apart.
+    on_result is called once per job, in the order of completion, in this event loop's thread; an exception from it ends
+    the run and is raised. fail_fast: after the first result for which `failed` is true, no further job starts; running
+    jobs finish, and jobs that never started are missing from the results.
+    An exception that a job raises is its result, except cancellation and ExecutorInterrupted, which end the run.
+    Raises ValueError for duplicate keys.
     """
     _refuse_duplicates(jobs)
     owner = asyncio.current_task()
@@ -214,9 +214,9 @@ async def _attempt(job: Job[T], slot: Slot) -> JobResult[T]:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # Nobody cancelled the job: it awaited something that was cancelled elsewhere. That is its failure alone.
+        # The job was not cancelled: something that it awaited was. Only this job has failed.
         return JobResult(job, exception=error, duration=time.monotonic() - started)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a value, so that the siblings go on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a value, so that the other jobs go on
         return JobResult(job, exception=error, duration=time.monotonic() - started)
     return JobResult(job, value, duration=time.monotonic() - started)
 
@@ -236,13 +236,13 @@ def resolve_max_workers(
     default: int = DEFAULT_CONCURRENCY,
     environment: Mapping[str, str] = os.environ,
 ) -> int:
-    """How many of `n` things to do at once: `jobs` if it is positive, else BAKERY_MAX_CONCURRENCY, else `default`.
+    """Return how many of `n` things to do at once: `jobs` if positive, else BAKERY_MAX_CONCURRENCY, else `default`.
 
-    At least 1 and at most max(1, n). A value of the variable that is no number warns and gives the default.
+    At least 1 and at most max(1, n). If the variable is not a number, logs a warning and uses the default.
     """
     wanted = jobs if jobs is not None and jobs > 0 else _from_environment(environment, default)
     workers = max(1, min(wanted, max(1, n)))
-    _log.info("Using %d worker(s) for %d concurrent operation(s)", workers, n)
+    _log.info("concurrency limit: %d (jobs: %d)", workers, n)
     return workers
 
 

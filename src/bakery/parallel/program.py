@@ -1,4 +1,4 @@
-"""Where a program is that we run for somebody: a variable, PATH, `<context>/tools/`, in this order.
+"""Find a program to run: in its variable, in PATH, in `<context>/tools/`, in this order.
 
 Source: pipeline.md 5.2 and 8, "Binaries".
 """
@@ -14,15 +14,15 @@ from bakery.errors import BakeryError
 
 
 class ProgramMissing(BakeryError):
-    """A program that this run needs is nowhere."""
+    """A program that this run needs was not found."""
 
 
 def find_program(
     name: str, context: Path | None = None, environment: Mapping[str, str] = os.environ, *, variable: str = ""
 ) -> str:
-    """The program to start. The variable (ORAS_PATH for oras) is taken as it is, without a look.
+    """Return the program to start. The value of the variable (ORAS_PATH for oras) is not checked.
 
-    Raises ProgramMissing, which says where it was looked for.
+    Raises ProgramMissing, which names the places that were searched.
     """
     variable = variable or f"{name.upper()}_PATH"
     if environment.get(variable):
@@ -33,10 +33,10 @@ def find_program(
     in_tools = context / "tools" / name if context is not None else None
     if in_tools is not None and os.access(in_tools, os.X_OK):
         return str(in_tools.absolute())
-    places = "PATH" if in_tools is None else f"PATH and {in_tools}"
+    places = "PATH" if in_tools is None else f"PATH or {in_tools}"
     raise ProgramMissing(
-        "looking for a program",
+        "cannot find program",
         about=name,
-        why=f"neither {variable} nor {places} has it",
-        hint=f"install {name}, or set {variable} to where it is",
+        why=f"{variable} is not set, and it is not in {places}",
+        hint=f"install {name}, or set {variable} to its path",
     )

@@ -1,8 +1,8 @@
-"""The one root that a signal ends: SIGINT and SIGTERM cancel the running work, a second one kills at once.
+"""Signals: the first SIGINT or SIGTERM cancels the running work, a second one ends the process at once.
 
-Knows no process and no job. Who owns something that must not outlive us (children, temporary directories) registers
-its last rite here, for the case that there is no time to unwind. What only running work needs (asyncio, sockets)
-is imported when work is run, so that `bakery --help` can have the handlers without paying for it.
+Starts no process and schedules no job. A module that owns something that must not outlive the process (children,
+temporary directories) registers a function with `at_hard_stop`, for when there is no time to unwind. asyncio and socket
+are imported only when work runs, so that `bakery --help` has the handlers without the cost.
 Source: pipeline.md 2.5, "ours".
 """
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GRACE_S = 3.0  # what a child gets between SIGTERM and SIGKILL
-TOTAL_S = 4.5  # from the first signal to our end, whatever still hangs; the promise is 5 s
+GRACE_S = 3.0  # between SIGTERM and SIGKILL for a child
+TOTAL_S = 4.5  # from the first signal to the end of the process, even if something hangs; 5 s are documented
 
 
 class _Root:
-    """What is running, what has been signalled, and what to do when there is no time left. One per process."""
+    """The running work, the signal that came, and the functions for a hard stop. One per process."""
 
     def __init__(self) -> None:
         self.signum: int | None = None  # the first signal
         self.installed = False
         self._entered = 0  # how many run_interruptible() are open, in any thread
         self._tasks: dict[asyncio.Task[Any], asyncio.AbstractEventLoop] = {}
-        self._rites: dict[object, Callable[[], None]] = {}
+        self._at_hard_stop: dict[object, Callable[[], None]] = {}
         self._undivided = threading.RLock()
         self._undivided_depth = 0
         self._stop_wanted = False
@@ -54,23 +54,23 @@ class _Root:
         if not self._entered:
             raise ExecutorInterrupted(signum)
         for task, loop in list(self._tasks.items()):
-            with contextlib.suppress(RuntimeError):  # that loop closed in this very moment
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
                 loop.call_soon_threadsafe(task.cancel)
 
     def stop_at_once(self) -> None:
-        """Do the last rites and end the process, without unwinding anything."""
+        """Call the registered functions and end the process, without unwinding."""
         if threading.current_thread() is threading.main_thread():
-            if self._undivided_depth:  # a child is half started: leave_undivided() comes back here
+            if self._undivided_depth:  # a child is being started: undivided() calls this again
                 self._stop_wanted = True
                 return
         else:
-            # The main thread may be stuck inside; half a second is more than starting a process takes.
+            # The main thread may hang inside; starting a process takes less than half a second.
             self._undivided.acquire(timeout=0.4)
-        for rite in list(self._rites.values()):
+        for function in list(self._at_hard_stop.values()):
             with contextlib.suppress(Exception):
-                rite()
+                function()
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # flushing may be what the main thread is in the middle of
+            with contextlib.suppress(Exception):  # the main thread may be in the middle of flushing
                 stream.flush()
         os._exit(128 + (self.signum or signal.SIGINT))
 
@@ -85,8 +85,8 @@ class _Root:
             yield
         finally:
             if self.signum is not None and to_the_end:
-                # Only the interpreter's own exit is left: a late second signal must not give it another code, and
-                # the watchdog stays, in case that exit hangs.
+                # Only the interpreter's exit is left: a late second signal must not change the exit code, and the
+                # watchdog stays in case that exit hangs.
                 before.update(dict.fromkeys(before, signal.SIG_IGN))
             else:
                 if self._watchdog is not None:
@@ -110,17 +110,17 @@ class _Root:
         task = asyncio.current_task()
         assert task is not None
         self._tasks[task] = asyncio.get_running_loop()
-        if self.signum is not None:  # it came before we were listed
+        if self.signum is not None:  # it came before the task was listed
             task.cancel()
         try:
             return await main
         finally:
             del self._tasks[task]
 
-    def add_rite(self, rite: Callable[[], None]) -> Callable[[], None]:
+    def register(self, function: Callable[[], None]) -> Callable[[], None]:
         key = object()
-        self._rites[key] = rite
-        return lambda: self._rites.pop(key, None) and None
+        self._at_hard_stop[key] = function
+        return lambda: self._at_hard_stop.pop(key, None) and None
 
     @contextlib.contextmanager
     def undivided(self) -> Iterator[None]:
@@ -139,26 +139,26 @@ _root = _Root()
 
 
 def interruptible(*, to_the_end: bool = False) -> contextlib.AbstractContextManager[None]:
-    """SIGINT and SIGTERM raise ExecutorInterrupted inside, or cancel what run_interruptible() runs there.
+    """Handle SIGINT and SIGTERM: raise ExecutorInterrupted, or cancel what run_interruptible() runs inside.
 
-    A second signal, or TOTAL_S after the first, ends the process at once. Does nothing when it is already in force,
-    nor outside the main thread (signals are the main thread's). to_the_end: the process exits after this, so once a
-    signal came, no other one is heeded.
+    A second signal, or TOTAL_S after the first, ends the process at once. Does nothing if nested, or outside the main
+    thread (only the main thread gets signals). to_the_end: the process exits after the block, so after a signal all
+    further ones are ignored.
     """
     return _root.handlers(to_the_end=to_the_end)
 
 
 def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine as asyncio.run does, as something that a signal cancels, and give what it returns.
+    """Run a coroutine like asyncio.run, cancel it on a signal, and return its result.
 
-    Raises ExecutorInterrupted when a signal came, with what the coroutine returned all the same as its `value`: a
-    coroutine may catch CancelledError, tell what was done, and return or raise again.
-    Can be called in any thread without a running loop: the main thread's handlers cancel what runs in the others too.
+    Raises ExecutorInterrupted after a signal. Its `value` is what the coroutine returned nevertheless: a coroutine may
+    catch CancelledError, report what was done, and return or raise again.
+    Works in any thread without a running loop: the handlers of the main thread cancel the work in all threads.
     """
     import asyncio
 
     with _root.handlers():
-        if signalled():  # nothing begins after a signal
+        if signalled():  # nothing starts after a signal
             main.close()
             raise ExecutorInterrupted(_root.signum or signal.SIGINT)
         value: T | None = None
@@ -169,7 +169,7 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
                     if wake is not None:
                         runner.get_loop().add_reader(wake, wake.recv, 4096)
                     value = runner.run(_root.run(main))
-            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - raised below, once more is known
+            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - raised below, or as the cause
                 error = raised
         if signalled():
             cause = None if isinstance(error, asyncio.CancelledError) else error
@@ -181,10 +181,10 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
 
 @contextlib.contextmanager
 def _waking() -> Iterator[socket.socket | None]:
-    """A socket that becomes readable when a signal comes; None outside the main thread.
+    """Yield a socket that becomes readable when a signal comes; None outside the main thread.
 
-    Without it a signal that comes in the moment before the loop goes to sleep is heeded when the loop wakes for
-    another reason, which may be never.
+    Without it, a signal that comes just before the loop goes to sleep is handled only when the loop wakes for another
+    reason, which may be never.
     """
     if threading.current_thread() is not threading.main_thread():
         yield None
@@ -203,34 +203,34 @@ def _waking() -> Iterator[socket.socket | None]:
 
 
 def signalled() -> bool:
-    """Whether a signal has come: then nothing new is to begin."""
+    """Return whether a signal has come. Nothing new may start after it."""
     return _root.signum is not None
 
 
-def at_hard_stop(rite: Callable[[], None]) -> Callable[[], None]:
-    """Have `rite` called if the process must end without unwinding. Gives the function that takes this back.
+def at_hard_stop(function: Callable[[], None]) -> Callable[[], None]:
+    """Register a function to call if the process must end without unwinding. Returns a function that unregisters it.
 
-    It runs in a signal handler or in a thread of its own, while other threads stand anywhere: it must take no lock.
+    It runs in a signal handler or in a separate thread, while other threads may hold any lock: it must take none.
     """
-    return _root.add_rite(rite)
+    return _root.register(function)
 
 
 def undivided() -> contextlib.AbstractContextManager[None]:
-    """A hard stop waits until the block is left: for "start it and note that it is ours". Keep it short."""
+    """Delay a hard stop until the end of the block, such as starting a child and listing it. Keep it short."""
     return _root.undivided()
 
 
 @contextlib.contextmanager
 def scratch_directory(prefix: str) -> Iterator[Path]:
-    """A temporary directory that is gone afterwards, also when the process is stopped by signals."""
+    """Yield a temporary directory, and remove it afterwards, even if signals end the process."""
     import shutil
     import tempfile
 
     with undivided():
         path = Path(tempfile.mkdtemp(prefix=prefix))
-        take_back = at_hard_stop(lambda: shutil.rmtree(path, ignore_errors=True))
+        unregister = at_hard_stop(lambda: shutil.rmtree(path, ignore_errors=True))
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        take_back()
+        unregister()

@@ -1,8 +1,8 @@
-"""Whether a failed command of oras or soci is worth another attempt, by what it printed. Pure.
+"""Decide from the output of a failed oras or soci command whether to retry it. Pure.
 
-The native engine does not ask here: its errors say it themselves. Permanent words win, so that "unauthorized:
-repository not found" fails at once; numbers count as words only, so that a digest with "403" in it says nothing.
-Source: pipeline.md 3.2, both lists, and the spellings that its "faults" paragraph found missing.
+Not for the native engine, whose errors carry this (`BakeryError.transient`). Permanent words win, so that
+"unauthorized: repository not found" fails at once. Numbers count only as separate words, so that a digest that contains
+"403" does not match. Source: pipeline.md 3.2, both lists, and the spellings that its "faults" paragraph found missing.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-_LINES = 50  # of each stream: the reason stands at an end of it, never in the middle of a megabyte
+_LINES = 50  # at each end of a stream: the reason is never in the middle of a long output
 
 
-class Outcome(Protocol):
-    """What is looked at: a CommandResult, a ShellResult, an Exit."""
+class FinishedCommand(Protocol):
+    """A CommandResult, ShellResult or Exit."""
 
     @property
     def ok(self) -> bool: ...
@@ -33,11 +33,11 @@ def _words(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(rf"(?<![\w.:/@-])(?:{pattern})(?![\w/-]|[.:]\w)" for pattern in patterns))
 
 
-# oras says "basic credential not found" for a 401 that it has no login for (1.3.6, November 2026), and Go says
-# "executable file not found" of a credential helper: nothing will appear by waiting.
+# oras prints "basic credential not found" for a 401 without a login (1.3.6, November 2026), and Go prints "executable
+# file not found" for a missing credential helper: neither will appear by waiting.
 _REFUSED = re.compile(r"unauthorized|credential not found|executable file not found")
 _NO_REFERENCE = re.compile(r"invalid reference")
-# A GHCR secondary rate limit is a 403, and passes (registry.md): the text, not the number, tells what it is.
+# A secondary rate limit of GHCR is a 403 and passes (registry.md): the text tells them apart, not the number.
 _RATE_LIMIT = re.compile(r"rate limit|too ?many ?requests")
 _FORBIDDEN = re.compile(r"forbidden|denied")
 _REFUSED_NUMBER = _words("401")
@@ -66,28 +66,28 @@ _TRANSIENT_NUMBER = _words("408", "425", "429", "499", r"5\d\d")
 _EOF = re.compile(r"\beof\b")
 
 
-def looks_transient(result: Outcome) -> bool:
-    """Whether the same command may succeed later. A timeout may; a program that could not be started may not."""
+def looks_transient(result: FinishedCommand) -> bool:
+    """Return whether the same command may succeed later: true after a timeout, false if it could not be started."""
     if result.ok or result.returncode is None:
         return False
     if result.timed_out:
         return True
-    text = _said(result)
+    text = _text(result)
     if _is_refusal(text):
         return False
     return any(pattern.search(text) for pattern in (_RATE_LIMIT, _TRANSIENT_TEXT, _TRANSIENT_NUMBER, _EOF))
 
 
-def says_refused(result: Outcome) -> bool:
-    """Whether the command failed because it was not allowed to do this."""
-    return not result.ok and _is_refusal(text := _said(result)) and not _NO_REFERENCE.search(text)
+def says_refused(result: FinishedCommand) -> bool:
+    """Return whether the command failed because the registry denied it."""
+    return not result.ok and _is_refusal(text := _text(result)) and not _NO_REFERENCE.search(text)
 
 
-def says_not_found(result: Outcome) -> bool:
-    """Whether the command failed because the registry does not have what was asked for."""
+def says_not_found(result: FinishedCommand) -> bool:
+    """Return whether the command failed because the registry does not have the content."""
     if result.ok or result.returncode is None or result.timed_out:
         return False
-    text = _said(result)
+    text = _text(result)
     return _MISSING.search(text) is not None and not _is_refusal(text) and _TRANSIENT_NUMBER.search(text) is None
 
 
@@ -99,7 +99,7 @@ def _is_refusal(text: str) -> bool:
     return _FORBIDDEN.search(text) is not None or _FORBIDDEN_NUMBER.search(text) is not None
 
 
-def _said(result: Outcome) -> str:
+def _text(result: FinishedCommand) -> str:
     return _without_names("\n".join((_both_ends(result.stderr), _both_ends(result.stdout)))).lower()
 
 
@@ -109,5 +109,5 @@ def _both_ends(output: bytes) -> str:
 
 
 def _without_names(text: str) -> str:
-    """The text without references, URLs and digests: a repository named "denied" says nothing of a failure."""
+    """Return the text without references, URLs and digests: a repository may be named "denied"."""
     return re.sub(r"sha(?:256|512):[0-9a-fA-F]+|\S*(?<!\bi)/\S*", " ", text)
