@@ -1,7 +1,7 @@
-"""An independent reader: is everything that was to be published there, byte for byte? None of our client is used.
+"""An independent reader that verifies byte for byte what was published, without our client.
 
-Manifests and tags are read by crane (by oras where a registry asks for tokens: crane refuses realms on loopback). Blobs
-are read straight from a real registry's storage on disk, or by a plain GET from an embedded one.
+Manifests and tags are read with crane (with oras if the registry requires tokens: crane refuses realms on loopback).
+Blobs are read from the storage of a real registry, or with a plain GET from an embedded one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SOCI = "application/vnd.amazon.soci.index.v2+json"
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads one registry. `storage` None: it is an embedded one and keeps nothing on disk."""
+    """Reads one registry. storage: None for an embedded registry, which stores nothing on disk."""
 
     host: str
     environment: dict[str, str]
@@ -35,7 +35,7 @@ class Reader:
     tokens: bool = False
 
     def manifest(self, reference: str) -> bytes | str:
-        """The bytes, or what the program said instead."""
+        """Return the bytes, or the error output of the program."""
         program = (
             [str(find("oras")), "manifest", "fetch", "--plain-http"]
             if self.tokens
@@ -47,12 +47,14 @@ class Reader:
         return done.stdout if done.returncode == 0 else done.stderr.decode("utf-8", "replace").strip()[-300:]
 
     def blob_complaint(self, repository: str, digest: str) -> str:
-        """What is wrong with a blob in a repository; empty when nothing is."""
+        """Return what is wrong with a blob in a repository, or ""."""
         algorithm, _, hex_digits = digest.partition(":")
         if self.storage is None:
             try:
-                with urllib.request.urlopen(f"http://{self.host}/v2/{repository}/blobs/{digest}", timeout=30) as answer:
-                    found = hashlib.file_digest(answer, algorithm).hexdigest()
+                with urllib.request.urlopen(
+                    f"http://{self.host}/v2/{repository}/blobs/{digest}", timeout=30
+                ) as response:
+                    found = hashlib.file_digest(response, algorithm).hexdigest()
             except urllib.error.HTTPError as error:
                 with error:
                     return f"{digest}: {error.code}"
@@ -62,11 +64,11 @@ class Reader:
             data: Path = self.storage.blobs / algorithm / hex_digits[:2] / hex_digits / "data"
             with data.open("rb") as file:
                 found = hashlib.file_digest(file, algorithm).hexdigest()
-        return "" if found == hex_digits else f"{digest} has other bytes"
+        return "" if found == hex_digits else f"{digest} has the wrong content"
 
 
 def problems(targets: Sequence[BuiltTarget], readers: Sequence[Reader], *, converted: bool = False) -> list[str]:
-    """All that is wrong at the destinations; empty when everything is right. converted: SOCI was on."""
+    """Return everything that is wrong at the destinations. converted: SOCI was enabled."""
     check = _of_converted if converted else _of_target
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         jobs = [pool.submit(lambda one: list(check(one, readers)), target) for target in targets]
@@ -74,17 +76,17 @@ def problems(targets: Sequence[BuiltTarget], readers: Sequence[Reader], *, conve
 
 
 def _of_converted(target: BuiltTarget, readers: Sequence[Reader]) -> Iterator[str]:
-    """One index behind all tags; for each platform an image and its SOCI index, and every blob that they name."""
+    """Check that all tags name one index with an image and a SOCI index per platform, and that all blobs exist."""
     for reader in readers:
         found = {reader.manifest(f"{target.repository}:{tag}") for tag in target.tags}
         index = found.pop()
         if found or isinstance(index, str):
-            yield f"{reader.host}/{target.repository}: its tags do not all name one index: {index!r:.200}"
+            yield f"{reader.host}/{target.repository}: its tags name different indexes: {index!r:.200}"
             continue
         entries = json.loads(index)["manifests"]
         kinds = sorted((one["platform"]["architecture"], one.get("artifactType", "")) for one in entries)
         if kinds != sorted((built.architecture, kind) for built in target.builds for kind in ("", SOCI)):
-            yield f"{reader.host}/{target.repository}: the index holds {kinds}"
+            yield f"{reader.host}/{target.repository}: the index contains {kinds}"
         for entry in entries:
             raw = reader.manifest(f"{target.repository}@{entry['digest']}")
             if isinstance(raw, str):
@@ -107,12 +109,12 @@ def _of_target(target: BuiltTarget, readers: Sequence[Reader]) -> Iterator[str]:
                 indexes.add(found)
         for built in target.builds:
             if reader.manifest(f"{target.repository}@{built.digest}") != built.manifest:
-                yield f"{reader.host}/{target.repository}@{built.digest}: other bytes than the build's"
+                yield f"{reader.host}/{target.repository}@{built.digest}: differs from the build"
             for blob in built.blobs:
                 if complaint := reader.blob_complaint(target.repository, blob.digest):
                     yield f"{reader.host}/{target.repository}: {complaint}"
     if len(indexes) > 1:
-        yield f"{target.uid}: {len(indexes)} different indexes behind its tags"
+        yield f"{target.uid}: {len(indexes)} different indexes for its tags"
     for index in indexes:
         yield from _index_complaints(target, index)
 

@@ -1,4 +1,4 @@
-"""Who is measured: the script of regctl, the pipeline of oras, and us; and the measuring of one process to its end."""
+"""The contenders: a regctl script, an oras pipeline, and ours; and how one process is measured."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BAKERY = ROOT / ".venv" / "bin" / "bakery"
 
 @dataclass
 class Measured:
-    """One contender's run. Memory is the largest single process, CPU is that of all its processes."""
+    """One run of a contender. Memory is the peak of its largest process, CPU the total of all its processes."""
 
     name: str
     exit_code: int
     wall_s: float
     cpu_s: float
     peak_bytes: int
-    said: str
+    output: str
     registry_cpu_s: float = 0.0
     traffic: Traffic | None = None
     token_requests: int | None = None
@@ -37,7 +37,7 @@ class Measured:
 def measure(
     name: str, command: Sequence[str | Path], environment: dict[str, str], folder: Path, *, limit_s: int = 900
 ) -> Measured:
-    """Run a command to its end. Its output goes to a file: a full pipe must not slow it down."""
+    """Run a command and measure it. Its output goes to a file: a full pipe would slow it down."""
     log, result = folder / f"{name}.log", folder / f"{name}.json"
     with log.open("wb") as output:
         subprocess.run(
@@ -49,25 +49,25 @@ def measure(
             stderr=output,
             check=True,
         )
-    return Measured(name=name, said=log.read_text("utf-8", "replace")[-3000:], **json.loads(result.read_text()))
+    return Measured(name=name, output=log.read_text("utf-8", "replace")[-3000:], **json.loads(result.read_text()))
 
 
 def script(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
-    """The shell script of regctl, eight targets at a time."""
+    """Run the shell script with regctl, eight targets at a time."""
     plan = scene.folder / "plan.tsv"
     write_plan(plan, targets, scene.source, scene.destinations)
     return measure("script", [HERE / "peers" / "script", plan], scene.environment, scene.folder)
 
 
 def pipeline(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
-    """The pipeline of oras commands, copying and verifying one after the other."""
+    """Run the pipeline of oras commands, which copies and verifies serially."""
     plan = scene.folder / "plan.tsv"
     write_plan(plan, targets, scene.source, scene.destinations)
     return measure("pipeline", [HERE / "peers" / "pipeline", plan], scene.environment, scene.folder)
 
 
 def ours(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
-    """`bakery ci publish`, with its defaults."""
+    """Run `bakery ci publish` with its defaults."""
     project = scene.folder / "project"
     metadata = write_project(project, targets, scene.source, scene.destinations)
     command: list[str | Path] = [BAKERY, "ci", "publish", "--context", project, *metadata]
@@ -75,7 +75,7 @@ def ours(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
 
 
 def pipeline_soci(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
-    """The pipeline of oras and soci commands, four conversions at a time."""
+    """Run the pipeline of oras and soci commands, four conversions at a time."""
     plan = scene.folder / "plan.tsv"
     write_plan(plan, targets, scene.source, scene.destinations)
     environment = scene.environment | {"ORAS": str(need("oras")), "SOCI": str(need("soci")), "TZ": "UTC"}
@@ -83,7 +83,7 @@ def pipeline_soci(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
 
 
 def ours_soci(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
-    """`bakery ci publish` with SOCI enabled for every target."""
+    """Run `bakery ci publish` with SOCI enabled for every target."""
     project = scene.folder / "project"
     metadata = write_project(project, targets, scene.source, scene.destinations, soci=True)
     command: list[str | Path] = [BAKERY, "ci", "publish", "--context", project, *metadata]
@@ -91,7 +91,7 @@ def ours_soci(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
 
 
 def ours_cli(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
-    """`bakery ci publish --engine cli`, with its defaults: our pipeline, the work done by oras."""
+    """Run `bakery ci publish --engine cli` with its defaults: our pipeline, with oras doing the work."""
     project = scene.folder / "project"
     metadata = write_project(project, targets, scene.source, scene.destinations)
     command: list[str | Path] = [BAKERY, "ci", "publish", "--engine", "cli", "--context", project, *metadata]

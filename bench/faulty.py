@@ -1,8 +1,8 @@
-"""Three embedded registries that misbehave, in a process of their own: `python -m bench.faulty RULES SEED`.
+"""Three embedded registries with faults, in a separate process: `python -m bench.faulty RULES SEED`.
 
-RULES names a set below. The process prints the three addresses as one line of JSON, then obeys words on stdin:
-`misbehave` puts the rules in force and counts anew, `calm` takes them away (for the reader). Each is answered by the
-faults that clients met and the requests by method. The end of stdin ends it.
+RULES names a set below. The process prints the three addresses as one line of JSON, then reads commands from stdin:
+`start-faults` puts the rules in force and resets the counts, `stop-faults` removes the rules (for the reader). Each
+command prints the faults that clients met and the requests by method. The process ends with stdin.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _rule("5xx", BUSY, probability=0.02),
         _rule("429", LIMIT, probability=0.01),
         _rule("reset", Drop(), probability=0.02),
-        _rule("lost reply", Drop(), probability=0.01, when=When.COMMIT),
+        _rule("lost response", Drop(), probability=0.01, when=When.COMMIT),
         _rule("cut body", Cut(), probability=0.02),
     ),
 }
@@ -48,14 +48,14 @@ async def main(rules: str, seed: int) -> None:
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
             match line.strip():
-                case b"misbehave":
+                case b"start-faults":
                     for registry in registries:
                         registry.forget_requests()
                         for rule in RULES[rules]:
                             registry.fault(
                                 then=rule.effect, name=rule.name, probability=rule.probability, after=rule.when.value
                             )
-                case b"calm":
+                case b"stop-faults":
                     for registry in registries:
                         registry.clear_faults()
             print(json.dumps(_stats(registries)), flush=True)
@@ -66,10 +66,10 @@ def _stats(registries: list[EmbeddedRegistry]) -> dict[str, dict[str, int]]:
     requests: Counter[str] = Counter()
     for registry in registries:
         met.update(registry.faults_met)
-        requests.update(exchange.method for exchange in registry.requests)
+        requests.update(request.method for request in registry.requests)
     return {"met": dict(met), "requests": dict(requests)}
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the bench, which then ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal ends the bench, which ends this process
     asyncio.run(main(sys.argv[1], int(sys.argv[2])))

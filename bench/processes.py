@@ -1,8 +1,8 @@
-"""What it costs to start and reap a process through bakery.parallel: 500 × true, eight at a time.
+"""The cost of starting and reaping a process with bakery.parallel: 500 × true, eight at a time.
 
     python -m bench.processes
 
-Compared with subprocess.run in a pool of eight threads, which has no timeout, no group and no tracking.
+It is compared with subprocess.run in eight threads, which has no timeout, no process group and no tracking.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COUNT, AT_ONCE, ROUNDS = 500, 8, 5
 
 
 def plain() -> float:
-    """Seconds for COUNT runs by subprocess.run."""
+    """Return the seconds for COUNT runs with subprocess.run."""
     started = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         codes = list(pool.map(lambda _: subprocess.run(["true"], capture_output=True).returncode, range(COUNT)))
@@ -27,7 +27,7 @@ def plain() -> float:
 
 
 def ours() -> float:
-    """Seconds for COUNT runs by bakery.parallel.run."""
+    """Return the seconds for COUNT runs with bakery.parallel.run."""
     started = time.perf_counter()
     results = run([ShellTask(str(n), ["true"]) for n in range(COUNT)], jobs=AT_ONCE)
     assert all(result.ok for result in results)

@@ -1,6 +1,6 @@
-"""Where the time of a publish goes: `python -m bench.profile [tiny|big] [ROUND_TRIP_S]`, by cProfile, grouped by room.
+"""Where a publish spends its time: `python -m bench.profile [tiny|big] [ROUND_TRIP_S]`, with cProfile, grouped by room.
 
-The profiler makes Python code look dearer than it is and leaves what runs in threads out; the shares are what to read.
+The profiler exaggerates the cost of Python code and does not see threads: only the shares are meaningful.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.contenders import Measured
 from bench.scene import Scene
 from bench.workload import BuiltTarget, write_project
 
-# What a function belongs to: the first part that its file and name contain.
+# A function belongs to the first group of which its file and name contain a part.
 _GROUPS = (
     ("waiting for the network", ("'poll' of 'select.epoll'",)),
     ("kernel: sending and receiving", ("'send' of '_socket", "'recv' of '_socket", "_socket.socket", "sendmsg")),
@@ -47,7 +47,7 @@ def profiled(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
 def main(shape: str, round_trip_s: float | None) -> None:
     with rows.loaded({"tiny": rows.TINY, "big": rows.BIG}[shape]) as (source, targets, folder):
         measured = rows.once(profiled, source, targets, folder, round_trip_s=round_trip_s)
-        # pstats keeps this as a plain attribute that its types do not know.
+        # pstats has this attribute, but its type stubs do not.
         stats: dict[tuple[str, int, str], tuple[int, int, float, float, object]] = vars(
             pstats.Stats(str(folder / "profile"))
         )["stats"]
@@ -55,7 +55,7 @@ def main(shape: str, round_trip_s: float | None) -> None:
     for (file, _, function), (_, _, own_s, _, _) in stats.items():
         seconds[_group(file, function)] += own_s
     total = sum(seconds.values())
-    print(f"{shape}: {measured.wall_s:.2f} s under the profiler, right: {'no' if measured.problems else 'yes'}")
+    print(f"{shape}: {measured.wall_s:.2f} s under the profiler, correct: {'no' if measured.problems else 'yes'}")
     for name, own_s in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"{own_s:7.3f} s  {own_s / total:5.1%}  {name}")
 

@@ -1,12 +1,12 @@
-"""A relay in front of registries that makes them as far away as real ones: the round trip, and the price of connecting.
+"""A relay that makes registries as distant as real ones: it adds round trips, also for connecting.
 
 `python -m bench.relay 0.04 HOST:PORT…` listens once per registry and prints the addresses as one line of JSON. Every
-byte is late by half a round trip in each direction; what a new connection carries is late by two round trips more (TCP
-and TLS). It is a delay line, not a lock step: bodies flow at full speed behind their first byte, and it treats all
-clients alike.
+byte is delayed by half a round trip in each direction, the first bytes of a new connection by two more round trips (TCP
+and TLS). It is a delay line, not a lock step: bodies flow at full speed behind their first byte, and all clients are
+treated alike.
 
-It counts: requests by method, body bytes received, bytes answered, connections. A line `stats` on stdin prints the
-counts as JSON and `reset` sets them to zero; the end of stdin ends it. It changes nothing in what it carries.
+It counts requests by method, bytes of request bodies, received bytes and connections. The line `stats` on stdin prints
+the counts as JSON, `reset` resets them. The process ends with stdin. It does not change the data.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from collections import Counter, deque
 from typing import cast
 
 _HEAD_LIMIT = 1 << 20
-_QUEUE_LIMIT = 16 << 20  # more than a round trip's worth of loopback: above it the sender is made to wait
+_QUEUE_LIMIT = 16 << 20  # more than one round trip of loopback traffic: above it, the sender must wait
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
 
 
 class RequestCounter:
-    """Counts HTTP/1.1 requests in what a client sends, however the bytes were cut. Reads heads and skips bodies."""
+    """Counts the HTTP/1.1 requests of a client, however the bytes are cut. Parses heads and skips bodies."""
 
     def __init__(self) -> None:
         self.methods: Counter[str] = Counter()
         self.body_bytes = 0
         self._buffer = b""
-        self._skip = 0  # bytes of a body still to come
+        self._skip = 0  # bytes missing from the current body
         self._chunked = False
 
     def feed(self, data: bytes) -> None:
@@ -45,7 +45,7 @@ class RequestCounter:
             pass
 
     def _step(self) -> bool:
-        """Take one piece off the buffer; False when more bytes are needed."""
+        """Consume one piece of the buffer. Return False if more bytes are needed."""
         if self._skip:
             taken = min(self._skip, len(self._buffer))
             self._skip -= taken
@@ -57,7 +57,7 @@ class RequestCounter:
         head, mark, rest = self._buffer.partition(b"\r\n\r\n")
         if not mark:
             if len(self._buffer) > _HEAD_LIMIT:
-                raise ValueError("a request's head has no end")
+                raise ValueError("request head too large")
             return False
         self._buffer = rest
         self.methods[head.split(b" ", 1)[0].decode("ascii", "replace")] += 1
@@ -71,7 +71,7 @@ class RequestCounter:
         line, mark, rest = self._buffer.partition(b"\r\n")
         if not mark:
             return False
-        if not line:  # the end of a chunk's data
+        if not line:  # the end of the chunk's data
             self._buffer = rest
             return True
         size = int(line.split(b";")[0], 16)
@@ -87,7 +87,7 @@ class RequestCounter:
 
 
 class Counts:
-    """What passed one relay since the last reset."""
+    """What passed through one relay since the last reset."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
@@ -96,26 +96,26 @@ class Counts:
     def reset(self) -> None:
         self.requests.clear()
         self.sent_bytes = 0
-        self.answered_bytes = 0
+        self.received_bytes = 0
         self.connections = 0
 
     def as_json(self) -> dict[str, object]:
         return {
             "requests": dict(self.requests),
             "sent_bytes": self.sent_bytes,
-            "answered_bytes": self.answered_bytes,
+            "received_bytes": self.received_bytes,
             "connections": self.connections,
         }
 
 
 class _Line:
-    """One direction of one connection: bytes go in now and come out later, in order."""
+    """One direction of one connection: bytes enter now and leave later, in order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, delay_s: float, not_before: float) -> None:
         self._loop = loop
         self._delay_s = delay_s
         self._not_before = not_before
-        self._queue: deque[bytes | None] = deque()  # None: the sender has ended
+        self._queue: deque[bytes | None] = deque()  # None: the sender closed the connection
         self._queued = 0
         self.source: asyncio.Transport | None = None
         self.sink: asyncio.Transport | None = None
@@ -129,11 +129,11 @@ class _Line:
         if self._delay_s == 0 and self.sink is not None and len(self._queue) == 1:
             self.flush_one()
         else:
-            # A timer takes whatever is first: timers that are due together may fire in any order, bytes may not.
+            # A timer takes the first piece: timers due together may fire in any order, but bytes must stay in order.
             self._loop.call_at(due, self.flush_one)
 
     def flush_one(self) -> None:
-        if self.sink is None or not self._queue:  # the other side is not connected yet, or has gone
+        if self.sink is None or not self._queue:  # the other side is not connected yet, or disconnected
             if self._queue:
                 self._loop.call_later(0.001, self.flush_one)
             return
@@ -149,7 +149,7 @@ class _Line:
 
 
 class _End(asyncio.Protocol):
-    """Either end of a relayed connection: what it reads goes into `out`."""
+    """One end of a relayed connection: it passes received bytes to `out`."""
 
     def __init__(self, out: _Line, back: _Line, counts: Counts, counter: RequestCounter | None) -> None:
         self._out, self._back, self._counts, self._counter = out, back, counts, counter
@@ -159,7 +159,7 @@ class _End(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._counter is None:
-            self._counts.answered_bytes += len(data)
+            self._counts.received_bytes += len(data)
         else:
             before = self._counter.body_bytes
             self._counter.feed(data)
@@ -177,12 +177,12 @@ class _End(asyncio.Protocol):
             self._back.source.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        del exc  # either way the other side is told that nothing more comes
+        del exc  # in both cases, close the other side
         self._out.put(None)
 
 
 class Relay:
-    """Listens for one registry."""
+    """Relays connections to one registry."""
 
     def __init__(self, upstream: str, round_trip_s: float) -> None:
         self.counts = Counts()
@@ -198,7 +198,7 @@ class Relay:
         return "127.0.0.1:" + str(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Listen no more, and wait until the connections that were open have ended."""
+        """Stop listening, and wait until open connections have ended."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -239,5 +239,5 @@ async def main(round_trip_s: float, upstreams: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the bench, which then ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal ends the bench, which ends this process
     asyncio.run(main(float(sys.argv[1]), sys.argv[2:]))

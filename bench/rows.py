@@ -1,4 +1,4 @@
-"""The rows of the table: which work, at which distance, for whom."""
+"""The rows of the table: the work, the distance and the contenders."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BIG = Shape(images=4, layers=3, layer_bytes=24_000_000)
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `peer` is who ours is compared with, which may be ours under other conditions."""
+    """One row of the table. peer: the contender to compare with, which may be ours under other conditions."""
 
     name: str
     what: str
@@ -44,7 +44,7 @@ class Row:
 
 @contextmanager
 def loaded(shape: Shape, tokens: TokenService | None = None) -> Iterator[tuple[RealRegistry, list[BuiltTarget], Path]]:
-    """A temporary registry with every build in it, and a folder for the row that is removed at its end."""
+    """Start a temporary registry with every build in it, and create a folder for the row."""
     folder = Path(tempfile.mkdtemp(prefix="bakery-bench-", dir=storage()))
     try:
         with start(KIND, folder / "source", tokens) as source:
@@ -71,19 +71,19 @@ def once(
     read_back: Sequence[BuiltTarget] | None = None,
     converted: bool = False,
 ) -> Measured:
-    """One run against fresh destinations, read back afterwards (all targets, or those of `read_back`)."""
+    """Measure one run with empty destinations, then read back all targets, or only those of `read_back`."""
     place = Path(tempfile.mkdtemp(dir=folder))
     with scene(source, place, round_trip_s=round_trip_s, tokens=tokens) as here:
-        asked_before = len(tokens.requests) if tokens else 0
+        requests_before = len(tokens.requests) if tokens else 0
         cpu_before = sum(cpu_s(one) for one in here.registries)
         result = contender(here, targets)
         result.registry_cpu_s = sum(cpu_s(one) for one in here.registries) - cpu_before
         if tokens:
-            result.token_requests = len(tokens.requests) - asked_before
+            result.token_requests = len(tokens.requests) - requests_before
         if here.relay:
             result.traffic = here.relay.traffic()
         if result.exit_code:
-            result.problems.append(f"exit {result.exit_code}: {result.said[-600:]}")
+            result.problems.append(f"exit {result.exit_code}: {result.output[-600:]}")
         environment = environment_for(here.folder / "reader", [one.host for one in here.registries], tokens)
         readers = [check.Reader(one.host, environment, one, tokens is not None) for one in here.registries[1:]]
         result.problems += check.problems(targets if read_back is None else read_back, readers, converted=converted)
@@ -92,13 +92,13 @@ def once(
 
 
 def cpu_s(registry: RealRegistry) -> float:
-    """CPU seconds that a registry's process has used so far (proc(5), stat, fields 14 and 15)."""
+    """Return the CPU seconds that the process of a registry has used (proc(5), stat, fields 14 and 15)."""
     fields = Path(f"/proc/{registry.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
 
 def median(runs: Sequence[Measured]) -> Measured:
-    """The run in the middle by time, with the problems of all."""
+    """Return the median run by time, with the problems of all runs."""
     middle = sorted(runs, key=lambda run: run.wall_s)[len(runs) // 2]
     return replace(middle, problems=[problem for run in runs for problem in run.problems])
 
@@ -112,13 +112,13 @@ def side_by_side(
     repeat: int,
     peer: Contender = contenders.script,
 ) -> tuple[Measured, Measured]:
-    """Peer and ours by turns, so that a slow minute of the machine falls on both."""
+    """Measure peer and ours alternately, so that a slow minute of the machine affects both."""
     peers, own = [], []
     for _ in range(repeat):
         peers.append(once(peer, source, targets, folder, round_trip_s=round_trip_s))
         own.append(once(contenders.ours, source, targets, folder, round_trip_s=round_trip_s))
     result = median(peers), median(own)
-    if round_trip_s is None:  # nothing stood in between to count: once more, not for the clock
+    if round_trip_s is None:  # no relay counted the traffic: run once more, without measuring time
         for measured, contender in zip(result, (peer, contenders.ours), strict=True):
             measured.traffic = once(contender, source, targets, folder, round_trip_s=0).traffic
     return result
@@ -140,21 +140,21 @@ def tiny_40ms(repeat: int) -> Row:
 
 
 def tiny_40ms_tools(repeat: int) -> Row:
-    del repeat  # minutes long: once is enough to see where it stands
+    del repeat  # takes minutes: once is enough
     with loaded(TINY) as (source, targets, folder):
         peer = once(contenders.pipeline, source, targets, folder, round_trip_s=ROUND_TRIP_S)
         own = once(contenders.ours, source, targets, folder, round_trip_s=ROUND_TRIP_S)
-    what = "the same, against the pipeline of oras commands"
+    what = "the same, compared with the pipeline of oras commands"
     return Row("tiny-40ms-tools", what, "", peer, own, peer.wall_s / own.wall_s)
 
 
 def tiny_40ms_cli(repeat: int) -> Row:
-    """Our pipeline through oras, against the script of the same oras commands."""
+    """Compare our pipeline, using the cli engine, with a script of the same oras commands."""
     del repeat
     with loaded(TINY) as (source, targets, folder):
         peer = once(contenders.pipeline, source, targets, folder, round_trip_s=ROUND_TRIP_S)
         own = once(contenders.ours_cli, source, targets, folder, round_trip_s=ROUND_TRIP_S)
-    what = "tiny-40ms with --engine cli, against the pipeline of oras commands"
+    what = "tiny-40ms with --engine cli, compared with the pipeline of oras commands"
     return Row("tiny-40ms-cli", what, "ratio at least 2", peer, own, peer.wall_s / own.wall_s)
 
 
@@ -164,7 +164,7 @@ def tiny_near(repeat: int) -> Row:
 
 
 def versions_40ms(repeat: int) -> Row:
-    what = "20 targets in 4 repositories (tags in push order), 40 ms; peer: script, in no order"
+    what = "20 targets in 4 repositories (tags in push order), 40 ms; peer: script, unordered"
     shape = Shape(images=4, versions=5, layers=TINY.layers, layer_bytes=TINY.layer_bytes)
     return compared("versions-40ms", what, "", shape, round_trip_s=ROUND_TRIP_S, repeat=repeat)
 
@@ -175,8 +175,8 @@ def big(repeat: int) -> Row:
 
 
 def soci(repeat: int) -> Row:
-    """Both convert every layer; what each published is checked by the reader as far as it names the same layers."""
-    what = "4 targets x 2 platforms x a layer of 60 MB x 2 registries, SOCI on; peer: pipeline of oras and soci"
+    """Compare conversions of every layer. The reader checks the result as far as both name the same layers."""
+    what = "4 targets x 2 platforms x a layer of 60 MB x 2 registries, SOCI enabled; peer: pipeline of oras and soci"
     peers, own = [], []
     with loaded(CONVERTED) as (source, targets, folder):
         for _ in range(repeat):
@@ -187,7 +187,7 @@ def soci(repeat: int) -> Row:
 
 
 def auth(repeat: int) -> Row:
-    """Ours with bearer tokens on all three registries, against ours without."""
+    """Compare ours with bearer tokens on all three registries with ours without."""
     with ExitStack() as stack:
         source, targets, folder = stack.enter_context(loaded(TINY))
         plain = [once(contenders.ours, source, targets, folder, round_trip_s=ROUND_TRIP_S) for _ in range(repeat)]
@@ -205,7 +205,7 @@ def auth(repeat: int) -> Row:
     repositories = 3 * len({target.image for target in targets})
     return Row(
         "auth-40ms",
-        "tiny-40ms with bearer tokens on all three registries; compared with: ours without",
+        "tiny-40ms with bearer tokens on all three registries; peer: ours without",
         "ours with tokens at most 1.3 times ours without",
         without,
         own,
@@ -215,7 +215,7 @@ def auth(repeat: int) -> Row:
 
 
 def thousand(repeat: int) -> Row:
-    """Ours with 250, 500 and 1,000 targets: time, requests and memory per target."""
+    """Measure ours with 250, 500 and 1,000 targets: time, requests and memory per target."""
     del repeat
     notes, last, first = [], None, None
     for count in (250, 500, 1000):
@@ -228,16 +228,16 @@ def thousand(repeat: int) -> Row:
                 contenders.ours, source, targets, folder, round_trip_s=0, read_back=targets[:: max(1, count // 20)]
             )
         first = first or last
-        asked = last.traffic.requests.total() if last.traffic else 0
+        requests = last.traffic.requests.total() if last.traffic else 0
         notes.append(
-            f"{count} targets: {last.wall_s:.1f} s; a target {1000 * last.wall_s / count:.1f} ms"
-            f" and {asked / count:.1f} requests; {last.peak_bytes / 2**20:.0f} MiB"
+            f"{count} targets: {last.wall_s:.1f} s; per target {1000 * last.wall_s / count:.1f} ms"
+            f" and {requests / count:.1f} requests; {last.peak_bytes / 2**20:.0f} MiB"
         )
     return Row("thousand", "250, 500 and 1,000 targets", "linear, under 300 MiB", None, last, None, tuple(notes))
 
 
 def against_faults(rules: str, seed: int, shape: Shape, *, lag_at_sources: bool) -> tuple[Measured, Counter[str]]:
-    """One run of ours between three embedded registries that misbehave; also the faults that it met."""
+    """Measure one run of ours with three embedded registries that inject faults. Also return the faults that it met."""
     targets = list(build(shape))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bakery-bench-faults-")))
@@ -245,13 +245,13 @@ def against_faults(rules: str, seed: int, shape: Shape, *, lag_at_sources: bool)
         environment = environment_for(folder, registries.hosts, None)
         if not lag_at_sources:
             asyncio.run(load(registries.hosts[0], targets))
-        registries.ask("misbehave")
+        registries.command("start-faults")
         if lag_at_sources:
             asyncio.run(load(registries.hosts[0], targets))
         result = contenders.ours(Scene(registries.hosts, (), folder, None, environment), targets)
         if result.exit_code:
-            result.problems.append(f"seed {seed}: exit {result.exit_code}: {result.said[-600:]}")
-        stats = registries.ask("calm")
+            result.problems.append(f"seed {seed}: exit {result.exit_code}: {result.output[-600:]}")
+        stats = registries.command("stop-faults")
         result.traffic = Traffic(Counter(stats["requests"]))
         readers = [check.Reader(host, environment, None) for host in registries.hosts[1:]]
         result.problems += [f"seed {seed}: {problem}" for problem in check.problems(targets, readers)]
@@ -259,38 +259,40 @@ def against_faults(rules: str, seed: int, shape: Shape, *, lag_at_sources: bool)
 
 
 def lag(repeat: int) -> Row:
-    """Reads after writes answer 404 for 4 s on all three registries, the sources' too: they were pushed just before."""
+    """Reads return 404 for 4 s after a write on all registries, including the source, which was just pushed to."""
     shape = Shape(images=6, layers=TINY.layers, layer_bytes=TINY.layer_bytes)
     runs = [against_faults("lag", seed, shape, lag_at_sources=True) for seed in range(repeat)]
     own = median([run for run, _ in runs])
     slowest = max(run.wall_s for run, _ in runs)
     notes = (f"slowest of {len(runs)}: {slowest:.1f} s; reads that met the lag: {runs[0][1]['lag']} in the first run",)
-    return Row("lag-4s", "6 targets, every read after a write is 404 for 4 s", "at most 15 s", None, own, None, notes)
+    return Row(
+        "lag-4s", "6 targets, every read returns 404 for 4 s after a write", "at most 15 s", None, own, None, notes
+    )
 
 
 def faults(repeat: int) -> Row:
-    """The mix of faults, twenty seeds."""
+    """Measure ours with a mix of faults and twenty seeds."""
     del repeat
     shape = Shape(images=10, layers=TINY.layers, layer_bytes=TINY.layer_bytes)
-    # Four at a time: a run waits for most of its time, and no figure of this row is compared with another's.
+    # Four at a time: a run mostly waits, and the times of this row are not compared with others.
     with ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda seed: against_faults("mix", seed, shape, lag_at_sources=False), range(20)))
     met: Counter[str] = Counter()
     for _, counts in runs:
         met.update(counts)
     own = median([run for run, _ in runs])
-    right = sum(1 for run, _ in runs if not run.problems)
+    correct = sum(1 for run, _ in runs if not run.problems)
     times = sorted(run.wall_s for run, _ in runs)
     notes = (
-        f"{right} of {len(runs)} runs right; {times[0]:.1f} to {times[-1]:.1f} s",
+        f"{correct} of {len(runs)} runs correct; {times[0]:.1f} to {times[-1]:.1f} s",
         "faults met: " + ", ".join(f"{name} {count}" for name, count in met.most_common()),
     )
-    what = "10 targets; lag 2 s, 2 % 5xx, 1 % 429, 2 % resets, 1 % lost replies, 2 % cut bodies; 20 seeds"
-    return Row("faults", what, "20 of 20 right", None, own, None, notes)
+    what = "10 targets; lag 2 s, 2 % 5xx, 1 % 429, 2 % resets, 1 % lost responses, 2 % cut bodies; 20 seeds"
+    return Row("faults", what, "20 of 20 correct", None, own, None, notes)
 
 
 def start_up(repeat: int) -> Row:
-    """The median of some starts of `bakery --help` and `bakery version`."""
+    """Measure the start of `bakery --help` and `bakery version`."""
     notes = []
     slowest: Measured | None = None
     with tempfile.TemporaryDirectory(prefix="bakery-bench-start-") as place:
@@ -325,6 +327,6 @@ ROWS: dict[str, Callable[[int], Row]] = {
 
 
 def run(name: str, repeat: int) -> tuple[Row, float]:
-    """A row and how long it took to measure."""
+    """Return a row and how many seconds it took to measure."""
     started = time.perf_counter()
     return ROWS[name](repeat), time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""What a contender publishes from and to: real registries, near or behind the relay, with or without bearer tokens."""
+"""The registries that a contender publishes from and to: close or behind the relay, with or without bearer tokens."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.peers.programs import ROOT, find
 from tests.peers.registries import RealRegistry, docker_auths, serve
 from tests.peers.tokens import TokenService
 
-KIND = "distribution"  # the registry behind every row but those of faults
-_ROOM_BYTES = 6 << 30  # what the largest row needs
+KIND = "distribution"  # the registry of every row, except those with faults
+_ROOM_BYTES = 6 << 30  # needed by the largest row
 
 
 def storage() -> Path:
-    """Where registries keep their content: in memory where there is room, so that no figure is one of this disk."""
+    """Return where registries store their content: in memory if there is room, so that no row measures the disk."""
     memory = Path("/dev/shm")
     if "TMPDIR" not in os.environ and memory.is_dir() and shutil.disk_usage(memory).free > _ROOM_BYTES:
         return memory
@@ -33,16 +33,16 @@ def storage() -> Path:
 
 @dataclass
 class Traffic:
-    """What went over the wire, as the relay saw it."""
+    """The traffic that the relay counted."""
 
     requests: Counter[str] = field(default_factory=Counter)
     sent_bytes: int = 0
-    answered_bytes: int = 0
+    received_bytes: int = 0
     connections: int = 0
 
 
 class Helper:
-    """A process of the bench (`bench.relay`, `bench.faulty`) that told its addresses and answers words with JSON."""
+    """A process of the bench (`bench.relay`, `bench.faulty`): prints its addresses, then a line of JSON per command."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -51,14 +51,14 @@ class Helper:
 
     def traffic(self) -> Traffic:
         total = Traffic()
-        for one in self.ask("stats"):
+        for one in self.command("stats"):
             total.requests.update(one["requests"])
             total.sent_bytes += one["sent_bytes"]
-            total.answered_bytes += one["answered_bytes"]
+            total.received_bytes += one["received_bytes"]
             total.connections += one["connections"]
         return total
 
-    def ask(self, word: str) -> Any:
+    def command(self, word: str) -> Any:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -90,7 +90,7 @@ def relay(round_trip_s: float, upstreams: Sequence[str]) -> AbstractContextManag
 
 @dataclass
 class Scene:
-    """Addresses as the contender is told them, and the registries behind them, the source first."""
+    """The addresses that the contender uses, and the registries behind them, the source first."""
 
     hosts: tuple[str, ...]
     registries: tuple[RealRegistry, ...]
@@ -110,7 +110,7 @@ class Scene:
 def start(kind: str, folder: Path, auth: TokenService | None = None) -> Any:
     program = find(kind)
     if program is None:
-        raise SystemExit(f"bench: {kind} is not here: run `make peers`")
+        raise SystemExit(f"bench: cannot find {kind}\nhint: run 'make peers'")
     return serve(kind, program, folder, auth=auth, logged=False)
 
 
@@ -118,7 +118,7 @@ def start(kind: str, folder: Path, auth: TokenService | None = None) -> Any:
 def scene(
     source: RealRegistry, folder: Path, *, round_trip_s: float | None, tokens: TokenService | None = None
 ) -> Iterator[Scene]:
-    """Two fresh destinations beside a loaded source. `round_trip_s` None: no relay, the registries themselves."""
+    """Start two empty destinations next to a loaded source. round_trip_s: None for no relay."""
     with ExitStack() as stack:
         fresh = [stack.enter_context(start(KIND, folder / name, tokens)) for name in ("one", "two")]
         registries = (source, *fresh)
@@ -131,7 +131,7 @@ def scene(
 
 
 def environment_for(folder: Path, hosts: Sequence[str], tokens: TokenService | None) -> dict[str, str]:
-    """One environment for every contender: plain HTTP and the same login for all registries, nothing of ours else."""
+    """Return the environment of every contender: plain HTTP and the same login for all registries, nothing else."""
     home = folder / "home"
     (home / ".docker").mkdir(parents=True)
     logins: dict[str, object] = {}

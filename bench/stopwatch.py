@@ -1,7 +1,7 @@
-"""Runs one command to its end and writes what it took: `python -I -S bench/stopwatch.py RESULT LIMIT_S COMMAND…`.
+"""Run one command and write its time, CPU and memory: `python -I -S bench/stopwatch.py RESULT LIMIT_S COMMAND…`.
 
-A process of its own, and a small one: Linux counts what the parent's memory was at the fork into the peak of a child,
-so a bench of 50 MiB could measure nothing below that.
+A small, separate process: Linux includes the memory of the parent at the fork in the peak of the child, so a bench of
+50 MiB could not measure anything smaller.
 """
 
 import json
@@ -19,7 +19,7 @@ def main() -> None:
     signal.alarm(int(limit_s))
     _, status, usage = os.wait4(pid, 0)
     wall_s = time.perf_counter() - started
-    with open(result, "w") as file:  # noqa: PTH123  # importing pathlib would double this process
+    with open(result, "w") as file:  # noqa: PTH123  # importing pathlib would double the size of this process
         json.dump(
             {
                 "exit_code": os.waitstatus_to_exitcode(status),

@@ -1,4 +1,4 @@
-"""Rows as one table of plain text. Pure: figures in, text out."""
+"""Rows as one table of plain text. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from bench.rows import Row
 
 _HEAD = (
     "row",
-    "who",
+    "contender",
     "wall s",
     "ratio",
     "requests",
     "sent MB",
-    "got MB",
+    "received MB",
     "CPU s",
-    "reg CPU s",
+    "registry CPU s",
     "peak MiB",
-    "right",
+    "correct",
 )
 
 
@@ -31,7 +31,7 @@ def _cells(row: str, measured: Measured, ratio: str) -> tuple[str, ...]:
         ratio,
         str(traffic.requests.total()) if traffic else "-",
         f"{traffic.sent_bytes / 1e6:.1f}" if traffic else "-",
-        f"{traffic.answered_bytes / 1e6:.1f}" if traffic else "-",
+        f"{traffic.received_bytes / 1e6:.1f}" if traffic else "-",
         f"{measured.cpu_s:.2f}",
         f"{measured.registry_cpu_s:.2f}",
         f"{measured.peak_bytes / 2**20:.0f}",
@@ -40,7 +40,7 @@ def _cells(row: str, measured: Measured, ratio: str) -> tuple[str, ...]:
 
 
 def render(rows: Sequence[Row]) -> str:
-    """The table, and under it what each row is, what it should show, and everything that was wrong."""
+    """Return the table, followed by the description, goal and problems of each row."""
     lines: list[tuple[str, ...]] = [_HEAD]
     for row in rows:
         if row.peer:
@@ -58,8 +58,8 @@ def render(rows: Sequence[Row]) -> str:
         text += [f"  {note}" for note in row.notes]
         for side in (row.peer, row.ours):
             if side and side.traffic:
-                asked = ", ".join(f"{method} {count}" for method, count in side.traffic.requests.most_common())
-                text.append(f"  {side.name}: {asked}; {side.traffic.connections} connections")
+                requests = ", ".join(f"{method} {count}" for method, count in side.traffic.requests.most_common())
+                text.append(f"  {side.name}: {requests}; {side.traffic.connections} connections")
             if side:
                 text += [f"  WRONG ({side.name}): {problem}" for problem in side.problems[:5]]
                 if len(side.problems) > 5:

@@ -1,7 +1,7 @@
-"""Builds of many targets, loaded into a temporary registry as CI would have left them, and the project they belong to.
+"""Builds of many targets, loaded into a temporary registry as CI would leave them, and their project.
 
-The content is pseudo-random (one seed, so every run sees the same bytes) and does not compress. The loader writes by
-plain HTTP of its own: neither our client nor a peer has been there before the clock starts.
+The content is pseudo-random (with a fixed seed, so every run has the same bytes) and does not compress. The loader has
+its own HTTP code: neither our client nor a peer has contacted the registry before the clock starts.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ OS_TAG = "ubuntu-24.04"
 
 @dataclass(frozen=True)
 class Shape:
-    """How much there is to publish."""
+    """The amount of work."""
 
     images: int = 20
     versions: int = 1
     layers: int = 2
     layer_bytes: int = 512
-    files: int = 1  # in a layer; with more than one it is like a layer of a system, and layer_bytes is the tar's size
+    files: int = 1  # per layer; with several, the layer resembles a system's and layer_bytes is the size of its tar
 
     @property
     def targets(self) -> int:
@@ -46,7 +46,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Blob:
-    """Some content: its digest and either the bytes or what makes them again (big layers that are quick to make)."""
+    """Some content: its digest, and either its bytes or the seed to generate them again (for large layers)."""
 
     digest: str
     size: int
@@ -61,7 +61,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Built:
-    """One platform's image in the temporary registry."""
+    """The image of one platform in the temporary registry."""
 
     architecture: str
     manifest: bytes
@@ -102,7 +102,7 @@ def digest_of(data: bytes) -> str:
 
 
 def layer(seed: str, size: int, files: int = 1) -> bytes:
-    """A gzipped tar: one incompressible file of this size, or many with as much in all, as a system has them."""
+    """Return a gzipped tar: one incompressible file of this size, or many compressible files of this total size."""
     if files > 1:
         return b"".join(gzipped(system_tar(seed, size, files)))
     data = random.Random(seed).randbytes(size)
@@ -148,7 +148,7 @@ def _built(name: str, architecture: str, shape: Shape) -> Built:
 
 
 def build(shape: Shape) -> Iterator[BuiltTarget]:
-    """The targets of a shape, one after the other: a thousand of them need not be in memory to be loaded."""
+    """Yield the targets of a shape one by one: a thousand of them need not be in memory at once."""
     for image_number in range(shape.images):
         for version_number in range(shape.versions):
             image, version = f"app-{image_number:04}", f"1.{version_number}.0"
@@ -157,7 +157,7 @@ def build(shape: Shape) -> Iterator[BuiltTarget]:
 
 
 async def load(host: str, targets: Sequence[BuiltTarget], *, headers: dict[str, str] | None = None) -> None:
-    """Push every build by digest into the temporary registry at `host`, as CI's build jobs did."""
+    """Push every build by digest to the temporary registry at `host`, as CI's build jobs do."""
     gate = asyncio.Semaphore(16)
     timeout = aiohttp.ClientTimeout(total=None, sock_read=120)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, auto_decompress=False) as session:
@@ -166,17 +166,17 @@ async def load(host: str, targets: Sequence[BuiltTarget], *, headers: dict[str, 
             async with gate:
                 base = f"http://{host}/v2/{target.source_repository}"
                 for blob in built.blobs:
-                    async with session.post(f"{base}/blobs/uploads/") as answer:
-                        answer.raise_for_status()
-                        place = answer.headers["Location"]
-                    url = place if place.startswith("http") else f"http://{host}{place}"
+                    async with session.post(f"{base}/blobs/uploads/") as response:
+                        response.raise_for_status()
+                        location = response.headers["Location"]
+                    url = location if location.startswith("http") else f"http://{host}{location}"
                     url += ("&" if "?" in url else "?") + f"digest={blob.digest}"
-                    async with session.put(url, data=io.BytesIO(blob.content())) as answer:
-                        answer.raise_for_status()
+                    async with session.put(url, data=io.BytesIO(blob.content())) as response:
+                        response.raise_for_status()
                 async with session.put(
                     f"{base}/manifests/{built.digest}", data=built.manifest, headers={"Content-Type": MANIFEST}
-                ) as answer:
-                    answer.raise_for_status()
+                ) as response:
+                    response.raise_for_status()
 
         async with asyncio.TaskGroup() as group:
             for target in targets:
@@ -187,7 +187,7 @@ async def load(host: str, targets: Sequence[BuiltTarget], *, headers: dict[str, 
 def write_project(
     folder: Path, targets: Sequence[BuiltTarget], source_host: str, destinations: Sequence[str], *, soci: bool = False
 ) -> list[Path]:
-    """bakery.yaml and one metadata file per platform; the metadata files' paths."""
+    """Write bakery.yaml and one metadata file per platform. Return the paths of the metadata files."""
     options = {"options": [{"tool": "soci", "enabled": True}]} if soci else {}
     folder.mkdir(parents=True, exist_ok=True)
     images: dict[str, list[str]] = {}
@@ -242,7 +242,7 @@ def write_project(
 
 
 def write_plan(path: Path, targets: Sequence[BuiltTarget], source_host: str, destinations: Sequence[str]) -> None:
-    """The same work for the scripts: one line a target, fields parted by tabs."""
+    """Write the same work for the scripts: one line per target, fields separated by tabs."""
     lines = [
         "\t".join(
             (

@@ -1,4 +1,4 @@
-"""The small modules that every room may use: extents of files, and threads that are waited for."""
+"""The small modules that every room may use: extents of files, and work in threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bakery.polling import poll_delays
 from bakery.tasks import in_thread
 
 
-def test_an_extent_gives_its_stretch_of_the_file_and_has_its_length():
+def test_an_extent_reads_its_part_of_the_file():
     with tempfile.TemporaryFile() as file:
         file.write(bytes(range(100)))
         file.flush()
@@ -26,7 +26,7 @@ def test_an_extent_gives_its_stretch_of_the_file_and_has_its_length():
         assert [part.read() for part in extent.pieces(20)] == [bytes(range(s, min(s + 20, 60))) for s in (10, 30, 50)]
 
 
-def test_an_extent_beyond_the_end_of_its_file_is_an_error_and_not_short():
+def test_an_extent_beyond_the_end_of_the_file_is_an_error():
     with tempfile.TemporaryFile() as file:
         file.write(b"short")
         file.flush()
@@ -34,17 +34,17 @@ def test_an_extent_beyond_the_end_of_its_file_is_an_error_and_not_short():
             Extent(file.fileno(), 0, 100).read()
 
 
-async def test_whoever_is_cancelled_while_a_thread_works_leaves_only_when_it_has_ended():
-    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+async def test_a_cancelled_task_waits_until_its_thread_has_ended():
+    started, may_end, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        begun.set()
+        started.set()
         may_end.wait(10)
         ended.set()
 
     task = asyncio.create_task(in_thread(work))
-    await asyncio.to_thread(begun.wait, 10)
-    for _ in range(3):  # cancelled again while it waits: no matter
+    await asyncio.to_thread(started.wait, 10)
+    for _ in range(3):  # cancelling it again while it waits changes nothing
         task.cancel()
         await asyncio.sleep(0)
         assert not task.done()
@@ -54,22 +54,22 @@ async def test_whoever_is_cancelled_while_a_thread_works_leaves_only_when_it_has
     assert ended.is_set()
 
 
-async def test_long_work_is_told_that_nobody_wants_it_any_more():
-    begun, told = threading.Event(), threading.Event()
+async def test_cancelling_a_task_calls_stop():
+    started, stopped = threading.Event(), threading.Event()
 
     def work() -> None:
-        begun.set()
-        assert told.wait(10)
+        started.set()
+        assert stopped.wait(10)
 
-    task = asyncio.create_task(in_thread(work, stop=told.set))
-    await asyncio.to_thread(begun.wait, 10)
+    task = asyncio.create_task(in_thread(work, stop=stopped.set))
+    await asyncio.to_thread(started.wait, 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert told.is_set()
+    assert stopped.is_set()
 
 
-async def test_what_a_thread_raises_is_raised():
+async def test_an_exception_in_a_thread_is_raised_in_the_task():
     def work() -> None:
         raise ValueError("no")
 

@@ -1,4 +1,4 @@
-"""Rules that hold for the tree as a whole, not for one module."""
+"""Rules for the whole tree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def tracked() -> list[Path]:
-    # safe.directory: CI may run as root in a clone that belongs to somebody else.
+    # safe.directory: CI may run as root in a clone that belongs to another user.
     listing = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -39,7 +39,7 @@ def texts(*suffixes: str) -> list[tuple[Path, str]]:
 
 
 def places(pattern: str, *suffixes: str, flags: int = 0) -> list[str]:
-    """`file:line: what` for every match in the tree, this file left out."""
+    """Return `file:line: match` for every match in the tree, except in this file."""
     expression = re.compile(pattern, flags)
     return [
         f"{file.relative_to(ROOT)}:{number}: {match[0]}"
@@ -54,11 +54,11 @@ def makefile_targets() -> set[str]:
     return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-def test_the_tree_names_no_package_host():
+def test_no_file_names_a_package_host():
     assert places(r"pypi\.org|pythonhosted\.org|--(extra-)?index-url[ =]|proxy\.golang\.org") == []
 
 
-def test_the_tree_names_no_path_of_a_developers_machine():
+def test_no_file_names_a_path_on_a_developers_machine():
     assert places(r"(?<![\w.{}/-])/(work|home/[a-z]+|Users)/") == []
 
 
@@ -70,7 +70,7 @@ def test_every_requirement_in_the_lock_has_a_hash():
     assert [one.split()[0] for one in requirements if "==" not in one.split()[0]] == []
 
 
-def test_every_dependency_is_in_the_lock_and_has_its_reason():
+def test_every_dependency_is_locked_and_documented():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     names = [re.split(r"[<>=!~;\[ ]", one)[0] for one in wanted]
@@ -81,13 +81,13 @@ def test_every_dependency_is_in_the_lock_and_has_its_reason():
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/performance.md", ".ci/run"])
-def test_every_make_command_that_a_document_names_exists(document):
+def test_every_make_command_named_in_a_document_exists(document):
     named = set(re.findall(r"(?:`|^)make ([a-z]+)", (ROOT / document).read_text(), re.MULTILINE))
     assert named
     assert named <= makefile_targets()
 
 
-def test_every_make_target_is_explained_by_make_help():
+def test_make_help_explains_every_target():
     makefile = (ROOT / "Makefile").read_text()
     explained = set(re.findall(r'@echo "make ([a-z]+)', makefile))
     assert makefile_targets() - explained == {"help"}
@@ -95,7 +95,7 @@ def test_every_make_target_is_explained_by_make_help():
 
 
 @pytest.mark.parametrize("command", ["ci publish", "ci summary", "build"])
-def test_every_option_that_the_readme_gives_a_command_exists(command):
+def test_every_option_used_in_the_readme_exists(command):
     readme = (ROOT / "README.md").read_text()
     given = {
         option for line in re.findall(rf"bakery {command} (.*)", readme) for option in re.findall(r"--[a-z-]+", line)
@@ -109,7 +109,7 @@ def test_every_option_that_the_readme_gives_a_command_exists(command):
     assert given <= set(re.findall(r"--[a-z-]+", shown.decode()))
 
 
-def test_links_between_documents_lead_somewhere():
+def test_no_link_between_documents_is_dead():
     dead = [
         f"{file.relative_to(ROOT)}: {link}"
         for file, text in texts(".md")
@@ -119,15 +119,15 @@ def test_links_between_documents_lead_somewhere():
     assert dead == []
 
 
-def test_every_decision_stands_in_the_index():
+def test_every_decision_is_in_the_index():
     pages = {page.name for page in (ROOT / "docs/decisions").glob("[0-9]*.md")}
     index = (ROOT / "docs/decisions/README.md").read_text()
     assert pages
     assert set(re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", index)) == pages
-    assert len({name[:4] for name in pages}) == len(pages), "two decisions with one number"
+    assert len({name[:4] for name in pages}) == len(pages), "two decisions have the same number"
 
 
-def test_yaml_blocks_of_the_readme_are_yaml():
+def test_yaml_blocks_in_the_readme_are_valid():
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
@@ -138,22 +138,22 @@ def test_no_module_is_longer_than_600_lines():
     assert [f"{file.relative_to(ROOT)}" for file, text in texts(".py") if text.count("\n") > 600] == []
 
 
-def test_no_module_is_called_by_a_name_that_says_nothing():
+def test_no_module_has_a_meaningless_name():
     empty = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
     assert [f"{file.relative_to(ROOT)}" for file, _ in texts(".py") if file.stem in empty] == []
 
 
-def test_nothing_is_left_for_later_in_the_code():
+def test_the_code_has_no_open_ends():
     words = (
         "TO" + "DO",
         "FIX" + "ME",
         "X" * 3,
         "NotImplemented" + "Error",
-    )  # in parts: a search finds none
+    )  # in parts, so that this file does not match
     assert places(rf"\b({'|'.join(words)})\b", ".py", ".sh") == []
 
 
-def test_what_is_switched_off_for_a_checker_says_why():
+def test_every_suppressed_check_has_a_reason():
     assert places(r"#\s*type:\s*ignore(\[[^\]]*\])?\s*$|#\s*noqa(:\s*[A-Z0-9, ]+)?\s*$", ".py") == []
 
 

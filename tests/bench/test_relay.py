@@ -1,4 +1,4 @@
-"""The benchmark's relay counts what passes and changes nothing in it."""
+"""The relay of the benchmark counts the traffic and does not change it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONVERSATION = (
 
 
 @given(st.lists(st.integers(0, len(CONVERSATION)), max_size=12))
-def test_requests_are_counted_the_same_however_the_bytes_were_cut(cuts):
+def test_the_request_count_does_not_depend_on_how_the_bytes_are_cut(cuts):
     counter = RequestCounter()
     edges = [0, *sorted(cuts), len(CONVERSATION)]
     for start, end in itertools.pairwise(edges):
@@ -31,7 +31,7 @@ def test_requests_are_counted_the_same_however_the_bytes_were_cut(cuts):
 
 
 @pytest.mark.parametrize("round_trip_s", [0, 0.002])
-async def test_bytes_arrive_whole_and_in_order_through_the_relay(round_trip_s):
+async def test_the_relay_delivers_all_bytes_in_order(round_trip_s):
     body = bytes(range(256)) * 4096
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,5 +54,5 @@ async def test_bytes_arrive_whole_and_in_order_through_the_relay(round_trip_s):
             await relay.close()
     assert relay.counts.requests == Counter(PUT=1)
     assert relay.counts.sent_bytes == len(body)
-    assert relay.counts.answered_bytes == len(request)
+    assert relay.counts.received_bytes == len(request)
     assert relay.counts.connections == 1
