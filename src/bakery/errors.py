@@ -177,14 +177,25 @@ class NotBuiltYet(BakeryError):
 
 def message(error: BaseException) -> str:
     """Return the error as shown to a user: `error: <what failed>: <why>`, and `hint: <next step>` on the next line."""
-    if not isinstance(error, BakeryError):
-        return f"error: {one_line(error)}\nhint: run again with --debug and report the traceback"
-    return f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else "")
+    text = str(error) if isinstance(error, BakeryError) else reason(error)
+    hint = hint_of(error)
+    return f"error: {text}" + (f"\nhint: {hint}" if hint else "")
+
+
+def reason(error: BaseException) -> str:
+    """Return the error as one line, without its hint. Any exception but a BakeryError is shown as a bug."""
+    text = str(error) if isinstance(error, BakeryError) else f"internal error: {type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+def hint_of(error: BaseException) -> str:
+    """Return the user's next step, or ""."""
+    if isinstance(error, BakeryError):
+        return " ".join(error.hint.split())
+    return "run again with --debug and report the traceback"
 
 
 def one_line(error: BaseException) -> str:
-    """Return the error as one line, with the hint in brackets. Any exception but a BakeryError is shown as a bug."""
-    if not isinstance(error, BakeryError):
-        return f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
-    hint = f" (hint: {error.hint})" if error.hint else ""
-    return " ".join(f"{error}{hint}".split())
+    """Return the error as one line, with the hint of a BakeryError in brackets."""
+    hint = f" (hint: {hint_of(error)})" if isinstance(error, BakeryError) and error.hint else ""
+    return f"{reason(error)}{hint}"

@@ -89,6 +89,18 @@ class Noted(Struct, frozen=True):
     warning: bool = True
 
 
+class ProblemFound(Struct, frozen=True):
+    """Something is wrong or doubtful in bakery.yaml, and the command goes on.
+
+    text: the message as shown to users, with its place and the line of the file. line, column: 1-based, 0 if unknown.
+    """
+
+    file: str
+    line: int
+    column: int
+    text: str
+
+
 Event = (
     StepStarted
     | StepFinished
@@ -99,6 +111,7 @@ Event = (
     | TagMoved
     | TargetFinished
     | Noted
+    | ProblemFound
 )
 Emit = Callable[[Event], None]
 

@@ -95,7 +95,7 @@ class Plugins:
         plugin = self._found.get(name)
         if plugin is None:
             known = ", ".join(sorted(self._found)) or "none"
-            raise UsageError("looking for a plugin", about=repr(name), hint=f"known plugins: {known}")
+            raise UsageError(f"no plugin is called {name!r}", why=f"installed plugins: {known}")
         return plugin
 
     def register_options(self, registry: OptionsRegistry) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from bakery.cli import main, options
+from bakery.cli import general, main
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def bakery(
     arguments: Sequence[str] = [str(word) for word in words]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("BAKERY_")} if keep_environment else {}
     out, err = io.StringIO(), io.StringIO()
-    options._state.update(dict.fromkeys(options._state, False))
+    general._given.clear()
 
     with (
         mock.patch.dict(os.environ, {**clean, **(environ or {})}, clear=True),
@@ -39,8 +39,8 @@ def bakery(
         contextlib.redirect_stderr(err),
     ):
         try:
-            code = main.guarded(lambda: main.app(args=list(arguments), prog_name="bakery"))
+            code = main.guarded(lambda: main.app(args=list(arguments), prog_name="bakery", standalone_mode=False))
         except SystemExit as done:
             code = done.code if isinstance(done.code, int) else 1
-    options._state.update(dict.fromkeys(options._state, False))
+    general._given.clear()
     return Ran(int(code), out.getvalue(), err.getvalue())

@@ -1,13 +1,16 @@
 """Every command of the program: what its options give is what its function takes."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Literal, get_type_hints
 
 import click
 import pytest
+from msgspec import Struct
 
+from bakery.app.rehearse import RehearseRequest
+from bakery.app.soci import ConvertOptions
 from bakery.cli import main
-from bakery.cli.filters import Filters
 
 
 def below(words, command):
@@ -18,6 +21,8 @@ def below(words, command):
 
 
 COMMANDS = [found for entry in main.COMMANDS for found in below(entry.name, entry.load())]
+STRUCTS = {one.__name__: one for one in (ConvertOptions, RehearseRequest)}  # imported when a command runs
+ACCESS = ("ca_file", "plain_http", "trusted_realm", "build_tool_identifier")
 PLAIN = {"integer": int, "integer range": int, "float": float, "float range": float, "boolean": bool}
 
 
@@ -34,17 +39,28 @@ def given(parameter: click.Parameter) -> Any:
     return one | None if may_lack and one is not bool else one
 
 
+def fields(taken: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a function with their types; a struct stands for its fields, also those of structs in it."""
+    found: dict[str, Any] = {}
+    for name, kind in taken.items():
+        found |= fields(get_type_hints(kind)) if isinstance(kind, type(Struct)) else {name: kind}
+    return found
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_takes_what_its_options_give(command):
     function = inspect.unwrap(command.callback)
     if any(one.kind is one.VAR_KEYWORD for one in inspect.signature(function).parameters.values()):
-        return  # an old spelling, which hands on what it gets
-    taken = get_type_hints(function)
+        return  # an old name, which passes on what it gets
+    taken = get_type_hints(function, localns=STRUCTS)
     del taken["return"]
-    if taken.pop("wanted", None):
-        filters = get_type_hints(Filters)
-        taken |= {one.name: filters[one.name] for one in command.params if one.name in filters}
-    assert taken == {one.name: given(one) for one in command.params if one.expose_value}
+    structs = [name for name, kind in taken.items() if isinstance(kind, type(Struct))]
+    known = fields(taken)
+    options = {one.name: given(one) for one in command.params if one.expose_value}
+    if "engine" in options:  # a publishing command: these become its environment
+        assert [options.pop(name) for name in ACCESS]
+    assert {name: known[name] for name in options} == options
+    assert structs or known.keys() == options.keys()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

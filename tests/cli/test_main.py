@@ -1,5 +1,6 @@
 """The frame of the command line: help is quick, a mistake is told with the nearest name, no traceback escapes."""
 
+import os
 import subprocess
 import sys
 
@@ -10,9 +11,10 @@ from bakery.cli import main
 from bakery.errors import AuthError, ConfigurationError, ExitCode
 
 
-def bakery(*arguments: str) -> subprocess.CompletedProcess[str]:
+def bakery(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from bakery.cli.main import run; run()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    variables = os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=variables)
 
 
 def test_version_is_printed_on_stdout_alone():
@@ -21,21 +23,49 @@ def test_version_is_printed_on_stdout_alone():
     assert done.stdout.startswith("Bakery v")
 
 
-def test_a_mistyped_command_names_the_nearest_and_exits_2():
-    done = bakery("versio")
-    assert done.returncode == ExitCode.USAGE
-    assert "'version'" in done.stderr
-    assert done.stdout == ""
+WRONG_USAGE = {
+    "a command": ("versio", "error: no such command 'versio'\nhint: run 'bakery version'\n"),
+    "a command of a group": ("ci publsh", "error: no such command 'publsh'\nhint: run 'bakery ci publish'\n"),
+    "an option": ("ci publish --jbs 3 x", "error: no such option --jbs\nhint: use '--jobs'\n"),
+    "an option like no other": (
+        "check --qqq",
+        "error: no such option --qqq\nhint: run 'bakery check --help' to list the options\n",
+    ),
+    "a missing argument": (
+        "ci publish",
+        "error: missing argument METADATA...\nhint: run 'bakery ci publish --help' for usage\n",
+    ),
+    "a choice": ("build --strategy x", "error: invalid value for --strategy: 'x' is not one of 'bake', 'build'\n"),
+    "a time": ("ci publish --time-budget nan x", "error: invalid value for --time-budget: 'nan' is not a"),
+    "two switches": ("check -v -q", "error: --verbose and --quiet exclude each other\n"),
+    "a value too many": (
+        "check now",
+        "error: got unexpected extra argument (now)\nhint: run 'bakery check --help' for usage\n",
+    ),
+    "an option without its value": ("get version --subpath", "error: option '--subpath' requires an argument\n"),
+}
 
 
-@pytest.mark.parametrize(("words", "meant"), [("ci publsh", "publish"), ("ci publish --jbs 3 x", "--jobs")])
-def test_a_mistyped_word_further_on_is_told_with_the_nearest_too(words, meant):
+@pytest.mark.parametrize(("words", "message"), WRONG_USAGE.values(), ids=WRONG_USAGE)
+def test_wrong_usage_exits_2_with_a_message_in_the_form_of_every_error(words, message):
     done = bakery(*words.split())
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert done.stderr.startswith(message)
+
+
+def test_a_wrong_variable_is_named_with_its_option():
+    done = bakery("ci", "publish", "x", BAKERY_ENGINE="warp")
     assert done.returncode == ExitCode.USAGE
-    assert f"Did you mean '{meant}'?" in done.stderr
+    assert done.stderr == "error: invalid value for --engine (BAKERY_ENGINE): 'warp' is not one of 'native', 'cli'\n"
 
 
-def test_commands_are_listed_in_the_order_of_a_publish_and_told_in_whole_sentences():
+def test_a_group_without_a_command_prints_its_help_and_exits_2():
+    done = bakery("ci")
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert done.stderr.startswith("Usage: bakery ci")
+
+
+def test_help_lists_commands_in_the_order_of_a_publish_with_whole_sentences():
     said = bakery("ci", "--help").stdout.partition("Commands:")[2]
     assert [line.split()[0] for line in said.splitlines() if line[:3].strip()] == [
         "matrix",

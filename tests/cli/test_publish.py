@@ -245,7 +245,7 @@ def test_what_variables_decide_options_decide_too(tmp_path):
     assert options.overlaid(environment) == environment
     new, hosts = tmp_path / "new.pem", ["b.example", "c.example:5000"]
     new.touch()
-    found = options.overlaid(environment, ca_file=new, plain_http=hosts, trusted_realms=["https://auth.example"])
+    found = options.overlaid(environment, ca_file=new, plain_http=hosts, trusted_realm=["https://auth.example"])
     settings = Settings.from_environment(found)
     assert settings.ca_file == new
     assert settings.plain_http == {"b.example", "c.example:5000"}
@@ -364,8 +364,7 @@ async def test_a_summary_page_that_cannot_be_written_is_told_after_what_was_done
     environment = {"GITHUB_STEP_SUMMARY": str(stage.folder / "no" / "such")}
     code, _, err = await stage.bakery("ci", "publish", "--summary", *files, environment=environment)
     assert code == ExitCode.FAILED
-    assert err.index("Publish completed") < err.index("writing the summary to")
-    assert "hint:" in err
+    assert err.index("Publish completed") < err.index("cannot write the summary to")
 
 
 async def test_one_repository_under_two_names_is_one_destination(stage):
@@ -388,7 +387,7 @@ async def test_a_flood_of_unknown_entries_is_counted_and_not_told_one_by_one(sta
     (stage.folder / "flood.json").write_text(json.dumps({f"nobody-{n}": entry for n in range(2000)}))
     code, _, err = await stage.bakery("ci", "publish", "flood.json", *files)
     assert (code, stage.published("app")) == (ExitCode.DONE, TAGS)
-    assert "and so are 1980 more" in err
+    assert "1,980 more" in err
     assert len(err.splitlines()) < 60
 
 
@@ -398,6 +397,8 @@ async def test_a_read_only_destination_fails_alone_and_says_what_to_look_at(stag
     stage.destination.fault("POST", "/blobs/uploads/", then=Refuse(405, "UNSUPPORTED"))
     code, _, err = await stage.bakery("ci", "publish", *files)
     assert code == ExitCode.FAILED
-    (told,) = [line for line in err.splitlines() if line.startswith("error:")]
-    assert f"{stage.destination.address}/acme/app" in told
-    assert "hint: see whether this registry, or this repository, is read-only" in told
+    lines = err.splitlines()
+    (number,) = [number for number, line in enumerate(lines) if line.startswith("error:")]
+    assert f"{stage.destination.address}/acme/app" in lines[number]
+    assert lines[number + 1].startswith("hint: ")
+    assert "read-only" in lines[number + 1]

@@ -28,7 +28,7 @@ async def test_a_targets_builds_are_converted_and_kept_by_digest_without_any_tag
     assert code == ExitCode.DONE, err
     reference = out.strip()
     assert "SOCI converted app" in err
-    assert "✅ SOCI conversion(s) completed" in err
+    assert "✅ SOCI conversion completed" in err
     repository, _, digest = reference.partition("@")
     assert repository == f"{stage.source.address}/tmp/app/tmp"
     index = json.loads(stage.source.manifest("tmp/app/tmp", digest)[1])

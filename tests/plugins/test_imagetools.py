@@ -5,11 +5,12 @@ import json
 
 import pytest
 
+from bakery.app.publishing import PublishOptions
 from bakery.config.load import load_project
 from bakery.errors import UsageError
 from bakery.oci.reference import Repository
 from bakery.plugin_api import load_plugins
-from bakery.plugins.imagetools import ImagetoolsPlugin, Settings
+from bakery.plugins.imagetools import ImagetoolsPlugin
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.targets.expand import written_targets
 from bakery.targets.metadata import read_metadata
@@ -58,4 +59,4 @@ def test_without_metadata_and_with_an_unknown_engine_it_says_what_to_give(tmp_pa
     with pytest.raises(UsageError, match="metadata"):
         ImagetoolsPlugin().execute(tmp_path, [])
     with pytest.raises(UsageError, match="native, cli"):
-        Settings(engine="warp")
+        PublishOptions(engine="warp")  # type: ignore[arg-type]  # callers need not check types

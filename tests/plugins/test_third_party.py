@@ -103,7 +103,7 @@ def test_a_command_of_a_plugin_reads_its_own_words_and_names_itself_in_full(docu
 def test_a_mistyped_word_is_told_with_the_nearest_command_of_a_plugin(documented):
     done = bakery(documented, "lnes")
     assert done.returncode == 2
-    assert "'lines'" in done.stderr
+    assert "run 'bakery lines'" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from bakery.publish.outcome import (
 from bakery.publish.plan import Skipped
 from bakery.report.markdown import escape, size, summary_page
 from bakery.report.summary import merge, to_json
-from bakery.report.table import columns, outcome_lines, outcome_table
+from bakery.report.table import aligned, outcome_lines, outcome_table
 
 DIGEST = Digest.of(b"index")
 PLACE = Repository("registry.example", "acme/app")
@@ -99,9 +99,9 @@ def test_tables_never_wrap_and_lines_name_step_destination_and_next_step():
     assert str(DIGEST) in row
     lines = outcome_lines(outcome)
     assert "[stage] registry.example/acme/app" in lines
-    assert "Next: run it again" in lines
+    assert "\nhint: run it again\n" in lines
     assert "❌" in lines
-    assert columns([]) == ""
+    assert aligned([]) == ""
 
 
 def test_an_interrupted_run_says_what_stands():

@@ -10,17 +10,21 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
+from bakery.app.planning import project_targets
+from bakery.defaults import NATIVE_JOBS, TIME_BUDGET_S
 from bakery.engines.native import NativeEngine
-from bakery.events import Emit
+from bakery.errors import UsageError
+from bakery.events import Emit, ignore
 from bakery.oci import canonical
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import parse_object
@@ -28,6 +32,8 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import Repository
+from bakery.parallel.jobs import resolve_max_workers
+from bakery.parallel.root import run_interruptible
 from bakery.publish.outcome import Outcome
 from bakery.publish.pipeline import Run, RunOptions
 from bakery.publish.plan import Plan, PlannedTarget, make_plan
@@ -36,7 +42,7 @@ from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.serving import ServeOptions, create_registry
 from bakery.retry import RetryPolicy, SystemClock
-from bakery.targets.metadata import BuildResult, Metadata
+from bakery.targets.metadata import BuildResult, Metadata, find_files, read_metadata
 
 if TYPE_CHECKING:
     from bakery.targets.target import Target
@@ -44,6 +50,39 @@ if TYPE_CHECKING:
 TEMPORARY: Final = "temporary.example"
 CREATED: Final = "2026-01-01T00:00:00Z"  # of the images made here: a rehearsal gives the same digests every time
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+class RehearseRequest(Struct, frozen=True):
+    """A project to rehearse.
+
+    image_name: a regular expression, searched for. metadata: files and patterns that real builds left; they need
+    `layout`, an OCI layout folder with what they name. faults: the name of a profile, or "". jobs: targets at once;
+    None means the default. time_budget: seconds for the whole run.
+    """
+
+    project: Path = Path()
+    image_name: str | None = None
+    metadata: tuple[str, ...] = ()
+    layout: Path | None = None
+    faults: str = ""
+    seed: int = 0
+    jobs: int | None = None
+    time_budget: float = TIME_BUDGET_S
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+def rehearse_project(request: RehearseRequest, *, emit: Emit = ignore) -> Rehearsed:
+    """Rehearse the publish of a project. Raises UsageError for metadata without a layout."""
+    if request.metadata and request.layout is None:
+        raise UsageError("--metadata needs --layout", hint="pass --layout with the OCI layout that has the images")
+    builds = read_metadata(find_files(request.metadata, Path.cwd())) if request.metadata else None
+    targets = project_targets(request.project, request.image_name, emit=emit)
+    jobs = resolve_max_workers(request.jobs, len(targets), default=NATIVE_JOBS, environment=request.environment)
+    rehearsal = Rehearsal(
+        targets, builds, request.layout, request.faults, request.seed, jobs, time_budget_s=request.time_budget
+    )
+    policy = RetryPolicy.from_environment(request.environment, base_delay=0.5)
+    return run_interruptible(rehearse(rehearsal, policy=policy, emit=emit))
 
 
 class Rehearsal(Struct, frozen=True):
@@ -58,8 +97,8 @@ class Rehearsal(Struct, frozen=True):
     layout: Path | None = None
     faults: str = ""
     seed: int = 0
-    jobs: int = 16
-    time_budget_s: float = 1800.0
+    jobs: int = NATIVE_JOBS
+    time_budget_s: float = TIME_BUDGET_S
 
 
 class Rehearsed(Struct, frozen=True):

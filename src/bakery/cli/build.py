@@ -1,4 +1,4 @@
-"""`bakery build`. What there is of it: `--plan`, the bake file that a build would use."""
+"""`bakery build`. Only `--plan` exists so far: it prints the bake file that a build would use."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from typing import Literal
 
 import click
 
-from bakery.cli import filters, options
-from bakery.cli.filters import Filters, open_project, say, write
-from bakery.errors import BakeryError, NotBuiltYet, NothingSelected
+from bakery.app.selecting import Filters
+from bakery.cli import filters, general, options
+from bakery.cli.output import emit, write
+from bakery.errors import BakeryError, NotBuiltYet
 
 
 @click.command("build")
 @options.context
 @click.option("--plan", is_flag=True, help="Print the bake file as JSON and build nothing.")
 @click.option("--strategy", type=click.Choice(["bake", "build"]), default="bake", help="How to build.")
-@click.option("--push/--no-push", default=False, help="Push what was built.")
-@click.option("--cache-registry", metavar="REGISTRY", default="", show_default=False, help="Where build caches are.")
+@click.option("--push/--no-push", default=False, help="Push the built images.")
+@click.option("--cache-registry", metavar="REGISTRY", default="", show_default=False, help="Registry of build caches.")
 @click.option(
-    "--temp-registry", metavar="REGISTRY", default="", show_default=False, help="Push there by digest, under no tag."
-)
-@click.option("--summary", is_flag=True, help="Print a summary at the end.")
-@click.option("--summary-format", type=click.Choice(["table", "json"]), default="table", help="Its form.")
+    "--temp-registry", metavar="REGISTRY", default="", show_default=False,
+    help="Push to this registry by digest, untagged.",
+)  # fmt: skip
+@click.option("--summary", is_flag=True, help="Print a summary.")
+@click.option("--summary-format", type=click.Choice(["table", "json"]), default="table", help="Format of the summary.")
 @filters.taking(*filters.ALL)
 @filters.strict
-@options.general
+@general.options
 def command(
     context: Path,
     plan: bool,
@@ -38,30 +40,26 @@ def command(
     wanted: Filters,
     strict: bool,
 ) -> None:
-    """Build images. So far only --plan: print the bake file as JSON."""
+    """Build images; --plan prints the bake file."""
+    from bakery.app import reading
     from bakery.cli.json_text import pretty
-    from bakery.targets.bake import bake_file
-    from bakery.targets.expand import secret_findings
-    from bakery.targets.labels import created
 
     if not plan:
         raise NotBuiltYet(
-            "building images", why="this version only plans builds",
-            hint="run with --plan and give what it prints to `docker buildx bake -f -`",
+            "cannot build images", why="this version only plans builds",
+            hint="pass --plan, and pipe its output to `docker buildx bake -f -`",
         )  # fmt: skip
     if strategy == "build":
-        raise BakeryError("planning a build", why="--plan prints a bake file; --strategy build uses none")
+        raise BakeryError("cannot plan a build with --strategy build", why="only --strategy bake uses a bake file")
     if summary and summary_format == "json":
-        raise BakeryError("planning a build", why="--plan and a JSON summary would both be printed on stdout")
-    project = open_project(context, strict=strict)
-    selected = wanted.select(project, strict=strict)
-    if not selected.targets:
-        raise NothingSelected(
-            "selecting targets", about=wanted.selection()[0].described(), why="no target passes these filters",
-            hint="`bakery get targets` shows what there is",
-        )  # fmt: skip
-    say(project.document.problem(found) for found in secret_findings(project, selected.targets))
-    made = bake_file(
-        selected.targets, push=push, cache_registry=cache_registry, temp_registry=temp_registry, created=created()
+        raise BakeryError("cannot print both the plan and a JSON summary", why="both would go to stdout")
+    made = reading.bake_plan(
+        context,
+        wanted,
+        push=push,
+        cache_registry=cache_registry,
+        temp_registry=temp_registry,
+        strict=strict,
+        emit=emit,
     )
     write(pretty(made))

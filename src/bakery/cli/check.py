@@ -1,4 +1,4 @@
-"""`bakery check`: load a project, report every problem, expand it, print counts."""
+"""`bakery check`: report every problem in a project."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from pathlib import Path
 
 import click
 
-from bakery.cli import filters, options
-from bakery.cli.filters import open_project, say, write
+from bakery.cli import filters, general, options
+from bakery.cli.output import emit, write
 
 
 @click.command("check")
 @options.context
 @filters.strict
-@options.general
+@general.options
 def command(context: Path, strict: bool) -> None:
-    """Load the project, report every problem in it, expand it, and print counts. Asks nobody."""
-    from bakery.targets.expand import check_expansion
+    """Report every problem in the project, and count what it defines. Makes no network requests."""
+    from bakery.app import reading
 
-    project = open_project(context, strict=strict)
-    checked = check_expansion(project, strict=strict)
-    say(checked.problems)
-    write(checked.summary)
+    write(reading.check(context, strict=strict, emit=emit))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from bakery.cli import filters, options
+from bakery.app.selecting import Filters
+from bakery.cli import filters, general, options, output
 from bakery.cli.group import Group
-from bakery.errors import NothingSelected
 
 
 @click.group("dgoss", cls=Group)
@@ -19,54 +19,39 @@ def group() -> None:
 @group.command("run")
 @options.context
 @filters.taking(
-    filters.image_name, filters.image_version, filters.image_variant, filters.image_os,
-    click.option(
-        "--image-platform", "platform", metavar="OS/ARCH", default="", show_default="this machine's",
-        help="Test the images of this platform.",
-    ),
-    filters.latest, filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.dev_spec,
-    filters.matrix_versions, filters.offline,
+    filters.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
+    filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.dev_spec, filters.matrix_versions,
+    filters.offline,
 )  # fmt: skip
 @click.option(
-    "--metadata-file",
-    metavar="FILE",
-    type=options.FILES,
-    multiple=True,
-    help="Test what was built: a build metadata file, or a pattern.",
-)
+    "--image-platform", "platform", metavar="OS/ARCH", default="", show_default="this machine's",
+    help="Test the images of this platform.",
+)  # fmt: skip
+@click.option(
+    "--metadata-file", metavar="FILE", type=options.FILES, multiple=True,
+    help="Test the builds that this metadata file names; a pattern is allowed; repeatable.",
+)  # fmt: skip
 @options.jobs
 @click.option("--clean/--no-clean", default=True, help="Empty results/dgoss first.")
-@options.general
+@general.options
 def run_command(
-    context: Path, wanted: filters.Filters, platform: str, metadata_file: tuple[str, ...], jobs: int | None, clean: bool
+    context: Path, wanted: Filters, platform: str, metadata_file: tuple[str, ...], jobs: int | None, clean: bool
 ) -> None:
-    """Test images with goss, each in a container of its own."""
-    from msgspec.structs import replace
-
+    """Test images with goss, each in its own container."""
+    from bakery.app.testing import find_subjects
     from bakery.plugins.dgoss import DgossPlugin
     from bakery.plugins.dgoss.invocation import full_platform
     from bakery.report.live import board
-    from bakery.targets.metadata import find_files, read_metadata
 
-    if platform:
-        wanted = replace(wanted, image_platform=(f"^{full_platform(platform)}",))
-    targets = wanted.select(filters.open_project(context)).targets
-    if not targets:
-        described = wanted.selection()[0].described()
-        raise NothingSelected("looking for targets to test", why=f"none passes {described}")
-    metadata = None
-    if metadata_file:
-        files = find_files(metadata_file, Path.cwd())
-        if not files:
-            raise NothingSelected("reading build metadata", why=f"no file matches {' '.join(metadata_file)}")
-        metadata = read_metadata(files).results
+    full = full_platform(platform) if platform else ""
+    found = find_subjects(context, wanted, platform=full, metadata_file=metadata_file, emit=output.emit)
     plugin = DgossPlugin()
-    with board([target.uid for target in targets], quiet=options.quiet_wanted()) as emit:
+    with board([target.uid for target in found.targets], quiet=general.is_quiet()) as emit:
         results = plugin.execute(
             context.absolute(),
-            targets,
-            metadata=metadata,
-            platform=platform or None,
+            found.targets,
+            metadata=found.builds,
+            platform=full or None,
             jobs=jobs,
             clean=clean,
             emit=emit,

@@ -1,184 +1,167 @@
-"""Options that several commands share, and what the general ones (-v, -q, --debug, --log-format) switch on.
+"""Options that several commands share, each declared once.
 
-Each is declared once, as a decorator. Nothing here is imported that only a command that runs would need.
+`into` turns options into one value, so that no command repeats their names.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import importlib
+from collections.abc import Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from bakery.cli.general import Command, Declared
+from bakery.defaults import TIME_BUDGET_S, WAIT_TIMEOUT_S
 
-LOG_FORMATS = ("text", "json")
-_state = {"debug": False, "verbose": False, "quiet": False}
-_state_format = {"form": "text"}
+if TYPE_CHECKING:
+    from msgspec import Struct
 
-
-def debug_wanted() -> bool:
-    """Whether tracebacks are to be shown: --debug, or BAKERY_DEBUG set to anything."""
-    return _state["debug"] or bool(os.environ.get("BAKERY_DEBUG"))
+S = TypeVar("S", bound="Struct")
 
 
-def quiet_wanted() -> bool:
-    """Whether only errors are to be said."""
-    return _state["quiet"]
+def into(parameter: str, struct: str, *declared: Declared) -> Declared:
+    """Declare options that a command receives as one value: `parameter`, a struct whose fields are named like them.
+
+    struct: "module:Class", imported when the command runs.
+    """
+
+    def decorate(function: Command) -> Command:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            value = gather(load(struct), given)
+            rest = {name: one for name, one in given.items() if name not in value.__struct_fields__}
+            function(**{parameter: value}, **rest)
+
+        return declare(command, declared)
+
+    return decorate
 
 
-def configure_logging() -> None:
-    """Send log records to stderr, one line each, never wrapped."""
-    import logging
-
-    from bakery.report.lines import LineFormatter, is_github
-
-    level = (
-        logging.DEBUG if _state["verbose"] or _state["debug"] else logging.ERROR if _state["quiet"] else logging.INFO
-    )
-    in_ci = bool(os.environ.get("CI")) or is_github(os.environ)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(_state_format["form"], dated=in_ci, github=is_github(os.environ)))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("bakery").setLevel(level)
+def declare(function: Command, declared: Sequence[Declared]) -> Command:
+    """Add options to a command; help lists them in this order."""
+    for option in reversed(declared):
+        function = option(function)
+    return function
 
 
-def _set_log_format(_context: click.Context, _option: click.Parameter, form: str) -> None:
-    if form not in LOG_FORMATS:
-        raise click.BadParameter(f"{form!r} is none of {', '.join(LOG_FORMATS)}")
-    _state_format["form"] = form
+def gather(struct: type[S], given: Mapping[str, Any]) -> S:
+    """Return a struct made from the values that are named like its fields."""
+    return struct(**{name: given[name] for name in struct.__struct_fields__ if name in given})
 
 
-log_format = click.option(
-    "--log-format", metavar="text|json", envvar="BAKERY_LOG_FORMAT", show_envvar=True, default="text",
-    callback=_set_log_format, expose_value=False, help="How log lines on stderr are written.",
-)  # fmt: skip
-
-
-def _switch(_context: click.Context, option: click.Parameter, value: bool) -> None:
-    if value:
-        _state[option.name] = True
-    if _state["verbose"] and _state["quiet"]:
-        raise click.BadParameter("--verbose and --quiet exclude each other")
-
-
-def _switching(*names: str, text: str) -> Callable[[F], F]:
-    return click.option(*names, is_flag=True, is_eager=True, expose_value=False, callback=_switch, help=text)
-
-
-def general(function: Callable[..., None]) -> Callable[..., None]:
-    """-v, -q and --debug, for a command that begins by setting up its log as they say."""
-
-    @_switching("-v", "--verbose", text="Say more: debug messages.")
-    @_switching("-q", "--quiet", text="Say errors only.")
-    @_switching("--debug", text="Show tracebacks of errors (BAKERY_DEBUG).")
-    @wraps(function)
-    def command(*args: Any, **given: Any) -> None:
-        configure_logging()
-        function(*args, **given)
-
-    return command
+def load(place: str) -> Any:
+    """Import "module:attribute"."""
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 class Seconds(click.FloatRange):
-    """A time that is not negative. `inf` is one, `nan` is none."""
+    """A non-negative number of seconds. `inf` is allowed, `nan` is not."""
 
     def __init__(self) -> None:
         super().__init__(min=0)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = float(super().convert(value, param, ctx))
-        if seconds != seconds:
-            self.fail(f"{value} is no number of seconds.", param, ctx)
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = float("nan")
+        if not seconds >= 0:
+            self.fail(f"{value!r} is not a non-negative number of seconds", param, ctx)
         return seconds
 
 
+# What is published
+
 context = click.option(
-    "--context", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path(), show_default="here",
-    help="The folder with bakery.yaml.",
+    "--context", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path(),
+    show_default="current directory", help="Folder with bakery.yaml.",
 )  # fmt: skip
-FILES = click.Path(
-    readable=False
-)  # names of files, or text that may be one: a shell completes it, whoever reads it judges
+# Names of files, or text that may be one: the shell completes it, the command checks it.
+FILES: Final = click.Path(readable=False)
 metadata = click.argument(
     "metadata", metavar="METADATA...", type=FILES, nargs=-1, required=True,
-    help="Build metadata files, or patterns for them.",
+    help="Build metadata files, or glob patterns.",
 )  # fmt: skip
-image_name = click.option("--image-name", metavar="RE", help="Only images whose name this matches anywhere.")
+image_name = click.option("--image-name", metavar="REGEX", help="Only images whose name matches.")
 temp_registry = click.option(
-    "--temp-registry", metavar="REGISTRY", expose_value=False,  # kept for old callers
-    help="Where builds were pushed. Sources are read where the metadata says.",
+    "--temp-registry", metavar="REGISTRY", expose_value=False,
+    help="Accepted for old callers and ignored: the metadata files name the registry of the builds.",
 )  # fmt: skip
+allow_empty = click.option("--allow-empty", is_flag=True, help="Exit 0 when there is nothing to publish.")
+shard = click.option(
+    "--shard", metavar="I/N", default="", show_default=False,
+    help="Only shard I of N (see `bakery ci matrix --shards N`).",
+)  # fmt: skip
+
+# How it is published
+
 jobs = click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="How many targets at once (BAKERY_MAX_CONCURRENCY)."
-)
-dry_run = click.option("--dry-run", is_flag=True, help="Print what would be done; ask no registry.")
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N",
+    help="Number of targets at once (BAKERY_MAX_CONCURRENCY).",
+)  # fmt: skip
+dry_run = click.option("--dry-run", is_flag=True, help="Print the plan without contacting any registry.")
 engine = click.option(
-    "--engine", metavar="native|cli", envvar="BAKERY_ENGINE", show_envvar=True, default="native",
-    help="What moves the content.",
+    "--engine", type=click.Choice(["native", "cli"]), envvar="BAKERY_ENGINE", show_envvar=True, default="native",
+    help="native: built-in client; cli: run oras and soci.",
 )  # fmt: skip
 wait_timeout = click.option(
-    "--wait-timeout", type=Seconds(), metavar="SECONDS", envvar="BAKERY_WAIT_TIMEOUT", show_envvar=True, default=600.0,
-    help="How long to wait for a target's builds.",
+    "--wait-timeout", type=Seconds(), metavar="SECONDS", envvar="BAKERY_WAIT_TIMEOUT", show_envvar=True,
+    default=WAIT_TIMEOUT_S, help="How long to wait for the builds of a target.",
 )  # fmt: skip
 time_budget = click.option(
-    "--time-budget", type=Seconds(), metavar="SECONDS", envvar="BAKERY_TIME_BUDGET", show_envvar=True, default=1800.0,
-    help="How long the run may take.",
+    "--time-budget", type=Seconds(), metavar="SECONDS", envvar="BAKERY_TIME_BUDGET", show_envvar=True,
+    default=TIME_BUDGET_S, help="Limit for the whole run.",
 )  # fmt: skip
-
-
-def publishing(function: F) -> F:
-    """What every command that publishes takes: of which project, which images, how many at once, by what."""
-    for option in (engine, dry_run, jobs, temp_registry, image_name, context):  # help lists them the other way round
-        function = option(function)
-    return function
-
-
-allow_empty = click.option("--allow-empty", is_flag=True, help="Nothing to publish is no failure.")
 allow_missing_platforms = click.option(
-    "--allow-missing-platforms", is_flag=True, help="Publish a target that lacks a declared platform."
+    "--allow-missing-platforms", is_flag=True, help="Publish a target even if a declared platform was not built."
 )
-shard = click.option(
-    "--shard", metavar="I/N", default="", show_default=False, help="Only the I-th of N shares (ci matrix --shards N)."
-)
-summary = click.option("--summary", is_flag=True, help="Print what was published.")
-summary_format = click.option(
-    "--summary-format", metavar="table|json", default="table", help="table goes to stderr, json to stdout."
-)
-summary_file = click.option(
-    "--summary-file", type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the summary there too: JSON if its name ends in .json.",
-)  # fmt: skip
-journal = click.option(
-    "--journal", type=click.Path(dir_okay=False, path_type=Path),
-    help="Append what happens to this file, in JSON lines.",
-)  # fmt: skip
+
+# How registries are reached
+
 ca_file = click.option(
     "--ca-file", type=click.Path(path_type=Path), metavar="FILE", envvar="BAKERY_CA_FILE", show_envvar=True,
-    help="Trust these certificate authorities too.",
+    help="Trust these certificate authorities as well.",
 )  # fmt: skip
 plain_http = click.option(
     "--plain-http", metavar="HOST", multiple=True,
-    help="Speak plain HTTP to this host; repeatable (BAKERY_PLAIN_HTTP).",
+    help="Use plain HTTP for this registry; repeatable (BAKERY_PLAIN_HTTP).",
 )  # fmt: skip
 trusted_realm = click.option(
     "--trusted-realm", metavar="ORIGIN", multiple=True,
-    help="Send logins to this token service; repeatable (BAKERY_TRUSTED_REALMS).",
+    help="Send credentials to this token service; repeatable (BAKERY_TRUSTED_REALMS).",
 )  # fmt: skip
 build_tool_identifier = click.option(
     "--build-tool-identifier", metavar="TEXT", envvar="BAKERY_BUILD_TOOL_IDENTIFIER", show_envvar=True,
-    help="Part of every SOCI index.",
+    help="Identifier recorded in every SOCI index; part of its digest.",
 )  # fmt: skip
 
-faults = click.option(
-    "--faults", metavar="NAME", default="", show_default="none",
-    help="Behave as ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or as a NAME.json says.",
+# What is reported
+
+summary = click.option("--summary", is_flag=True, help="Print a summary.")
+summary_format = click.option(
+    "--summary-format", type=click.Choice(["table", "json"]), default="table",
+    help="The table is printed on stderr, JSON on stdout.",
 )  # fmt: skip
-seed = click.option("--seed", type=int, metavar="N", default=0, help="Which run of the faults' dice.")
+summary_file = click.option(
+    "--summary-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write the summary to this file; as JSON if its name ends in .json.",
+)  # fmt: skip
+journal = click.option(
+    "--journal", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Append events to this file as JSON lines.",
+)  # fmt: skip
+
+# Registries that misbehave on purpose
+
+faults = click.option(
+    "--faults", metavar="NAME|FILE", default="", show_default="none",
+    help="Inject the faults of ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or of a JSON file.",
+)  # fmt: skip
+seed = click.option("--seed", type=int, metavar="N", default=0, help="Random seed for fault injection.")
 
 
 def overlaid(
@@ -186,14 +169,14 @@ def overlaid(
     *,
     ca_file: Path | None = None,
     plain_http: Sequence[str] = (),
-    trusted_realms: Sequence[str] = (),
+    trusted_realm: Sequence[str] = (),
     build_tool_identifier: str | None = None,
 ) -> dict[str, str]:
-    """The environment with what options say in place of their variables."""
+    """Return the environment, with options in place of the variables that they replace."""
     given = {
         "BAKERY_CA_FILE": str(ca_file) if ca_file else None,
         "BAKERY_PLAIN_HTTP": ",".join(plain_http),
-        "BAKERY_TRUSTED_REALMS": ",".join(trusted_realms),
+        "BAKERY_TRUSTED_REALMS": ",".join(trusted_realm),
         "BAKERY_BUILD_TOOL_IDENTIFIER": build_tool_identifier,
     }
     return dict(environment) | {name: text for name, text in given.items() if text}

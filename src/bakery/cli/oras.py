@@ -1,4 +1,4 @@
-"""`bakery oras`: the old spelling of `bakery imagetools merge`."""
+"""`bakery oras`: old name of `bakery imagetools merge`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bakery.cli.imagetools import merge_command
 
 @click.group("oras", cls=Group)
 def group() -> None:
-    """Old spelling of `imagetools merge`."""
+    """Old name of `imagetools merge`."""
 
 
 group.add_command(merge_command)

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from bakery.cli import options
+from bakery.cli import general
 from bakery.cli.group import WIDTH
 from bakery.plugin_api import Plugin
 
@@ -61,7 +61,7 @@ class TyperCommand(click.Command):
         return ctx.args
 
     def invoke(self, ctx: click.Context) -> None:
-        options.configure_logging()
+        general.configure_logging()
         self._group.main([self._name, *ctx.args], prog_name="bakery")  # it ends in SystemExit, with the command's code
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

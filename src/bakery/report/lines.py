@@ -21,6 +21,7 @@ from bakery.events import (
     Event,
     HostPaused,
     Noted,
+    ProblemFound,
     RequestRetried,
     SourcesMissing,
     StepFinished,
@@ -63,6 +64,8 @@ def line_of(event: Event) -> Line:
             return Line(logging.INFO, text, event.target, "commit")
         case Noted():
             return Line(logging.WARNING if event.warning else logging.INFO, event.message, event.target)
+        case ProblemFound():
+            return Line(logging.WARNING, event.text)
         case StepFinished(error=error) if error:
             return Line(logging.DEBUG, f"failed after {event.elapsed_s:.1f} s: {error}", event.target, event.step)
         case _:

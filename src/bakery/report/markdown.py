@@ -54,7 +54,8 @@ def summary_page(summary: Mapping[str, Any], *, disclaimer: str = "") -> str:
 
 def _failure_line(target: Mapping[str, Any], error: Mapping[str, Any]) -> str:
     place = f" at {escape(error['destination'])}" if error.get("destination") else ""
-    return f"- {escape(target['uid'])}: {escape(error.get('step', ''))}{place}: {escape(error.get('message', ''))}"
+    line = f"- {escape(target['uid'])}: {escape(error.get('step', ''))}{place}: {escape(error.get('message', ''))}"
+    return f"{line}  \n  Hint: {escape(error['hint'])}" if error.get("hint") else line
 
 
 def _row(cells: Sequence[object]) -> str:

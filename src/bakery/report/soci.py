@@ -1,29 +1,28 @@
-"""What a SOCI index holds, as lines of text. Pure."""
+"""SOCI conversions and what a SOCI index holds, as lines of text. Pure."""
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import Any
 
-from bakery.errors import one_line
 from bakery.publish.outcome import Outcome, TargetOutcome
+from bakery.report.table import aligned, failure_lines
 
-_HEAD = (
-    f"  {'layer':<14}{'size':>12}{'ztoc':>12}{'spans':>8}{'span size':>12}{'files':>9}{'uncompressed':>14}  prefetch"
-)
+_HEADING = ("layer", "size", "ztoc", "spans", "span size", "files", "uncompressed", "prefetch")
 
 
 def conversion_lines(outcome: Outcome) -> str:
-    """What became of every target that was to be converted, and the closing line (pipeline.md 6.5)."""
+    """Return the result of every target that was to be converted, and a closing line (pipeline.md 6.5)."""
     lines = [f"warning: {text}" for text in outcome.warnings]
     lines += [f"SOCI skipped for {item.uid}: {item.reason}" for item in outcome.skipped]
     for target in outcome.targets:
         lines += _conversion(target)
-    closing = "❌ SOCI conversion(s) failed" if outcome.failures else "✅ SOCI conversion(s) completed"
-    return "\n".join((*lines, closing)) + "\n"
+    lines.append("❌ SOCI conversion failed" if outcome.failures else "✅ SOCI conversion completed")
+    return "\n".join(lines) + "\n"
 
 
 def converted_references(outcome: Outcome) -> str:
-    """The converted images by digest, one a line: what a script goes on with."""
+    """Return the converted images by digest, one per line, for scripts."""
     return "".join(
         f"{place.repository}@{target.digest}\n"
         for target in outcome.targets
@@ -35,7 +34,7 @@ def converted_references(outcome: Outcome) -> str:
 def _conversion(target: TargetOutcome) -> list[str]:
     failure = target.failure or next((place.failure for place in target.destinations if place.failure), None)
     if failure is not None:
-        return [f"error: {target.uid}: [{failure.step}] {one_line(failure.error)}"]
+        return failure_lines(target.uid, failure)
     notes = [f"{target.uid}: {note}" for note in target.notes]
     return [
         *notes,
@@ -43,30 +42,28 @@ def _conversion(target: TargetOutcome) -> list[str]:
     ]
 
 
-def inspection_table(told: dict[str, Any]) -> str:
-    """The result of `inspect_image` for people: one block a platform, one line a layer."""
-    lines = [f"{told['digest']}  {told['media_type']}"]
-    for image in told["soci_indexes"]:
+def inspection_table(found: dict[str, Any]) -> str:
+    """Return the result of `inspect_image` for people: one block per platform, one line per layer."""
+    lines = [f"{found['digest']}  {found['media_type']}"]
+    for image in found["soci_indexes"]:
+        rows = [_HEADING, *(_layer(layer) for layer in image["layers"])]
         lines += [
             "",
             f"{image['platform'] or 'unknown platform'}",
             f"  image       {image['image']}",
             f"  SOCI index  {image['soci_index']}, {image['size']} bytes, by {image['build_tool_identifier']!r}",
-            _HEAD,
+            indent(aligned(rows, right=frozenset(range(1, 7)), rule=False), "  ").rstrip("\n"),
         ]
-        lines += [_layer(layer) for layer in image["layers"]]
-    if not told["soci_indexes"]:
+    if not found["soci_indexes"]:
         lines.append("no SOCI index")
     return "\n".join(lines)
 
 
-def _layer(layer: dict[str, Any]) -> str:
+def _layer(layer: dict[str, Any]) -> tuple[str, ...]:
     short = layer["digest"].partition(":")[2][:12]
     ztoc = layer["ztoc"]
     if ztoc is None:
-        return f"  {short:<14}{layer['size']:>12}  none: {layer['media_type']}"
+        return (short, str(layer["size"]), "none", "", "", "", "", layer["media_type"])
     prefetch = " ".join(f"{first}-{last}" for first, last in ztoc["prefetch_spans"])
-    return (
-        f"  {short:<14}{layer['size']:>12}{ztoc['size']:>12}{ztoc['spans']:>8}{ztoc['span_size']:>12}{ztoc['files']:>9}"
-        f"{ztoc['uncompressed_size']:>14}  {prefetch}".rstrip()
-    )
+    numbers = (ztoc[key] for key in ("size", "spans", "span_size", "files", "uncompressed_size"))
+    return (short, str(layer["size"]), *map(str, numbers), prefetch)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from bakery.errors import one_line
+from bakery.errors import hint_of, reason
 from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
@@ -60,7 +60,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             }
             for target in plan.targets
         ],
-        "refused": [{"uid": item.target.uid, "reason": one_line(item.error)} for item in plan.refused],
+        "refused": [
+            {"uid": item.target.uid, "reason": reason(item.error), "hint": hint_of(item.error) or None}
+            for item in plan.refused
+        ],
         "skipped": [{"uid": item.uid, "reason": item.reason} for item in plan.skipped],
         "warnings": list(plan.warnings),
     }
@@ -120,7 +123,12 @@ def _destination(place: DestinationOutcome) -> dict[str, Any]:
 
 
 def _error(step: str, destination: str, error: Exception) -> dict[str, Any]:
-    return {"step": str(step), "destination": destination or None, "message": one_line(error)}
+    return {
+        "step": str(step),
+        "destination": destination or None,
+        "message": reason(error),
+        "hint": hint_of(error) or None,
+    }
 
 
 def _totals(targets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

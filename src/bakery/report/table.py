@@ -1,12 +1,18 @@
-"""An outcome, a plan and plain rows as aligned text. Pure; never wraps: a reference must stay copyable."""
+"""Plans, outcomes and targets as aligned text. Pure. Never wraps: a reference must stay copyable."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
-from bakery.errors import one_line
-from bakery.publish.outcome import Outcome, State, TargetOutcome
+from bakery.errors import hint_of, reason
+from bakery.publish.outcome import Failure, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
+from bakery.text import plural
+
+if TYPE_CHECKING:
+    from bakery.targets.target import Target
 
 MARKS = {
     State.PUBLISHED: "+",
@@ -18,17 +24,44 @@ MARKS = {
 }
 
 
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as text, every column as wide as its widest cell; the first row is the heading."""
+def aligned(
+    rows: Sequence[Sequence[str]], *, right: AbstractSet[int] = frozenset(), rule: bool = True, total: bool = False
+) -> str:
+    """Return rows as text, every column as wide as its widest cell. The first row is the heading.
+
+    right: the columns that are aligned right. rule: with a line below the heading. total: the last row is a total, and
+    has a line above it.
+    """
     if not rows:
         return ""
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join((lines[0], "  ".join("-" * width for width in widths), *lines[1:])) + "\n"
+    lines = [
+        "  ".join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    dashes = "  ".join("-" * width for width in widths)
+    if total:
+        lines.insert(-1, dashes)
+    if rule:
+        lines.insert(1, dashes)
+    return "\n".join(lines) + "\n"
+
+
+def targets_table(targets: Sequence[Target]) -> str:
+    """Return one line per target of a project."""
+    rows = [("uid", "version", "variant", "os", "platforms", "latest", "tags")]
+    for target in targets:
+        names = (target.uid, target.version, target.variant or "-", target.os or "-")
+        latest = "yes" if target.latest else ""
+        rows.append((*names, ",".join(target.platforms), latest, str(len(target.references))))
+    return aligned(rows, rule=False).rstrip("\n")
 
 
 def outcome_table(outcome: Outcome) -> str:
-    """One row a target and destination: what was published, where, under which tags."""
+    """Return one row per target and destination: what was published, where, under which tags."""
     rows = [("STATE", "TARGET", "PLATFORMS", "DIGEST", "DESTINATION", "TAGS")]
     for target in outcome.targets:
         digest = str(target.digest or "-")
@@ -38,59 +71,80 @@ def outcome_table(outcome: Outcome) -> str:
         for place in target.destinations:
             tags = " ".join(f"{MARKS[tag.state]}{tag.tag}" for tag in place.tags) or "-"
             rows.append((str(place.state), target.uid, platforms, digest, str(place.repository), tags))
-    legend = "tags: + moved  = already there  ~ moved, not read back  ? asked, no answer  ! failed  - not reached\n"
-    return columns(rows) + legend
+    legend = "tags: + moved  = unchanged  ~ moved, not verified  ? possibly moved  ! failed  - not reached\n"
+    return aligned(rows) + legend
 
 
 def cast_table(
     stood_for: Mapping[str, str], requests: Mapping[str, int], faults_met: Mapping[str, Mapping[str, int]]
 ) -> str:
-    """Which embedded registry played which registry, what it was asked, and which faults it showed."""
-    rows = [("REGISTRY", "PLAYED BY", "REQUESTS", "FAULTS MET")]
+    """Return one row per registry of a rehearsal: its stand-in, the requests it received, the faults it injected."""
+    rows = [("REGISTRY", "STAND-IN", "REQUESTS", "FAULTS")]
     for name, address in stood_for.items():
         faults = ", ".join(f"{fault} x{count}" for fault, count in sorted(faults_met[name].items())) or "none"
         rows.append((name, address, str(requests[name]), faults))
-    return columns(rows)
+    return aligned(rows)
+
+
+def plan_table(plan: Plan) -> str:
+    """Return what a run would do: one row per target and destination, then the sources of each target."""
+    rows = [("TARGET", "SOURCES", "SOCI", "DESTINATION", "TAGS")]
+    for target in plan.targets:
+        for destination in target.destinations:
+            soci = "yes" if target.soci else "no"
+            tags = " ".join(destination.tags)
+            rows.append((target.uid, str(len(target.builds)), soci, str(destination.repository), tags))
+    lines = [
+        f"{target.uid}: {build.platform or 'platform unknown until the source is read'}: {build.reference}"
+        for target in plan.targets
+        for build in target.builds
+    ]
+    for item in plan.refused:
+        lines += error_lines(item.target.uid, item.error)
+    lines += [f"skipped: {item.uid}: {item.reason}" for item in plan.skipped]
+    return aligned(rows) + "".join(f"{line}\n" for line in lines)
 
 
 def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
-    """What a reader must know at the end: each failure with its step, what is skipped, and the closing line."""
+    """Return the end of a run's report: warnings, skipped targets, each failure with its step, and a closing line."""
     lines = [f"warning: {text}" for text in outcome.warnings]
     lines += [f"skipped: {item.uid}: {item.reason}" for item in outcome.skipped]
     for target in outcome.targets:
-        lines += _failure_lines(target) + _half_moved(target)
+        if target.failure is not None:
+            lines += failure_lines(target.uid, target.failure)
+        for place in target.destinations:
+            if place.failure is not None:
+                lines += failure_lines(target.uid, place.failure, f" {place.repository}")
+        lines += _moved_lines(target)
     if outcome.interrupted:
-        lines += _standing(outcome)
-        lines.append(f"❌ {doing} interrupted; run the same command again to finish")
+        lines += [f"published: {target.uid}" for target in outcome.targets if target.state in _PUBLISHED]
+        lines.append(f"❌ {doing} interrupted; run the same command again to continue")
     elif outcome.failures:
-        lines.append(f"❌ {doing} failed ({len(outcome.failures)} target/operation failure(s))")
+        lines.append(f"❌ {doing} failed: {plural(len(outcome.failures), 'failure')}")
     else:
         lines.append(f"✅ {doing} completed")
     return "\n".join(lines) + "\n"
 
 
-def _failure_lines(target: TargetOutcome) -> list[str]:
-    lines = []
-    if target.failure is not None:
-        lines.append(f"error: {target.uid}: [{target.failure.step}] {one_line(target.failure.error)}")
-    for place in target.destinations:
-        if place.failure is not None:
-            what = f"[{place.failure.step}] {place.repository}"
-            lines += [f"error: {target.uid}: {what}: {one_line(place.failure.error)}"]
-    return lines
+_PUBLISHED = (State.PUBLISHED, State.UNCHANGED)
 
 
-def _standing(outcome: Outcome) -> list[str]:
-    """What an interrupted run leaves: the targets that are through."""
-    whole = (State.PUBLISHED, State.UNCHANGED)
-    return [f"published: {target.uid}" for target in outcome.targets if target.state in whole]
+def failure_lines(uid: str, failure: Failure, place: str = "") -> list[str]:
+    """Return a failure of a target: the error, and its hint on the next line."""
+    return error_lines(f"{uid}: [{failure.step}]{place}", failure.error)
 
 
-def _half_moved(target: TargetOutcome) -> list[str]:
-    """The tags that a target moved although it did not come through: what a mixed release consists of."""
+def error_lines(about: str, error: Exception) -> list[str]:
+    """Return `error: <about>: <what and why>`, and `hint: …` as a second line if there is one."""
+    hint = hint_of(error)
+    return [f"error: {about}: {reason(error)}", *([f"hint: {hint}"] if hint else [])]
+
+
+def _moved_lines(target: TargetOutcome) -> list[str]:
+    """The tags that a target moved although it failed: the parts of a mixed release."""
     if target.state not in (State.FAILED, State.STOPPED):
         return []
-    words = {State.MOVED: "moved", State.PUBLISHED: "moved", State.UNSURE: "perhaps moved"}
+    words = {State.MOVED: "moved", State.PUBLISHED: "moved", State.UNSURE: "possibly moved"}
     return [
         f"{words[tag.state]}: {target.uid}: {place.repository}:{tag.tag} (was {tag.previous or 'new'})"
         for place in target.destinations
@@ -98,20 +152,3 @@ def _half_moved(target: TargetOutcome) -> list[str]:
         for tag in place.tags
         if tag.state in words
     ]
-
-
-def plan_table(plan: Plan) -> str:
-    """What a run would do: one row a target and destination."""
-    rows = [("TARGET", "SOURCES", "SOCI", "DESTINATION", "TAGS")]
-    for target in plan.targets:
-        for destination in target.destinations:
-            soci = "yes" if target.soci else "no"
-            tags = " ".join(destination.tags)
-            rows.append((target.uid, str(len(target.builds)), soci, str(destination.repository), tags))
-    text = columns(rows)
-    for target in plan.targets:
-        for build in target.builds:
-            platform = build.platform or "platform from the registry"
-            text += f"{target.uid}: {platform}: {build.reference}\n"
-    text += "".join(f"refused: {item.target.uid}: {one_line(item.error)}\n" for item in plan.refused)
-    return text + "".join(f"skipped: {item.uid}: {item.reason}\n" for item in plan.skipped)

@@ -52,30 +52,6 @@ def tags_by_component(targets: Iterable[Target]) -> dict[str, Any]:
     return nested
 
 
-_COLUMNS = ("uid", "version", "variant", "os", "platforms", "latest", "tags")
-
-
-def table(targets: Sequence[Target]) -> str:
-    """One line a target, in columns, never folded."""
-    rows = [_COLUMNS, *(_row(target) for target in targets)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def _row(target: Target) -> tuple[str, ...]:
-    return (
-        target.uid,
-        target.version,
-        target.variant or "-",
-        target.os or "-",
-        ",".join(target.platforms),
-        "yes" if target.latest else "",
-        str(len(target.references)),
-    )
-
-
 def version_name(project: Project, name: str, subpath: str | None) -> str:
     """The name of an image's first latest version, or of the version with this subpath. Raises NothingSelected."""
     image = project.image(name)

@@ -1,0 +1,55 @@
+"""The composition root: makes the engine of a publish from options and environment variables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bakery.events import Emit
+from bakery.registry.settings import Settings as RegistrySettings
+
+if TYPE_CHECKING:
+    from bakery.app.publishing import PublishOptions
+    from bakery.publish.engine import Engine
+    from bakery.publish.plan import Plan
+
+
+def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
+    """Return the engine that the options name, ready to be entered. Its time budget starts now."""
+    from bakery.retry import RetryPolicy, SystemClock
+
+    clock, environment = SystemClock(), options.environment
+    deadline = clock.now() + options.time_budget
+    if options.engine == "cli":
+        from bakery.engines.cli import CliEngine
+
+        return CliEngine(
+            options.context,
+            settings=RegistrySettings.from_environment(environment),
+            environment=environment,
+            needs_soci=any(target.soci is not None for target in plan.targets),
+            clock=clock,
+            emit=emit,
+            deadline=deadline,
+        )
+    from bakery.engines.native import NativeEngine
+    from bakery.engines.soci_defaults import SociDefaults
+    from bakery.registry.client import Client
+
+    client = Client(
+        settings=RegistrySettings.from_environment(environment),
+        policy=RetryPolicy.from_environment(environment, base_delay=0.5),
+        clock=clock,
+        emit=emit,
+        deadline=deadline,
+    )
+    client.announce_writes(plan.repositories)
+    return NativeEngine(client, soci=SociDefaults.from_environment(environment), towards=plan.repositories)
+
+
+def command_lines(plan: Plan, options: PublishOptions) -> list[str]:
+    """Return the command lines that the cli engine would run. The programs need not be installed."""
+    from bakery.engines.argv import Oras, dry_run_lines
+
+    environment = options.environment
+    oras = Oras(environment.get("ORAS_PATH") or "oras", RegistrySettings.from_environment(environment))
+    return dry_run_lines(plan, oras, environment.get("SOCI_PATH") or "soci")

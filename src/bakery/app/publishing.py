@@ -1,0 +1,95 @@
+"""Carrying out a plan: the one function behind every publishing command, wherever its plan comes from.
+
+The engines are wired in `app.engine`; where plans come from is in `app.planning`. Nothing is printed: events go to
+`emit`, and failures are in the outcome.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct, field
+
+from bakery.defaults import CLI_JOBS, NATIVE_JOBS, TIME_BUDGET_S, WAIT_TIMEOUT_S
+from bakery.errors import ExecutorInterrupted, UsageError
+from bakery.events import Emit, ignore
+
+if TYPE_CHECKING:
+    from bakery.publish.outcome import Outcome
+    from bakery.publish.pipeline import RunOptions
+    from bakery.publish.plan import Plan
+
+EngineName = Literal["native", "cli"]
+_JOBS: Final = {"native": NATIVE_JOBS, "cli": CLI_JOBS}
+
+
+class Interrupted(ExecutorInterrupted):
+    """A signal ended a publish. `outcome` says what is done and what is not."""
+
+    def __init__(self, signum: int, outcome: Outcome) -> None:
+        super().__init__(signum, outcome)
+        self.outcome = outcome
+
+
+class PublishOptions(Struct, frozen=True):
+    """How a publish runs.
+
+    context: the project's folder; programs of the cli engine are looked up from it. jobs: targets at once; None means
+    the engine's default. wait_timeout: seconds to wait for the builds of a target. time_budget: seconds for the whole
+    run. environment: credentials, proxies, programs and retry variables (pipeline.md 10). Raises UsageError for an
+    unknown engine.
+    """
+
+    context: Path = Path()
+    engine: EngineName = "native"
+    jobs: int | None = None
+    wait_timeout: float = WAIT_TIMEOUT_S
+    time_budget: float = TIME_BUDGET_S
+    allow_missing_platforms: bool = False
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def __post_init__(self) -> None:
+        if self.engine not in _JOBS:
+            raise UsageError(f"invalid engine {self.engine!r}", why=f"expected one of: {', '.join(_JOBS)}")
+
+    def run_options(self, targets: int) -> RunOptions:
+        """Return the options of the pipeline for so many targets."""
+        from bakery.parallel.jobs import resolve_max_workers
+        from bakery.publish.pipeline import RunOptions
+
+        return RunOptions(
+            jobs=resolve_max_workers(self.jobs, targets, default=_JOBS[self.engine], environment=self.environment),
+            wait_limit_s=self.wait_timeout,
+            time_budget_s=self.time_budget,
+            allow_missing_platforms=self.allow_missing_platforms,
+            source_date_epoch=_source_date_epoch(self.environment),
+        )
+
+
+def publish(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Outcome:
+    """Carry out a plan, and return the outcome of every target at every destination.
+
+    Call it from the main thread if a signal is to end it: then Interrupted is raised, with the outcome so far.
+    """
+    from bakery.app.engine import make_engine
+    from bakery.parallel.root import run_interruptible
+    from bakery.publish.pipeline import Run
+
+    engine = make_engine(plan, options, emit)
+    run = Run(plan, engine, options=options.run_options(len(plan.targets)), emit=emit)
+    try:
+        return run_interruptible(run.execute())
+    except ExecutorInterrupted as error:
+        raise Interrupted(error.signum, run.outcome(interrupted=True, signum=error.signum)) from error
+
+
+def _source_date_epoch(environment: Mapping[str, str]) -> int | None:
+    text = environment.get("SOURCE_DATE_EPOCH", "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > 11:
+        raise UsageError(f"invalid SOURCE_DATE_EPOCH {text!r}", why="expected whole seconds since 1970")
+    return int(text)

@@ -1,0 +1,59 @@
+"""Errors of click in the form of ours: what is wrong, and a hint that names an option, a command or the help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from bakery.errors import UsageError
+
+
+def usage_error(error: click.ClickException) -> UsageError:
+    """Return an error of click as a UsageError."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "bakery"
+    help_of = f"run '{path} --help'"
+    for_usage = f"{help_of} for usage" if context else ""
+    if isinstance(error, click.NoSuchOption):
+        what = f"no such option {error.option_name}"
+        return UsageError(what, hint=_nearest("use", error.possibilities) or f"{help_of} to list the options")
+    if isinstance(error, click.exceptions.NoSuchCommand):
+        what = f"no such command {error.command_name!r}"
+        names = [f"{path} {name}" for name in error.possibilities or ()]
+        return UsageError(what, hint=_nearest("run", names) or f"{help_of} to list the commands")
+    if isinstance(error, click.MissingParameter):
+        return UsageError(f"missing {_kind(error.param)} {_named(error)}", hint=for_usage)
+    if isinstance(error, click.BadParameter):
+        if error.param is None and error.param_hint is None:
+            return UsageError(error.message)
+        return UsageError(f"invalid value for {_named(error)}", why=error.message)
+    message = error.format_message()
+    return UsageError(f"{message[:1].lower()}{message[1:]}".rstrip("."), hint=for_usage)
+
+
+def _nearest(verb: str, names: Sequence[str] | None) -> str:
+    return f"{verb} {' or '.join(repr(name) for name in sorted(names))}" if names else ""
+
+
+def _kind(parameter: click.Parameter | None) -> str:
+    return "parameter" if parameter is None else parameter.param_type_name
+
+
+def _named(error: click.BadParameter) -> str:
+    parameter: Any = error.param
+    if error.param_hint is not None:
+        return error.param_hint if isinstance(error.param_hint, str) else " / ".join(error.param_hint)
+    if isinstance(parameter, click.Option):
+        name = max(parameter.opts, key=len)
+        return (
+            f"{name} ({parameter.envvar})" if error.ctx is not None and _from_variable(error.ctx, parameter) else name
+        )
+    return str(parameter.make_metavar(error.ctx))
+
+
+def _from_variable(context: click.Context, option: click.Option) -> bool:
+    from click.core import ParameterSource
+
+    return context.get_parameter_source(str(option.name)) is ParameterSource.ENVIRONMENT
