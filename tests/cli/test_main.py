@@ -76,7 +76,7 @@ def test_help_lists_commands_in_the_order_of_a_publish_with_whole_sentences():
     assert "..." not in said
 
 
-HEAVY = {"asyncio", "h11", "jinja2", "pydantic", "rich", "ruamel", "typer"}
+HEAVY = {"asyncio", "h11", "jinja2", "pydantic", "rich", "typer"}
 LIGHTEST = HEAVY | {"bakery.report.lines", "importlib.metadata", "logging", "socket", "subprocess", "tempfile"}
 
 

@@ -18,6 +18,7 @@ from bakery.oci.canonical import parse_object
 from bakery.oci.reference import Repository
 from bakery.registry.answers import Reply, failure, is_passing
 from bakery.registry.challenge import Challenge
+from bakery.registry.domains import same_owner
 from bakery.registry.faults import UnsafeTarget
 from bakery.registry.origin import Origin, Reach, Url, check_hop
 from bakery.values import repr_without
@@ -34,49 +35,6 @@ _KNOWN_PAIRS: Final = frozenset(
         ("registry.access.redhat.com", "sso.redhat.com"),
         ("registry.redhat.io", "sso.redhat.com"),
     }
-)
-# Under these names every customer has a host of his own: sharing them proves nothing. No list of all such suffixes is
-# shipped; what is not covered here is covered by asking for https and by BAKERY_TRUSTED_REALMS.
-_SHARED_SUFFIXES: Final = frozenset(
-    {
-        "amazonaws.com",
-        "appspot.com",
-        "azure.com",
-        "azurecr.io",
-        "azurewebsites.net",
-        "cloudfront.net",
-        "cloudsmith.io",
-        "digitaloceanspaces.com",
-        "duckdns.org",
-        "fly.dev",
-        "github.io",
-        "githubusercontent.com",
-        "gitlab.io",
-        "googleapis.com",
-        "herokuapp.com",
-        "icr.io",
-        "jfrog.io",
-        "netlify.app",
-        "ngrok.app",
-        "ngrok.io",
-        "nip.io",
-        "ocir.io",
-        "ondigitalocean.app",
-        "onrender.com",
-        "oraclecloud.com",
-        "ovh.net",
-        "pages.dev",
-        "pkg.dev",
-        "run.app",
-        "scw.cloud",
-        "sslip.io",
-        "vercel.app",
-        "vultrcr.com",
-        "workers.dev",
-    }
-)
-_SECOND_LEVEL: Final = frozenset(
-    {"ac", "co", "com", "edu", "gob", "gov", "gouv", "go", "ne", "net", "nom", "or", "org"}
 )
 
 
@@ -159,24 +117,9 @@ def trust_in(registry: Origin, realm: Url, own: Reach, trusted: frozenset[Origin
         return Trust.CREDENTIALS, frozenset(Reach)
     allowed = check_hop(registry, realm, own)
     known = realm.origin.scheme == "https" and realm.origin.port == 443 and registry.port == 443
-    if known and ((registry.host, realm.origin.host) in _KNOWN_PAIRS or _same_owner(registry.host, realm.origin.host)):
+    if known and ((registry.host, realm.origin.host) in _KNOWN_PAIRS or same_owner(registry.host, realm.origin.host)):
         return Trust.CREDENTIALS, allowed
     return Trust.NOTHING, allowed
-
-
-def _same_owner(one: str, other: str) -> bool:
-    """Whether two host names share their registrable domain, as far as that can be told without the public list."""
-    domain = _registrable(one)
-    return bool(domain) and domain == _registrable(other)
-
-
-def _registrable(host: str) -> str:
-    labels = host.rstrip(".").split(".")
-    if len(labels) < 2 or labels[-1].isdigit() or host.startswith("["):
-        return ""
-    take = 3 if len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL else 2
-    domain = ".".join(labels[-take:])
-    return "" if len(labels) < take or domain in _SHARED_SUFFIXES else domain
 
 
 def token_flow(
