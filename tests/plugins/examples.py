@@ -1,4 +1,4 @@
-"""A project in a temporary folder, and its targets."""
+"""A project in a temporary directory, and its targets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ images:
 
 
 def make_project(folder: Path, text: str = BAKERY) -> list[Target]:
-    """Write the project with a test folder for each image, and give its targets."""
+    """Write the project with a test directory for each image, and return its targets."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bakery.yaml").write_text(text)
     targets = list(select(load_project(folder), Selection(), environ={}).targets)

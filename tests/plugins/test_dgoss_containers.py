@@ -1,4 +1,4 @@
-"""The dgoss plugin with real containers, where docker or podman runs and has, or can fetch, a small image."""
+"""The dgoss plugin with real containers, if docker or podman runs and has, or can pull, a small image."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from bakery.plugins.dgoss import DgossPlugin
-from bakery.plugins.dgoss.verdict import Verdict
+from bakery.plugins.dgoss.result import GossStatus
 from tests.peers.programs import need
 from tests.plugins.examples import make_project
 
@@ -28,7 +28,7 @@ def runtime(request):
         pytest.skip(f"{request.param} does not run here")
     fetched = subprocess.run([request.param, "pull", "--quiet", IMAGE], capture_output=True, check=False, timeout=120)
     if fetched.returncode != 0:
-        pytest.skip(f"{IMAGE} is not to be had here")
+        pytest.skip(f"{IMAGE} cannot be pulled here")
     return request.param
 
 
@@ -50,8 +50,8 @@ def test_passing_and_failing_tests_in_real_containers(runtime, tmp_path, monkeyp
         subprocess.run([runtime, "tag", IMAGE, target.references[0]], check=True, timeout=60)
     try:
         results = DgossPlugin().execute(folder, targets)
-        verdicts = [(result.artifacts or {})["judged"].verdict for result in results]
-        assert verdicts == [Verdict.PASSED, Verdict.FAILED], [result.stderr for result in results]
+        statuses = [(result.artifacts or {})["goss"].status for result in results]
+        assert statuses == [GossStatus.PASSED, GossStatus.FAILED], [result.stderr for result in results]
         left = subprocess.run(
             [runtime, "ps", "--all", "--quiet", "--filter", "label=bakery.dgoss"],
             capture_output=True,

@@ -1,4 +1,4 @@
-"""The parts of the dgoss plugin that need no program: the command, the verdict, and how results are shown."""
+"""The parts of the dgoss plugin that need no program: the command, the result, and how results are shown."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +20,8 @@ from bakery.plugins.dgoss.invocation import (
     host_platform,
     newest_reference,
 )
-from bakery.plugins.dgoss.show import Shown, closing, junit, markdown, table
-from bakery.plugins.dgoss.verdict import Verdict, judge, read_report
+from bakery.plugins.dgoss.result import GossStatus, goss_result, read_report
+from bakery.plugins.dgoss.show import closing, junit, markdown, table
 from bakery.report.lines import showable
 from bakery.targets.metadata import BuildResult
 from tests.plugins.examples import make_project
@@ -45,7 +45,7 @@ def task_of(target, folder, environment=None):
     )
 
 
-def test_the_command_line_word_by_word(tmp_path):
+def test_the_command_has_the_documented_arguments_and_environment(tmp_path):
     target, _ = make_project(tmp_path)
     task = task_of(target, tmp_path)
     assert task.cmd == [
@@ -80,7 +80,7 @@ def test_the_command_line_word_by_word(tmp_path):
     }
 
 
-def test_a_target_without_variant_and_system_has_the_options_of_its_image(tmp_path):
+def test_a_target_without_variant_and_os_uses_the_options_of_its_image(tmp_path):
     _, target = make_project(tmp_path)
     task = task_of(target, tmp_path)
     assert task.cmd[-2:] == ["sleep", "infinity"]
@@ -88,20 +88,20 @@ def test_a_target_without_variant_and_system_has_the_options_of_its_image(tmp_pa
     assert task.timeout == 7
 
 
-def test_the_test_folder_of_the_version_goes_before_that_of_the_image(tmp_path):
+def test_the_test_directory_of_the_version_takes_precedence_over_that_of_the_image(tmp_path):
     target, _ = make_project(tmp_path)
     (tmp_path / target.version_path / "test").mkdir()
     assert (task_of(target, tmp_path).env or {})["GOSS_FILES_PATH"] == f"{tmp_path}/oven/1.0.0/test"
 
 
-def test_without_a_test_folder_the_target_is_refused(tmp_path):
+def test_a_target_without_a_test_directory_is_an_error(tmp_path):
     target, _ = make_project(tmp_path)
     (tmp_path / target.image_path / "test").rmdir()
-    with pytest.raises(ConfigurationError, match=r"goss\.yaml"):
+    with pytest.raises(ConfigurationError, match="neither .* nor .* exists"):
         task_of(target, tmp_path)
 
 
-def test_the_token_travels_by_name_and_only_on_github(tmp_path):
+def test_the_token_is_passed_by_name_and_only_on_github(tmp_path):
     target, _ = make_project(tmp_path)
     on_github = task_of(target, tmp_path, {"GITHUB_TOKEN": "secret-1", "GITHUB_ACTIONS": "true"})
     assert "GH_TOKEN" in on_github.cmd
@@ -112,7 +112,7 @@ def test_the_token_travels_by_name_and_only_on_github(tmp_path):
     assert "GH_TOKEN" not in (elsewhere.env or {})
 
 
-def test_a_wait_is_given_as_sleep(tmp_path):
+def test_a_wait_is_passed_as_goss_sleep(tmp_path):
     target, _ = make_project(tmp_path)
     options = replace(target.option("goss"), wait=5)
     task = dgoss_task(
@@ -123,7 +123,7 @@ def test_a_wait_is_given_as_sleep(tmp_path):
     assert "GOSS_PATH" not in (task.env or {})
 
 
-def test_what_a_shell_acts_on_is_escaped_and_nothing_else():
+def test_only_characters_special_to_a_shell_are_escaped():
     assert escaped("a b\"c'd$e`f!*?&#()|<>;[]{}") == (r"a\ b\"c\'d\$e\`f\!\*\?\&\#\(\)\|\<\>\;\[\]\{\}")
     assert escaped("2026.06.1+88~rc-1/x:y@z,%=\\") == "2026.06.1+88~rc-1/x:y@z,%=\\"
 
@@ -134,32 +134,33 @@ def test_platforms_are_linux():
     assert host_platform() in ("linux/amd64", "linux/arm64")
 
 
-def result(stdout="", returncode: int | None = 0, exception=None):
-    return ShellResult(ShellTask("a", ["dgoss"]), returncode, stdout.encode(), b"", 1.0, exception)
+def result(stdout="", returncode: int | None = 0, exception=None, *, target=None, stderr=""):
+    task = ShellTask("a", ["dgoss"], payload=target)
+    return ShellResult(task, returncode, stdout.encode(), stderr.encode(), 1.0, exception)
 
 
-VERDICTS = {  # name: (result, verdict, part of the error)
-    "all passed": (result(PASSING), Verdict.PASSED, ""),
-    "some failed": (result(REPORT, 1), Verdict.FAILED, ""),
-    "a report with failures and code zero": (result(REPORT), Verdict.FAILED, ""),
-    "zero without a report": (result("INFO: done"), Verdict.ERROR, "printed no report"),
-    "zero with other JSON": (result('{"no": "summary"}'), Verdict.ERROR, "printed no report"),
-    "one without a report": (result("", 1), Verdict.ERROR, "exit code 1"),
-    "a code that no failing test gives": (result(PASSING, 125), Verdict.ERROR, "exit code 125"),
-    "not started": (result("", None, OSError("no dgoss")), Verdict.ERROR, "no dgoss"),
-    "timed out with a report": (result(PASSING, -15, TimeoutError("late")), Verdict.ERROR, "late"),
+ENDS = {  # name: (finished command, status, part of the error)
+    "all passed": (result(PASSING), GossStatus.PASSED, ""),
+    "some failed": (result(REPORT, 1), GossStatus.FAILED, ""),
+    "a report with failures and code zero": (result(REPORT), GossStatus.FAILED, ""),
+    "zero without a report": (result("INFO: done"), GossStatus.ERROR, "no report"),
+    "zero with other JSON": (result('{"no": "summary"}'), GossStatus.ERROR, "no report"),
+    "one without a report": (result("", 1), GossStatus.ERROR, "exit code 1"),
+    "an exit code that goss never returns": (result(PASSING, 125), GossStatus.ERROR, "exit code 125"),
+    "not started": (result("", None, OSError("no dgoss")), GossStatus.ERROR, "no dgoss"),
+    "timed out with a report": (result(PASSING, -15, TimeoutError("late")), GossStatus.ERROR, "late"),
 }
 
 
-@pytest.mark.parametrize(("done", "verdict", "error"), VERDICTS.values(), ids=VERDICTS)
-def test_verdicts(done, verdict, error):
-    judged = judge(done)
-    assert judged.verdict is verdict
-    assert error in judged.error
+@pytest.mark.parametrize(("done", "status", "error"), ENDS.values(), ids=ENDS)
+def test_status_and_error_of_a_finished_command(done, status, error):
+    ended = goss_result(done)
+    assert ended.status is status
+    assert error in ended.error
 
 
 @pytest.mark.parametrize("around", ["{}", "INFO: {{not json}}\n{}\nINFO: Deleting container", '{{"a": 1}}\n{}'])
-def test_the_report_is_found_among_other_lines(around):
+def test_the_report_is_found_between_other_lines(around):
     report = read_report(around.format(REPORT))
     assert report is not None
     assert (report.total, report.failed, report.skipped, report.passed) == (6, 3, 1, 2)
@@ -171,12 +172,12 @@ def test_the_report_is_found_among_other_lines(around):
 def rows(tmp_path):
     first, second = make_project(tmp_path)
     return [
-        Shown(first, judge(result(REPORT, 1))),
-        Shown(second, judge(result("", 1)), stderr="ERROR: | no image\n\x1b[31mred"),
+        goss_result(result(REPORT, 1, target=first)),
+        goss_result(result("", 1, target=second, stderr="ERROR: | no image\n\x1b[31mred")),
     ]
 
 
-def test_the_table_has_a_row_for_each_report_and_a_total(rows):
+def test_the_table_has_a_row_per_report_and_a_total(rows):
     lines = table(rows).splitlines()
     assert lines[0] == "Goss Test Results"
     assert lines[3].split() == ["oven", "1.0.0", "Ubuntu", "24.04", "Standard", "2", "3", "1", "6", "0.00"]
@@ -184,24 +185,24 @@ def test_the_table_has_a_row_for_each_report_and_a_total(rows):
     assert len(lines) == 6
 
 
-def test_names_are_shown_where_they_change(tmp_path):
+def test_a_name_is_left_out_if_it_repeats_the_row_above(tmp_path):
     first, _ = make_project(tmp_path)
     second = replace(first, version="2.0.0")
-    text = table([Shown(target, judge(result(PASSING))) for target in (first, second)])
+    text = table([goss_result(result(PASSING, target=target)) for target in (first, second)])
     assert text.count("oven") == 1
     assert text.splitlines()[-1].split() == ["Total", "4", "0", "0", "4", "1.00"]
 
 
-def test_what_failed_is_said_line_by_line(rows):
+def test_failures_are_listed_line_by_line(rows):
     text = closing(rows)
     assert "oven-1-0-0-standard-ubuntu-24-04 test failures:\n  File: /no/such: exists: Expected" in text
-    assert "❌ dgoss test(s) failed" in text
+    assert "❌ dgoss tests failed" in text
     assert "stderr: ERROR: | no image" in text
-    assert text.endswith("❌ dgoss command(s) failed to execute\n")
+    assert text.endswith("❌ dgoss could not be run\n")
     assert closing([]) == "✅ Tests completed\n"
 
 
-def test_junit_counts_what_goss_counted(rows):
+def test_junit_has_the_counts_of_goss(rows):
     suite = ElementTree.fromstring(junit(rows[0]))[0]
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "6", "failures": "3", "errors": "0", "skipped": "1",
@@ -209,7 +210,7 @@ def test_junit_counts_what_goss_counted(rows):
     assert next(case.get("name") for case in suite if case.find("failure") is not None) == "File: /no/such: exists"
 
 
-def test_junit_of_what_could_not_run_is_an_error_in_valid_xml(rows):
+def test_junit_of_a_target_that_could_not_be_tested_is_an_error_in_valid_xml(rows):
     suite = ElementTree.fromstring(junit(rows[1]))[0]
     assert (suite.get("tests"), suite.get("errors")) == ("1", "1")
     error = suite[0].find("error")
@@ -217,7 +218,7 @@ def test_junit_of_what_could_not_run_is_an_error_in_valid_xml(rows):
     assert "\ufffd[31mred" in (error.text or "")
 
 
-def test_the_summary_for_github_escapes_what_tests_print(rows):
+def test_the_summary_for_github_escapes_the_output_of_tests(rows):
     text = markdown(rows)
     assert "| oven | 1.0.0 | Ubuntu 24.04 | Standard | 2 | 3 | 1 | 6 | 0.00 s | ❌ |" in text
     assert "- File: /no/such: exists: Expected false to equal true" in text
@@ -227,7 +228,7 @@ def test_the_summary_for_github_escapes_what_tests_print(rows):
 @pytest.mark.parametrize(
     ("encoding", "shown"), [("utf-8", "✅ Tests → ok"), ("ascii", "ok: Tests -> ok"), ("no-such", "ok: Tests -> ok")]
 )
-def test_lines_are_what_the_terminal_can_show(encoding, shown):
+def test_output_uses_only_characters_of_the_terminal_encoding(encoding, shown):
     assert showable("✅ Tests → ok", encoding) == shown
 
 
@@ -249,7 +250,7 @@ def test_the_newest_build_of_the_platform_is_tested_by_digest():
     assert newest_reference([], "linux/amd64") is None
 
 
-def test_a_build_that_names_no_platform_counts_only_where_none_does():
+def test_a_build_without_a_platform_counts_only_if_all_builds_have_none():
     unnamed = build(None, 9, "e")
     assert newest_reference([unnamed, build("linux/amd64", 1, "a")], "linux/amd64") != str(unnamed.reference)
     assert newest_reference([unnamed], "linux/amd64") == str(unnamed.reference)

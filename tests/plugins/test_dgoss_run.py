@@ -1,4 +1,4 @@
-"""The whole dgoss plugin with the real dgoss and goss, and a stand-in for docker that needs no containers."""
+"""The dgoss plugin with the real dgoss and goss, and a stand-in for docker that needs no containers."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bakery.plugins.dgoss import DgossPlugin
-from bakery.plugins.dgoss.verdict import Verdict
+from bakery.plugins.dgoss.result import GossStatus
 from tests.peers.programs import need
 from tests.plugins.examples import make_project
 
@@ -52,7 +52,7 @@ def project(tmp_path, monkeypatch):
     (folder / "oven/test/goss.yaml").write_text(PASSES)
     (folder / "plain/test/goss.yaml").write_text(FAILS)
     yield folder, targets
-    for file in state.glob("*.json"):  # a container that a failed test left
+    for file in state.glob("*.json"):  # containers that a failed test left
         os.killpg(json.loads(file.read_text())["pid"], signal.SIGKILL)
 
 
@@ -60,8 +60,8 @@ def containers(tmp_path):
     return list((tmp_path / "state").glob("*.json"))
 
 
-def verdicts(results):
-    return [(result.artifacts or {})["judged"].verdict for result in results]
+def statuses(results):
+    return [(result.artifacts or {})["goss"].status for result in results]
 
 
 def test_passing_and_failing_targets_with_their_files(project, tmp_path, capsys, monkeypatch):
@@ -69,7 +69,7 @@ def test_passing_and_failing_targets_with_their_files(project, tmp_path, capsys,
     (folder / "results/dgoss/old").mkdir(parents=True)
     plugin = DgossPlugin()
     results = plugin.execute(folder, targets)
-    assert verdicts(results) == [Verdict.PASSED, Verdict.FAILED], [result.stderr for result in results]
+    assert statuses(results) == [GossStatus.PASSED, GossStatus.FAILED], [result.stderr for result in results]
     assert [result.exit_code for result in results] == [0, 1]
     assert {str(path.relative_to(folder / "results/dgoss")) for path in (folder / "results/dgoss").rglob("*.*")} == {
         "oven/oven-1-0-0-standard-ubuntu-24-04.json",
@@ -97,25 +97,25 @@ def test_passing_and_failing_targets_with_their_files(project, tmp_path, capsys,
     assert "✅ Tests completed" in capsys.readouterr().err
 
 
-def test_the_token_is_on_no_command_line(project, tmp_path):
+def test_the_token_appears_on_no_command_line(project, tmp_path):
     folder, targets = project
     DgossPlugin().execute(folder, targets)
     assert "hidden" not in (tmp_path / "state/calls").read_text()
 
 
-def test_an_image_that_is_not_there_is_an_execution_error_and_the_others_go_on(project):
+def test_a_target_that_cannot_be_tested_is_an_error_and_the_others_go_on(project):
     folder, targets = project
     shutil.rmtree(folder / "plain/test")
     results = DgossPlugin().execute(folder, targets)
-    assert verdicts(results) == [Verdict.PASSED, Verdict.ERROR]
-    assert "goss.yaml" in (results[1].artifacts or {})["judged"].error
+    assert statuses(results) == [GossStatus.PASSED, GossStatus.ERROR]
+    assert "goss.yaml" in (results[1].artifacts or {})["goss"].error
 
 
-def test_no_tests_in_the_file_is_an_execution_error(project):
+def test_a_goss_file_without_tests_is_an_error(project):
     folder, targets = project
     (folder / "plain/test/goss.yaml").write_text("{}")
     results = DgossPlugin().execute(folder, targets[1:])
-    assert verdicts(results) == [Verdict.ERROR]
+    assert statuses(results) == [GossStatus.ERROR]
     assert "found 0 tests" in results[0].stdout + results[0].stderr
 
 
@@ -124,17 +124,17 @@ def test_a_timeout_leaves_no_container(project, tmp_path):
     (folder / "plain/test/goss.yaml").write_text("command: {sleep 600: {exit-status: 0, timeout: 600000}}")
     text = (folder / "bakery.yaml").read_text().replace("timeout: 7", "timeout: 1")
     results = DgossPlugin().execute(folder, make_project(folder, text)[1:])
-    assert verdicts(results) == [Verdict.ERROR]
-    assert "timed out after 1 s" in (results[0].artifacts or {})["judged"].error
+    assert statuses(results) == [GossStatus.ERROR]
+    assert "timed out after 1 s" in (results[0].artifacts or {})["goss"].error
     assert containers(tmp_path) == []
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_interrupted_it_leaves_neither_container_nor_folder(project, tmp_path, signals):
+def test_an_interrupt_leaves_no_container_and_no_directory(project, tmp_path, signals):
     folder, _ = project
     fifo = tmp_path / "ready"
     os.mkfifo(fifo)
-    # goss itself says that it is in the middle of a test.
+    # goss itself reports that it is in the middle of a test.
     (folder / "plain/test/goss.yaml").write_text(
         f"command: {{'echo > {fifo}; sleep 600': {{exit-status: 0, timeout: 600000}}}}"
     )
@@ -147,13 +147,13 @@ def test_interrupted_it_leaves_neither_container_nor_folder(project, tmp_path, s
         assert len(containers(tmp_path)) == 1
         for _ in range(signals):
             process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode == 130, said
+        _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130, stderr
     assert containers(tmp_path) == []
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_the_command_ends_with_one_when_tests_fail_and_says_so(project):
+def test_the_command_reports_failed_tests_and_exits_with_one(project):
     folder, _ = project
     done = subprocess.run(
         [*BAKERY, "run", "dgoss", "--context", str(folder)],
@@ -163,5 +163,5 @@ def test_the_command_ends_with_one_when_tests_fail_and_says_so(project):
     )
     assert done.returncode == 1, done.stderr
     assert "is now `bakery dgoss run`" in done.stderr
-    assert "❌ dgoss test(s) failed" in done.stderr
+    assert "❌ dgoss tests failed" in done.stderr
     assert done.stdout == ""

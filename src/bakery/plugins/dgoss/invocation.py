@@ -1,6 +1,6 @@
-"""The dgoss command of a target: words, mounts and variables. Pure but for a look at which directories exist.
+"""The dgoss command of a target: arguments, mounts and variables. Pure, except that it checks for test directories.
 
-Source: pipeline.md 8. Differs from the original where that says "ours": the token travels by name, never as a word.
+Source: pipeline.md 8, with what it calls "ours": the token is passed by name and never appears as an argument.
 """
 
 from __future__ import annotations
@@ -23,62 +23,65 @@ if TYPE_CHECKING:
     from bakery.targets.metadata import BuildResult
     from bakery.targets.target import Target
 
-LABEL = "bakery.dgoss"  # on every container of ours, so that one whose dgoss was killed can be found
-_MOUNTS = "/tmp"  # noqa: S108 - inside the container: goss files of users name these three folders
+LABEL = "bakery.dgoss"  # on every container, to find those whose dgoss was killed
+_MOUNTS = "/tmp"  # noqa: S108 - in the container: users' goss files name these three directories
 _ESCAPED = re.compile(r"""(["'$`!*?&#()|<>;\[\]{}\s])""")
 
 
 class Programs(Struct, frozen=True):
-    """dgoss, and goss where it was found: dgoss looks in PATH itself."""
+    """The programs to run. goss: None if not found; dgoss then searches PATH itself."""
 
     dgoss: str
     goss: str | None
 
 
 def host_platform() -> str:
-    """The platform that containers here run on: always Linux, also on a Mac."""
+    """Return the platform of containers on this machine: always Linux, even on a Mac."""
     return str(Platform("linux", machine.machine()).normalised())
 
 
 def full_platform(text: str) -> str:
-    """The platform with its system: `arm64` means `linux/arm64`."""
+    """Return the platform with its system: `arm64` means `linux/arm64`."""
     return text if text.startswith("linux/") else f"linux/{text}"
 
 
 def escaped(value: str) -> str:
-    """The value with a backslash before each character that a shell would act on (pipeline.md 8)."""
+    """Return the value with a backslash before each character that is special to a shell (pipeline.md 8)."""
     return _ESCAPED.sub(r"\\\1", value)
 
 
-def test_folder(target: Target, context: Path) -> Path:
-    """Where the goss files of a target lie: the version's `test/`, else the image's. Raises ConfigurationError."""
-    folders = [context / target.version_path / "test", context / target.image_path / "test"]
-    for folder in folders:
-        if folder.is_dir():
-            return folder.absolute()
+def test_directory(target: Target, context: Path) -> Path:
+    """Return the directory of the target's goss files: the version's `test/`, or the image's.
+
+    Raises ConfigurationError if there is neither.
+    """
+    directories = [context / target.version_path / "test", context / target.image_path / "test"]
+    for directory in directories:
+        if directory.is_dir():
+            return directory.absolute()
     raise ConfigurationError(
-        "looking for goss tests",
+        "cannot find goss tests of",
         about=target.uid,
-        why=f"neither {folders[0]} nor {folders[1]} is there",
-        hint="add a folder test/ with a goss.yaml, or filter the image out",
+        why=f"neither {directories[0]} nor {directories[1]} exists",
+        hint="add a directory test/ with a goss.yaml, or exclude the image with --image-name",
     )
 
 
 def newest_reference(results: Sequence[BuildResult], platform: str) -> str | None:
-    """The newest build of this platform, by digest. A build that names no platform may hold every one."""
+    """Return the newest build of this platform, by digest. A build without a platform may contain any."""
     wanted = Platform.parse(platform).normalised()
     fitting = [result for result in results if result.platform and result.platform.normalised() == wanted]
     fitting = fitting or [result for result in results if result.platform is None]
     if not fitting:
         return None
-    # A build without a date is older than any that has one; of equals the one that was read last.
+    # A build without a date counts as older than any with one. Without any date, the last one read is used.
     dated = [(result.created, result) for result in fitting if result.created is not None]
     newest = max(dated, key=lambda pair: pair[0])[1] if dated else fitting[-1]
     return str(newest.reference)
 
 
 def container_variables(target: Target, platform: str) -> dict[str, str]:
-    """What the tests see of the target, in the order of pipeline.md 8."""
+    """Return the variables that tests can read, in the order of pipeline.md 8."""
     variables = {
         "IMAGE_VERSION": target.version,
         "IMAGE_VERSION_MOUNT": f"{_MOUNTS}/version",
@@ -114,7 +117,7 @@ def dgoss_task(
     run_id: str,
     scratch: Path,
 ) -> ShellTask:
-    """The command that tests this image. Raises ConfigurationError where the target has no tests."""
+    """Return the command that tests this image. Raises ConfigurationError if the target has no tests."""
     words = [programs.dgoss, "run", "--platform", platform]
     for path, name in ((target.version_path, "version"), (target.image_path, "image"), ("", "project")):
         words += ["-v", f"{(context / path).absolute()}:{_MOUNTS}/{name}"]
@@ -123,15 +126,15 @@ def dgoss_task(
     process = dict(environment)
     token = environment.get("GITHUB_TOKEN", "")
     if token and environment.get("GITHUB_ACTIONS") == "true":
-        # By name: docker takes the value from dgoss's environment, and no process list shows it.
+        # By name: docker takes the value from the environment of dgoss, so that no process list shows it.
         words += ["-e", "GH_TOKEN"]
         process["GH_TOKEN"] = token
     words += ["--label", f"{LABEL}={run_id}", "--init"]
     words += (options.runtime_options or "").split()
     words += [image, *shlex.split(options.command)]
-    process["GOSS_FILES_PATH"] = str(test_folder(target, context))
+    process["GOSS_FILES_PATH"] = str(test_directory(target, context))
     process["GOSS_OPTS"] = "--format json --no-color"
-    process["DGOSS_TEMP_DIR"] = str(scratch)  # removed by us should dgoss be killed before its own clearing up
+    process["DGOSS_TEMP_DIR"] = str(scratch)  # we remove it if dgoss is killed before it does
     if programs.goss is not None:
         process["GOSS_PATH"] = programs.goss
     if options.wait > 0:

@@ -1,4 +1,4 @@
-"""The dgoss plugin: runs the tests of every target side by side, keeps the reports, shows them (pipeline.md 8)."""
+"""The dgoss plugin: tests targets concurrently, writes their reports and shows the results (pipeline.md 8)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from bakery.plugins.dgoss.invocation import (
     host_platform,
     newest_reference,
 )
-from bakery.plugins.dgoss.show import Shown, closing, junit, markdown, table
-from bakery.plugins.dgoss.verdict import Judged, Verdict, judge
+from bakery.plugins.dgoss.result import GossResult, GossStatus, goss_result
+from bakery.plugins.dgoss.show import closing, junit, markdown, table
 from bakery.report.lines import say
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 RESULTS = Path("results") / "dgoss"
-_REMOVE_LIMIT_S = 1.0  # for each of two docker commands, inside the five seconds that an interrupt may take
+_REMOVE_LIMIT_S = 1.0  # for each of two docker commands, within the five seconds after a signal
 
 
 class DgossPlugin:
@@ -53,7 +53,7 @@ class DgossPlugin:
     tool_options_class = GossOptions
 
     def register_cli(self, app: typer.Typer) -> None:
-        """Adds nothing: the commands of built-in plugins are in bakery's own table, which imports them when asked."""
+        """Do nothing: built-in commands are in bakery's own table, which imports them on demand."""
 
     def execute(
         self,
@@ -68,18 +68,18 @@ class DgossPlugin:
         environment: Mapping[str, str] = os.environ,
         **_: Any,
     ) -> list[ToolCallResult]:
-        """Test every target, and write `results/dgoss/<image>/<uid>.json` and `.xml`. Results in the order given.
+        """Test every target and write `results/dgoss/<image>/<uid>.json` and `.xml`. Returns results in input order.
 
-        metadata: the builds of each uid, of which the newest of the platform is tested; without, the first tag.
+        metadata: the builds of each uid; the newest one of the platform is tested. Without metadata, the first tag is.
         """
         programs = Programs(find_program("dgoss", base_path, environment), _goss(base_path, environment))
         wanted = full_platform(platform) if platform else host_platform()
-        folder = base_path / RESULTS
-        if clean and folder.exists():
-            shutil.rmtree(folder)
+        directory = base_path / RESULTS
+        if clean and directory.exists():
+            shutil.rmtree(directory)
         run_id = secrets.token_hex(8)
         tasks: list[ShellTask] = []
-        refused: dict[str, Judged] = {}
+        results: dict[str, GossResult] = {}
         with scratch_directory("bakery-dgoss-") as scratch:
             for target in targets:
                 try:
@@ -95,24 +95,22 @@ class DgossPlugin:
                         scratch=scratch,
                     )
                 except BakeryError as error:
-                    refused[target.uid] = Judged(Verdict.ERROR, None, one_line(error))
+                    results[target.uid] = GossResult(target, GossStatus.ERROR, error=one_line(error))
                 else:
                     tasks.append(task)
-            with _no_container_left(run_id, environment) as ended:
-                results = {result.task.key: result for result in run(tasks, ended.append, jobs=jobs, emit=emit)}
-        return [_call_result(target, results.get(target.uid), refused, folder) for target in targets]
+            with _removing_containers(run_id, environment) as ended:
+                results |= {done.task.key: goss_result(done) for done in run(tasks, ended.append, jobs=jobs, emit=emit)}
+        return [_call_result(results[target.uid], directory) for target in targets]
 
     def results(self, results: Sequence[ToolCallResult]) -> None:
-        """Show table and failures on stderr, and the summary on GitHub. Raises SystemExit(1) if anything failed."""
-        rows = [
-            Shown(result.target, (result.artifacts or {})["judged"], result.stdout, result.stderr) for result in results
-        ]
-        say(f"{table(rows)}\n{closing(rows)}")
+        """Show table and failures on stderr, and a summary on GitHub. Raises SystemExit(1) if anything failed."""
+        goss: list[GossResult] = [(result.artifacts or {})["goss"] for result in results]
+        say(f"{table(goss)}\n{closing(goss)}")
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(markdown(rows))
-        if any(row.judged.verdict is not Verdict.PASSED for row in rows) or not rows:
+                file.write(markdown(goss))
+        if not goss or any(result.status is not GossStatus.PASSED for result in goss):
             raise SystemExit(int(ExitCode.FAILED))
 
 
@@ -120,7 +118,7 @@ def _goss(context: Path, environment: Mapping[str, str]) -> str | None:
     try:
         return shutil.which(find_program("goss", context, environment), path=environment.get("PATH"))
     except ProgramMissing:
-        return None  # dgoss looks for itself, and says so where it finds none
+        return None  # dgoss searches too, and reports it if goss is missing
 
 
 def _image(target: Target, metadata: Mapping[str, Sequence[BuildResult]] | None, platform: str) -> str:
@@ -129,44 +127,40 @@ def _image(target: Target, metadata: Mapping[str, Sequence[BuildResult]] | None,
         if built is not None:
             return built
         _log.warning("%s: the metadata has no build for %s; testing its first tag", target.uid, platform)
-    if not target.references:
-        raise BakeryError("looking for an image to test", about=target.uid, why="it has neither a build nor a tag")
-    return target.references[0]
+    if not target.tags:
+        raise BakeryError("cannot find an image to test for", about=target.uid, why="it has neither a build nor a tag")
+    return target.tags[0]
 
 
-def _call_result(
-    target: Target, result: ShellResult | None, refused: Mapping[str, Judged], folder: Path
-) -> ToolCallResult:
-    judged = refused[target.uid] if result is None else judge(result)
-    stdout = result.stdout.decode(errors="replace") if result else ""
-    stderr = result.stderr.decode(errors="replace") if result else ""
-    files = folder / target.image / target.uid
-    # Not with_suffix: a uid may end like a version, and its last number is no suffix.
+def _call_result(result: GossResult, directory: Path) -> ToolCallResult:
+    """Write the files of a result, and return it as the plugin protocol has it."""
+    files = directory / result.target.image / result.target.uid
+    # Not with_suffix: a uid may end like a version, whose last number is not a suffix.
     report_file, junit_file = Path(f"{files}.json"), Path(f"{files}.xml")
     files.parent.mkdir(parents=True, exist_ok=True)
-    if judged.report is not None:
-        report_file.write_text(json.dumps(judged.report.raw, indent=2) + "\n", encoding="utf-8")
-    junit_file.write_bytes(junit(Shown(target, judged, stdout, stderr)))
+    if result.report is not None:
+        report_file.write_text(json.dumps(result.report.raw, indent=2) + "\n", encoding="utf-8")
+    junit_file.write_bytes(junit(result))
     return ToolCallResult(
-        0 if judged.verdict is Verdict.PASSED else 1,
+        0 if result.status is GossStatus.PASSED else 1,
         "dgoss",
-        target,
-        stdout,
-        stderr,
-        {"judged": judged, "report": report_file if judged.report else None, "junit": junit_file},
+        result.target,
+        result.stdout,
+        result.stderr,
+        {"goss": result, "report": report_file if result.report else None, "junit": junit_file},
     )
 
 
 @contextlib.contextmanager
-def _no_container_left(run_id: str, environment: Mapping[str, str]) -> Iterator[list[ShellResult]]:
-    """Remove the containers of dgoss commands that could not do so themselves. Yields the list of those that ended.
+def _removing_containers(run_id: str, environment: Mapping[str, str]) -> Iterator[list[ShellResult]]:
+    """Yield a list for the commands that ended, and remove the containers of those that could not do it themselves.
 
-    dgoss removes its container in a trap. One that was killed, because it ignored SIGTERM or because a second signal
-    came, never gets there.
+    dgoss removes its container in a trap, which never runs if it was killed because it ignored SIGTERM or because a
+    second signal came.
     """
     runtime = environment.get("CONTAINER_RUNTIME") or "docker"
     ended: list[ShellResult] = []
-    take_back = at_hard_stop(lambda: _remove_containers(runtime, run_id, environment))
+    unregister = at_hard_stop(lambda: _remove_containers(runtime, run_id, environment))
     clean = False
     try:
         yield ended
@@ -174,7 +168,7 @@ def _no_container_left(run_id: str, environment: Mapping[str, str]) -> Iterator[
     finally:
         if not clean:
             _remove_containers(runtime, run_id, environment)
-        take_back()
+        unregister()
 
 
 def _remove_containers(runtime: str, run_id: str, environment: Mapping[str, str]) -> None:

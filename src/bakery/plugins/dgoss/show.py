@@ -1,4 +1,4 @@
-"""The results of goss tests as text: a table, JUnit XML, Markdown for a GitHub summary. Pure.
+"""Results of goss tests as text: a table, JUnit XML, Markdown for a GitHub summary. Pure.
 
 Source: pipeline.md 8, "Shown on stderr".
 """
@@ -7,41 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from msgspec import Struct
-
-from bakery.plugins.dgoss.verdict import Check, Judged, Verdict
-
-if TYPE_CHECKING:
-    from bakery.targets.target import Target
+from bakery.plugins.dgoss.result import Check, GossResult, GossStatus
 
 _STDOUT_LINES, _STDERR_LINES = 10, 50
 _NAMES = ("Image Name", "Version", "OS", "Variant")
 _NUMBERS = ("Success", "Failed", "Skipped", "Total Tests", "Duration")
 
 
-class Shown(Struct, frozen=True):
-    """A target, its verdict, and what the command printed."""
-
-    target: Target
-    judged: Judged
-    stdout: str = ""
-    stderr: str = ""
-
-
-def table(rows: Sequence[Shown]) -> str:
-    """Counts of every target that has a report; names are shown where they change."""
+def table(results: Sequence[GossResult]) -> str:
+    """Return the counts of every target that has a report. A name is left out if it repeats the row above."""
     lines: list[tuple[str, ...]] = []
     before: tuple[str, ...] = ()
     sums = [0, 0, 0, 0]
     seconds = 0.0
-    for row in rows:
-        report = row.judged.report
+    for result in results:
+        report, target = result.report, result.target
         if report is None:
             continue
-        names = (row.target.image, row.target.version, row.target.os or "", row.target.variant or "")
+        names = (target.image, target.version, target.os or "", target.variant or "")
         counts = [report.passed, report.failed, report.skipped, report.total]
         lines.append((*_nested(names, before), *map(str, counts), f"{report.duration_s:.2f}"))
         sums = [a + b for a, b in zip(sums, counts, strict=True)]
@@ -56,7 +41,7 @@ def table(rows: Sequence[Shown]) -> str:
 
 
 def _nested(names: tuple[str, ...], before: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, without those that stand in the row above already."""
+    """Return the names, without the leading ones that are the same in the row above."""
     for number in range(len(names)):
         if names[: number + 1] != before[: number + 1]:
             return ("",) * number + names[number:]
@@ -72,48 +57,49 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(placed).rstrip()
 
 
-def closing(rows: Sequence[Shown]) -> str:
-    """What failed, target by target, and the last word."""
-    parts: list[str] = []
-    failed = [row for row in rows if row.judged.verdict is Verdict.FAILED]
-    broken = [row for row in rows if row.judged.verdict is Verdict.ERROR]
-    for row in failed:
-        parts.append(f"{row.target.uid} test failures:")
-        failures = row.judged.report.failures if row.judged.report else ()
-        parts += [f"  {check.compact}" for check in failures] or ["  goss says that tests failed, and names none"]
+def closing(results: Sequence[GossResult]) -> str:
+    """Return what failed, target by target, and a last line that says whether all passed."""
+    lines: list[str] = []
+    failed = [result for result in results if result.status is GossStatus.FAILED]
+    broken = [result for result in results if result.status is GossStatus.ERROR]
+    for result in failed:
+        lines.append(f"{result.target.uid} test failures:")
+        failures = result.report.failures if result.report else ()
+        lines += [f"  {check.compact}" for check in failures] or ["  goss reported a failure without naming a test"]
     if failed:
-        parts.append("❌ dgoss test(s) failed")
-    for row in broken:
-        parts.append(f"{row.target.uid}: {row.judged.error}")
-        for name, text, limit in (("stdout", row.stdout, _STDOUT_LINES), ("stderr", row.stderr, _STDERR_LINES)):
-            parts += [f"  {name}: {line}" for line in text.splitlines()[-limit:] if line.strip()]
+        lines.append("❌ dgoss tests failed")
+    for result in broken:
+        lines.append(f"{result.target.uid}: {result.error}")
+        for name, text, limit in (("stdout", result.stdout, _STDOUT_LINES), ("stderr", result.stderr, _STDERR_LINES)):
+            lines += [f"  {name}: {line}" for line in text.splitlines()[-limit:] if line.strip()]
     if broken:
-        parts.append("❌ dgoss command(s) failed to execute")
+        lines.append("❌ dgoss could not be run")
     if not failed and not broken:
-        parts.append("✅ Tests completed")
-    return "\n".join(parts) + "\n"
+        lines.append("✅ Tests completed")
+    return "\n".join(lines) + "\n"
 
 
-def junit(row: Shown) -> bytes:
-    """The target's tests as JUnit XML: one suite, one case a check."""
-    report = row.judged.report
+def junit(result: GossResult) -> bytes:
+    """Return the target's tests as JUnit XML: one suite, one case per test of goss."""
+    report = result.report
     checks = report.checks if report else ()
-    error = row.judged.verdict is Verdict.ERROR
+    is_error = result.status is GossStatus.ERROR
+    uid = _xml_text(result.target.uid)
     suite = ElementTree.Element(
         "testsuite",
-        name=_xml_text(row.target.uid),
-        tests=str(len(checks) + error),
+        name=uid,
+        tests=str(len(checks) + is_error),
         failures=str(sum(check.failed for check in checks)),
-        errors=str(int(error)),
+        errors=str(int(is_error)),
         skipped=str(sum(check.skipped for check in checks)),
         time=f"{report.duration_s if report else 0:.3f}",
     )
     for check in checks:
-        _case(suite, row, check)
-    if error:
-        case = ElementTree.SubElement(suite, "testcase", name="dgoss", classname=_xml_text(row.target.uid))
-        said = ElementTree.SubElement(case, "error", message=_xml_text(row.judged.error))
-        said.text = _xml_text("\n".join(row.stderr.splitlines()[-_STDERR_LINES:]))
+        _case(suite, uid, check)
+    if is_error:
+        case = ElementTree.SubElement(suite, "testcase", name="dgoss", classname=uid)
+        error = ElementTree.SubElement(case, "error", message=_xml_text(result.error))
+        error.text = _xml_text("\n".join(result.stderr.splitlines()[-_STDERR_LINES:]))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
@@ -121,13 +107,13 @@ def junit(row: Shown) -> bytes:
     return text + b"\n"
 
 
-def _case(suite: ElementTree.Element, row: Shown, check: Check) -> None:
-    name = ": ".join(part for part in (check.resource_type, check.resource_id, check.aspect) if part)
+def _case(suite: ElementTree.Element, uid: str, check: Check) -> None:
+    name = ": ".join(part for part in (check.resource_type, check.resource_id, check.attribute) if part)
     case = ElementTree.SubElement(
         suite,
         "testcase",
         name=_xml_text(f"{name} ({check.title})" if check.title else name),
-        classname=_xml_text(row.target.uid),
+        classname=uid,
         time=f"{check.duration_s:.3f}",
     )
     if check.skipped:
@@ -138,35 +124,35 @@ def _case(suite: ElementTree.Element, row: Shown, check: Check) -> None:
 
 
 def _xml_text(text: str) -> str:
-    """The text without what XML 1.0 has no spelling for; goss shows what a command printed, colours and all."""
+    """Replace the characters that XML 1.0 cannot hold. goss prints the output of commands, colours included."""
     return re.sub("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
-def markdown(rows: Sequence[Shown]) -> str:
-    """For $GITHUB_STEP_SUMMARY: a table, and what failed."""
+def markdown(results: Sequence[GossResult]) -> str:
+    """Return a table and the failures for $GITHUB_STEP_SUMMARY."""
     lines = [
         "### Goss test results",
         "",
         f"| {' | '.join((*_NAMES, *_NUMBERS))} | |",
         "|---|---|---|---|--:|--:|--:|--:|--:|---|",
     ]
-    for row in rows:
-        target, report = row.target, row.judged.report
-        names = [_cell(text or "") for text in (target.image, target.version, target.os, target.variant)]
+    for result in results:
+        target, report = result.target, result.report
+        names = [_escape(text or "") for text in (target.image, target.version, target.os, target.variant)]
         counts = ["", "", "", "", ""]
         if report is not None:
             numbers = (report.passed, report.failed, report.skipped, report.total)
             counts = [*map(str, numbers), f"{report.duration_s:.2f} s"]
-        mark = {Verdict.PASSED: "✅", Verdict.FAILED: "❌", Verdict.ERROR: "⚠️"}[row.judged.verdict]
+        mark = {GossStatus.PASSED: "✅", GossStatus.FAILED: "❌", GossStatus.ERROR: "⚠️"}[result.status]
         lines.append(f"| {' | '.join((*names, *counts))} | {mark} |")
-    for row in rows:
-        failures = row.judged.report.failures if row.judged.report else ()
-        said = [check.compact for check in failures] + ([row.judged.error] if row.judged.error else [])
-        if said and row.judged.verdict is not Verdict.PASSED:
-            lines += ["", f"**{_cell(row.target.uid)}**", "", *(f"- {_cell(text)}" for text in said)]
+    for result in results:
+        failures = result.report.failures if result.report else ()
+        reasons = [check.compact for check in failures] + ([result.error] if result.error else [])
+        if reasons and result.status is not GossStatus.PASSED:
+            lines += ["", f"**{_escape(result.target.uid)}**", "", *(f"- {_escape(text)}" for text in reasons)]
     return "\n".join(lines) + "\n"
 
 
-def _cell(text: str) -> str:
-    """The text as Markdown that shows just that: no markup, no line break, no end of a table's cell."""
+def _escape(text: str) -> str:
+    """Escape text so that Markdown shows it as it is, without markup, line breaks or the end of a table cell."""
     return re.sub(r"([\\`*_{}\[\]<>#|~@])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""What dgoss said of a target: goss's report as values, and the verdict. Pure.
+"""The result of dgoss for one target: goss's report as values, and whether the tests passed. Pure.
 
 Source: pipeline.md 8, "Report read" and "Verdict"; field names as goss 0.4.9 prints them.
 """
@@ -14,10 +14,11 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from bakery.parallel.command import ShellResult
+    from bakery.targets.target import Target
 
 
-class Verdict(StrEnum):
-    """What became of a target's tests. ERROR: they could not be run, or nobody knows how they ended."""
+class GossStatus(StrEnum):
+    """How the tests of a target ended. ERROR: they could not be run, or their end is unknown."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -25,11 +26,11 @@ class Verdict(StrEnum):
 
 
 class Check(Struct, frozen=True):
-    """One thing that goss looked at."""
+    """One test of goss."""
 
     resource_type: str
     resource_id: str
-    aspect: str  # what goss calls property: exists, mode, stdout
+    attribute: str  # goss calls it property: exists, mode, stdout
     title: str
     passed: bool
     skipped: bool
@@ -43,7 +44,7 @@ class Check(Struct, frozen=True):
 
 
 class GossReport(Struct, frozen=True):
-    """Goss's own report of one image."""
+    """The report that goss prints for one image."""
 
     checks: tuple[Check, ...]
     total: int
@@ -62,16 +63,19 @@ class GossReport(Struct, frozen=True):
         return tuple(check for check in self.checks if check.failed)
 
 
-class Judged(Struct, frozen=True):
-    """The verdict, the report where there is one, and why it is an ERROR where it is."""
+class GossResult(Struct, frozen=True):
+    """How the tests of one target ended. report: None if goss printed none. error: the reason for an ERROR."""
 
-    verdict: Verdict
-    report: GossReport | None
+    target: Target
+    status: GossStatus
+    report: GossReport | None = None
     error: str = ""
+    stdout: str = ""
+    stderr: str = ""
 
 
 def read_report(stdout: str) -> GossReport | None:
-    """The report in what dgoss printed; None where there is none. Other lines may stand around it."""
+    """Return the report in the output of dgoss, or None. There may be other lines around it."""
     decoder = json.JSONDecoder()
     start = stdout.find("{")
     while start >= 0:
@@ -124,16 +128,21 @@ def _count(raw: Mapping[str, Any], key: str) -> int:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
-def judge(result: ShellResult) -> Judged:
-    """The verdict on a finished dgoss command."""
-    if result.exception is not None:
-        return Judged(Verdict.ERROR, None, " ".join(str(result.exception).split()))
-    report = read_report(result.stdout.decode(errors="replace"))
+def goss_result(done: ShellResult) -> GossResult:
+    """Return the result of a finished dgoss command, whose payload is the target."""
+    stdout, stderr = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+    def result(status: GossStatus, report: GossReport | None = None, error: str = "") -> GossResult:
+        return GossResult(done.task.payload, status, report, error, stdout, stderr)
+
+    if done.exception is not None:
+        return result(GossStatus.ERROR, error=" ".join(str(done.exception).split()))
+    report = read_report(stdout)
     if report is None:
-        said = "it printed no report" if result.returncode == 0 else f"exit code {result.returncode} without a report"
-        return Judged(Verdict.ERROR, None, f"dgoss: {said}")
-    if result.returncode == 1 or (result.returncode == 0 and report.failed):
-        return Judged(Verdict.FAILED, report)
-    if result.returncode != 0:
-        return Judged(Verdict.ERROR, report, f"dgoss: exit code {result.returncode}, which no failing test gives")
-    return Judged(Verdict.PASSED, report)
+        why = "no report" if done.returncode == 0 else f"exit code {done.returncode} and no report"
+        return result(GossStatus.ERROR, error=f"dgoss: {why}")
+    if done.returncode == 1 or (done.returncode == 0 and report.failed):
+        return result(GossStatus.FAILED, report)
+    if done.returncode != 0:
+        return result(GossStatus.ERROR, report, f"dgoss: unexpected exit code {done.returncode}")
+    return result(GossStatus.PASSED, report)
