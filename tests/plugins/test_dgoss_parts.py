@@ -97,7 +97,7 @@ def test_the_test_directory_of_the_version_takes_precedence_over_that_of_the_ima
 def test_a_target_without_a_test_directory_is_an_error(tmp_path):
     target, _ = make_project(tmp_path)
     (tmp_path / target.image_path / "test").rmdir()
-    with pytest.raises(ConfigurationError, match="neither .* nor .* exists"):
+    with pytest.raises(ConfigurationError, match=r"neither .* nor .* exists"):
         task_of(target, tmp_path)
 
 
