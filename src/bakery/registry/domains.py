@@ -47,7 +47,7 @@ def registrable_domain(host: str) -> str:
     name = host.rstrip(".")
     if name.startswith("[") or name.rpartition(".")[2].isdigit():
         return ""
-    domain = _suffixes(is_encoded="xn--" in name).privatesuffix(name) or ""
+    domain: str = _suffixes(is_encoded="xn--" in name).privatesuffix(name) or ""
     return "" if domain in _UNLISTED else domain
 
 
