@@ -87,7 +87,7 @@ def test_options_that_cannot_be_obeyed_are_errors(tmp_path, options, code):
         *([] if "--min-layer-size" in options else ["--min-layer-size", "0"]), *options,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
-    assert "hint:" in done.stderr
+    assert "hint:" in done.stderr or "expected" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from bakery.engines.cli import CliEngine
 from bakery.engines.native import NativeEngine
-from bakery.engines.soci_defaults import SociDefaults
 from bakery.publish.engine import Engine
 from bakery.registry.client import Client
 from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.retry import RetryPolicy
+from bakery.soci.options import SociSettings
 from tests.peers.programs import need
 
 MakeEngine = Callable[..., Engine]
@@ -27,7 +27,7 @@ QUICK = RetryPolicy(base_delay=0.01, jitter=False)
 
 def native(**_: object) -> Engine:
     client = Client(settings=Settings.from_environment({}), policy=QUICK)
-    return NativeEngine(client, soci=SociDefaults(REAL_IDENTIFIER))
+    return NativeEngine(client, soci=SociSettings(build_tool_identifier=REAL_IDENTIFIER))
 
 
 def cli(environment: dict[str, str] | None = None, *, needs_soci: bool = False) -> Engine:

@@ -5,13 +5,13 @@ import json
 import pytest
 from msgspec.structs import replace
 
+from bakery.config.schema.options import SociOptions
 from bakery.errors import AuthError, ExitCode
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
 from bakery.oci.reference import Repository
-from bakery.publish.engine import SociRequest
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Run, RunOptions
 from bakery.rehearsal.faults import Refuse
@@ -243,10 +243,10 @@ async def test_both_engines_leave_the_same_bytes(make, registries):
 
 
 SOCI = {
-    "all of it": SociRequest(min_layer_size=0),
-    "small spans and one platform": SociRequest(min_layer_size=0, span_size=65536, platforms=("linux/arm64",)),
-    "prefetch and xattr": SociRequest(min_layer_size=0, prefetch_files=("etc/motd",), optimizations=("xattr",)),
-    "nothing is large enough": SociRequest(),
+    "all of it": SociOptions(min_layer_size=0),
+    "small spans and one platform": SociOptions(min_layer_size=0, span_size=65536, platforms=("linux/arm64",)),
+    "prefetch and xattr": SociOptions(min_layer_size=0, prefetch_files=("etc/motd",), optimizations=("xattr",)),
+    "nothing is large enough": SociOptions(),
 }
 
 

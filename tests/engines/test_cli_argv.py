@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bakery.config.schema.options import SociOptions
 from bakery.engines.argv import Oras, dry_run_lines, soci_convert
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
-from bakery.publish.engine import SociRequest
 from bakery.publish.plan import Destination, Plan, PlannedTarget
 from bakery.registry.settings import Settings
 from bakery.targets.metadata import BuildResult
@@ -66,7 +66,7 @@ def test_the_lines_of_a_plain_target():
 
 
 def test_the_lines_of_a_target_that_is_converted():
-    soci = SociRequest(platforms=("linux/amd64",), span_size=1)
+    soci = SociOptions(platforms=("linux/amd64",), span_size=1)
     assert lines(f"ghcr.io/acme/app/tmp@{A}", soci=soci)[3:7] == [
         "oras cp --to-oci-layout 'ghcr.io/acme/app/tmp@<index-digest>' soci-standalone/src:image",
         "soci convert --standalone --format oci-dir --platform linux/amd64 --span-size 1 "
@@ -84,13 +84,13 @@ def test_sources_of_several_repositories_are_copied_one_by_one():
 
 
 def test_every_line_is_one_that_a_shell_takes_apart_again():
-    for line in lines(f"ghcr.io/acme/app/tmp@{A}", soci=SociRequest(prefetch_files=("/a b",))):
+    for line in lines(f"ghcr.io/acme/app/tmp@{A}", soci=SociOptions(prefetch_files=("/a b",))):
         if not line.startswith("#"):
             assert shlex.split(line)[0] in ("oras", "soci")
 
 
 def test_every_option_of_the_conversion():
-    request = SociRequest(1, 2, ("/a", "/b"), ("xattr",))
+    request = SociOptions(span_size=1, min_layer_size=2, prefetch_files=("/a", "/b"), optimizations=("xattr",))
     assert soci_convert("soci", request, "in", "out") == (
         *("soci", "convert", "--standalone", "--format", "oci-dir", "--all-platforms"),
         *("--span-size", "1", "--min-layer-size", "2", "--prefetch-file", "/a", "--prefetch-file", "/b"),

@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack
 import pytest
 from msgspec.structs import replace
 
+from bakery.config.schema.options import SociOptions
 from bakery.engines.native import NativeEngine
 from bakery.errors import ExitCode
 from bakery.oci import manifest as views
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
 from bakery.oci.reference import Repository
-from bakery.publish.engine import SociRequest
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Run, RunOptions
 from bakery.registry.client import Client
@@ -22,7 +22,7 @@ from bakery.soci import media
 from tests.engines.test_native import FOREIGN
 from tests.engines.workload import add_target, layer, plan
 
-ALL = SociRequest(min_layer_size=0)
+ALL = SociOptions(min_layer_size=0)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_a_second_run_sends_no_write(registries):
 
 async def test_an_image_with_nothing_to_index_is_published_as_it_is_with_a_note(registries):
     source, one, _ = registries
-    target = replace(add_target(source, (one,), "a"), soci=SociRequest())  # its layers are below 10 MiB
+    target = replace(add_target(source, (one,), "a"), soci=SociOptions())  # its layers are below 10 MiB
     outcome = await publish(target)
     assert outcome.exit_code == ExitCode.DONE
     assert len(index_of(one).manifests) == 2

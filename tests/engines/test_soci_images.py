@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.engines.soci_images import LayoutSource, convert_layout, inspect_image, verify_image
 from bakery.errors import DigestMismatch
@@ -15,7 +16,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.soci import media
 from bakery.soci.failure import LayerDamaged, LayerLimit
-from bakery.soci.options import Limits, SociOptions
+from bakery.soci.options import Limits, SociSettings
 from bakery.soci.ztoc import Ztoc
 from bakery.transfer.layout import BadLayout, open_layout
 from tests.soci.golden_cases import CASES, GOLDEN
@@ -23,11 +24,11 @@ from tests.soci.making import END, entry, gzip
 from tests.transfer.making import Content
 
 OCI_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
-ALL = SociOptions(True, span_size=4096, min_layer_size=0)
+ALL = SociSettings(span_size=4096, min_layer_size=0)
 RIGHT = {name: case for name, case in CASES.items() if case.expected_index}
 
 
-def convert(source: Path, to: Path, options: SociOptions = ALL, **more) -> list[str]:
+def convert(source: Path, to: Path, options: SociSettings = ALL, **more) -> list[str]:
     notes: list[str] = []
     with open_layout(source) as layout:
         convert_layout(layout, to, options, note=notes.append, **more)
@@ -112,7 +113,7 @@ def test_a_layer_that_is_not_what_its_digest_says_leaves_nothing_at_the_destinat
 def test_an_image_with_nothing_to_index_is_copied_unchanged_with_a_note(tmp_path):
     content = Content()
     content.top = [content.index(content.image(content.add(layer_of(1), OCI_GZIP)))]
-    notes = convert(content.folder(tmp_path / "in"), tmp_path / "out", SociOptions(True))
+    notes = convert(content.folder(tmp_path / "in"), tmp_path / "out", SociSettings())
     assert any("stays as it is" in note for note in notes)
     assert reachable(tmp_path / "out") == reachable(tmp_path / "in")
 
@@ -169,9 +170,9 @@ def test_limits_reach_the_layer_and_are_named_in_the_error(tmp_path):
         content.index(content.image(content.add(gzip(b"".join(entry(b"%d" % n) for n in range(50)) + END), OCI_GZIP)))
     ]
     source = content.folder(tmp_path / "in")
-    with pytest.raises(LayerLimit, match="raise the limit entries"):
-        convert(source, tmp_path / "out", limits=Limits(entries=49))
-    convert(source, tmp_path / "out", limits=Limits(entries=50))
+    with pytest.raises(LayerLimit, match="more than 49 entries"):
+        convert(source, tmp_path / "out", replace(ALL, limits=Limits(entries=49)))
+    convert(source, tmp_path / "out", replace(ALL, limits=Limits(entries=50)))
 
 
 @pytest.fixture
@@ -181,7 +182,7 @@ def converted(tmp_path) -> Path:
     small = content.add(b"zstd?", "application/vnd.oci.image.layer.v1.tar+zstd")
     layers = [content.add(layer_of(1), OCI_GZIP), plain, small]
     content.top = [content.index(content.image(*layers), content.image(layers[0], platform="linux/arm64"))]
-    options = SociOptions(True, 4096, 0, prefetch_files=("/file1",), optimizations=("xattr",))
+    options = SociSettings(4096, 0, prefetch_files=("/file1",), optimizations=("xattr",))
     convert(content.folder(tmp_path / "in"), tmp_path / "out", options)
     return Path(tmp_path / "out")
 

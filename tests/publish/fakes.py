@@ -10,13 +10,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from bakery.config.schema.options import SociOptions
 from bakery.errors import NotFound, RegistryError
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
-from bakery.publish.engine import SociRequest
 from bakery.publish.image import Image
 from bakery.publish.plan import Destination, PlannedTarget
 from bakery.targets.metadata import BuildResult
@@ -79,7 +79,7 @@ class DictionaryEngine:
     async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         return self.content[repository, descriptor.digest][1]
 
-    async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
+    async def convert(self, image: Image, options: SociOptions, *, towards: Sequence[Repository]) -> Image:
         self._check("convert", towards[0])
         return image
 
@@ -149,7 +149,7 @@ def target(
     *,
     uid: str = "app",
     platforms: tuple[str, ...] = ("linux/amd64", "linux/arm64"),
-    soci: SociRequest | None = None,
+    soci: SociOptions | None = None,
 ) -> PlannedTarget:
     """A target as a plan has it."""
     return PlannedTarget(

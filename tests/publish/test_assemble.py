@@ -112,7 +112,7 @@ async def test_a_platform_that_nobody_tells_is_an_error_that_says_what_to_do():
         "layers": [],
     }
     held = await holdings(engine, [build(engine.put(TEMPORARY, json.dumps(manifest).encode(), mt.OCI_MANIFEST))])
-    with pytest.raises(BadDocument, match="Next:"):
+    with pytest.raises(BadDocument, check=lambda error: "--platform" in error.hint):
         choose(held.builds)
 
 
@@ -178,7 +178,7 @@ async def test_a_build_that_holds_no_image_is_told():
     engine = DictionaryEngine()
     source = build(artifact(engine, "a chart"))
     held = await holdings(engine, [source])
-    with pytest.raises(BadDocument, match=rf"{source.reference}.*no.*image.*Next:"):
+    with pytest.raises(BadDocument, match=rf"{source.reference}.*image", check=lambda error: "digest" in error.hint):
         choose(held.builds)
 
 

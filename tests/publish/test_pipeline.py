@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from bakery.config.schema.options import SociOptions
 from bakery.errors import AuthError, ExitCode, NotFound
 from bakery.events import Event, SourcesMissing
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
-from bakery.publish.engine import SociRequest
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Run, RunOptions
 from bakery.publish.plan import Plan
@@ -160,7 +160,7 @@ async def test_a_wrong_password_ends_the_waiting_at_once():
 async def test_a_bug_in_one_target_is_that_targets_failure_alone():
     engine = DictionaryEngine()
     engine.refuse = lambda action, repository: ZeroDivisionError("bug") if action == "convert" else None
-    broken = target(builds(engine), ((ONE, ("x",)),), uid="broken", soci=SociRequest())
+    broken = target(builds(engine), ((ONE, ("x",)),), uid="broken", soci=SociOptions())
     fine = target(builds(engine), ((TWO, ("y",)),), uid="fine")
     outcome = await publish(engine, broken, fine)
     assert [one.state for one in outcome.targets] == [State.FAILED, State.PUBLISHED]
@@ -213,7 +213,7 @@ async def test_a_tag_that_was_asked_for_when_the_run_was_stopped_is_told_as_perh
     engine = DictionaryEngine()
     asked = asyncio.Event()
 
-    async def no_answer(image, repository, tag, *, previous):
+    async def no_answer(image, reference, *, previous):
         asked.set()
         await asyncio.Event().wait()
 

@@ -15,7 +15,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
 from bakery.soci.convert import Converted, convert
 from bakery.soci.index import LayerIndex, LayerIndexer
-from bakery.soci.options import Settings, SociOptions
+from bakery.soci.options import SociSettings
 from bakery.soci.plan import make_plan, missing_documents
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,10 +38,9 @@ class Case:
         return bool(self.data["sound"])
 
     @property
-    def options(self) -> SociOptions:
+    def options(self) -> SociSettings:
         given = self.data["options"]
-        return SociOptions(
-            True,
+        return SociSettings(
             given["span_size"],
             given["min_layer_size"],
             tuple(given.get("prefetch_files", ())),
@@ -76,7 +75,7 @@ def root_of(layout: Path) -> Descriptor:
 
 
 def convert_in_memory(
-    root: Descriptor, read: Callable[[Digest], bytes | None], options: SociOptions, *, chunk: int = 1 << 16
+    root: Descriptor, read: Callable[[Digest], bytes | None], options: SociSettings, *, chunk: int = 1 << 16
 ) -> Converted:
     """All the steps of a caller, without I/O."""
     documents: dict[Digest, bytes | None] = {}
@@ -89,7 +88,7 @@ def convert_in_memory(
         try:
             indexer = LayerIndexer(
                 work.compression,
-                Settings(options.span_size, options.build_tool_identifier),
+                options,
                 about=f"layer {work.descriptor.digest}",
                 size=work.descriptor.size,
             )

@@ -12,7 +12,7 @@ from bakery.errors import BakeryError, UsageError
 from bakery.soci.failure import Abandoned, LayerDamaged, LayerLimit, LayerUnsupported, NoZlib
 from bakery.soci.index import GZIP, PLAIN, LayerIndex, LayerIndexer
 from bakery.soci.inflate import load
-from bakery.soci.options import MIB, Limits, Settings, SociOptions
+from bakery.soci.options import MIB, Limits, SociSettings
 from bakery.soci.ztoc import Ztoc
 from tests.soci.making import END, GZIP_HEAD, entry, gnu_long, gzip, header, padded, pax
 
@@ -20,9 +20,8 @@ SMALL = Limits(entries=100, toc=20_000, header=4096, headers=5, checkpoints=200_
 
 
 def index(content: bytes, *, limits: Limits = SMALL, span_size: int = 4 * MIB, compression: str = PLAIN) -> LayerIndex:
-    indexer = LayerIndexer(
-        compression, Settings(span_size, "tool", limits), about="layer sha256:abc", size=len(content)
-    )
+    settings = SociSettings(span_size, build_tool_identifier="tool", limits=limits)
+    indexer = LayerIndexer(compression, settings, about="layer sha256:abc", size=len(content))
     for start in range(0, len(content), 5000):
         indexer.feed(content[start : start + 5000])
     return indexer.finish()
@@ -184,7 +183,7 @@ def test_limits_and_options_are_read_strictly():
             Limits.parse(text)
     for options in ({"span_size": 0}, {"min_layer_size": -1}, {"optimizations": ("fast",)}):
         with pytest.raises(UsageError):
-            SociOptions(**options)
+            SociSettings(**options)
 
 
 def test_a_size_other_than_the_descriptor_says_is_an_error():
@@ -198,7 +197,7 @@ BOMB = """
 import resource, zlib
 from bakery.errors import BakeryError
 from bakery.soci.index import GZIP, LayerIndexer
-from bakery.soci.options import GIB, Limits, Settings
+from bakery.soci.options import GIB, Limits, SociSettings
 import sys
 sys.path.insert(0, {root!r})
 from tests.soci.making import GZIP_HEAD, header
@@ -209,7 +208,7 @@ def layer():
     for _ in range(10 * 1024):
         yield compressor.compress(zeros)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-indexer = LayerIndexer(GZIP, Settings(), about="layer sha256:bomb", size=10 << 20)
+indexer = LayerIndexer(GZIP, SociSettings(), about="layer sha256:bomb", size=10 << 20)
 try:
     for chunk in layer():
         indexer.feed(chunk)

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from bakery.errors import BakeryError
 from bakery.soci import inflate
 from bakery.soci.index import GZIP, LayerIndexer
-from bakery.soci.options import Settings
+from bakery.soci.options import SociSettings
 from tests.soci.golden_cases import GOLDEN
 from tests.soci.making import cut, gzips, tars
 from tests.soci.test_properties import FEW, spans
 
 
 def told(library, pieces, span_size):
-    indexer = LayerIndexer(GZIP, Settings(span_size, "tool"), library=library)
+    indexer = LayerIndexer(GZIP, SociSettings(span_size, build_tool_identifier="tool"), library=library)
     try:
         for piece in pieces:
             indexer.feed(piece)

@@ -12,7 +12,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
 from bakery.soci.convert import Converted, clean_path
-from bakery.soci.options import SociOptions
+from bakery.soci.options import SociSettings
 from tests.soci.golden_cases import convert_in_memory
 from tests.soci.making import END, entry, gzip
 from tests.transfer.making import Content
@@ -24,7 +24,7 @@ def converted(content: Content, top: dict[str, Any], **options: Any) -> Converte
     def read(digest: Digest) -> bytes | None:
         return content.blobs.get(digest.hex)
 
-    return convert_in_memory(Descriptor.from_json(top), read, SociOptions(True, 4096, 0, **options))
+    return convert_in_memory(Descriptor.from_json(top), read, SociSettings(4096, 0, **options))
 
 
 def image(content: Content, number: int, platform: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from bakery.soci.checkpoint import HEAD, POINT, POINT_SIZE, Gauge, GzipSpans
 from bakery.soci.file_table import FileTable, flat_text, lay_out
 from bakery.soci.index import GZIP, PLAIN, LayerIndex, LayerIndexer
 from bakery.soci.inflate import BlockInflater
-from bakery.soci.options import Limits, Settings
+from bakery.soci.options import Limits, SociSettings
 from bakery.soci.verify import LayerVerifier
 from bakery.soci.ztoc import CompressionInfo, File, Ztoc, encode
 from tests.hypothesis_profiles import examples
@@ -30,7 +30,7 @@ FEW = settings(max_examples=examples(25), suppress_health_check=[HealthCheck.too
 
 
 def index(layer: bytes, compression: str, span_size: int, pieces: list[bytes] | None = None) -> LayerIndex:
-    indexer = LayerIndexer(compression, Settings(span_size, "tool"), size=len(layer))
+    indexer = LayerIndexer(compression, SociSettings(span_size, build_tool_identifier="tool"), size=len(layer))
     for piece in [layer] if pieces is None else pieces:
         indexer.feed(piece)
     return indexer.finish()

@@ -15,7 +15,7 @@ import pytest
 
 from bakery.oci import media_type as mt
 from bakery.oci.platform import Platform
-from bakery.soci.options import SociOptions
+from bakery.soci.options import SociSettings
 from tests.soci.golden_cases import REAL_TOOL
 from tests.soci.making import END, entry, gzip, pax
 from tests.soci.test_real_tool import GZIP_TYPES, PLAIN_TYPES, by_the_real_tool, digest_of, ours
@@ -116,9 +116,8 @@ class Maker:
         document |= {"artifactType": "application/vnd.index"} if self.one_in(10) else {}
         return self.content.json(document, document["mediaType"])
 
-    def options(self, asked: bool) -> SociOptions:
-        return SociOptions(
-            True,
+    def options(self, asked: bool) -> SociSettings:
+        return SociSettings(
             self.dice.choice([512, 4096, 1 << 22]),
             self.dice.choice([0, 0, 200]),
             tuple(self.dice.sample(["f0", "/f1", "x/../f2", "none"], self.dice.randrange(3))),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bakery.engines.soci_images import LayoutSource, convert_layout, verify_image
 from bakery.oci.platform import Platform
-from bakery.soci.options import SociOptions
+from bakery.soci.options import SociSettings
 from bakery.transfer.layout import open_layout
 from tests.peers.programs import need
 from tests.soci.golden_cases import CASES, REAL_TOOL
@@ -31,7 +31,7 @@ GZIP_TYPES = [
 PLAIN_TYPES = ["application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"]
 
 
-def by_the_real_tool(source: Path, to: Path, options: SociOptions) -> subprocess.CompletedProcess[str]:
+def by_the_real_tool(source: Path, to: Path, options: SociSettings) -> subprocess.CompletedProcess[str]:
     arguments = ["--span-size", str(options.span_size), "--min-layer-size", str(options.min_layer_size)]
     arguments += [part for path in options.prefetch_files for part in ("--prefetch-file", path)]
     arguments += [part for name in options.optimizations for part in ("--optimizations", name)]
@@ -46,13 +46,13 @@ def digest_of(path: Path) -> str:
     return str(json.loads((path / "index.json").read_text())["manifests"][0]["digest"])
 
 
-def ours(source: Path, to: Path, options: SociOptions) -> str:
+def ours(source: Path, to: Path, options: SociSettings) -> str:
     with open_layout(source) as layout:
         return str(convert_layout(layout, to, options).root.descriptor.digest)
 
 
 @st.composite
-def images(draw: st.DrawFn) -> tuple[Content, SociOptions]:
+def images(draw: st.DrawFn) -> tuple[Content, SociSettings]:
     content = Content()
     manifests = []
     for platform in ("linux/amd64", "linux/arm64", "windows/amd64")[: draw(st.integers(1, 3))]:
@@ -65,8 +65,7 @@ def images(draw: st.DrawFn) -> tuple[Content, SociOptions]:
                 layers.append(content.add(tar, draw(st.sampled_from(PLAIN_TYPES))))
         manifests.append(content.image(*layers, platform=platform))
     content.top = [content.index(*manifests)]
-    options = SociOptions(
-        True,
+    options = SociSettings(
         span_size=draw(st.sampled_from([1, 777, 4096, 20_000, 65_536, 4 << 20])),
         min_layer_size=draw(st.sampled_from([0, 0, 0, 300])),
         prefetch_files=tuple(

@@ -80,7 +80,7 @@ def test_the_wanted_image_is_chosen_by_name_or_digest_when_there_are_several(tmp
     with open_layout(content.folder(tmp_path / "l")) as layout:
         assert str(layout.root("b").digest) == content.top[1]["digest"]
         assert str(layout.root(content.top[0]["digest"]).digest) == content.top[0]["digest"]
-        with pytest.raises(BadLayout, match=r"2 of its 2 images.*: a, b"):
+        with pytest.raises(BadLayout, match="2 of its 2 images", check=lambda error: "a, b" in error.hint):
             layout.root()
         with pytest.raises(BadLayout, match="0 of its 2"):
             layout.root("c")

@@ -185,7 +185,7 @@ async def test_a_temporary_folder_is_told_with_what_to_do(call, monkeypatch):
     content = os.urandom(IN_MEMORY_BYTES + 1)
     async with asyncio.TaskGroup() as owner:
         room = SpoolRoom(owner, limit_bytes=2 * len(content))
-        with pytest.raises(BakeryError, match=r"No space left.*Next:.*TMPDIR"):
+        with pytest.raises(BakeryError, match="No space left", check=lambda error: "TMPDIR" in error.hint):
             async with room.holding(blob_of(content), Source(content)) as spool:
                 await everything(spool)
         room.close()

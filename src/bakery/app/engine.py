@@ -32,8 +32,8 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
             deadline=deadline,
         )
     from bakery.engines.native import NativeEngine
-    from bakery.engines.soci_defaults import SociDefaults
     from bakery.registry.client import Client
+    from bakery.soci.options import SociSettings
 
     client = Client(
         settings=RegistrySettings.from_environment(environment),
@@ -43,7 +43,7 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
         deadline=deadline,
     )
     client.announce_writes(plan.repositories)
-    return NativeEngine(client, soci=SociDefaults.from_environment(environment), towards=plan.repositories)
+    return NativeEngine(client, soci=SociSettings.from_environment(environment), towards=plan.repositories)
 
 
 def command_lines(plan: Plan, options: PublishOptions) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.errors import BadReference, UsageError
 from bakery.events import Emit, Noted, ignore
@@ -47,23 +48,27 @@ def convert(
 
     source, destination: folders, or tars. An image with nothing to index is copied as it is, with a note.
     """
-    from bakery.engines.soci_defaults import SociDefaults
+    from bakery.config.schema.options import SociOptions
     from bakery.engines.soci_images import convert_layout
-    from bakery.publish.engine import SociRequest
+    from bakery.engines.soci_settings import settings_for
+    from bakery.soci.options import SociSettings
     from bakery.transfer.layout import open_layout
 
     wanted = options or ConvertOptions()
-    defaults = SociDefaults.from_environment(environment)
-    request = SociRequest(
-        wanted.span_size, wanted.min_layer_size, wanted.prefetch_file, wanted.optimizations, wanted.platform
+    run = SociSettings.from_environment(environment)
+    soci = SociOptions(
+        span_size=wanted.span_size,
+        min_layer_size=wanted.min_layer_size,
+        prefetch_files=wanted.prefetch_file,
+        optimizations=wanted.optimizations,
+        platforms=wanted.platform,
     )
     with open_layout(source) as layout:
         result = convert_layout(
             layout,
             destination,
-            defaults.options(request),
+            settings_for(soci, replace(run, limits=_changed(run.limits, wanted.limit))),
             select=wanted.select,
-            limits=_changed(defaults.limits, wanted.limit),
             note=lambda text: emit(Noted("", text, warning=False)),
         )
     return result.root.descriptor.digest
@@ -96,11 +101,11 @@ def verify(
 
     on_layer: called with the result of each layer as soon as it is known.
     """
-    from bakery.engines.soci_defaults import SociDefaults
     from bakery.engines.soci_images import verify_image
     from bakery.parallel.root import run_interruptible
+    from bakery.soci.options import SociSettings
 
-    limits = _changed(SociDefaults.from_environment(environment).limits, limit)
+    limits = _changed(SociSettings.from_environment(environment).limits, limit)
 
     async def verifying() -> Verification:
         async with _source(image, select, environment) as source:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from bakery.oci.annotation import CREATED
 from bakery.oci.reference import DigestReference, Repository
-from bakery.publish.engine import SociRequest
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.registry.origin import api_origin
 from bakery.registry.settings import Settings
+
+if TYPE_CHECKING:
+    from bakery.config.schema.options import SociOptions
 
 INDEX_DIGEST = "<index-digest>"  # in a dry run: it is known once sources have been read
 Command = tuple[str, ...]
@@ -98,20 +101,20 @@ class Oras(Struct, frozen=True):
         return () if self.settings.ca_file is None else (f"{prefix}ca-file", str(self.settings.ca_file))
 
 
-def soci_convert(program: str, request: SociRequest, source: Path | str, result: Path | str) -> Command:
+def soci_convert(program: str, options: SociOptions, source: Path | str, result: Path | str) -> Command:
     """Convert an OCI layout into another, without containerd."""
     words = [program, "convert", "--standalone", "--format", "oci-dir"]
-    for platform in request.platforms:
+    for platform in options.platforms or ():
         words += ["--platform", platform]
-    if not request.platforms:
+    if not options.platforms:
         words.append("--all-platforms")
-    if request.span_size is not None:
-        words += ["--span-size", str(request.span_size)]
-    if request.min_layer_size is not None:
-        words += ["--min-layer-size", str(request.min_layer_size)]
-    for file in request.prefetch_files:
+    if options.span_size is not None:
+        words += ["--span-size", str(options.span_size)]
+    if options.min_layer_size is not None:
+        words += ["--min-layer-size", str(options.min_layer_size)]
+    for file in options.prefetch_files:
         words += ["--prefetch-file", file]
-    for optimization in request.optimizations:
+    for optimization in options.optimizations:
         words += ["--optimizations", optimization]
     return (*words, str(source), str(result))
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from bakery.engines.argv import Command, Oras, soci_convert
 from bakery.engines.owner import owning
@@ -43,13 +43,15 @@ from bakery.parallel.program import ProgramMissing, find_program
 from bakery.parallel.root import scratch_directory
 from bakery.parallel.spawn import command_line
 from bakery.parallel.transient import looks_transient, says_not_found, says_refused
-from bakery.publish.engine import SociRequest
 from bakery.publish.image import Child, Image
 from bakery.registry.settings import Settings
 from bakery.retry import Clock, RetryPolicy, SystemClock
 from bakery.tasks import together
 from bakery.transfer.layout import REF_NAME, Layout, open_layout
 from bakery.transfer.ledger import Ledger
+
+if TYPE_CHECKING:
+    from bakery.config.schema.options import SociOptions
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +154,7 @@ class CliEngine:
     async def convert(
         self,
         image: Image,
-        request: SociRequest,
+        options: SociOptions,
         *,
         towards: Sequence[Repository],  # noqa: ARG002 - nothing overlaps here: oras copies what soci has finished
     ) -> Image:
@@ -167,7 +169,7 @@ class CliEngine:
             await self._do(self._oras.copy_to_layout(str(reference), source, "image"), "fetching for SOCI", reference)
             _keep_only_tagged(source / "index.json")
             async with self._heavy:
-                done = await self._run(soci_convert(self._soci, request, source, result), retry=False)
+                done = await self._run(soci_convert(self._soci, options, source, result), retry=False)
             if not done.ok:
                 said = done.stderr.decode(errors="replace")
                 if _NOTHING_TO_INDEX in said and "error" not in said.replace("produced errors", ""):

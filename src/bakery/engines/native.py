@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from bakery.engines.owner import owning
-from bakery.engines.soci_defaults import SociDefaults
 from bakery.errors import BadDocument, NotFound
 from bakery.extent import Keep, OpenBody
 from bakery.oci import media_type as mt
@@ -23,7 +22,6 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
-from bakery.publish.engine import SociRequest
 from bakery.publish.image import Child, Image
 from bakery.registry.client import Client
 from bakery.registry.faults import ContentMissing
@@ -34,7 +32,9 @@ from bakery.transfer.spool import DEFAULT_LIMIT_BYTES, SpoolRoom
 from bakery.transfer.store import Store
 
 if TYPE_CHECKING:
+    from bakery.config.schema.options import SociOptions
     from bakery.engines.soci import Converter
+    from bakery.soci.options import SociSettings
 
 _log = logging.getLogger(__name__)
 
@@ -77,12 +77,12 @@ class NativeEngine:
         self,
         client: Client,
         *,
-        soci: SociDefaults | None = None,
+        soci: SociSettings | None = None,
         towards: Iterable[Repository] = (),
         spool_limit_bytes: int = DEFAULT_LIMIT_BYTES,
         spool_directory: Path | None = None,
     ) -> None:
-        self._client, self._soci, self._towards = client, soci or SociDefaults(), tuple(towards)
+        self._client, self._soci, self._towards = client, soci, tuple(towards)
         self._spool_limit, self._spool_directory = spool_limit_bytes, spool_directory
         self._exits = AsyncExitStack()
 
@@ -125,17 +125,19 @@ class NativeEngine:
         async with self._mover.holding(descriptor, self._store(repository)) as spool:
             return b"".join([chunk async for chunk in spool.chunks()])
 
-    async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
+    async def convert(self, image: Image, options: SociOptions, *, towards: Sequence[Repository]) -> Image:
         for blob, origin in image.blobs:  # conversion changes no layer: uploads need not wait for it
             for repository in towards if blob.media_type not in mt.NONDISTRIBUTABLE else ():
                 self._owner.create_task(self._bring_early(blob, origin, repository))
-        return await self._converter.convert(image, request)
+        return await self._converter.convert(image, options)
 
     @cached_property
     def _converter(self) -> Converter:
-        from bakery.engines.soci import Converter  # a room that a run without SOCI does not load
+        # Imported here, because most runs convert nothing.
+        from bakery.engines.soci import Converter
+        from bakery.soci.options import SociSettings
 
-        return Converter(self._owner, self._mover, self._store, self._soci)
+        return Converter(self._owner, self._mover, self._store, self._soci or SociSettings())
 
     async def stage(self, image: Image, repository: Repository) -> None:
         store = self._store(repository)

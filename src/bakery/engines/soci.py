@@ -10,11 +10,11 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from bakery.engines.soci_defaults import SociDefaults
+from bakery.engines.soci_settings import settings_for
 from bakery.errors import BakeryError
 from bakery.extent import Piece
 from bakery.oci import manifest as views
@@ -22,17 +22,19 @@ from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.reference import Repository
-from bakery.publish.engine import SociRequest
 from bakery.publish.image import Child, Image
 from bakery.soci.convert import Converted, convert
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
-from bakery.soci.options import Settings
+from bakery.soci.options import SociSettings
 from bakery.soci.plan import LayerWork, make_plan
 from bakery.tasks import in_thread, together
 from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
 from bakery.transfer.store import Store
+
+if TYPE_CHECKING:
+    from bakery.config.schema.options import SociOptions
 
 _BUFFER_BYTES: Final = 512 * 1024  # of a layer at a time, between the file, inflating and the hash
 
@@ -41,36 +43,35 @@ class Converter:
     """Converts the images of one run. `owner` runs the indexing, `store_of` gives a repository as transfer sees it."""
 
     def __init__(
-        self, owner: asyncio.TaskGroup, mover: Mover, store_of: Callable[[Repository], Store], defaults: SociDefaults
+        self, owner: asyncio.TaskGroup, mover: Mover, store_of: Callable[[Repository], Store], settings: SociSettings
     ) -> None:
-        self._mover, self._store_of, self._defaults = mover, store_of, defaults
+        self._mover, self._store_of, self._settings = mover, store_of, settings
         self._indexes: Ledger[LayerIndex] = Ledger(owner)
         self._processors: asyncio.Queue[memoryview] = asyncio.Queue()  # those that index nothing, each with its buffer
         for _ in range(os.cpu_count() or 1):
             self._processors.put_nowait(memoryview(bytearray(_BUFFER_BYTES)))
 
-    async def convert(self, image: Image, request: SociRequest) -> Image:
+    async def convert(self, image: Image, options: SociOptions) -> Image:
         """The image with SOCI indexes; as it is, with a note, where nothing can be indexed.
 
         Raises what indexing a layer raised, but for a layer that no ztoc can describe: it goes without one.
         """
-        options = self._defaults.options(request)
+        settings = settings_for(options, self._settings)
         documents = {child.descriptor.digest: child.content.raw for child in image.children}
-        plan = make_plan(image.index.descriptor, documents | {image.digest: image.index.raw}, options)
+        plan = make_plan(image.index.descriptor, documents | {image.digest: image.index.raw}, settings)
         origins = {blob.digest: child.origin for child in image.children for blob in child.manifest.blobs}
-        settings = Settings(options.span_size, options.build_tool_identifier, self._defaults.limits)
         found = await together(self._index(work, settings, origins[work.descriptor.digest]) for work in plan.layers)
         results = {work.descriptor.digest: result for work, result in zip(plan.layers, found, strict=True)}
         return _image(image, convert(plan, results), origins)
 
-    async def _index(self, work: LayerWork, settings: Settings, origin: Repository) -> LayerIndex | BakeryError:
-        key = (work.descriptor.digest, work.compression, settings)
+    async def _index(self, work: LayerWork, settings: SociSettings, origin: Repository) -> LayerIndex | BakeryError:
+        key = (work.descriptor.digest, work.compression, settings.span_size)
         try:
             return await self._indexes.once(key, lambda: self._index_now(work, settings, origin))
         except LayerUnsupported as error:
             return error
 
-    async def _index_now(self, work: LayerWork, settings: Settings, origin: Repository) -> LayerIndex:
+    async def _index_now(self, work: LayerWork, settings: SociSettings, origin: Repository) -> LayerIndex:
         blob = work.descriptor
         about = f"layer {origin.with_digest(blob.digest)}"
         if blob.media_type in mt.NONDISTRIBUTABLE and not await self._store_of(origin).has(blob):

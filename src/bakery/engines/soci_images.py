@@ -30,7 +30,7 @@ from bakery.soci.convert import Converted, convert
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.inspect import IndexedLayer, SociImage
-from bakery.soci.options import GIB, Limits, Settings, SociOptions
+from bakery.soci.options import GIB, Limits, SociSettings
 from bakery.soci.plan import LayerWork, Plan, make_plan, missing_documents
 from bakery.soci.verify import LayerVerifier, WrongIndex
 from bakery.soci.ztoc import Ztoc
@@ -49,10 +49,9 @@ _MAX_ZTOC_BYTES: Final = 2 * GIB
 def convert_layout(
     source: Layout,
     destination: Path,
-    options: SociOptions,
+    settings: SociSettings,
     *,
     select: str = "",
-    limits: Limits | None = None,
     workers: int | None = None,
     note: Callable[[str], None] = lambda _message: None,
 ) -> Converted:
@@ -63,8 +62,7 @@ def convert_layout(
     """
     root = source.root(select)
     documents = _documents(source, root)
-    plan = make_plan(root, documents, options)
-    settings = Settings(options.span_size, options.build_tool_identifier, limits or Limits())
+    plan = make_plan(root, documents, settings)
     with LayoutWriter(destination) as writer:
         copying = _Copying(source, writer, settings, workers or os.cpu_count() or 1)
         results = copying.index_layers(plan)
@@ -93,7 +91,7 @@ def _documents(source: Layout, root: Descriptor) -> dict[Digest, bytes | None]:
 class _Copying:
     """One conversion's copying: each blob once, in threads, the biggest first."""
 
-    def __init__(self, source: Layout, writer: LayoutWriter, settings: Settings, workers: int) -> None:
+    def __init__(self, source: Layout, writer: LayoutWriter, settings: SociSettings, workers: int) -> None:
         self._source, self._writer, self._settings, self._workers = source, writer, settings, workers
         self._copied: set[Digest] = set()
 

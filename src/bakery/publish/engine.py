@@ -7,9 +7,7 @@ readable, no credential elsewhere. An engine retries by itself; whoever calls it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, Self
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Protocol, Self
 
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -17,18 +15,8 @@ from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.image import Image
 
-
-class SociRequest(Struct, frozen=True):
-    """How an image is to be converted (pipeline.md 5.6). None and () mean: as the SOCI format has it by default.
-
-    span_size and min_layer_size are in bytes.
-    """
-
-    span_size: int | None = None
-    min_layer_size: int | None = None
-    prefetch_files: tuple[str, ...] = ()
-    optimizations: tuple[str, ...] = ()
-    platforms: tuple[str, ...] = ()
+if TYPE_CHECKING:
+    from bakery.config.schema.options import SociOptions
 
 
 class Engine(Protocol):
@@ -50,7 +38,7 @@ class Engine(Protocol):
         """A small blob that must be there (an image config), whole. Raises BadDocument where it is larger."""
         ...
 
-    async def convert(self, image: Image, request: SociRequest, *, towards: Sequence[Repository]) -> Image:
+    async def convert(self, image: Image, options: SociOptions, *, towards: Sequence[Repository]) -> Image:
         """The image with SOCI indexes. `towards` tells where it will be staged, so that work can overlap."""
         ...
 

@@ -6,17 +6,17 @@ Source: pipeline.md 4.2 and 5.1 ("→ ours").
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.errors import BakeryError
 from bakery.oci.reference import Repository, TagReference
-from bakery.publish.engine import SociRequest
 from bakery.targets.metadata import BuildResult, Metadata
 
 if TYPE_CHECKING:
+    from bakery.config.schema.options import SociOptions
     from bakery.targets.target import Target
 
 LATEST: Final = "latest"
@@ -46,7 +46,7 @@ class PlannedTarget(Struct, frozen=True):
     destinations: tuple[Destination, ...]
     annotations: Mapping[str, str]  # of the index, without `created`
     platforms: tuple[str, ...]  # declared in bakery.yaml, "linux/amd64"
-    soci: SociRequest | None = None  # None: not to be converted
+    soci: SociOptions | None = None  # None: not converted
 
 
 class Skipped(Struct, frozen=True):
@@ -120,7 +120,7 @@ def conversion_only(plan: Plan) -> Plan:
 
 
 def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -> PlannedTarget:
-    soci = target.option("soci") if with_soci else None
+    soci: SociOptions | None = target.option("soci") if with_soci else None
     return PlannedTarget(
         uid=target.uid,
         image=target.image,
@@ -131,7 +131,7 @@ def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -
         destinations=_destinations(target),
         annotations=target.labels,
         platforms=target.platforms,
-        soci=_soci_request(soci) if soci is not None and soci.enabled else None,
+        soci=soci if soci is not None and soci.enabled else None,
     )
 
 
@@ -141,16 +141,6 @@ def _destinations(target: Target) -> tuple[Destination, ...]:
     for name, of_target in target.destinations:
         tags.setdefault(Repository.parse(name), set()).update(of_target)
     return tuple(Destination(repository, push_order(of_repository)) for repository, of_repository in tags.items())
-
-
-def _soci_request(options: Any) -> SociRequest:
-    return SociRequest(
-        span_size=options.span_size,
-        min_layer_size=options.min_layer_size,
-        prefetch_files=tuple(options.prefetch_files),
-        optimizations=tuple(options.optimizations),
-        platforms=tuple(options.platforms or ()),
-    )
 
 
 def _clashes(planned: Iterable[PlannedTarget]) -> dict[str, BakeryError]:

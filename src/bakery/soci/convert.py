@@ -23,7 +23,7 @@ from bakery.oci.platform import Platform
 from bakery.soci import media
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, merge_spans
-from bakery.soci.options import SociOptions
+from bakery.soci.options import SociSettings
 from bakery.soci.plan import Entry, Fate, Plan
 from bakery.values import repr_without
 
@@ -193,7 +193,7 @@ def _with_soci_indexes(
         if built is None:
             continue
         descriptor = built.content.descriptor
-        asked = bool(plan.options.platforms)
+        asked = bool(plan.settings.platforms)
         found = _members(plan, image.entry).get("platform")
         members = {
             "mediaType": mt.OCI_MANIFEST,
@@ -242,7 +242,7 @@ def _soci_index(
     manifest: Manifest, plan: Plan, results: LayerResults, notes: list[str], named: str
 ) -> _SociIndex | None:
     """The SOCI index of one image; None where none of its layers has a ztoc."""
-    options = plan.options
+    settings = plan.settings
     planned = {work.descriptor.digest for work in plan.layers}
     indexed: list[tuple[Descriptor, LayerIndex]] = []
     for layer in manifest.layers:
@@ -252,37 +252,37 @@ def _soci_index(
     if not indexed:
         return None
     empty = MadeBlob(Descriptor.of(_EMPTY, media.SOCI_INDEX), _EMPTY)
-    layers = [_ztoc(layer, found, options) for layer, found in indexed]
-    layers += _prefetch(indexed, options, notes, named)
+    layers = [_ztoc(layer, found, settings) for layer, found in indexed]
+    layers += _prefetch(indexed, settings, notes, named)
     raw = canonical.encode(
         {
             "schemaVersion": 2,
             "mediaType": mt.OCI_MANIFEST,
             "config": empty.descriptor.to_json(),
             "layers": [content.descriptor.to_json() for content in layers],
-            "annotations": {media.BUILD_TOOL: options.build_tool_identifier},
+            "annotations": {media.BUILD_TOOL: settings.build_tool_identifier},
         },
         canonical.MANIFEST,
     )
     return _SociIndex(RawManifest.of(raw, mt.OCI_MANIFEST), (empty, *layers))
 
 
-def _ztoc(layer: Descriptor, found: LayerIndex, options: SociOptions) -> MadeBlob:
+def _ztoc(layer: Descriptor, found: LayerIndex, settings: SociSettings) -> MadeBlob:
     annotations = {
         media.LAYER_TYPE: layer.media_type,
         media.LAYER_DIGEST: str(layer.digest),
         media.SPAN_SIZE: str(found.span_size),
     }
-    if options.marks_xattrs and not found.has_xattrs:
+    if settings.marks_xattrs and not found.has_xattrs:
         annotations[media.NO_XATTRS] = "true"
     return MadeBlob(Descriptor(media.ZTOC, found.digest, len(found.ztoc), annotations), found.ztoc)
 
 
 def _prefetch(
-    indexed: Sequence[tuple[Descriptor, LayerIndex]], options: SociOptions, notes: list[str], named: str
+    indexed: Sequence[tuple[Descriptor, LayerIndex]], settings: SociSettings, notes: list[str], named: str
 ) -> list[MadeBlob]:
     """The prefetch artifacts, in layer order: which spans hold the configured files, each in its topmost layer."""
-    wanted = list(dict.fromkeys(clean_path(path) for path in options.prefetch_files))
+    wanted = list(dict.fromkeys(clean_path(path) for path in settings.prefetch_files))
     spans: dict[Digest, list[tuple[int, int]]] = {}
     for layer, found in reversed(indexed):
         for path, span in found.spans_of(wanted).items():

@@ -15,7 +15,7 @@ from bakery.errors import DigestMismatch
 from bakery.oci.digest import Digest
 from bakery.soci.checkpoint import Gauge, GzipSpans, PlainSpans, Spans
 from bakery.soci.inflate import Zlib
-from bakery.soci.options import Settings
+from bakery.soci.options import SociSettings
 from bakery.soci.tar_scan import TarScanner
 from bakery.soci.ztoc import Ztoc, compression_info, encode
 from bakery.values import repr_without
@@ -60,13 +60,13 @@ class LayerIndexer:
     def __init__(
         self,
         compression: str,
-        settings: Settings | None = None,
+        settings: SociSettings | None = None,
         *,
         about: str = "a layer",
         size: int | None = None,
         library: Zlib | None = None,
     ) -> None:
-        self._settings = settings or Settings()
+        self._settings = settings or SociSettings()
         self._gauge = Gauge(about, self._settings.limits, size)
         self._size = size
         self._scanner = TarScanner(self._gauge)

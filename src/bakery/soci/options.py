@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Self
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.errors import UsageError
@@ -27,38 +27,6 @@ BUILD_TOOL_IDENTIFIER_VARIABLE: Final = "BAKERY_BUILD_TOOL_IDENTIFIER"
 LIMITS_VARIABLE: Final = "BAKERY_SOCI_LIMITS"
 XATTR: Final = "xattr"
 _MAX_SPAN_SIZE: Final = 2**62
-
-
-class SociOptions(Struct, frozen=True):
-    """How an image is converted.
-
-    span_size: bytes of uncompressed content between two checkpoints. min_layer_size: smaller layers get no ztoc.
-    platforms: those to index, spelled as asked for; none means all but unknown ones.
-    """
-
-    enabled: bool = False
-    span_size: int = DEFAULT_SPAN_SIZE
-    min_layer_size: int = DEFAULT_MIN_LAYER_SIZE
-    prefetch_files: tuple[str, ...] = ()
-    optimizations: tuple[str, ...] = ()
-    platforms: tuple[Platform, ...] = ()
-    build_tool_identifier: str = DEFAULT_BUILD_TOOL_IDENTIFIER
-
-    def __post_init__(self) -> None:
-        if not 0 < self.span_size <= _MAX_SPAN_SIZE:
-            raise UsageError("choosing a span size", about=self.span_size, hint="give a positive number of bytes")
-        if self.min_layer_size < 0:
-            raise UsageError(
-                "choosing a minimum layer size", about=self.min_layer_size, hint="give a number of bytes, 0 for all"
-            )
-        unknown = [name for name in self.optimizations if name != XATTR]
-        if unknown:
-            raise UsageError("choosing optimizations", about=", ".join(unknown), hint=f"known: {XATTR}")
-
-    @property
-    def marks_xattrs(self) -> bool:
-        """Whether layers without extended attributes are marked as such."""
-        return XATTR in self.optimizations
 
 
 class Limits(Struct, frozen=True):
@@ -99,6 +67,45 @@ class Limits(Struct, frozen=True):
         return replace(self, **values)
 
 
+class SociSettings(Struct, frozen=True):
+    """How an image is converted, with every default filled in. Equal settings and equal images give equal digests.
+
+    span_size: bytes of uncompressed content between two checkpoints. min_layer_size: smaller layers get no ztoc.
+    platforms: those to index, as the user wrote them; empty for all but unknown ones. Raises UsageError.
+    """
+
+    span_size: int = DEFAULT_SPAN_SIZE
+    min_layer_size: int = DEFAULT_MIN_LAYER_SIZE
+    prefetch_files: tuple[str, ...] = ()
+    optimizations: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    build_tool_identifier: str = DEFAULT_BUILD_TOOL_IDENTIFIER
+    limits: Limits = Limits()  # a frozen value
+
+    def __post_init__(self) -> None:
+        if not 0 < self.span_size <= _MAX_SPAN_SIZE:
+            raise UsageError("invalid span size", about=self.span_size, why="expected a positive number of bytes")
+        if self.min_layer_size < 0:
+            raise UsageError(
+                "invalid minimum layer size", about=self.min_layer_size, why="expected a number of bytes, 0 for all"
+            )
+        unknown = [name for name in self.optimizations if name != XATTR]
+        if unknown:
+            raise UsageError("unknown SOCI optimization", about=", ".join(unknown), why=f"expected one of: {XATTR}")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the defaults with BAKERY_BUILD_TOOL_IDENTIFIER and BAKERY_SOCI_LIMITS applied."""
+        identifier = environment.get(BUILD_TOOL_IDENTIFIER_VARIABLE) or DEFAULT_BUILD_TOOL_IDENTIFIER
+        limits = Limits.parse(environment.get(LIMITS_VARIABLE, ""))
+        return cls(build_tool_identifier=identifier, limits=limits)
+
+    @property
+    def marks_xattrs(self) -> bool:
+        """Whether layers without extended attributes are marked as such."""
+        return XATTR in self.optimizations
+
+
 def parse_limits(text: str) -> dict[str, int]:
     """`entries=1000000,ratio=500` as a dictionary. Raises UsageError for what is no such list."""
     return dict(_pair(item) for item in text.split(",") if item.strip())
@@ -109,11 +116,3 @@ def _pair(item: str) -> tuple[str, int]:
     if not number.strip().isascii() or not number.strip().isdigit():
         raise UsageError("choosing a limit", about=repr(item[:100]), hint="expected name=whole number")
     return name.strip(), int(number)
-
-
-class Settings(Struct, frozen=True):
-    """Everything that decides a layer's ztoc, beside the layer. Equal settings and equal layers give equal ztocs."""
-
-    span_size: int = DEFAULT_SPAN_SIZE
-    build_tool_identifier: str = DEFAULT_BUILD_TOOL_IDENTIFIER
-    limits: Limits = field(default_factory=Limits)

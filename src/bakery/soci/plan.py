@@ -22,7 +22,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
 from bakery.oci.platform import Platform
 from bakery.soci import media
-from bakery.soci.options import SociOptions
+from bakery.soci.options import SociSettings
 
 Documents = Mapping[Digest, bytes | None]
 """Manifests, indexes and configs by digest. None: it is known not to be there, and is left out."""
@@ -69,7 +69,7 @@ class Plan(Struct, frozen=True):
     layers: the work, each once. notes: what a reader should know.
     """
 
-    options: SociOptions
+    settings: SociSettings
     root: Descriptor
     raw: bytes
     index: Index | None
@@ -104,7 +104,7 @@ def missing_documents(root: Descriptor, documents: Documents) -> tuple[Descripto
     return tuple(wanted.values())
 
 
-def make_plan(root: Descriptor, documents: Documents, options: SociOptions) -> Plan:
+def make_plan(root: Descriptor, documents: Documents, settings: SociSettings) -> Plan:
     """The plan for this image. Raises BadDocument where a document is none, NothingSelected for a platform it lacks."""
     raw = _have(documents, root)
     if raw is None:
@@ -116,15 +116,15 @@ def make_plan(root: Descriptor, documents: Documents, options: SociOptions) -> P
         entries = [_image_entry(root, top, documents, notes)]
     else:
         entries = [_entry(descriptor, documents, notes) for descriptor in top.manifests]
-    images = _chosen(entries, options.platforms, root)
+    images = _chosen(entries, settings.platforms, root)
     layers: dict[Digest, LayerWork] = {}
     for image in images:
         manifest = entries[image.entry].manifest
         for layer in manifest.layers if manifest else ():
             compression = media.compression(layer.media_type)
-            if compression and layer.size >= options.min_layer_size:
+            if compression and layer.size >= settings.min_layer_size:
                 layers.setdefault(layer.digest, LayerWork(layer, compression))
-    return Plan(options, root, raw, index, tuple(entries), tuple(images), tuple(layers.values()), tuple(notes))
+    return Plan(settings, root, raw, index, tuple(entries), tuple(images), tuple(layers.values()), tuple(notes))
 
 
 def _have(documents: Documents, descriptor: Descriptor) -> bytes | None:

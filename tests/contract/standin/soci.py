@@ -16,7 +16,7 @@ from bakery.oci.platform import Platform
 from bakery.soci.convert import convert
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
-from bakery.soci.options import DEFAULT_MIN_LAYER_SIZE, DEFAULT_SPAN_SIZE, Limits, Settings, SociOptions
+from bakery.soci.options import DEFAULT_MIN_LAYER_SIZE, DEFAULT_SPAN_SIZE, SociSettings
 from bakery.soci.plan import make_plan
 from bakery.transfer.layout import LayoutWriter, open_layout
 
@@ -40,8 +40,7 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("result", type=Path)
     asked = parser.parse_args()
-    options = SociOptions(
-        enabled=True,
+    options = SociSettings(
         span_size=asked.span_size,
         min_layer_size=asked.min_layer_size,
         prefetch_files=tuple(asked.prefetch_file),
@@ -66,7 +65,7 @@ def main() -> None:
         plan = make_plan(root, documents, options)
         results: dict[object, LayerIndex | BakeryError] = {}
         for work in plan.layers:
-            settings = Settings(options.span_size, options.build_tool_identifier, Limits())
+            settings = options
             indexer = LayerIndexer(
                 work.compression, settings, about=str(work.descriptor.digest), size=work.descriptor.size
             )
