@@ -1,7 +1,7 @@
-"""What a plugin is, and how plugins are found: entry points of the group `bakery.plugins`.
+"""The plugin protocol, and the discovery of plugins: entry points of the group `bakery.plugins`.
 
-A plugin that cannot be loaded, or does not fit, is a warning and never the end of a command. docs/plugins.md shows a
-whole one. Source: pipeline.md 7.
+A plugin that cannot be loaded, or that does not follow the protocol, causes a warning and never fails a command.
+docs/plugins.md shows a complete plugin. Source: pipeline.md 7.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GROUP = "bakery.plugins"
 
 
 class ToolCallResult(Struct, frozen=True):
-    """What a tool made of one target. artifacts: whatever the plugin's own `results` needs besides."""
+    """The result of a tool for one target. artifacts: anything else that the plugin's `results` needs."""
 
     exit_code: int
     tool_name: str
@@ -47,7 +47,7 @@ class ToolCallResult(Struct, frozen=True):
 class Plugin(Protocol):
     """One tool. The class that the entry point names is called without arguments.
 
-    A plugin whose options are written in bakery.yaml besides has a `tool_options_class`: a subclass of
+    A plugin with options in bakery.yaml also has a `tool_options_class`: a subclass of
     `bakery.config.schema.options.ToolOptions` (or a pydantic model) whose field `tool` is a literal.
     """
 
@@ -59,11 +59,11 @@ class Plugin(Protocol):
         ...
 
     def execute(self, base_path: Path, targets: Sequence[Target], **kwargs: Any) -> list[ToolCallResult]:
-        """Run the tool on these targets of the project in base_path. What fails is in the results."""
+        """Run the tool on these targets of the project in base_path. Failures are in the results."""
         ...
 
     def results(self, results: Sequence[ToolCallResult]) -> None:
-        """Show them, and exit with a code that is not 0 if anything failed."""
+        """Show the results, and exit with a nonzero code if anything failed."""
         ...
 
 
@@ -80,7 +80,7 @@ class Plugins:
             if plugin is None:
                 continue
             if plugin.name in self._found:
-                _log.warning("two plugins are called %s; %s is left out", plugin.name, _told(point))
+                _log.warning("ignoring plugin %s: another plugin is also called %s", _described(point), plugin.name)
                 continue
             self._found[plugin.name] = plugin
 
@@ -91,7 +91,7 @@ class Plugins:
         return len(self._found)
 
     def get(self, name: str) -> Plugin:
-        """The plugin of this name. Raises UsageError, which lists those that there are."""
+        """Return the plugin with this name. Raises UsageError, which lists the installed plugins."""
         plugin = self._found.get(name)
         if plugin is None:
             known = ", ".join(sorted(self._found)) or "none"
@@ -99,40 +99,40 @@ class Plugins:
         return plugin
 
     def register_options(self, registry: OptionsRegistry) -> None:
-        """Tell the registry of every plugin's options class. One that takes another's place is a warning."""
+        """Register the options class of every plugin. Logs a warning if it replaces another one."""
         for plugin in self:
             options_class = getattr(plugin, "tool_options_class", None)
             if options_class is None:
                 continue
             try:
                 replaced = registry.register(options_class, fallback=plugin.name)
-            except Exception as error:  # noqa: BLE001 - somebody else's class: a warning, and the plugin goes on without
-                _log.warning("the options of plugin %s cannot be used: %s", plugin.name, error)
+            except Exception as error:  # noqa: BLE001 - third-party class: the plugin is used without its options
+                _log.warning("ignoring the options of plugin %s: %s", plugin.name, error)
                 continue
             if replaced:
-                _log.warning("the options of plugin %s take the place of others of the same name", plugin.name)
+                _log.warning("the options of plugin %s replace other options of the same name", plugin.name)
 
 
 @lru_cache(maxsize=1)
 def load_plugins() -> Plugins:
-    """Every plugin that is installed, loaded once per process."""
+    """Return every installed plugin, loaded once per process."""
     return Plugins(_entry_points())
 
 
 @lru_cache(maxsize=1)
-def other_plugins() -> Plugins:
-    """Those that bakery itself did not bring, loaded once: its own have their place in its table of commands."""
-    if not _others_may_be_there():
+def third_party_plugins() -> Plugins:
+    """Return the plugins that are not part of bakery, loaded once per process."""
+    if not _third_party_possible():
         return Plugins(())
     return Plugins(point for point in _entry_points() if _distribution(point) != "bakery")
 
 
 def options_registry() -> OptionsRegistry:
-    """The tool options that bakery.yaml may have here: bakery's own, and those of the plugins of others."""
+    """Return the tool options that bakery.yaml may have here: the built-in ones and those of third-party plugins."""
     from bakery.config.schema.options_registry import OptionsRegistry
 
     registry = OptionsRegistry()
-    other_plugins().register_options(registry)
+    third_party_plugins().register_options(registry)
     return registry
 
 
@@ -142,16 +142,16 @@ def _entry_points() -> Iterable[EntryPoint]:
     return entry_points(group=GROUP)
 
 
-def _others_may_be_there() -> bool:
-    """Whether another distribution's record names plugins; what is unusual counts as yes.
+def _third_party_possible() -> bool:
+    """Return whether another distribution's metadata names plugins. True in any unusual case.
 
-    importlib.metadata knows for certain, but importing and asking it is a tenth of every start.
+    importlib.metadata would know for certain, but takes a tenth of the start-up time of every command.
     """
     if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
         return True
     try:
         return any(_names_plugins(folder or os.curdir) for folder in sys.path)
-    except OSError:  # an archive, or what nobody may read
+    except OSError:  # an archive, or a directory that may not be read
         return True
 
 
@@ -174,12 +174,12 @@ def _names_plugins(folder: str) -> bool:
 def _load(point: EntryPoint) -> Plugin | None:
     try:
         plugin = point.load()()
-    except Exception as error:  # noqa: BLE001 - somebody else's code: a warning, and the command goes on
-        _log.warning("plugin %s cannot be loaded: %s: %s", _told(point), type(error).__name__, error)
+    except Exception as error:  # noqa: BLE001 - third-party code: the command goes on without it
+        _log.warning("ignoring plugin %s: %s: %s", _described(point), type(error).__name__, error)
         return None
     lacking = [member for member in _MEMBERS if not hasattr(plugin, member)]
     if lacking:
-        _log.warning("plugin %s is none: it lacks %s", _told(point), ", ".join(lacking))
+        _log.warning("ignoring plugin %s: it does not define %s", _described(point), ", ".join(lacking))
         return None
     fitting: Plugin = plugin
     return fitting
@@ -189,6 +189,6 @@ def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else ""
 
 
-def _told(point: EntryPoint) -> str:
-    where = _distribution(point)
-    return f"{point.name} ({point.value}{f' of {where}' if where else ''})"
+def _described(point: EntryPoint) -> str:
+    distribution = _distribution(point)
+    return f"{point.name} ({point.value}{f' in {distribution}' if distribution else ''})"

@@ -1,4 +1,4 @@
-"""The plugin of docs/plugins.md, installed as a package manager would leave it, and plugins that do not work."""
+"""The plugin of docs/plugins.md, installed as a package manager would install it, and plugins that do not work."""
 
 import os
 import re
@@ -27,7 +27,7 @@ images:
 
 
 def install(site, name, entry_points, modules):
-    """Leave in `site` what an installer leaves there: the modules, and the distribution's record."""
+    """Write to `site` what an installer writes: the modules, and the distribution's metadata."""
     site.mkdir(exist_ok=True)
     for file, text in modules.items():
         (site / file).write_text(text)
@@ -40,7 +40,7 @@ def install(site, name, entry_points, modules):
 
 @pytest.fixture
 def documented(tmp_path):
-    """The site folder with the plugin of the documentation."""
+    """A site directory with the plugin of the documentation."""
     text = (ROOT / "docs/plugins.md").read_text()
     project = tomllib.loads(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0])["project"]
     module = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
@@ -76,7 +76,7 @@ def test_the_documented_plugin_runs_and_its_options_are_read(documented, tmp_pat
     assert bakery(documented, "lines", "run", "--context", str(folder), "--image-name", "other").returncode == 0
 
 
-def test_a_plugin_is_found_wherever_python_looks_for_one(documented, tmp_path):
+def test_a_plugin_is_found_in_an_egg_info_directory_and_in_an_archive(documented, tmp_path):
     record = next(documented.glob("*.dist-info"))
     old = tmp_path / "old"
     (old / "bakery_lines.egg-info").mkdir(parents=True)
@@ -88,11 +88,11 @@ def test_a_plugin_is_found_wherever_python_looks_for_one(documented, tmp_path):
         assert "Count the lines of Containerfiles." in bakery(site, "--help").stdout, site
 
 
-def test_help_lists_what_plugins_bring(documented):
+def test_help_lists_the_commands_of_plugins(documented):
     assert "Count the lines of Containerfiles." in bakery(documented, "--help").stdout
 
 
-def test_a_command_of_a_plugin_reads_its_own_words_and_names_itself_in_full(documented):
+def test_a_command_of_a_plugin_parses_its_own_arguments_and_shows_its_full_name(documented):
     assert "Usage: bakery lines run [OPTIONS]" in bakery(documented, "lines", "run", "--help").stdout
     wrong = bakery(documented, "lines", "run", "--context")
     assert wrong.returncode == 2
@@ -100,7 +100,7 @@ def test_a_command_of_a_plugin_reads_its_own_words_and_names_itself_in_full(docu
     assert bakery(documented, "lines", "--no-such-option").returncode == 2
 
 
-def test_a_mistyped_word_is_told_with_the_nearest_command_of_a_plugin(documented):
+def test_the_hint_for_a_mistyped_command_names_the_nearest_command_of_a_plugin(documented):
     done = bakery(documented, "lnes")
     assert done.returncode == 2
     assert "run 'bakery lines'" in done.stderr
@@ -110,7 +110,7 @@ def test_a_mistyped_word_is_told_with_the_nearest_command_of_a_plugin(documented
     ("words", "names"),
     [("bakery li", ["lines"]), ("bakery lines r", ["run"]), ("bakery lines run --i", ["--image-name"])],
 )
-def test_a_shell_gets_the_names_that_a_plugin_brings(words, names, documented):
+def test_completion_includes_the_commands_and_options_of_a_plugin(words, names, documented):
     paths = os.pathsep.join([str(documented), str(ROOT / "src")])
     asked = {"_BAKERY_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
     done = subprocess.run(
@@ -119,7 +119,7 @@ def test_a_shell_gets_the_names_that_a_plugin_brings(words, names, documented):
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == names, done.stderr
 
 
-def test_what_a_command_of_a_plugin_raises_is_told_as_that_of_our_own(documented):
+def test_an_exception_of_a_plugins_command_is_reported_like_that_of_a_built_in_command(documented):
     install(
         documented,
         "acme-failing",
@@ -133,9 +133,9 @@ class Failing:
     def register_cli(self, app):
         @app.command("refused")
         def refused():
-            "Is refused."
+            "Fail."
             logging.getLogger("bakery.failing").warning("on the way")
-            raise AuthError("logging in", status=401)
+            raise AuthError("cannot log in", status=401)
         @app.command("wrong")
         def wrong(): raise RuntimeError("a bug")
         @app.command("version")
@@ -147,13 +147,13 @@ class Failing:
     )
     refused = bakery(documented, "--log-format", "json", "refused")
     assert refused.returncode == 4
-    assert refused.stderr.splitlines()[-1].startswith("error: logging in")
+    assert refused.stderr.splitlines()[-1].startswith("error: cannot log in")
     assert '"on the way"' in refused.stderr.splitlines()[0]
     wrong = bakery(documented, "wrong")
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("error: ")
     assert "Traceback" not in wrong.stderr
-    assert bakery(documented, "version").stdout.startswith("Bakery v")  # ours stay ours
+    assert bakery(documented, "version").stdout.startswith("Bakery v")  # built-in commands take precedence
     assert bakery(documented, "--help").stdout.count("  version ") == 1
 
 
@@ -193,22 +193,22 @@ class Half(Failing):
     )
     done = bakery(documented, "--help")
     assert done.returncode == 0
-    for said in (
-        "gone (no_such_module:Plugin of acme-broken) cannot be loaded",
-        "cannot be loaded: RuntimeError: not today",
-        "lacks description, register_cli, execute, results",
+    for text in (
+        "ignoring plugin gone (no_such_module:Plugin in acme-broken): ModuleNotFoundError",
+        "ignoring plugin raising (acme_broken:Raising in acme-broken): RuntimeError: not today",
+        "does not define description, register_cli, execute, results",
         "the commands of plugin failing cannot be added: no commands",
         "the commands of plugin half cannot be added",
-        "two plugins are called lines",
+        "another plugin is also called lines",
     ):
-        assert said in done.stderr, done.stderr
+        assert text in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert "Count the lines of Containerfiles." in done.stdout
-    # A command of bakery's own loads none of them.
+    # A built-in command loads none of them.
     assert bakery(documented, "version").stderr == ""
 
 
-def test_a_plugin_is_looked_up_by_name_and_an_unknown_name_lists_the_known(documented):
+def test_an_unknown_plugin_name_is_an_error_that_lists_the_installed_plugins(documented):
     code = (
         "from bakery.plugin_api import load_plugins\n"
         "plugins = load_plugins()\n"

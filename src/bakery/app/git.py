@@ -13,12 +13,11 @@ _TIMEOUT_S = 60.0
 
 def run_git(directory: Path, arguments: Sequence[str]) -> bytes:
     """Run git in a directory, without prompts, and return its stdout. Raises GitFailed."""
-    from bakery.parallel.root import run_interruptible
-    from bakery.parallel.spawn import spawn
+    from bakery.parallel.blocking import run_command
 
     command = ("git", "-c", "core.quotePath=false", "-C", str(directory), *arguments)
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    done = run_interruptible(spawn(command, env=environment, timeout_s=_TIMEOUT_S))
+    done = run_command(command, env=environment, timeout_s=_TIMEOUT_S)
     if done.exception is not None:
         raise GitFailed(f"cannot run git {arguments[0]}", why=str(done.exception)) from done.exception
     if done.returncode != 0:

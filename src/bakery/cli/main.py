@@ -89,9 +89,9 @@ class Program(Group):
 
 @cache
 def _plugin_commands() -> Mapping[str, click.Command]:
-    from bakery.plugin_api import other_plugins
+    from bakery.plugin_api import third_party_plugins
 
-    plugins = other_plugins()
+    plugins = third_party_plugins()
     if not plugins:
         return {}
     from bakery.cli import third_party

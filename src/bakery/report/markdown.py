@@ -15,7 +15,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 def escape(text: object) -> str:
     """Text that Markdown shows as it is, inside a table too."""
     out = str(text).replace("\\", "\\\\")
-    for character in "|`*_<>[]":
+    for character in "|`*_<>[]{}#~@":
         out = out.replace(character, f"\\{character}")
     return " ".join(out.split())
 

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from bakery.plugins.dgoss.result import Check, GossResult, GossStatus
+from bakery.report.markdown import escape
+from bakery.report.table import aligned
 
 _STDOUT_LINES, _STDERR_LINES = 10, 50
 _NAMES = ("Image Name", "Version", "OS", "Variant")
 _NUMBERS = ("Success", "Failed", "Skipped", "Total Tests", "Duration")
+_RIGHT = frozenset(range(len(_NAMES), len(_NAMES) + len(_NUMBERS)))
 
 
 def table(results: Sequence[GossResult]) -> str:
@@ -33,11 +36,8 @@ def table(results: Sequence[GossResult]) -> str:
         seconds += report.duration_s
         before = names
     lines.append(("Total", "", "", "", *map(str, sums), f"{seconds:.2f}"))
-    header = (*_NAMES, *_NUMBERS)
-    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-    rule = "  ".join("-" * width for width in widths)
-    body = [_line(line, widths) for line in lines]
-    return "\n".join(["Goss Test Results", _line(header, widths), rule, *body[:-1], rule, body[-1]]) + "\n"
+    rows = [(*_NAMES, *_NUMBERS), *lines]
+    return f"Goss Test Results\n{aligned(rows, right=_RIGHT, total=True)}"
 
 
 def _nested(names: tuple[str, ...], before: tuple[str, ...]) -> tuple[str, ...]:
@@ -46,15 +46,6 @@ def _nested(names: tuple[str, ...], before: tuple[str, ...]) -> tuple[str, ...]:
         if names[: number + 1] != before[: number + 1]:
             return ("",) * number + names[number:]
     return names
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    texts = len(_NAMES)
-    placed = [
-        cell.ljust(width) if number < texts else cell.rjust(width)
-        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(placed).rstrip()
 
 
 def closing(results: Sequence[GossResult]) -> str:
@@ -138,7 +129,7 @@ def markdown(results: Sequence[GossResult]) -> str:
     ]
     for result in results:
         target, report = result.target, result.report
-        names = [_escape(text or "") for text in (target.image, target.version, target.os, target.variant)]
+        names = [escape(text or "") for text in (target.image, target.version, target.os, target.variant)]
         counts = ["", "", "", "", ""]
         if report is not None:
             numbers = (report.passed, report.failed, report.skipped, report.total)
@@ -149,10 +140,5 @@ def markdown(results: Sequence[GossResult]) -> str:
         failures = result.report.failures if result.report else ()
         reasons = [check.compact for check in failures] + ([result.error] if result.error else [])
         if reasons and result.status is not GossStatus.PASSED:
-            lines += ["", f"**{_escape(result.target.uid)}**", "", *(f"- {_escape(text)}" for text in reasons)]
+            lines += ["", f"**{escape(result.target.uid)}**", "", *(f"- {escape(text)}" for text in reasons)]
     return "\n".join(lines) + "\n"
-
-
-def _escape(text: str) -> str:
-    """Escape text so that Markdown shows it as it is, without markup, line breaks or the end of a table cell."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~@])", r"\\\1", " ".join(text.split()))
