@@ -19,7 +19,11 @@ help:
 	@echo "make lock     update requirements.lock from pyproject.toml (requires uv)"
 	@echo "make clean    remove everything that make created, except .peers"
 
+# The version is checked before anything is created: pip would refuse the lock only after .venv has been made.
 $(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = ".".join(map(str, sys.version_info[:3])); sys.exit(sys.version_info < (3, 11) and \
+		"error: cannot create $(VENV): $(PYTHON) is Python " + v + ", Bakery needs 3.11 or later\n" \
+		"hint: run \047make install PYTHON=python3.11\047, or name a later Python by its path")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -18,7 +18,7 @@ import click
 
 from bakery.cli import completion, general
 from bakery.cli.group import WIDTH, Group
-from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, message
+from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, UsageError, message
 from bakery.parallel.root import interruptible
 
 
@@ -150,6 +150,9 @@ def run() -> None:
     for name in ("stdout", "stderr"):  # None if the caller closed it
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # open until we exit
+    if sys.platform == "win32":
+        why = "it needs POSIX: file locks, process groups, signals"
+        sys.exit(_failed(UsageError("cannot run Bakery on Windows", why=why, hint="install and run it in WSL 2")))
     # Start-up creates 100,000 objects that live until exit, and a run creates few cycles. With Python's default of 700
     # the collector scans them 200 times, which took a sixth of a short publish.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
