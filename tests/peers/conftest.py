@@ -1,4 +1,4 @@
-"""Fixtures that start real registries, and the mark `peer` on every test of this folder."""
+"""Fixtures that start real registries; marks every test in this folder as `peer`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
-    """`start_registry("distribution", auth=Basic())`: as many as a test wants, all killed at its end."""
+    """Start any number of registries, such as `start_registry("distribution", auth=Basic())`; all end with the test."""
     with ExitStack() as stack:
 
         def start(kind: str, *, auth: Basic | TokenService | None = None) -> RealRegistry:
@@ -49,12 +49,12 @@ def distribution(start_registry: StartRegistry) -> RealRegistry:
 
 @pytest.fixture(params=KINDS)
 def real_registry(request: pytest.FixtureRequest, start_registry: StartRegistry) -> RealRegistry:
-    """Each of the two, one after the other."""
+    """Run the test with each of the two."""
     return start_registry(request.param)
 
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Iterator[TokenService]:
-    """A token service for `start_registry(kind, auth=tokens)`."""
+    """Start a token service for `start_registry(kind, auth=tokens)`."""
     with token_service(tmp_path / "tokens") as service:
         yield service

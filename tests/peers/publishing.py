@@ -1,4 +1,4 @@
-"""Runs `bakery ci publish` as people do, as a process of its own, between real registries."""
+"""Runs `bakery ci publish` as users do, as a separate process, between real registries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.check import Reader, problems
 from bench.workload import BuiltTarget, write_project
 
 from tests.peers.programs import ROOT, need
-from tests.peers.registries import Asked, Basic, RealRegistry, docker_auths
+from tests.peers.registries import AccessLogEntry, Basic, RealRegistry, docker_auths
 from tests.peers.tokens import TokenService
 
 BAKERY = Path(sys.executable).with_name("bakery")
@@ -24,7 +24,7 @@ WRITES = ("PUT", "POST", "PATCH", "DELETE")
 
 @dataclass
 class Done:
-    """A run that has ended."""
+    """A finished run."""
 
     exit_code: int
     stdout: str
@@ -33,14 +33,14 @@ class Done:
 
 @dataclass
 class Kitchen:
-    """A project, its builds in `source`, and where it is published to."""
+    """A project, its builds in `source`, and its destinations."""
 
     folder: Path
     source: RealRegistry
     destinations: Sequence[RealRegistry]
     targets: Sequence[BuiltTarget] = ()
     metadata: list[Path] = field(default_factory=list)
-    hosts: Sequence[str] = ()  # addresses of destinations in bakery.yaml, where they are not the registries' own
+    hosts: Sequence[str] = ()  # addresses of the destinations in bakery.yaml, if they differ from the registries' own
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ class Kitchen:
             self.metadata = write_project(self.folder, self.targets, self.source.host, hosts)
 
     def environment(self, auth: Basic | TokenService | None = None) -> dict[str, str]:
-        """A home of its own, so that no login of whoever runs the tests takes part; the registries' logins."""
+        """Return an environment with a separate home, which only has the logins of the registries."""
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         logins: dict[str, object] = {}
@@ -83,7 +83,7 @@ class Kitchen:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def publish_and_be_killed(self, after_requests: int, *, timeout_s: float = 60) -> int:
-        """Start a run and `kill -9` it once the destinations have answered so many requests. Gives the exit code."""
+        """Start a run and `kill -9` it after this many requests to the destinations. Return the exit code."""
         process = subprocess.Popen(
             self.command(),
             env=self.environment(),
@@ -94,11 +94,11 @@ class Kitchen:
         )
         try:
             while process.poll() is None:
-                if sum(len(one.asked()) for one in self.destinations) >= after_requests:
+                if sum(len(one.requests()) for one in self.destinations) >= after_requests:
                     process.send_signal(signal.SIGKILL)
                     break
                 if timeout_s < 0:
-                    raise AssertionError("the run neither ended nor asked enough")
+                    raise AssertionError("the run neither ended nor sent enough requests")
                 try:
                     timeout_s -= 0.002
                     process.wait(0.002)
@@ -110,13 +110,13 @@ class Kitchen:
         return process.returncode
 
     def problems(self, targets: Sequence[BuiltTarget] | None = None) -> list[str]:
-        """What a foreign reader finds wrong at the destinations that live."""
+        """Return what a third-party reader finds wrong at the running destinations."""
         tokens = isinstance(self.source.auth, TokenService)
         need("oras" if tokens else "crane")
         readers = [Reader(one.host, self.environment(), one, tokens) for one in self.destinations]
         return problems(self.targets if targets is None else targets, readers)
 
 
-def written(registries: Sequence[RealRegistry]) -> list[Asked]:
-    """Every request that could have changed something."""
-    return [one for registry in registries for one in registry.asked() if one.method in WRITES]
+def written(registries: Sequence[RealRegistry]) -> list[AccessLogEntry]:
+    """Return every request that could have changed something."""
+    return [one for registry in registries for one in registry.requests() if one.method in WRITES]

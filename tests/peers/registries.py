@@ -1,8 +1,8 @@
 """Real registries for tests and bench: Debian's docker-registry 2.8.2 and distribution 3.1.2, one process each.
 
-Each listens on a loopback port that the kernel chose (read from its log, so no two can race for one), keeps its content
-in a folder of its own, allows deletion, and is killed when its block ends, whatever happened in it. Its access log is
-the judge of what was asked of it: the count does not come from our own client.
+Each listens on a loopback port chosen by the kernel (read from its log, so two cannot race for one), stores its content
+in a separate folder, allows deletes, and is killed when its block ends. Requests are counted from its access log, not
+by our own client.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _ACCESS = re.compile(rb'"([A-Z]+) (\S+) HTTP/[\d.]+" (\d{3}) ')
 
 @dataclass(frozen=True)
 class Basic:
-    """The one login that a registry takes by htpasswd."""
+    """The only login that a registry accepts, from an htpasswd file."""
 
     user: str = "baker"
     password: str = "flour"
 
     @property
     def line(self) -> str:
-        # Registries take bcrypt only, and no bcrypt is at hand: this is "flour", at cost 5.
+        # Registries only accept bcrypt, and we have no bcrypt library: this is "flour", at cost 5.
         return f"{self.user}:$2b$05$abcdefghijklmnopqrstuu2cmGYtGOnX8.NluTuei.C.CQ4ntFXhC\n"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One line of a registry's access log."""
+class AccessLogEntry:
+    """One line of the access log of a registry."""
 
     method: str
     path: str
@@ -53,28 +53,28 @@ class RealRegistry:
     """A running registry."""
 
     kind: str
-    host: str  # 127.0.0.1:port, as it stands in references
+    host: str  # 127.0.0.1:port, as in references
     folder: Path
     process: subprocess.Popen[bytes]
     auth: Basic | TokenService | None = None
 
     @property
     def blobs(self) -> Path:
-        """Where the content lies on disk: blobs/sha256/ab/abcd…/data."""
+        """The folder with the content: blobs/sha256/ab/abcd…/data."""
         return self.folder / "storage" / "docker" / "registry" / "v2" / "blobs"
 
     def repository(self, name: str) -> Path:
-        """Where a repository's links lie on disk: _manifests/tags/TAG/current/link, _layers/sha256/HEX/link."""
+        """Return the folder of a repository's links: _manifests/tags/TAG/current/link, _layers/sha256/HEX/link."""
         return self.blobs.parent / "repositories" / name
 
-    def asked(self, method: str = "") -> list[Asked]:
-        """Every request that was answered so far, in that order; of one method when it is named."""
+    def requests(self, method: str = "") -> list[AccessLogEntry]:
+        """Return the requests that got a response so far, in that order, optionally of one method."""
         lines = _ACCESS.findall((self.folder / "access.log").read_bytes())
-        every = [Asked(verb.decode(), path.decode(), int(status)) for verb, path, status in lines]
+        every = [AccessLogEntry(verb.decode(), path.decode(), int(status)) for verb, path, status in lines]
         return [one for one in every if method in ("", one.method)]
 
     def docker_config(self) -> dict[str, object]:
-        """The entry of a Docker `config.json` that logs in here."""
+        """Return a Docker `config.json` with the login for this registry."""
         return {} if self.auth is None else {"auths": docker_auths(self.host, self.auth)}
 
 
@@ -91,7 +91,7 @@ def _config(folder: Path, auth: Basic | TokenService | None, *, logged: bool) ->
             "delete": {"enabled": True},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": "127.0.0.1:0", "secret": "known to one process"},
+        "http": {"addr": "127.0.0.1:0", "secret": "shared by one process"},
     }
     match auth:
         case Basic():
@@ -114,7 +114,7 @@ def _config(folder: Path, auth: Basic | TokenService | None, *, logged: bool) ->
 def serve(
     kind: str, program: Path, folder: Path, *, auth: Basic | TokenService | None = None, logged: bool = True
 ) -> Iterator[RealRegistry]:
-    """A registry that answers, until the block ends. `logged=False` spares the access log where only speed counts."""
+    """Run a registry until the block ends. logged: whether it writes an access log, which costs time."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.yml"
     config.write_text(json.dumps(_config(folder, auth, logged=logged)))  # JSON is YAML
@@ -129,7 +129,7 @@ def serve(
         )
     try:
         host = _address(process, log)
-        _answers(host)
+        _wait_until_ready(host)
         yield RealRegistry(kind, host, folder, process, auth)
     finally:
         process.kill()
@@ -137,7 +137,7 @@ def serve(
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Where it listens, from its log. A second is plenty; ten are given to a busy machine."""
+    """Return the address from its log. Usually takes less than a second; ten are allowed for a busy machine."""
     for _ in range(500):
         if found := _LISTENING.search(log.read_text("utf-8", "replace")):
             return found[1]
@@ -147,16 +147,16 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(f"the registry did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
 
 
-def _answers(host: str) -> None:
+def _wait_until_ready(host: str) -> None:
     for _ in range(250):
         try:
             with urllib.request.urlopen(f"http://{host}/v2/", timeout=5):
                 return
-        except urllib.error.HTTPError as answer:
-            with answer:
-                if answer.code == 401:
+        except urllib.error.HTTPError as response:
+            with response:
+                if response.code == 401:
                     return
         except OSError:
             pass
         time.sleep(0.02)
-    raise AssertionError(f"{host}/v2/ does not answer")
+    raise AssertionError(f"{host}/v2/ does not respond")

@@ -1,4 +1,4 @@
-"""The cli engine between real registries, read back by foreign readers: with a login, and with a dead destination."""
+"""The cli engine between real registries, with and without a login, read back by third-party readers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_every_tag_is_published_and_a_second_run_writes_nothing(kind, star
     assert written(kitchen.destinations)[len(before) :] == []
 
 
-async def test_it_leaves_the_digests_of_the_native_engine(start_registry: StartRegistry, tmp_path, oras):
+async def test_both_engines_publish_the_same_digests(start_registry: StartRegistry, tmp_path, oras):
     found = []
     for name, variables in (("cli", oras), ("native", {})):
         kitchen = await stocked(KINDS[0], start_registry, tmp_path / name)
@@ -44,7 +44,7 @@ async def test_it_leaves_the_digests_of_the_native_engine(start_registry: StartR
     assert found[0] == found[1]
 
 
-async def test_what_was_deleted_in_part_is_repaired(kind, start_registry, tmp_path, oras):
+async def test_partly_deleted_content_is_repaired(kind, start_registry, tmp_path, oras):
     kitchen = await stocked(kind, start_registry, tmp_path)
     assert kitchen.publish(**oras).exit_code == 0
     one, two = kitchen.targets[:2]
@@ -56,7 +56,7 @@ async def test_what_was_deleted_in_part_is_repaired(kind, start_registry, tmp_pa
     assert kitchen.problems() == []
 
 
-async def test_a_wrong_password_ends_at_once_with_4_and_never_shows(kind, start_registry, tmp_path, oras):
+async def test_a_wrong_password_fails_at_once_with_exit_code_4_and_is_never_shown(kind, start_registry, tmp_path, oras):
     kitchen = await stocked(kind, start_registry, tmp_path, Basic())
     done = kitchen.publish(auth=Basic("baker", "salt"), timeout_s=30, **oras)
     assert done.exit_code == 4, done.stderr

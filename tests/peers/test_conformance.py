@@ -1,6 +1,6 @@
-"""The OCI distribution-spec conformance suite over our embedded registry: every group passes, in every mode.
+"""The OCI distribution-spec conformance suite against the embedded registry: every group passes in every mode.
 
-docs/conformance.md says which version this is and how to run it by hand.
+docs/conformance.md states the version of the suite and how to run it by hand.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ LOGINS = {
 
 
 async def conformance(address: str, folder: Path, **settings: str) -> dict[str, Any]:
-    """Run the suite and give its results.yaml. Settings: OCI_… variables, without the prefix."""
+    """Run the suite and return its results.yaml. settings: OCI_… variables without the prefix."""
     environment = {
         "HOME": str(folder),
         "OCI_REGISTRY": address,
         "OCI_TLS": "disabled",
         "OCI_RESULTS_DIR": str(folder / "results"),
         "OCI_CONFIGURATION": os.devnull,
-        "OCI_VERSION": "dev",  # all that the released specification wishes, and what the next one adds
+        "OCI_VERSION": "dev",  # everything in the released specification, and additions of the next one
         **{f"OCI_{name}": value for name, value in settings.items()},
     }
     pipe = asyncio.subprocess.PIPE
@@ -47,9 +47,9 @@ async def conformance(address: str, folder: Path, **settings: str) -> dict[str, 
 
 
 def not_passed(result: dict[str, Any]) -> dict[str, str]:
-    """The groups, of the API and of the data, whose status is another than Pass."""
+    """Return the groups (API and data) whose status is not Pass."""
     groups = {**result["apis"], **result["data"]}
-    assert len(groups) > 40, "the suite has lost most of its groups"
+    assert len(groups) > 40, "most groups of the suite are missing"
     return {name: status for name, status in groups.items() if status != "Pass"}
 
 
@@ -60,17 +60,17 @@ async def test_every_group_of_the_conformance_suite_passes(tmp_path, login, stor
     async with EmbeddedRegistry(folder, access=LOGINS[login]) as registry:
         credentials = {"USERNAME": USER, "PASSWORD": PASSWORD} if LOGINS[login] else {}
         result = await conformance(registry.address, tmp_path, **credentials)
-    # A registry may hold sparse manifests or refuse them; ours refuses them unless a trait says otherwise.
-    # A mount that names no source needs a token that reads the other repository, and the suite asks for none.
-    beyond = {"Blob anonymous mount": "Skip"} if login == "bearer tokens" else {}
-    assert not_passed(result) == {"Sparse Manifests": "Disabled", **beyond}
+    # A registry may refuse sparse manifests; ours does, unless a trait allows them. A mount without a source needs a
+    # token for the other repository, which the suite does not request.
+    exceptions = {"Blob anonymous mount": "Skip"} if login == "bearer tokens" else {}
+    assert not_passed(result) == {"Sparse Manifests": "Disabled", **exceptions}
 
 
-async def test_a_registry_that_takes_sparse_manifests_passes_that_group_too(tmp_path):
+async def test_a_registry_that_accepts_sparse_manifests_passes_that_group_too(tmp_path):
     async with EmbeddedRegistry(traits=Traits(children_must_exist=False)) as registry:
         assert not_passed(await conformance(registry.address, tmp_path, DATA_SPARSE="true")) == {}
 
 
-async def test_the_suite_finds_fault_where_there_is_some(docker_registry, tmp_path):
+async def test_the_suite_can_fail(docker_registry, tmp_path):
     found = not_passed(await conformance(docker_registry.host, tmp_path))
     assert [name for name, status in found.items() if status in ("FAIL", "Error")]

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment is finished by the same command, and what was complete is not sent again."""
+"""After a kill at any moment, the same command completes the publish and uploads nothing twice."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.peers.publishing import Kitchen
 from tests.peers.registries import RealRegistry, serve
 
 MOMENTS = 30
-SHAPE = Shape(images=2, layers=2, layer_bytes=1_500_000)  # big enough that some are hit in the middle of a body
+SHAPE = Shape(images=2, layers=2, layer_bytes=1_500_000)  # large enough that some are killed in the middle of a body
 _BLOB = re.compile(r"(/v2/[^?]+/blobs/uploads/)[^?]*\?.*digest=([^&]+)")
 
 
 def completed(registry: RealRegistry) -> Counter[str]:
-    """Every write that the registry acknowledged, by what was written: blobs by digest, manifests by reference."""
+    """Return the number of acknowledged writes, of blobs by digest and of manifests by reference."""
     writes: Counter[str] = Counter()
-    for one in registry.asked("PUT"):
+    for one in registry.requests("PUT"):
         if one.status == 201:
             blob = _BLOB.match(one.path)
             writes[blob[1] + blob[2] if blob else one.path] += 1
@@ -31,7 +31,7 @@ def completed(registry: RealRegistry) -> Counter[str]:
 
 
 @pytest.mark.slow
-async def test_kill_9_at_any_moment_then_the_same_command_and_nothing_complete_is_sent_again(
+async def test_a_rerun_after_kill_9_completes_the_publish_and_uploads_nothing_twice(
     start_registry: StartRegistry, tmp_path: Path
 ):
     source = start_registry("distribution")
@@ -46,8 +46,8 @@ async def test_kill_9_at_any_moment_then_the_same_command_and_nothing_complete_i
         serve("distribution", need("distribution"), tmp_path / "two") as second,
     ):
         destinations = (first, second)
-        assert fresh("undisturbed").publish().exit_code == 0
-        total = sum(len(one.asked()) for one in destinations)
+        assert fresh("uninterrupted").publish().exit_code == 0
+        total = sum(len(one.requests()) for one in destinations)
 
     moments = random.Random(20260601)
     killed = 0
@@ -64,6 +64,6 @@ async def test_kill_9_at_any_moment_then_the_same_command_and_nothing_complete_i
             assert done.exit_code == 0, f"killed after {moment} of {total} requests: {done.stderr}"
             assert kitchen.problems() == [], f"killed after {moment} of {total} requests"
             for registry in destinations:
-                repeated = {what: times for what, times in completed(registry).items() if times > 1}
+                repeated = {written: times for written, times in completed(registry).items() if times > 1}
                 assert repeated == {}, f"killed after {moment} of {total} requests"
-    assert killed > MOMENTS * 0.8, f"only {killed} runs were still going when they were to be killed"
+    assert killed > MOMENTS * 0.8, f"only {killed} runs were still running when they were to be killed"

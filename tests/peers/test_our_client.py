@@ -1,4 +1,4 @@
-"""Our client against real registries; what it pushed is read back by crane, byte for byte, not by itself."""
+"""Our client with real registries. What it pushes is read back by crane, byte for byte."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def settings_for(registry: RealRegistry, *realms: str) -> Settings:
     )
 
 
-async def test_what_we_push_is_read_by_others_byte_for_byte(real_registry: RealRegistry):
+async def test_content_pushed_by_our_client_is_read_by_crane_byte_for_byte(real_registry: RealRegistry):
     wanted = publication()
     async with make_client() as client:
         where = Repository(real_registry.host, "acme/app")
         await push(client, where, wanted)
         await pull(client, where, wanted)
-        asked = Counter(one.method for one in real_registry.asked() if "/acme/" in one.path)
-        assert asked == Counter(method for _, method in client.stats.requests.elements())
+        requests = Counter(one.method for one in real_registry.requests() if "/acme/" in one.path)
+        assert requests == Counter(method for _, method in client.stats.requests.elements())
     for tag in ("v1", "latest"):
         raw = run("crane", "manifest", "--insecure", f"{real_registry.host}/acme/app:{tag}")
         assert raw.rstrip(b"\n") == wanted.index[1]
@@ -63,7 +63,7 @@ async def test_a_layer_is_mounted_from_another_repository(real_registry: RealReg
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("login", ["open", "bearer"])
-async def test_a_mount_from_its_own_repository_says_whether_a_blob_is_there(
+async def test_a_mount_from_its_own_repository_tells_whether_a_blob_exists(
     kind: str, login: str, start_registry: StartRegistry, tokens: TokenService
 ):
     registry = start_registry(kind, auth=tokens if login == "bearer" else None)
@@ -74,19 +74,19 @@ async def test_a_mount_from_its_own_repository_says_whether_a_blob_is_there(
         await client.push_blob(where, config, body_of(b"{}"))
         assert not await client.has_blob(where, layer, else_push=True)
         await client.push_blob(where, layer, body_of(SHARED))
-    asked = [(one.method, one.status) for one in registry.asked() if "/acme/" in one.path and one.status != 401]
-    there, opened = ("POST", 201), ("POST", 202)
-    assert asked == [opened, ("PUT", 201), there, opened, ("PUT", 201)]
+    requests = [(one.method, one.status) for one in registry.requests() if "/acme/" in one.path and one.status != 401]
+    exists, opened = ("POST", 201), ("POST", 202)
+    assert requests == [opened, ("PUT", 201), exists, opened, ("PUT", 201)]
     async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as another:
         another.announce_writes([where])
         await another.push_blob(where, config, body_of(b"{}"))
         assert await another.has_blob(where, layer, else_push=True)
-    assert [(one.method, one.status) for one in registry.asked()][-2:] == [there, there]
-    assert len(tokens.requests) == (2 if login == "bearer" else 0)  # one a client: no second scope
+    assert [(one.method, one.status) for one in registry.requests()][-2:] == [exists, exists]
+    assert len(tokens.requests) == (2 if login == "bearer" else 0)  # one per client: no second scope
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_bearer_tokens_are_asked_once_per_repository_and_scope(
+async def test_bearer_tokens_are_requested_once_per_repository_and_scope(
     kind: str, start_registry: StartRegistry, tokens: TokenService
 ):
     registry = start_registry(kind, auth=tokens)
@@ -98,7 +98,7 @@ async def test_bearer_tokens_are_asked_once_per_repository_and_scope(
         assert client.stats.token_requests == 2
         assert client.stats.logins_refused == 1
     assert len(tokens.requests) == 2
-    scopes: list[Any] = sorted(scope for asked in tokens.requests for scope in asked)
+    scopes: list[Any] = sorted(scope for request in tokens.requests for scope in request)
     assert scopes == ["repository:acme/app:pull,push", "repository:acme/other:pull,push"]
 
 
@@ -108,7 +108,7 @@ def origin_of(url: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_basic_logins_work_and_wrong_ones_end_at_once(kind: str, start_registry: StartRegistry):
+async def test_a_basic_login_works_and_a_wrong_one_fails_at_once(kind: str, start_registry: StartRegistry):
     registry = start_registry(kind, auth=Basic())
     wanted = publication()
     async with make_client(settings=settings_for(registry)) as client:
@@ -116,6 +116,7 @@ async def test_basic_logins_work_and_wrong_ones_end_at_once(kind: str, start_reg
     wrong = {"auths": {registry.host: {"username": "baker", "password": "chalk"}}}
     settings = Settings(credentials=CredentialSources(inline=json.dumps(wrong)))
     async with make_client(settings=settings) as stranger:
-        with pytest.raises(AuthError, match="Next: "):
+        with pytest.raises(AuthError) as caught:
             await stranger.head_manifest(Repository(registry.host, "acme/app").with_tag("v1"))
+        assert caught.value.hint
         assert stranger.stats.retries == 0

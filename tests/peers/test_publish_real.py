@@ -1,4 +1,4 @@
-"""`bakery ci publish` between real registries, read back by programs that are not ours."""
+"""`bakery ci publish` between real registries, read back by third-party programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 def raw(registry: RealRegistry, reference: str) -> bytes:
-    """A manifest as skopeo reads it."""
+    """Return a manifest, read by skopeo."""
     return run("skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{registry.host}/{reference}")
 
 
@@ -34,11 +34,11 @@ def digest(data: bytes) -> str:
 
 
 def send(registry: RealRegistry, method: str, path: str, data: bytes | None = None, media_type: str = "") -> str:
-    """One plain HTTP request; gives the Location."""
+    """Send one plain HTTP request. Return the Location header."""
     url = path if path.startswith("http") else f"http://{registry.host}{path}"
     request = urllib.request.Request(url, data, {"Content-Type": media_type} if media_type else {}, method=method)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return str(answer.headers.get("Location", ""))
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return str(response.headers.get("Location", ""))
 
 
 @pytest.fixture(params=KINDS)
@@ -48,7 +48,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def kitchen(kind: str, start_registry: StartRegistry, tmp_path: Path) -> Kitchen:
-    """Four targets, built for two platforms, two destinations."""
+    """Four targets, built for two platforms, with two destinations."""
     return await stocked(kind, start_registry, tmp_path)
 
 
@@ -88,7 +88,7 @@ async def test_every_tag_names_one_index_with_both_platforms_at_every_destinatio
         assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
 
 
-async def test_nothing_but_json_goes_to_stdout(kitchen):
+async def test_only_json_goes_to_stdout(kitchen):
     assert kitchen.publish().stdout == ""
     done = kitchen.publish("--summary", "--summary-format", "json")
     assert json.loads(done.stdout)["build_targets"] == len(kitchen.targets)
@@ -103,31 +103,31 @@ async def test_a_second_run_writes_nothing(kitchen):
     assert written([kitchen.source]) == written([kitchen.source])
 
 
-async def test_a_publish_writes_nothing_to_the_registry_of_the_sources(kitchen):
+async def test_a_publish_writes_nothing_to_the_source_registry(kitchen):
     before = written([kitchen.source])
     assert kitchen.publish().exit_code == 0
     assert written([kitchen.source]) == before
 
 
-async def test_what_was_deleted_in_part_is_repaired_and_nothing_else_is_sent(kitchen):
+async def test_partly_deleted_content_is_repaired_and_nothing_else_is_sent(kitchen):
     assert kitchen.publish().exit_code == 0
-    damaged, sound = kitchen.destinations
+    damaged, intact = kitchen.destinations
     target = kitchen.targets[0]
     child = target.builds[0]
     send(damaged, "DELETE", f"/v2/{target.repository}/manifests/{child.digest}")
     send(damaged, "DELETE", f"/v2/{target.repository}/blobs/{child.blobs[-1].digest}")
     assert kitchen.problems() != []
-    before, before_sound = len(written([damaged])), len(written([sound]))
+    before, before_intact = len(written([damaged])), len(written([intact]))
     done = kitchen.publish()
     assert done.exit_code == 0, done.stderr
     assert kitchen.problems() == []
-    assert len(written([sound])) == before_sound
+    assert len(written([intact])) == before_intact
     sent = [one.path for one in written([damaged])[before:] if one.method == "PUT"]
     assert all(path.startswith(f"/v2/{target.repository}/") for path in sent)
     assert sum("/blobs/uploads/" in path for path in sent) == 1
 
 
-async def test_a_blob_that_is_gone_under_a_manifest_that_is_there_is_brought_back(kitchen):
+async def test_a_missing_blob_of_an_existing_manifest_is_restored(kitchen):
     assert kitchen.publish().exit_code == 0
     target = kitchen.targets[1]
     lost = target.builds[1].blobs[0]
@@ -157,31 +157,31 @@ async def test_both_kinds_of_registry_get_the_same_digests(start_registry, tmp_p
     found = []
     for kind in KINDS:
         kitchen = await stocked(kind, start_registry, tmp_path / kind)
-        # The annotations are the project's and the hosts are not part of them: only the content counts.
+        # The digest depends on the content and the project's annotations, not on the hosts.
         assert kitchen.publish().exit_code == 0
         found.append([raw(kitchen.destinations[0], f"{one.repository}:{one.tags[0]}") for one in kitchen.targets])
     assert found[0] == found[1]
 
 
-async def test_bearer_tokens_are_asked_for_once_a_repository_and_scope(kind, start_registry, tokens, tmp_path):
+async def test_bearer_tokens_are_requested_once_per_repository_and_scope(kind, start_registry, tokens, tmp_path):
     kitchen = await stocked(kind, start_registry, tmp_path, tokens)
     done = kitchen.publish()
     assert done.exit_code == 0, done.stderr
-    asked = list(tokens.requests)
+    requests = list(tokens.requests)
     assert kitchen.problems() == []
-    # Both destinations send their clients to one service, and their repositories have the same names.
-    assert max(Counter(asked).values()) <= 2, asked
+    # Both destinations use one token service, and their repositories have the same names.
+    assert max(Counter(requests).values()) <= 2, requests
     assert tokens.refused == 0
 
 
-async def test_a_password_file_is_enough(kind, start_registry, tmp_path):
+async def test_a_password_login_is_enough(kind, start_registry, tmp_path):
     kitchen = await stocked(kind, start_registry, tmp_path, Basic())
     done = kitchen.publish()
     assert done.exit_code == 0, done.stderr
     assert kitchen.problems() == []
 
 
-async def test_a_wrong_password_ends_at_once_with_4_and_says_where(kind, start_registry, tmp_path):
+async def test_a_wrong_password_fails_at_once_with_exit_code_4_and_names_the_registry(kind, start_registry, tmp_path):
     kitchen = await stocked(kind, start_registry, tmp_path, Basic())
     done = kitchen.publish(auth=Basic("baker", "salt"), timeout_s=20)
     assert done.exit_code == 4
@@ -190,21 +190,21 @@ async def test_a_wrong_password_ends_at_once_with_4_and_says_where(kind, start_r
     assert "Traceback" not in done.stderr
 
 
-async def test_a_dead_destination_fails_alone(kind, start_registry, tmp_path):
-    source, living = start_registry(kind), start_registry(kind)
+async def test_a_dead_destination_does_not_affect_the_other(kind, start_registry, tmp_path):
+    source, alive = start_registry(kind), start_registry(kind)
     targets = list(build(SHAPE))
     await load(source.host, targets)
-    with socket.socket() as taken:  # bound and not listening: connections are refused, and nobody else gets the port
+    with socket.socket() as taken:  # bound but not listening: connections are refused, and the port stays ours
         taken.bind(("127.0.0.1", 0))
         dead = f"127.0.0.1:{taken.getsockname()[1]}"
-        kitchen = Kitchen(tmp_path / "project", source, [living], targets, hosts=[dead, living.host])
+        kitchen = Kitchen(tmp_path / "project", source, [alive], targets, hosts=[dead, alive.host])
         done = kitchen.publish(BAKERY_REGISTRY_RETRY_ATTEMPTS="2", BAKERY_REGISTRY_RETRY_INITIAL_BACKOFF="0.1")
     assert done.exit_code == 1
     assert dead in done.stderr
     assert kitchen.problems() == []
 
 
-async def test_what_buildx_pushes_by_default_is_published_with_both_platforms_and_its_attestations(
+async def test_default_builds_of_buildx_are_published_with_both_platforms_and_attestations(
     kind, start_registry, tmp_path
 ):
     source, one, two = (start_registry(kind) for _ in range(3))
@@ -236,7 +236,7 @@ async def test_what_buildx_pushes_by_default_is_published_with_both_platforms_an
 
 
 def load_layout(registry: RealRegistry, layout: Path, repository: str) -> None:
-    """Push everything in an OCI layout by digest, children first, by plain HTTP."""
+    """Push everything in an OCI layout by digest, children first, with plain HTTP."""
     done: set[str] = set()
 
     def push(descriptor: dict[str, object]) -> None:
@@ -253,8 +253,8 @@ def load_layout(registry: RealRegistry, layout: Path, repository: str) -> None:
                     push(child)
             send(registry, "PUT", f"/v2/{repository}/manifests/{name}", data, media_type)
         else:
-            place = send(registry, "POST", f"/v2/{repository}/blobs/uploads/", b"")
-            joined = place + ("&" if "?" in place else "?") + f"digest={name}"
+            location = send(registry, "POST", f"/v2/{repository}/blobs/uploads/", b"")
+            joined = location + ("&" if "?" in location else "?") + f"digest={name}"
             send(registry, "PUT", joined, data, "application/octet-stream")
 
     for entry in json.loads((layout / "index.json").read_bytes())["manifests"]:

@@ -1,4 +1,4 @@
-"""The registries that we start for comparison are what we take them for."""
+"""The real registries behave as the other tests assume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def config_for(registry: RealRegistry, folder: Path) -> dict[str, str]:
 
 
 def push_something(registry: RealRegistry, folder: Path, name: str = "app") -> str:
-    """An artifact pushed by oras; its reference."""
+    """Push an artifact with oras. Return its reference."""
     (folder / "content.txt").write_text("some content")
     env = config_for(registry, folder / "login")
     reference = f"{registry.host}/{name}:1"
@@ -29,7 +29,7 @@ def push_something(registry: RealRegistry, folder: Path, name: str = "app") -> s
     return reference
 
 
-def test_a_real_registry_takes_an_image_and_gives_the_same_bytes_back(real_registry, tmp_path):
+def test_a_real_registry_returns_the_same_bytes_that_were_pushed(real_registry, tmp_path):
     reference = push_something(real_registry, tmp_path)
     by_crane = run("crane", "manifest", "--insecure", reference)
     by_skopeo = run("skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{reference}")
@@ -37,22 +37,22 @@ def test_a_real_registry_takes_an_image_and_gives_the_same_bytes_back(real_regis
     assert json.loads(by_crane)["layers"]
 
 
-def test_a_real_registry_counts_what_it_is_asked(real_registry, tmp_path):
+def test_a_real_registry_logs_its_requests(real_registry, tmp_path):
     push_something(real_registry, tmp_path)
-    written = [one for one in real_registry.asked("PUT") if "/manifests/" in one.path]
+    written = [one for one in real_registry.requests("PUT") if "/manifests/" in one.path]
     assert [(one.path, one.status) for one in written] == [("/v2/app/manifests/1", 201)]
 
 
-def test_a_real_registry_deletes(real_registry, tmp_path):
+def test_a_real_registry_supports_deletes(real_registry, tmp_path):
     reference = push_something(real_registry, tmp_path)
     run("oras", "manifest", "delete", "--plain-http", "--force", reference)
-    assert not any(one.status == 405 for one in real_registry.asked("DELETE"))
+    assert not any(one.status == 405 for one in real_registry.requests("DELETE"))
     with pytest.raises(AssertionError, match="MANIFEST_UNKNOWN"):
         run("crane", "manifest", "--insecure", reference)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bearer_tokens_are_asked_for_and_counted(kind, start_registry: StartRegistry, tokens: TokenService, tmp_path):
+def test_bearer_tokens_are_required_and_counted(kind, start_registry: StartRegistry, tokens: TokenService, tmp_path):
     registry = start_registry(kind, auth=tokens)
     with pytest.raises(AssertionError, match=r"(?i)unauthorized|401"):
         run("oras", "manifest", "fetch", "--plain-http", f"{registry.host}/app:1", env={"DOCKER_CONFIG": str(tmp_path)})
@@ -62,7 +62,7 @@ def test_bearer_tokens_are_asked_for_and_counted(kind, start_registry: StartRegi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_password_file_lets_in_who_knows_the_password(kind, start_registry: StartRegistry, tmp_path):
+def test_a_registry_with_an_htpasswd_file_requires_the_password(kind, start_registry: StartRegistry, tmp_path):
     registry = start_registry(kind, auth=Basic())
     with pytest.raises(AssertionError, match=r"UNAUTHORIZED|401"):
         run("crane", "manifest", "--insecure", f"{registry.host}/app:1", env={"DOCKER_CONFIG": str(tmp_path)})
@@ -70,13 +70,13 @@ def test_a_password_file_lets_in_who_knows_the_password(kind, start_registry: St
 
 
 @pytest.mark.parametrize("variable", ["CI", "BAKERY_REQUIRE_PEERS"])
-def test_an_absent_peer_fails_where_peers_are_required(variable, monkeypatch):
+def test_a_missing_peer_is_a_failure_if_peers_are_required(variable, monkeypatch):
     monkeypatch.setenv(variable, "true")
     with pytest.raises(pytest.fail.Exception, match="make peers"):
         programs.need("no-such-program")
 
 
-def test_an_absent_peer_skips_and_says_how_to_get_it(monkeypatch):
+def test_a_missing_peer_skips_the_test_with_a_hint(monkeypatch):
     for variable in ("CI", "BAKERY_REQUIRE_PEERS"):
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(pytest.skip.Exception, match="make peers"):

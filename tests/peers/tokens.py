@@ -1,8 +1,8 @@
-"""A token service for real registries that ask for bearer tokens. It counts what it hands out.
+"""A token service for real registries that require bearer tokens. It counts its requests.
 
 It speaks the GET form of distribution's token specification with Basic credentials, and the POST form with a password
-or a refresh token, and grants its one user whatever is asked. Tokens are JSON Web Tokens, signed with a key of its own
-whose certificate the registry is given (`rootcertbundle`). It runs in a thread of the test.
+or a refresh token, and grants its only user every scope. Tokens are JSON Web Tokens, signed with its own key, whose
+certificate the registry trusts (`rootcertbundle`). It runs in a thread of the test.
 
 crane refuses a realm on a loopback address other than the registry's own: read such a registry with skopeo.
 """
@@ -37,7 +37,7 @@ def _base64url(data: bytes) -> str:
 
 
 class SigningKey:
-    """An ES256 key and the self-signed certificate that names it."""
+    """An ES256 key and its self-signed certificate."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -73,7 +73,7 @@ class TokenService:
     folder: Path
     expires_in_s: int
     key: SigningKey
-    requests: list[tuple[str, ...]] = field(default_factory=list)  # the scopes of each answered request
+    requests: list[tuple[str, ...]] = field(default_factory=list)  # the scopes of each granted request
     refused: int = 0
 
     @property
@@ -81,7 +81,7 @@ class TokenService:
         return self.folder / "issuer.pem"
 
     def token(self, *scopes: str) -> str:
-        """A token for these scopes, not counted as a request."""
+        """Return a token for these scopes, without counting it as a request."""
         now = int(time.time())
         claims: dict[str, object] = {
             "iss": ISSUER,
@@ -97,7 +97,7 @@ class TokenService:
 
 
 def _access(scopes: Sequence[str]) -> list[dict[str, object]]:
-    """`repository:a/b:pull,push` as a claim. A repository's name may hold colons nowhere, a type neither."""
+    """Return scopes such as `repository:a/b:pull,push` as a claim. Types and repository names contain no colons."""
     granted: list[dict[str, object]] = []
     for scope in scopes:
         kind, _, rest = scope.partition(":")
@@ -111,24 +111,24 @@ def _handler(service: TokenService) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # head and body are two writes: without this each answer is 40 ms late
+        disable_nagle_algorithm = True  # head and body are two writes: without this, each response is delayed by 40 ms
 
         def do_GET(self) -> None:
-            self._answer(parse_qs(urlsplit(self.path).query), self.headers.get("Authorization") == basic)
+            self._respond(parse_qs(urlsplit(self.path).query), self.headers.get("Authorization") == basic)
 
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode())
             secret = form.get("refresh_token") or form.get("password") or [""]
             form["scope"] = [scope for text in form.get("scope", []) for scope in text.split()]
-            self._answer(form, secret[0] == service.password)
+            self._respond(form, secret[0] == service.password)
 
-        def _answer(self, asked: dict[str, list[str]], known: bool) -> None:
-            if not known or asked.get("service") != [SERVICE]:
+        def _respond(self, parameters: dict[str, list[str]], known: bool) -> None:
+            if not known or parameters.get("service") != [SERVICE]:
                 service.refused += 1
                 self._send(401, {"errors": [{"code": "UNAUTHORIZED", "message": "wrong login or service"}]})
                 return
-            # Distribution's token specification lets one parameter hold several scopes, parted by spaces.
-            scopes = [scope for text in asked.get("scope", []) for scope in text.split()]
+            # In distribution's token specification, one parameter may contain several scopes, separated by spaces.
+            scopes = [scope for text in parameters.get("scope", []) for scope in text.split()]
             service.requests.append(tuple(scopes))
             self._send(200, {"token": service.token(*scopes), "expires_in": service.expires_in_s})
 
@@ -141,7 +141,7 @@ def _handler(service: TokenService) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Quiet: the tests read `requests`."""
+            """Log nothing: the tests read `requests`."""
 
     return Handler
 
@@ -155,7 +155,7 @@ class _Server(ThreadingHTTPServer):
 def token_service(
     folder: Path, *, user: str = "baker", password: str = "flour", expires_in_s: int = 300
 ) -> Iterator[TokenService]:
-    """A token service on a free loopback port, until the block ends."""
+    """Run a token service on a free loopback port until the block ends."""
     key = SigningKey()
     folder.mkdir(parents=True, exist_ok=True)
     with _Server(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:

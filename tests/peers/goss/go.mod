@@ -1,4 +1,4 @@
-// goss of the dgoss tests. Its own module, because goss has a replace directive that `go install` refuses.
+// goss for the dgoss tests. A separate module, because goss has a replace directive that `go install` refuses.
 module bakery.test/goss
 
 go 1.24
