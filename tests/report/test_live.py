@@ -1,4 +1,4 @@
-"""The live board: what it shows of events, in every width and in terminals that know ASCII only."""
+"""The live board: what it shows, at every width and in terminals that only show ASCII."""
 
 import io
 import logging
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.events import SourcesMissing, StepFinished, StepRetried, StepStarted, TargetFinished
-from bakery.report.live import Board, Look, Phase, Row, board, clip, columns, draw, is_wanted, look_of
+from bakery.report.live import Board, Look, Phase, Row, board, clip, display_width, draw, is_wanted, look_of
 
 
 def after(*events, row=None, now=10.0):
@@ -26,7 +26,7 @@ def shown(row, now=75.0, **look):
     return draw([row], now, Look(40, **look))[0]
 
 
-def test_a_row_says_what_it_waits_for_runs_and_came_to():
+def test_a_row_shows_what_it_waits_for_what_runs_and_how_it_ended():
     assert shown(Row("app-1.0")) == "  queued  app-1.0"
     started = StepStarted("app-1.0", "copy")
     running = after(started)
@@ -41,7 +41,7 @@ def test_a_row_says_what_it_waits_for_runs_and_came_to():
     assert shown(running.after(TargetFinished("app-1.0", "stopped", 1.0), 11.0)).startswith("· app-1.0")
 
 
-def test_steps_side_by_side_are_named_once_each_and_a_finished_one_is_not():
+def test_concurrent_steps_are_named_once_each_and_finished_ones_are_not():
     row = after(
         StepStarted("a", "stage one.example/app"),
         StepStarted("a", "stage two.example/app"),
@@ -52,7 +52,7 @@ def test_steps_side_by_side_are_named_once_each_and_a_finished_one_is_not():
     assert row.steps == ("stage one.example/app", "stage two.example/app")
 
 
-def test_the_timer_begins_with_the_first_step_and_stands_at_the_end():
+def test_the_timer_starts_with_the_first_step_and_stops_at_the_end():
     row = after(StepStarted("a", "wait"), now=10.0)
     row = after(StepFinished("a", "wait", 5.0), StepStarted("a", "stage"), row=row, now=15.0)
     row = row.after(TargetFinished("a", "published", 10.0), 20.0)
@@ -72,7 +72,7 @@ def test_ascii_terminals_get_ascii():
     assert "~" in text
 
 
-def test_colours_only_where_they_are_wanted():
+def test_colours_are_used_only_if_wanted():
     row = after(StepStarted("a", "copy"))
     assert shown(row, colour=True) == f"\x1b[34m{shown(row)}\x1b[0m"
 
@@ -82,8 +82,8 @@ def test_a_name_cannot_move_the_cursor():
 
 
 @given(st.text(), st.integers(0, 200), st.booleans())
-def test_no_text_is_wider_than_it_may_be(text, width, unicode):
-    assert columns(clip(text, width, unicode=unicode)) <= width
+def test_clipped_text_is_never_wider_than_allowed(text, width, unicode):
+    assert display_width(clip(text, width, unicode=unicode)) <= width
 
 
 @given(
@@ -97,10 +97,10 @@ def test_the_board_fits_every_terminal(phases, width, height, unicode, label):
     rows = [Row(label, phase, ("stage", "soci"), 2, "3 missing", 1.0, 5.0) for phase in phases]
     lines = draw(rows, 7.0, Look(width, height, unicode))
     assert 1 <= len(lines) <= max(1, height - 1)
-    assert all(columns(line) <= width and line.isprintable() for line in lines)
+    assert all(display_width(line) <= width and line.isprintable() for line in lines)
 
 
-def test_where_rows_are_more_than_lines_the_running_and_failed_ones_stay():
+def test_running_and_failed_rows_stay_if_there_are_more_rows_than_lines():
     phases = [Phase.DONE] * 20 + [Phase.FAILED] + [Phase.RUNNING] * 2 + [Phase.QUEUED] * 20
     rows = [Row(f"t{number}", phase) for number, phase in enumerate(phases)]
     lines = draw(rows, 1.0, Look(80, 6))
@@ -119,7 +119,7 @@ WANTED = {  # name: (terminal?, units, quiet, TERM, wanted?)
 
 
 @pytest.mark.parametrize(("terminal", "count", "quiet", "term", "wanted"), WANTED.values(), ids=WANTED)
-def test_a_board_is_shown_where_it_is_of_use(terminal, count, quiet, term, wanted):
+def test_a_board_needs_a_terminal_and_more_than_one_row(terminal, count, quiet, term, wanted):
     class Stream(io.StringIO):
         def isatty(self):
             return terminal
@@ -127,7 +127,7 @@ def test_a_board_is_shown_where_it_is_of_use(terminal, count, quiet, term, wante
     assert is_wanted(Stream(), count, quiet=quiet, environment={"TERM": term}) is wanted
 
 
-def test_each_drawing_goes_over_the_last_one_and_text_above_it():
+def test_each_drawing_replaces_the_last_one_and_text_goes_above_it():
     out, now = io.StringIO(), [0.0]
     drawing = Board({"a": "a", "b": "b"}, out, clock=lambda: now[0], look=lambda: Look(30))
     drawing.paint()
@@ -140,7 +140,7 @@ def test_each_drawing_goes_over_the_last_one_and_text_above_it():
     assert out.getvalue() == "\x1b[2A\r\x1b[Ja log line\n⠋ a — copy\n  queued  b\n"
 
 
-def test_on_a_real_terminal_rows_and_log_lines_both_arrive(monkeypatch):
+def test_a_real_terminal_shows_both_rows_and_log_lines(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("LINES", "20")
@@ -177,14 +177,14 @@ def test_on_a_real_terminal_rows_and_log_lines_both_arrive(monkeypatch):
     assert "queued  two" in text
 
 
-def test_what_a_stream_cannot_spell_decides_the_look():
+def test_the_look_follows_the_encoding_of_the_stream():
     utf = look_of(io.TextIOWrapper(io.BytesIO(), "utf-8"), {})
     latin = look_of(io.TextIOWrapper(io.BytesIO(), "latin-1"), {"NO_COLOR": "1"})
     assert (utf.unicode, utf.colour) == (True, True)
     assert (latin.unicode, latin.colour) == (False, False)
 
 
-def test_nothing_is_written_where_no_board_is_wanted():
+def test_nothing_is_written_without_a_board():
     out = io.StringIO()
     with board(["a", "b"], stream=out) as emit:
         emit(StepStarted("a", "copy"))

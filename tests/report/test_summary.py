@@ -1,4 +1,4 @@
-"""Summaries: unknown is null and never 0, parts add up once, cells are escaped, references are never wrapped."""
+"""Summaries: unknown sizes are null, parts add up once, cells are escaped, references are never wrapped."""
 
 import json
 
@@ -35,8 +35,8 @@ def target(uid="app", *, failure=None, place_failure=None, state=State.PUBLISHED
     return TargetOutcome(uid, "app", "1.0", "", "Ubuntu", state, DIGEST, items, (place,), failure, notes, 1.5)
 
 
-def test_the_json_has_the_old_members_and_digests_states_and_failures():
-    error = RegistryError("pushing", about="registry.example/acme/app", status=500)
+def test_the_json_has_the_members_of_the_older_tool_and_digests_states_and_failures():
+    error = RegistryError("pushing", about="registry.example/acme/app", status=500, hint="run it again")
     document = to_json(
         Outcome((target(), target("bad", place_failure=Failure(Step.COMMIT, error), state=State.FAILED)))
     )
@@ -46,7 +46,14 @@ def test_the_json_has_the_old_members_and_digests_states_and_failures():
     good, bad = document["targets"]
     assert good["tags"] == ["registry.example/acme/app:1.0", "registry.example/acme/app:latest"]
     assert good["destinations"][0]["tags"][1]["previous"] == str(Digest.of(b"old"))
-    assert bad["errors"][0]["step"] == "commit"
+    assert bad["errors"] == [
+        {
+            "step": "commit",
+            "destination": "registry.example/acme/app",
+            "message": "pushing registry.example/acme/app: 500",
+            "hint": "run it again",
+        }
+    ]
     assert json.loads(json.dumps(document)) == document
 
 
@@ -58,7 +65,7 @@ def test_exit_codes_follow_the_failures():
     assert Outcome((target(place_failure=failed[0]), target(place_failure=failed[1]))).exit_code == 1
 
 
-def test_parts_of_one_target_add_up_and_the_same_platform_counts_once():
+def test_parts_of_a_target_add_up_and_the_same_platform_counts_once():
     one = to_json(Outcome((target(platforms=("linux/amd64",)),)))
     two = to_json(Outcome((target(platforms=("linux/arm64",)),)))
     whole = merge([one, two, one])
@@ -68,14 +75,14 @@ def test_parts_of_one_target_add_up_and_the_same_platform_counts_once():
     assert whole["registry_tags"] == 2
 
 
-def test_a_summary_of_an_older_tool_is_taken_with_what_it_has():
+def test_a_summary_of_the_older_tool_is_read_with_the_members_it_has():
     old = {"targets": [{"uid": "a", "image_name": "a", "version": "1", "platforms": ["linux/amd64"], "tags": ["x:1"]}]}
     whole = merge([old])
     assert whole["targets"][0]["registry_size"] is None
     assert "| a | 1 |" in summary_page(whole)
 
 
-def test_cells_are_escaped_and_failures_and_skipped_rows_are_told():
+def test_cells_are_escaped_and_failures_and_skipped_targets_are_listed():
     outcome = Outcome(
         (target(failure=Failure(Step.WAIT, RegistryError("a | b", status=404)), state=State.FAILED),),
         (Skipped("lost", "no <image.name>"),),
@@ -87,11 +94,11 @@ def test_cells_are_escaped_and_failures_and_skipped_rows_are_told():
     assert escape("a\nb") == "a b"
 
 
-def test_sizes_are_for_people_and_unknown_is_a_dash():
+def test_sizes_have_units_and_an_unknown_size_is_a_dash():
     assert [size(None), size(0), size(2048), size(5 * 1024**4)] == ["-", "0 B", "2.0 KiB", "5.0 TiB"]
 
 
-def test_tables_never_wrap_and_lines_name_step_destination_and_next_step():
+def test_tables_never_wrap_and_failures_name_step_and_destination_with_a_hint_line():
     error = RegistryError("pushing", about=PLACE, status=500, hint="run it again")
     outcome = Outcome((target("a" * 200, place_failure=Failure(Step.STAGE, error), state=State.FAILED),))
     row = outcome_table(outcome).splitlines()[2]
@@ -104,8 +111,37 @@ def test_tables_never_wrap_and_lines_name_step_destination_and_next_step():
     assert aligned([]) == ""
 
 
-def test_an_interrupted_run_says_what_stands():
+def test_an_interrupted_run_lists_what_is_published():
     outcome = Outcome((target("done"), target("half", state=State.STOPPED)), interrupted=True)
     lines = outcome_lines(outcome)
     assert "published: done" in lines
     assert "run the same command again" in lines
+
+
+def test_a_failure_is_an_error_line_and_a_bug_asks_for_its_traceback():
+    outcome = Outcome((target(failure=Failure(Step.SOCI, RuntimeError("a\nbug")), state=State.PUBLISHED),))
+    assert outcome_lines(outcome).splitlines() == [
+        "error: app: [soci] internal error: RuntimeError: a bug",
+        "hint: run again with --debug and report the traceback",
+        "❌ Publish failed: 1 failure",
+    ]
+
+
+def test_a_page_shows_the_hint_of_a_failure_and_reads_summaries_without_hints():
+    error = RegistryError("pushing", status=500, hint="run it again")
+    outcome = to_json(Outcome((target(place_failure=Failure(Step.STAGE, error), state=State.FAILED),)))
+    assert "Hint: run it again" in summary_page(merge([outcome]))
+    del outcome["targets"][0]["errors"][0]["hint"]
+    assert "Hint" not in summary_page(merge([outcome]))
+
+
+def test_a_table_aligns_numbers_right_and_separates_the_total():
+    rows = [("name", "count"), ("a", "1"), ("total", "100")]
+    assert aligned(rows, right={1}, total=True).splitlines() == [
+        "name   count",
+        "-----  -----",
+        "a          1",
+        "-----  -----",
+        "total    100",
+    ]
+    assert aligned(rows, rule=False).splitlines()[:2] == ["name   count", "a      1"]

@@ -1,1 +1,1 @@
-"""Plan, outcome and events as text. Rendering is pure; only `cli` and this room print."""
+"""Plan, outcome and events as text. Rendering is pure; only `cli` and this package print."""

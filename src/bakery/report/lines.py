@@ -1,7 +1,7 @@
-"""Plain lines on stderr: events and log records as text, JSON or annotations of GitHub. Rendering is pure.
+"""Plain lines on stderr: events and log records as text, JSON or GitHub annotations. Rendering is pure.
 
-Never wrapped, never markup, one line a record; stdout is for machines. A terminal that cannot show a character gets a
-plain one in its place, never an error in the middle of a report. Source: pipeline.md 2.8 and 11, "ours".
+Lines are never wrapped and contain no markup; stdout is for machines. A character that the terminal cannot show is
+replaced by a plain one. Source: pipeline.md 2.8 and 11, "ours".
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from bakery.events import (
 
 FORMATS: Final = ("text", "json")
 _PLAIN = str.maketrans({"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", "⚠": "!", "…": "...", "→": "->", "—": "-"})
-_ANNOTATED: Final = {"error": "error", "warning": "warning"}
+_REPORTED: Final = re.compile(r"^(error|warning): (.*(?:\nhint: .*)?)$", re.MULTILINE)
 
 
 class Line(Struct, frozen=True):
-    """What an event says to somebody who reads along."""
+    """An event as a log line."""
 
     level: int
     text: str
@@ -44,20 +44,20 @@ class Line(Struct, frozen=True):
 
 
 def line_of(event: Event) -> Line:
-    """The event as a line; what is of no interest to most is of level DEBUG."""
+    """Return the event as a line. Events that few users need have level DEBUG."""
     match event:
         case RequestRetried():
             about = f"{event.doing} {event.about}"
-            again = f"again in {event.wait_s:.1f} s"
-            return Line(logging.WARNING, f"{about}: attempt {event.attempt}: {event.reason}; {again}")
+            retry = f"retrying in {event.wait_s:.1f} s"
+            return Line(logging.WARNING, f"{about}: attempt {event.attempt} failed: {event.reason}; {retry}")
         case HostPaused():
-            return Line(logging.WARNING, f"{event.host} asks us to stay away for {event.wait_s:.1f} s: {event.reason}")
+            return Line(logging.WARNING, f"{event.host} asks to wait {event.wait_s:.1f} s: {event.reason}")
         case StepRetried():
-            text = f"attempt {event.attempt} failed: {event.reason}; again in {event.wait_s:.1f} s"
+            text = f"attempt {event.attempt} failed: {event.reason}; retrying in {event.wait_s:.1f} s"
             return Line(logging.WARNING, text, event.target, event.step)
         case SourcesMissing():
             missing = ", ".join(event.missing)
-            text = f"waiting on {missing} ({event.waited_s:.0f} of {event.limit_s:.0f} s)"
+            text = f"waiting for {missing} ({event.waited_s:.0f} of {event.limit_s:.0f} s)"
             return Line(logging.INFO, text, event.target, "wait")
         case TagMoved():
             text = f"{event.reference} -> {event.digest} (was {event.previous or 'new'})"
@@ -73,13 +73,16 @@ def line_of(event: Event) -> Line:
 
 
 def log(event: Event, logger: logging.Logger) -> None:
-    """Give an event to the log."""
+    """Log an event."""
     line = line_of(event)
     logger.log(line.level, "%s", line.text, extra={"target": line.target, "step": line.step})
 
 
 class LineFormatter(logging.Formatter):
-    """A log record as one line. form: one of FORMATS; dated: with the time; github: as an annotation where it warns."""
+    """Formats a log record as one line.
+
+    form: one of FORMATS. dated: with the time. github: warnings and errors become annotations.
+    """
 
     def __init__(self, form: str = "text", *, dated: bool = False, github: bool = False) -> None:
         super().__init__()
@@ -99,12 +102,12 @@ class LineFormatter(logging.Formatter):
         if self._github and record.levelno >= logging.WARNING:
             return annotation("error" if record.levelno >= logging.ERROR else "warning", text, title=about)
         date = f"{when} " if self._dated else ""
-        # A second line, such as a traceback's, is indented: whoever greps for a level or date finds records only.
+        # Further lines, such as a traceback, are indented, so that a search for a level or date finds only records.
         return f"{date}{record.levelname} {message}".replace("\n", "\n    ")
 
 
 def annotation(kind: str, text: str, *, title: str = "") -> str:
-    """A workflow command of GitHub that shows this text on the run's page."""
+    """Return the GitHub workflow command that shows this text on the page of the run."""
 
     def escaped(value: str, *, in_property: bool) -> str:
         value = value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
@@ -115,20 +118,17 @@ def annotation(kind: str, text: str, *, title: str = "") -> str:
 
 
 def annotated(text: str) -> str:
-    """A report with its lines `error: …` and `warning: …` as annotations, and nothing that GitHub would obey in it."""
+    """Return a report with its lines `error: …` and `warning: …` as annotations, each together with its hint.
 
-    def one(line: str) -> str:
-        kind, colon, said = line.partition(": ")
-        if colon and kind in _ANNOTATED:
-            return annotation(_ANNOTATED[kind], said.rstrip("\n")) + "\n" * line.endswith("\n")
-        return re.sub(r"^(\s*)(::|##\[)", r"\1 \2", line)
-
-    return "".join(one(line) for line in text.splitlines(keepends=True))
+    Any other line that GitHub would read as a command is made harmless.
+    """
+    harmless = re.sub(r"(^|[\r\n])([^\S\r\n]*)(::|##\[)", r"\1\2 \3", text)
+    return _REPORTED.sub(lambda found: annotation(found[1], found[2]), harmless)
 
 
 @contextmanager
 def group(title: str, environment: Mapping[str, str]) -> Iterator[None]:
-    """What is said inside can be folded on GitHub; elsewhere nothing is added. Always closed, also by an interrupt."""
+    """Make output foldable on GitHub; do nothing elsewhere. The group is always closed, also by an interrupt."""
     folded = is_github(environment)
     if folded:
         say(f"::group::{title}\n")
@@ -140,19 +140,19 @@ def group(title: str, environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def is_github(environment: Mapping[str, str]) -> bool:
-    """Whether this runs in a job of GitHub Actions."""
+    """Return whether this runs in a GitHub Actions job."""
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print text, which brings its own line ends."""
+    """Print text as it is, by default on stderr."""
     out = sys.stderr if stream is None else stream
     out.write(showable(text, out.encoding or "utf-8"))
     out.flush()
 
 
 def showable(text: str, encoding: str) -> str:
-    """The text in what this encoding can spell."""
+    """Return the text, with characters that the encoding lacks replaced by plain ones."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""The live board on a terminal: one row a target, in the order given. Driven by events; drawing is a pure function.
+"""The live board on a terminal: one row per target, in the order given. Driven by events; drawing is a pure function.
 
-Elsewhere there is no board but plain lines (`report.lines`). Source: pipeline.md 2.7.
+Without a terminal, plain lines are printed instead (`report.lines`). Source: pipeline.md 2.7.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from bakery.events import (
     TargetFinished,
     ignore,
 )
+from bakery.text import plural
 
 REPAINT_S: Final = 0.1
 
 
 class Phase(Enum):
-    """Where a row is."""
+    """The state of a row."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -47,18 +48,18 @@ _ENDS = {"failed": Phase.FAILED, "stopped": Phase.STOPPED}
 
 
 class Row(Struct, frozen=True):
-    """One target as the board shows it. Times in seconds of the board's clock."""
+    """One target on the board. Times are in seconds of the board's clock."""
 
     label: str
     phase: Phase = Phase.QUEUED
-    steps: tuple[str, ...] = ()  # that run now, in the order in which they began
-    retries: int = 0  # of the step that was retried last
+    steps: tuple[str, ...] = ()  # running, in the order in which they started
+    retries: int = 0  # of the most recently retried step
     note: str = ""
     began: float = 0.0
     ended: float = 0.0
 
     def after(self, event: Event, now: float) -> Row:
-        """The row once this has happened."""
+        """Return the row after an event."""
         match event:
             case StepStarted(step=step):
                 began = self.began if self.phase is Phase.RUNNING else now
@@ -79,7 +80,7 @@ class Row(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """What the terminal can show: its size, whether it has more than ASCII, and colours."""
+    """What the terminal can show: its size, whether it shows more than ASCII, and colours."""
 
     width: int = 80
     height: int = 24
@@ -98,9 +99,9 @@ _COLOURS = {Phase.QUEUED: "2", Phase.RUNNING: "34", Phase.DONE: "32", Phase.FAIL
 
 
 def draw(rows: Sequence[Row], now: float, look: Look) -> list[str]:
-    """The board as lines, none wider than the terminal. Where there are more rows than lines, the quiet ones go first.
+    """Return the board as lines, none wider than the terminal.
 
-    The last line counts, where rows are left out.
+    If there are more rows than lines, finished and queued rows are left out first, and the last line counts all rows.
     """
     room = max(1, look.height - 1)
     shown = list(range(len(rows)))
@@ -111,8 +112,8 @@ def draw(rows: Sequence[Row], now: float, look: Look) -> list[str]:
     lines = [_row(rows[number], now, look) for number in shown]
     if len(shown) < len(rows):
         counts = [(phase, sum(row.phase is phase for row in rows)) for phase in Phase]
-        said = ", ".join(f"{count} {phase.value}" for phase, count in counts if count)
-        lines.append(clip(f"  {len(rows)} targets: {said}", look.width, unicode=look.unicode))
+        by_phase = ", ".join(f"{count} {phase.value}" for phase, count in counts if count)
+        lines.append(clip(f"  {plural(len(rows), 'target')}: {by_phase}", look.width, unicode=look.unicode))
     return lines
 
 
@@ -122,22 +123,22 @@ def _row(row: Row, now: float, look: Look) -> str:
         mark = frames[int(now / REPAINT_S) % len(frames)]
     else:
         mark = _MARKS[row.phase][look.unicode]
-    told = row.label
+    text = row.label
     if row.phase is Phase.QUEUED:
-        told = f"queued  {row.label}"
+        text = f"queued  {row.label}"
     elif row.phase is Phase.RUNNING:
         step = ", ".join(dict.fromkeys(step.partition(" ")[0] for step in row.steps))
         more = "".join(f" ({text})" for text in (row.note, f"retry {row.retries}" if row.retries else "") if text)
         dash = "—" if look.unicode else "-"
-        told = f"{row.label}{f' {dash} {step}' if step else ''}{more}"
+        text = f"{row.label}{f' {dash} {step}' if step else ''}{more}"
     elapsed = ""
     if row.phase is not Phase.QUEUED and row.began:
         elapsed = _duration((now if row.phase is Phase.RUNNING else row.ended) - row.began)
     room = look.width - len(elapsed) - 1 if look.width > len(elapsed) + 12 else look.width
-    text = clip(f"{mark} {told}", room, unicode=look.unicode)
+    line = clip(f"{mark} {text}", room, unicode=look.unicode)
     if room < look.width and elapsed:
-        text = f"{text}{' ' * (look.width - columns(text) - len(elapsed))}{elapsed}"
-    return f"\x1b[{_COLOURS[row.phase]}m{text}\x1b[0m" if look.colour else text
+        line = f"{line}{' ' * (look.width - display_width(line) - len(elapsed))}{elapsed}"
+    return f"\x1b[{_COLOURS[row.phase]}m{line}\x1b[0m" if look.colour else line
 
 
 def _duration(seconds: float) -> str:
@@ -145,31 +146,31 @@ def _duration(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
-def columns(text: str) -> int:
-    """How many columns of a terminal the text takes."""
-    return sum(_columns(character) for character in text)
+def display_width(text: str) -> int:
+    """Return how many columns of a terminal the text takes."""
+    return sum(_character_width(character) for character in text)
 
 
-def _columns(character: str) -> int:
+def _character_width(character: str) -> int:
     if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
 
 def clip(text: str, width: int, *, unicode: bool = True) -> str:
-    """The text in at most `width` columns, with a mark where something is cut off.
+    """Return the text in at most `width` columns, with a mark if it is cut off.
 
-    What moves the cursor, such as an escape in a name, and what the terminal cannot spell, becomes `?`.
+    Control characters, such as an escape sequence in a name, and characters that the terminal cannot show become `?`.
     """
     shown = "".join(character if character.isprintable() else "?" for character in text)
     if not unicode:
         shown = shown.encode("ascii", "replace").decode()
-    if columns(shown) <= width:
+    if display_width(shown) <= width:
         return shown
     mark = "…" if unicode else "~"
     kept, taken = "", 0
     for character in shown:
-        taken += _columns(character)
+        taken += _character_width(character)
         if taken > width - 1:
             break
         kept += character
@@ -177,7 +178,7 @@ def clip(text: str, width: int, *, unicode: bool = True) -> str:
 
 
 class Board:
-    """Draws the rows on a terminal again and again, from a thread of its own. Log lines go above it."""
+    """Redraws the rows on a terminal from its own thread. Log lines appear above it."""
 
     def __init__(
         self,
@@ -191,12 +192,12 @@ class Board:
         self._stream, self._clock = stream, clock
         self._look = look or (lambda: look_of(stream))
         self._lock = threading.Lock()
-        self._drawn = 0  # lines of ours on the screen
+        self._drawn = 0  # lines of the board on the screen
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_drawing, name="board", daemon=True)
 
     def emit(self, event: Event) -> None:
-        """Take note of an event; the next drawing shows it."""
+        """Record an event; the next drawing shows it."""
         target = getattr(event, "target", "")
         with self._lock:
             if target in self._rows:
@@ -212,11 +213,11 @@ class Board:
         self.paint()
 
     def paint(self) -> None:
-        """Draw the rows as they are now, over the last drawing."""
+        """Draw the current rows over the last drawing."""
         self.write("")
 
     def write(self, text: str) -> int:
-        """Print text above the board; it brings its own line ends. With `flush`, what a logging handler needs."""
+        """Print text above the board as it is. Together with `flush`, this makes the board a stream for logging."""
         with self._lock:
             lines = draw(list(self._rows.values()), self._clock(), self._look())
             back = f"\x1b[{self._drawn}A" if self._drawn else ""
@@ -227,7 +228,7 @@ class Board:
         return len(text)
 
     def flush(self) -> None:
-        """Every write is flushed."""
+        """Do nothing: every write is flushed."""
 
     def _keep_drawing(self) -> None:
         while not self._stop.wait(REPAINT_S):
@@ -235,24 +236,24 @@ class Board:
 
 
 def look_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Look:
-    """What this terminal can show."""
-    import shutil  # there is a terminal
+    """Return what a terminal can show."""
+    import shutil  # only needed with a terminal
 
     size = shutil.get_terminal_size()
     encoding = (stream.encoding or "ascii").lower().replace("-", "").replace("_", "")
     colour = not environment.get("NO_COLOR")
-    # One column is left free: some terminals begin a new line as soon as the last one is filled.
+    # One column stays free: some terminals start a new line as soon as the last column is filled.
     return Look(max(1, size.columns - 1), size.lines, unicode=encoding.startswith("utf"), colour=colour)
 
 
 def is_wanted(stream: TextIO, count: int, *, quiet: bool, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a board is of use: a terminal that can move its cursor, several units, and somebody who wants to see."""
+    """Return whether to draw a board: a terminal that can move its cursor, more than one row, and not --quiet."""
     return not quiet and count > 1 and environment.get("TERM", "") not in ("", "dumb") and stream.isatty()
 
 
 @contextmanager
 def board(labels: Sequence[str], *, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Emit]:
-    """Where events are to go while something runs: to a board on stderr, or nowhere, where none is wanted."""
+    """Yield an `Emit` that shows events on a board on stderr, or `ignore` if no board is drawn."""
     out = sys.stderr if stream is None else stream
     if not is_wanted(out, len(labels), quiet=quiet):
         yield ignore

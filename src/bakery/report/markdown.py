@@ -1,9 +1,12 @@
-"""Summaries as GitHub Markdown. Every cell is escaped: names come from users. Pure."""
+"""Summaries as GitHub Markdown. Every cell is escaped, since names come from users. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from bakery.text import plural
 
 HEADINGS: Final = (
     "Image", "Version", "OS", "Variant", "State", "Platforms", "Tags", "Layers", "Registry Size", "Local Size",
@@ -13,15 +16,12 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def escape(text: object) -> str:
-    """Text that Markdown shows as it is, inside a table too."""
-    out = str(text).replace("\\", "\\\\")
-    for character in "|`*_<>[]{}#~@":
-        out = out.replace(character, f"\\{character}")
-    return " ".join(out.split())
+    """Return the text as Markdown that shows just that, also in a cell of a table: no markup, no line break."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~@])", r"\\\1", " ".join(str(text).split()))
 
 
 def size(size_bytes: int | None) -> str:
-    """A size for people; "-" where it is unknown."""
+    """Return a size for people, or "-" if it is unknown."""
     if size_bytes is None:
         return "-"
     amount = float(size_bytes)
@@ -33,14 +33,14 @@ def size(size_bytes: int | None) -> str:
 
 
 def summary_page(summary: Mapping[str, Any], *, disclaimer: str = "") -> str:
-    """The page for a step summary: a table of targets with a total, then what failed and what was skipped."""
+    """Return the page of a step summary: a table of targets with a total, then failures and skipped targets."""
     targets: Sequence[Mapping[str, Any]] = summary["targets"]
     lines = [f"> ⚠️ **{escape(disclaimer)}**", ""] if disclaimer else []
     lines += ["### Build Summary", "", _row(HEADINGS), _row(["---"] * len(HEADINGS))]
     lines += [_row(_cells(target)) for target in targets]
     sizes = [size(summary[f"{kind}_size_bytes"]) for kind in ("registry", "local", "cache")]
     counts = [summary["platform_builds"], summary["registry_tags"]]
-    total = [f"Total: {summary['build_targets']} targets", "", "", "", "", *counts, "", *sizes, ""]
+    total = [f"Total: {plural(summary['build_targets'], 'target')}", "", "", "", "", *counts, "", *sizes, ""]
     lines.append(_row([f"**{cell}**" if cell != "" else "" for cell in total]))
     failures = [(target, error) for target in targets for error in target["errors"]]
     if failures:

@@ -1,6 +1,6 @@
-"""The outcome of a run as JSON and as text, and the parts of several runs put together. Pure.
+"""The plan and the outcome of a run as JSON, and merging the summaries of several runs. Pure.
 
-The JSON keeps the members of pipeline.md 6.2 and adds digests, states and failures. An unknown size is null, never 0.
+The JSON has the members of pipeline.md 6.2, and digests, states and failures. An unknown size is null, never 0.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
 
-FORMAT: Final = 1  # raised when a member changes its meaning
+FORMAT: Final = 1  # incremented when a member changes its meaning
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
-    """The summary as a JSON value."""
+    """Return the outcome as a JSON value."""
     targets = [target_json(target) for target in outcome.targets]
     return {
         "format": FORMAT,
@@ -33,7 +33,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """What a run would do, as a JSON value: builds, destinations with their tags in the order of writing."""
+    """Return what a run would do as a JSON value: builds, and destinations with their tags in the order of writing."""
     return {
         "format": FORMAT,
         "targets": [
@@ -70,12 +70,12 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def dump(value: Mapping[str, Any]) -> str:
-    """The JSON text that is written to stdout and files: one document, two spaces, a final newline."""
+    """Return the JSON text for stdout and files: one document, indented by two spaces, with a final newline."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def target_json(target: TargetOutcome) -> dict[str, Any]:
-    """A target's part of the summary."""
+    """Return a target as a JSON value."""
     tags = [
         f"{place.repository}:{tag.tag}"
         for place in target.destinations
@@ -143,15 +143,15 @@ def _totals(targets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _sum(sizes: Iterable[int | None]) -> int | None:
-    """The sum of those that are known; None where none is."""
+    """The sum of the known sizes; None if no size is known."""
     known = [size for size in sizes if size is not None]
     return sum(known) if known else None
 
 
 def merge(summaries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Several summaries as one, by uid: platforms, tags and sizes add up, the same platform or tag counts once.
+    """Merge summaries by uid: platforms, tags and sizes add up, and the same platform or tag counts once.
 
-    Takes what `to_json` wrote, of this tool or an older one: members may be missing.
+    summaries: results of `to_json`, also of older versions; members may be missing.
     """
     merged: dict[str, dict[str, Any]] = {}
     skipped: list[Any] = []
@@ -186,7 +186,7 @@ def _merged(first: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     row["platform_digests"] = first["platform_digests"] | second["platform_digests"]
     for key in ("layers", "cache_ref", "cache_size", "digest", "local_size"):
         row[key] = first[key] if first[key] is not None else second[key]
-    # A build file and a publish file of one target speak of the same platforms: they count once.
+    # The summaries of a target's build and of its publish list the same platforms; their size counts once.
     row["registry_size"] = (
         _sum((first["registry_size"], second["registry_size"]))
         if fresh

@@ -100,7 +100,7 @@ def plan_table(plan: Plan) -> str:
         for build in target.builds
     ]
     for item in plan.refused:
-        lines += error_lines(item.target.uid, item.error)
+        lines += error_lines(f"{item.target.uid}: ", item.error)
     lines += [f"skipped: {item.uid}: {item.reason}" for item in plan.skipped]
     return aligned(rows) + "".join(f"{line}\n" for line in lines)
 
@@ -114,7 +114,7 @@ def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
             lines += failure_lines(target.uid, target.failure)
         for place in target.destinations:
             if place.failure is not None:
-                lines += failure_lines(target.uid, place.failure, f" {place.repository}")
+                lines += failure_lines(target.uid, place.failure, f"{place.repository}: ")
         lines += _moved_lines(target)
     if outcome.interrupted:
         lines += [f"published: {target.uid}" for target in outcome.targets if target.state in _PUBLISHED]
@@ -131,13 +131,13 @@ _PUBLISHED = (State.PUBLISHED, State.UNCHANGED)
 
 def failure_lines(uid: str, failure: Failure, place: str = "") -> list[str]:
     """Return a failure of a target: the error, and its hint on the next line."""
-    return error_lines(f"{uid}: [{failure.step}]{place}", failure.error)
+    return error_lines(f"{uid}: [{failure.step}] {place}", failure.error)
 
 
 def error_lines(about: str, error: Exception) -> list[str]:
-    """Return `error: <about>: <what and why>`, and `hint: …` as a second line if there is one."""
+    """Return `error: <about><what and why>`, and `hint: …` as a second line if there is one."""
     hint = hint_of(error)
-    return [f"error: {about}: {reason(error)}", *([f"hint: {hint}"] if hint else [])]
+    return [f"error: {about}{reason(error)}", *([f"hint: {hint}"] if hint else [])]
 
 
 def _moved_lines(target: TargetOutcome) -> list[str]:
