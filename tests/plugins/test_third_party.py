@@ -96,7 +96,10 @@ def test_a_command_of_a_plugin_parses_its_own_arguments_and_shows_its_full_name(
     assert "Usage: bakery lines run [OPTIONS]" in bakery(documented, "lines", "run", "--help").stdout
     wrong = bakery(documented, "lines", "run", "--context")
     assert wrong.returncode == 2
-    assert "--context" in wrong.stderr
+    assert wrong.stderr == "error: option '--context' requires an argument\n"
+    extra = bakery(documented, "lines", "limits", "now")
+    assert extra.stderr.splitlines()[-1] == "hint: run 'bakery lines limits --help' for usage"
+    assert bakery(documented, "lines").stderr.startswith("Usage: bakery lines")
     assert bakery(documented, "lines", "--no-such-option").returncode == 2
 
 

@@ -9,7 +9,7 @@ import click
 
 from bakery.app.selecting import Filters
 from bakery.cli import filters, general, options
-from bakery.cli.output import emit, write
+from bakery.cli.output import emit, write_json
 from bakery.errors import BakeryError, NotBuiltYet
 
 
@@ -42,7 +42,6 @@ def command(
 ) -> None:
     """Build images; --plan prints the bake file."""
     from bakery.app import reading
-    from bakery.cli.json_text import pretty
 
     if not plan:
         raise NotBuiltYet(
@@ -62,4 +61,4 @@ def command(
         strict=strict,
         emit=emit,
     )
-    write(pretty(made))
+    write_json(made)

@@ -1,4 +1,4 @@
-"""`--show-completion` and `--install-completion`: click's script for a shell, printed or put where it is read."""
+"""`--show-completion` and `--install-completion`: click's completion script of a shell, printed or installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_BAKERY_COMPLETE"
-_MINE = "mine"  # the option without a value: the shell of whoever calls
+_MINE = "mine"  # the option without a value: the user's shell
 
 
 def _show(ctx: click.Context, _option: click.Parameter, shell: str | None) -> None:
@@ -22,26 +22,26 @@ def _install(ctx: click.Context, _option: click.Parameter, shell: str | None) ->
     if shell is not None and not ctx.resilient_parsing:
         known = _known(shell)
         file = install(known, _script(ctx.command, known), Path.home())
-        click.echo(f"{known} completion is in {file}. It works in every terminal that is opened from now on")
+        click.echo(f"Installed {known} completion in {file}. It takes effect in new terminals.")
         ctx.exit()
 
 
 showing = click.option(
     "--show-completion", is_flag=False, flag_value=_MINE, metavar="[bash|zsh|fish]", is_eager=True, callback=_show,
-    expose_value=False, help="Print what completes commands and options in this shell.",
+    expose_value=False, help="Print the completion script of this shell.",
 )  # fmt: skip
 installing = click.option(
     "--install-completion", is_flag=False, flag_value=_MINE, metavar="[bash|zsh|fish]", is_eager=True,
-    callback=_install, expose_value=False, help="Put that where the shell reads it.",
+    callback=_install, expose_value=False, help="Install shell completion.",
 )  # fmt: skip
 
 
 def install(shell: str, script: str, home: Path) -> Path:
-    """Write the script below `home`, and have the shell's start file read it. Gives the script's file."""
+    """Write the script below `home`, make the shell's start file read it, and return the script's file."""
     file, start, line = {
         "bash": (".bash_completions/bakery.sh", ".bashrc", "source ~/.bash_completions/bakery.sh"),
         "zsh": (".zfunc/_bakery", ".zshrc", "fpath+=~/.zfunc; autoload -Uz compinit; compinit"),
-        "fish": (".config/fish/completions/bakery.fish", "", ""),  # which fish reads by itself
+        "fish": (".config/fish/completions/bakery.fish", "", ""),  # fish reads it without a start file
     }[shell]
     (home / file).parent.mkdir(parents=True, exist_ok=True)
     (home / file).write_text(script, encoding="utf-8")
@@ -56,7 +56,7 @@ def install(shell: str, script: str, home: Path) -> Path:
 def _known(shell: str) -> str:
     name = Path(os.environ.get("SHELL", "bash")).name if shell == _MINE else shell
     if name not in SHELLS:
-        raise click.BadParameter(f"{name!r} is none of {', '.join(SHELLS)}")
+        raise click.BadParameter(f"{name!r} is not one of {', '.join(map(repr, SHELLS))}")
     return name
 
 

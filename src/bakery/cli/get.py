@@ -10,7 +10,7 @@ import click
 from bakery.app.selecting import Filters
 from bakery.cli import filters, general, options
 from bakery.cli.group import Group
-from bakery.cli.output import emit, write
+from bakery.cli.output import emit, write, write_json
 
 
 @click.group("get", cls=Group)
@@ -32,11 +32,10 @@ def group() -> None:
 def tags_command(context: Path, output: Literal["component", "uid"], wanted: Filters, strict: bool) -> None:
     """Print the tags of the selected targets as JSON."""
     from bakery.app import reading
-    from bakery.cli.json_text import pretty
     from bakery.targets.listing import tags_by_component, tags_by_uid
 
     targets = reading.targets(context, wanted, strict=strict, check_secrets=False, emit=emit)
-    write(pretty(tags_by_uid(targets) if output == "uid" else tags_by_component(targets)))
+    write_json(tags_by_uid(targets) if output == "uid" else tags_by_component(targets))
 
 
 @group.command("targets")
@@ -48,12 +47,14 @@ def tags_command(context: Path, output: Literal["component", "uid"], wanted: Fil
 def targets_command(context: Path, output: Literal["table", "json"], wanted: Filters, strict: bool) -> None:
     """Print the selected targets with everything known about them."""
     from bakery.app import reading
-    from bakery.cli.json_text import pretty
     from bakery.report.table import targets_table
     from bakery.targets.listing import described
 
     targets = reading.targets(context, wanted, strict=strict, emit=emit)
-    write(pretty([described(target) for target in targets]) if output == "json" else targets_table(targets))
+    if output == "json":
+        write_json([described(target) for target in targets])
+    else:
+        write(targets_table(targets))
 
 
 @group.command("version")
@@ -81,11 +82,13 @@ def config_command(
 ) -> None:
     """Print the configuration as written, or as Bakery understands it."""
     from bakery.app import reading
-    from bakery.cli.json_text import pretty
     from bakery.config.resolved import plain, yaml_text
 
     tree = reading.configuration(context, resolved=resolved, image_name=image_name, strict=strict, emit=emit)
-    write(pretty(plain(tree, origins=origin)) if output == "json" else yaml_text(tree, origins=origin))
+    if output == "json":
+        write_json(plain(tree, origins=origin))
+    else:
+        write(yaml_text(tree, origins=origin))
 
 
 @group.command("schema")
@@ -93,6 +96,5 @@ def config_command(
 def schema_command() -> None:
     """Print the JSON Schema of bakery.yaml, with the options of every installed plugin."""
     from bakery.app import reading
-    from bakery.cli.json_text import pretty
 
-    write(pretty(reading.schema()))
+    write_json(reading.schema())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from bakery.cli import general
 from bakery.events import Event, ProblemFound
@@ -11,6 +12,13 @@ from bakery.events import Event, ProblemFound
 def write(text: str) -> None:
     """Print a result on stdout, in one piece, never wrapped."""
     sys.stdout.write(f"{text}\n")
+
+
+def write_json(value: Any) -> None:
+    """Print a result on stdout as indented JSON."""
+    import json
+
+    write(json.dumps(value, indent=2))
 
 
 def emit(event: Event) -> None:

@@ -1,7 +1,7 @@
-"""Commands of plugins that bakery did not bring: a Typer application each, behind commands that hand over their words.
+"""Commands of third-party plugins: each is a Typer application behind a click command that passes on its arguments.
 
-Typer has a click of its own inside, whose commands cannot stand in a group of ours. It is imported here and nowhere
-else, so only those wait for it who have such a plugin. Source: pipeline.md 7.
+Typer contains its own click, whose commands cannot be part of a group of ours. It is only imported here, so that only
+installations with such a plugin pay for it. Source: pipeline.md 7.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import click
 import typer
 from click.shell_completion import CompletionItem
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_group
 
 from bakery.cli import general
@@ -24,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 
 def commands(plugins: Iterable[Plugin]) -> dict[str, click.Command]:
-    """What the plugins add, by name; the first of two of one name. A plugin that fails is a warning."""
+    """Return the commands of plugins by name; the first of two with one name. A plugin that fails is a warning."""
     found: dict[str, click.Command] = {}
     for plugin in plugins:
         try:
             group = _group(plugin)
-        except Exception as error:  # noqa: BLE001 - somebody else's code: a warning, and the others go on
+        except Exception as error:  # noqa: BLE001 - third-party code: a warning, and the other plugins still work
             _log.warning("the commands of plugin %s cannot be added: %s", plugin.name, error)
             continue
         for name in group.commands:
@@ -49,7 +50,7 @@ def _group(plugin: Plugin) -> TyperGroup:
 
 
 class TyperCommand(click.Command):
-    """One command (or group) of a Typer application. It reads its words itself, `--help` among them."""
+    """One command (or group) of a Typer application, which parses its arguments itself, including `--help`."""
 
     def __init__(self, name: str, group: TyperGroup) -> None:
         theirs = group.commands[name]
@@ -62,10 +63,21 @@ class TyperCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> None:
         general.configure_logging()
-        self._group.main([self._name, *ctx.args], prog_name="bakery")  # it ends in SystemExit, with the command's code
+        try:
+            with self._group.make_context("bakery", [self._name, *ctx.args]) as theirs:
+                self._group.invoke(theirs)
+        except typer.Exit as error:
+            raise click.exceptions.Exit(error.exit_code) from error
+        except TyperException as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # a private class; its message is the help
+                click.echo(error.format_message(), err=True)
+                raise click.exceptions.Exit(error.exit_code) from error
+            from bakery.cli.usage import typer_error
+
+            raise typer_error(error) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        # What click does for its own groups: go down the words as far as they name commands.
+        # As click does for its own groups: follow the words as long as they name commands.
         command: Any = self._group
         theirs = command.make_context("bakery", [], resilient_parsing=True)
         for word in (self._name, *ctx.args):

@@ -1,13 +1,16 @@
-"""Errors of click in the form of ours: what is wrong, and a hint that names an option, a command or the help."""
+"""Errors of click, and of the click inside Typer, in the form of ours: what is wrong, and how to find what is right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bakery.errors import UsageError
+from bakery.errors import BakeryError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from typer.exceptions import TyperException
 
 
 def usage_error(error: click.ClickException) -> UsageError:
@@ -29,8 +32,20 @@ def usage_error(error: click.ClickException) -> UsageError:
         if error.param is None and error.param_hint is None:
             return UsageError(error.message)
         return UsageError(f"invalid value for {_named(error)}", why=error.message)
-    message = error.format_message()
-    return UsageError(f"{message[:1].lower()}{message[1:]}".rstrip("."), hint=for_usage)
+    return UsageError(_sentence(error.format_message()), hint=for_usage)
+
+
+def typer_error(error: TyperException) -> BakeryError:
+    """Return an error of Typer as ours. Its classes for wrong usage are private; their exit code is 2."""
+    context = getattr(error, "ctx", None)
+    hint = f"run '{context.command_path} --help' for usage" if context else ""
+    kind = UsageError if error.exit_code == ExitCode.USAGE else BakeryError
+    return kind(_sentence(error.format_message()), hint=hint)
+
+
+def _sentence(text: str) -> str:
+    """The text of a message as part of ours: without a capital letter and a full stop."""
+    return f"{text[:1].lower()}{text[1:]}".rstrip(".")
 
 
 def _nearest(verb: str, names: Sequence[str] | None) -> str:
