@@ -302,7 +302,7 @@ def test_the_long_name_of_the_file_comes_first_and_parents_are_not_searched(tmp_
     (tmp_path / "bakery.yaml").write_text("repository: {url: long.org}\n")
     assert load_project(tmp_path).repository.url == "https://long.org/"
     (tmp_path / "inside").mkdir()
-    with pytest.raises(ConfigurationError, match="bakery create project"):
+    with pytest.raises(ConfigurationError, match=r"cannot find bakery\.yaml"):
         load_project(tmp_path / "inside")
 
 

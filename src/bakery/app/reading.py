@@ -170,7 +170,7 @@ def _affected(project: Project, request: MatrixRequest, emit: Emit) -> AffectedV
     try:
         changes = changed_files(request.context, request.base_ref, run_git)
     except GitFailed as error:
-        emit(Noted("", f"{one_line(error)}; listing every job"))
+        emit(Noted("", f"listing every job: {one_line(error)}"))
         return None
     name = Path(project.file).name
     return affected_versions(project, changes.paths, old_text(request.context, changes.base, name, run_git))

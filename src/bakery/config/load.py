@@ -52,8 +52,8 @@ def find_project(context: Path) -> Path:
         if (context / name).is_file():
             return context / name
     raise ConfigurationError(
-        f"there is no {' or '.join(NAMES)} in", about=context.absolute(),
-        hint="name the directory with --context, or start a project with `bakery create project`",
+        f"cannot find {' or '.join(NAMES)} in", about=context.absolute(),
+        hint="run in the directory of a project, or name it with --context",
     )  # fmt: skip
 
 

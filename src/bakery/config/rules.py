@@ -46,7 +46,7 @@ class Rules:
             self._repository(raw["repository"], ("repository",))
         self._registry_list(raw, "registries", ())
         if not entries(raw, "images"):
-            self._warn((), "there are no images", "add one with `bakery create image`")
+            self._warn((), "the project has no images")
         self._unique_names(raw, "images", (), "image")
         for index, image in mappings(raw, "images"):
             self._image(image, ("images", index))

@@ -108,7 +108,7 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
         raise MetadataError(
             "reading build metadata",
             why=_told(problems),
-            hint="give the files that `bakery build --metadata-file` or `docker buildx bake --metadata-file` wrote",
+            hint="pass the files that `docker buildx bake --metadata-file` wrote",
         )
     return Metadata(
         tuple(files),

@@ -164,7 +164,6 @@ class Layout:
                 "opening an image layout",
                 about=self.path,
                 why=f"there is no {name}",
-                hint="is this the right folder?",
             )
         with file:
             content = file.read(limit_bytes + 1)
