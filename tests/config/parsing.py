@@ -1,4 +1,4 @@
-"""Projects from a few lines: what a test is about, with the rest that a project needs."""
+"""Projects from the few lines that a test is about; the other lines that a project needs are added."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD = "repository: {url: https://example.org/x}\n"
 
 
 def project(text: str, *, strict: bool = False, options: OptionsRegistry | None = None) -> Project:
-    """The project of this text; `repository` is added where it is missing."""
+    """Return the project in a text. `repository` is added if it is missing."""
     body = dedent(text)
     if not body.startswith("{") and not any(
         line.startswith(("repository:", "# repository:")) for line in body.splitlines()
@@ -24,7 +24,7 @@ def project(text: str, *, strict: bool = False, options: OptionsRegistry | None 
 
 
 def image(text: str, *, strict: bool = False) -> Project:
-    """A project with one image of these keys, named `app` unless they name it."""
+    """Return a project with one image that has these keys. Its name is `app` unless given."""
     body = dedent(text)
     if not any(line.startswith("name:") for line in body.splitlines()):
         body = f"name: app\n{body}"
@@ -32,7 +32,7 @@ def image(text: str, *, strict: bool = False) -> Project:
 
 
 def problems(build: object, text: str, *, strict: bool = False) -> tuple[Problem, ...]:
-    """Everything that is told about a text, error or warning, whether or not it can be used."""
+    """Return every error and warning about a text, whether or not it is valid."""
     try:
         return build(text, strict=strict).problems  # type: ignore[operator,no-any-return]  # one of the two above
     except InvalidProject as error:
@@ -40,10 +40,10 @@ def problems(build: object, text: str, *, strict: bool = False) -> tuple[Problem
 
 
 def errors(build: object, text: str, *, strict: bool = False) -> list[tuple[str, str]]:
-    """(path, message) of every error."""
+    """Return path and message of every error."""
     return [(p.path, p.message) for p in problems(build, text, strict=strict) if not p.warning]
 
 
 def warnings(build: object, text: str) -> list[tuple[str, str]]:
-    """(path, message with hint) of every warning."""
+    """Return path and message with hint of every warning."""
     return [(p.path, f"{p.message}. {p.hint}") for p in problems(build, text) if p.warning]

@@ -1,4 +1,4 @@
-"""YAML is read by the core schema of YAML 1.2, safely, and every value's place is known."""
+"""YAML is parsed safely, by the core schema of YAML 1.2, and the place of every value is known."""
 
 import contextlib
 import time
@@ -19,32 +19,32 @@ SCALARS = {
 
 
 @pytest.mark.parametrize(("text", "value"), SCALARS.items(), ids=SCALARS)
-def test_scalars_are_what_yaml_1_2_says(text, value):
+def test_scalars_follow_yaml_1_2(text, value):
     found = Document(f"a: {text}\n", "f").value["a"]
     assert (found, type(found)) == (value, type(value))
 
 
-def test_an_empty_text_has_no_value():
+def test_an_empty_text_is_an_empty_mapping():
     assert Document("", "f").value == {}
     assert Document("# nothing\n", "f").value == {}
 
 
-UNUSABLE = {
+INVALID = {
     "a tag": ("a: !!python/object:os.system x\n", "tag", (1, 4)),
     "a tag on a mapping": ("a: !thing {b: c}\n", "tag", (1, 4)),
     "an unknown alias": ("a: *x\n", "*x", (1, 4)),
     "an alias in itself": ("a: &x [*x]\n", "*x", (1, 8)),
-    "a second document": ("a: 1\n---\nb: 2\n", "second document", (2, 1)),
-    "a mapping as key": ("a: 1\n{b: c}: d\n", "key", (2, 1)),
-    "an unclosed list": ("a: [1, 2\nb: 3\n", "no YAML", None),
-    "a tab as indentation": ("a:\n\tb: 1\n", "no YAML", (2, 1)),
-    "a control character": ("a: \x01\n", "no YAML", (1, 4)),
-    "a merge of no mapping": ("a:\n  <<: 3\n", "<<", None),
+    "a second document": ("a: 1\n---\nb: 2\n", "second one", (2, 1)),
+    "a mapping as a key": ("a: 1\n{b: c}: d\n", "key", (2, 1)),
+    "an unclosed list": ("a: [1, 2\nb: 3\n", "invalid YAML", None),
+    "a tab as indentation": ("a:\n\tb: 1\n", "invalid YAML", (2, 1)),
+    "a control character": ("a: \x01\n", "invalid YAML", (1, 4)),
+    "a merge of a number": ("a:\n  <<: 3\n", "<<", None),
 }
 
 
-@pytest.mark.parametrize(("text", "words", "place"), UNUSABLE.values(), ids=UNUSABLE)
-def test_text_that_cannot_be_used_is_told_with_its_place(text, words, place):
+@pytest.mark.parametrize(("text", "words", "place"), INVALID.values(), ids=INVALID)
+def test_invalid_text_is_reported_with_its_place(text, words, place):
     with pytest.raises(InvalidProject) as caught:
         Document(text, "f.yaml")
     (problem,) = caught.value.problems
@@ -54,19 +54,19 @@ def test_text_that_cannot_be_used_is_told_with_its_place(text, words, place):
         assert (problem.line, problem.column) == place
 
 
-def test_a_key_that_occurs_twice_is_told_with_its_place_and_reading_goes_on():
+def test_a_duplicate_key_is_reported_with_its_place_and_parsing_continues():
     document = Document("a: 1\nb:\n  - c: 1\n    c: 2\na: 3\n", "f")
-    told = [document.problem(found) for found in document.findings]
-    assert [(one.path, one.line, one.column) for one in told] == [("b[0].c", 4, 5), ("a", 5, 1)]
+    problems = [document.problem(found) for found in document.findings]
+    assert [(one.path, one.line, one.column) for one in problems] == [("b[0].c", 4, 5), ("a", 5, 1)]
 
 
-def test_merge_keys_are_merged_and_the_mappings_own_keys_win():
+def test_merge_keys_are_merged_and_own_keys_take_precedence():
     document = Document("base: &b {x: 1, y: 2}\nmore: &m {x: 5, z: 3}\na:\n  <<: [*b, *m]\n  y: 9\n", "f")
     assert document.value["a"] == {"y": 9, "x": 1, "z": 3}
     assert document.locate(("a", "z")) == (2, 20)
 
 
-def test_a_bomb_of_aliases_takes_neither_time_nor_memory():
+def test_exponential_aliases_are_refused_quickly():
     levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 12))
     began = time.perf_counter()
     with pytest.raises(InvalidProject, match="aliases"):
@@ -74,21 +74,21 @@ def test_a_bomb_of_aliases_takes_neither_time_nor_memory():
     assert time.perf_counter() - began < 1
 
 
-def test_a_mebibyte_of_aliases_takes_neither_time_nor_memory():
+def test_a_mebibyte_of_aliases_is_refused_quickly():
     began = time.perf_counter()
     with pytest.raises(InvalidProject, match="aliases"):
         Document("a: &a [1, 2]\nb: [" + "*a," * (1024 * 1024 // 3) + "]\n", "f")
     assert time.perf_counter() - began < 2
 
 
-def test_deep_nesting_is_refused_before_it_hurts():
+def test_deep_nesting_is_refused():
     with pytest.raises(InvalidProject):
         Document("a: " + "[" * 5000 + "]" * 5000, "f")
-    with pytest.raises(InvalidProject, match="nested deeper"):
+    with pytest.raises(InvalidProject, match="nested more than 64 levels"):
         Document("a: " + "[" * 100 + "]" * 100, "f")
 
 
-def test_places_are_those_of_the_value_or_of_its_key():
+def test_a_place_is_that_of_the_value_or_of_its_key():
     document = Document('\ufeffimages:\n  - name: x\n    os: [{name: "Ü b"}, {name: c}]\n', "f")
     assert document.locate(("images", 0, "name")) == (2, 11)
     assert document.locate(("images", 0, "os", 1, "name")) == (3, 32)
@@ -97,6 +97,6 @@ def test_places_are_those_of_the_value_or_of_its_key():
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_read_or_refused_and_never_crashes(text):
+def test_any_text_is_parsed_or_refused(text):
     with contextlib.suppress(InvalidProject):
         Document(text, "f").locate(("a", 0))

@@ -1,5 +1,5 @@
-"""The JSON Schema in docs/schemas is the models', takes every example, and refuses what editors should show."""
-# ruff: noqa: E501 - one document a row
+"""The JSON Schema in docs/schemas is current, accepts every example, and refuses what editors should mark."""
+# ruff: noqa: E501 - one document per row
 
 import json
 from pathlib import Path
@@ -34,8 +34,8 @@ def test_every_example_is_valid(validator, name):
     assert [error.message for error in validator.iter_errors(Document(text, name).value)] == []
 
 
-TAKEN = {
-    "a bool as a word": "images: [{name: a, versions: [{name: b, latest: Yes}]}]",
+ACCEPTED = {
+    "a boolean as a word": "images: [{name: a, versions: [{name: b, latest: Yes}]}]",
     "a person as a mapping": "repository: {url: x.org, authors: [{name: A, email: a@b.org}, 'B <b@c.org>']}",
     "versions with commas": "images: [{name: a, versions: [{name: b, dependencies: [{dependency: R, version: '4, 5'}]}]}]",
     "a number as a bound": (
@@ -45,8 +45,8 @@ TAKEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", TAKEN.values(), ids=TAKEN)
-def test_what_loading_takes_is_valid(validator, text):
+@pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED)
+def test_what_loading_accepts_is_valid(validator, text):
     body = text if text.startswith("repository") else HEAD + text
     assert [error.message for error in validator.iter_errors(Document(body, "x").value)] == []
 
@@ -56,11 +56,11 @@ REFUSED = {
     "a number as a name": "images: [{name: a, versions: [{name: 1.9}]}]",
     "an unknown platform": "images: [{name: a, versions: [{name: b, os: [{name: c, platforms: [linux/arm]}]}]}]",
     "an unknown tool": "images: [{name: a, options: [{tool: gos}]}]",
-    "a repository at top level": "registries: [{host: a.org, repository: b}]",
+    "a repository at the top level": "registries: [{host: a.org, repository: b}]",
     "an old source type": "images: [{name: a, devVersions: [{sourceType: env}]}]",
 }
 
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
-def test_what_loading_refuses_or_warns_of_is_invalid(validator, text):
+def test_what_loading_refuses_or_warns_about_is_invalid(validator, text):
     assert list(validator.iter_errors(Document(HEAD + text, "x").value))

@@ -1,4 +1,4 @@
-"""Projects of any size stay quick: loading and expanding grow linearly, and cost little more than reading the text."""
+"""Large projects load quickly: loading and expanding are linear, and cost little more than parsing the text."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.config import parsing
 
 
 def project_text(images):
-    """A project as large teams have them: 10 versions, 2 variants, 2 systems, dependencies, two registries."""
+    """Return a large project: per image 10 versions, 2 variants, 2 systems, dependencies, two registries."""
     lines = [
         "repository: {url: github.com/example/big}",
         "registries:", "  - {host: ghcr.io, namespace: big}", "  - {host: docker.io, namespace: big}",
@@ -43,7 +43,7 @@ def project_text(images):
     return "\n".join(lines) + "\n"
 
 
-def test_a_project_of_800_targets_is_expanded_as_it_is_written():
+def test_a_project_of_800_targets_has_800_targets_with_distinct_tags():
     selected = select(parsing.project(project_text(20)), Selection())
     assert len(selected.targets) == 800
     assert selected.problems == ()
@@ -53,7 +53,7 @@ def test_a_project_of_800_targets_is_expanded_as_it_is_written():
 
 
 @pytest.mark.slow
-def test_loading_grows_linearly():
+def test_loading_is_linear():
     def seconds(images):
         text = project_text(images)
         began = time.process_time()
@@ -66,18 +66,18 @@ def test_loading_grows_linearly():
 
 
 @pytest.mark.slow
-def test_8000_targets_take_little_more_than_reading_their_text_and_less_than_300_mebibytes(tmp_path):
+def test_8000_targets_take_little_more_than_parsing_their_text_and_less_than_300_mebibytes(tmp_path):
     text = project_text(200)
     (tmp_path / "bakery.yaml").write_text(text)
     began = time.process_time()
-    yaml.load(text, yaml.CSafeLoader)  # what this machine needs at this moment to read the text into plain values
+    yaml.load(text, yaml.CSafeLoader)  # the time that this machine needs now to parse the text into plain values
     peer_s = time.process_time() - began
     code = (
         "import resource, sys; from bakery.cli.main import app\n"
         "try: app(args=['get', 'tags', '--context', sys.argv[1], '--output', 'uid'])\n"
         "finally:\n"
         "  used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        # Not ru_maxrss: Linux lets a child's begin at what its parent's was, and that is a whole test run.
+        # Not ru_maxrss: on Linux a child starts with that of its parent, here a whole test run.
         "  peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
         "  print(used.ru_utime + used.ru_stime, int(peak) // 1024, file=sys.stderr)"
     )

@@ -1,4 +1,4 @@
-"""Options of other people's tools: a `ToolOptions` or a pydantic model, read, merged and shown like our own."""
+"""Options of third-party tools: a `ToolOptions` or a pydantic model, read, merged and shown like built-in ones."""
 
 from typing import ClassVar, Literal
 
@@ -26,7 +26,7 @@ class ModelLines(BaseModel):
 
 class UpdatingLines(ModelLines):
     def update(self, other):
-        """Files add up."""
+        """Concatenate the files."""
         return self.model_copy(update={"files": (*other.files, *self.files)})
 
 
@@ -63,17 +63,17 @@ def test_the_options_of_a_plugin_are_read_and_merged_field_by_field(kind):
     assert (over.most_lines, over.files) == wanted
 
 
-def test_what_is_wrong_in_them_is_told_with_its_place(kind):
+def test_an_error_in_options_is_reported_with_its_place(kind):
     with pytest.raises(Exception, match=r"bakery\.yaml:7:20: error: images\[0\]\.options\[0\]\.mostLines"):
         parsing.project(TEXT.replace("'5'", "many"), options=OptionsRegistry([kind]))
 
 
-def test_an_unknown_key_in_them_is_a_warning(kind):
+def test_an_unknown_key_in_options_is_a_warning(kind):
     project = parsing.project(TEXT.replace("mostLines", "mostLine"), options=OptionsRegistry([kind]))
     assert any("`mostLine`" in problem.message and "mostLines" in problem.hint for problem in project.problems)
 
 
-def test_they_are_shown_with_the_line_that_each_field_comes_from(kind):
+def test_options_are_shown_with_the_origin_of_every_field(kind):
     tree = resolved.resolved(parsing.project(TEXT, options=OptionsRegistry([kind])))
     shown = tree["images"][0]["options"]["lines"]
     assert shown["mostLines"].value == 5
@@ -81,7 +81,7 @@ def test_they_are_shown_with_the_line_that_each_field_comes_from(kind):
     assert tree["images"][1]["options"]["lines"]["mostLines"].origin == "default"
 
 
-def test_they_are_in_the_json_schema(kind):
+def test_options_are_in_the_json_schema(kind):
     schema = project_schema(OptionsRegistry([kind]))
     entry = schema["$defs"][kind.__name__]
     assert set(entry["properties"]) == {"tool", "mostLines", "files"}
@@ -112,12 +112,12 @@ class Plain:
     tool: ClassVar = "plain"
 
 
-def test_a_class_that_cannot_be_used_is_refused_with_a_reason():
+def test_an_unusable_class_is_refused_with_a_reason():
     registry = OptionsRegistry([])
-    with pytest.raises(TypeError, match="nothing reads"):
+    with pytest.raises(TypeError, match="unsupported type"):
         registry.register(Unread)
     for options, reason in [
-        (Unnamed, "no literal field"), (UnnamedModel, "no literal field"), (Plain, "neither"),
+        (Unnamed, "no field `tool`"), (UnnamedModel, "no field `tool`"), (Plain, "is not a ToolOptions"),
         (Bare, "no default for needed"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=reason):
@@ -126,19 +126,19 @@ def test_a_class_that_cannot_be_used_is_refused_with_a_reason():
 
 
 @pytest.mark.parametrize("options", [Unnamed, UnnamedModel])
-def test_a_class_that_names_no_tool_stands_under_the_name_of_its_plugin(options):
+def test_a_class_without_a_tool_is_registered_under_the_name_of_its_plugin(options):
     registry = OptionsRegistry([])
     assert not registry.register(options, fallback="mine")
     project = parsing.project("images: [{name: a, options: [{tool: mine, wait: 3}]}]", options=registry)
     assert project.images[0].options["mine"].wait == 3
 
 
-def test_one_tool_in_place_of_another_is_known_to_be_so():
+def test_registering_another_class_for_a_tool_reports_the_replacement():
     registry = OptionsRegistry()
     assert not registry.register(StructLines)
     assert not registry.register(StructLines)
     assert registry.register(ModelLines)
 
 
-def test_options_that_no_file_wrote_give_what_differs_from_the_defaults():
+def test_options_that_were_not_read_override_with_the_fields_that_differ_from_the_defaults():
     assert StructLines(files=("x",)).update(StructLines(most_lines=7)) == StructLines(files=("x",), most_lines=7)

@@ -1,4 +1,4 @@
-"""Defaults and inheritance: what a project is after loading, beyond what the examples show."""
+"""Defaults and inheritance in a loaded project, beyond those in the examples."""
 
 import pytest
 
@@ -24,7 +24,7 @@ SYSTEMS = {
 
 
 @pytest.mark.parametrize(("name", "known"), SYSTEMS.items(), ids=SYSTEMS)
-def test_known_systems(name, known):
+def test_a_name_refers_to_a_known_system(name, known):
     assert build_system(name) == BuildSystem(*known)
 
 
@@ -37,7 +37,7 @@ URLS = {
 
 
 @pytest.mark.parametrize(("text", "normal"), URLS.items(), ids=URLS)
-def test_urls_are_put_into_normal_form(text, normal):
+def test_urls_are_normalized(text, normal):
     assert parsing.project(f"repository: {{url: '{text}'}}").repository.url == normal
 
 
@@ -51,18 +51,18 @@ PEOPLE = {
 
 
 @pytest.mark.parametrize(("text", "printed"), PEOPLE.items(), ids=PEOPLE)
-def test_people(text, printed):
+def test_a_person_is_printed_with_name_and_address(text, printed):
     assert str(parsing.project(f"repository: {{url: x.org, maintainer: {text}}}").repository.maintainer) == printed
 
 
-def test_authors_are_sorted_without_regard_to_case_and_each_is_there_once():
+def test_authors_are_sorted_case_insensitively_without_duplicates():
     text = "repository: {url: x.org, authors: [b@x.org, 'Zed <z@x.org>', 'ann <a@x.org>', b@x.org]}"
     assert [str(author) for author in parsing.project(text).repository.authors] == [
         "ann <a@x.org>", "b <b@x.org>", "Zed <z@x.org>",
     ]  # fmt: skip
 
 
-def test_names_give_their_defaults():
+def test_other_names_are_derived_from_the_name():
     image = parsing.image(
         "name: my-first.app\nvariants: [{name: Extra Tools GPU}]\nversions: [{name: A B, os: [{name: Ubuntu 24.04}]}]"
     ).images[0]
@@ -74,7 +74,7 @@ def test_names_give_their_defaults():
     assert version.systems[0].platforms == ("linux/amd64",)
 
 
-def test_systems_are_sorted_and_the_only_one_is_primary_whatever_it_says():
+def test_systems_are_sorted_and_a_single_one_is_always_primary():
     image = parsing.image(
         "versions: [{name: a, os: [{name: b, primary: true}, {name: a}]}, {name: b, os: [{name: x, primary: false}]}]"
     ).images[0]
@@ -82,7 +82,7 @@ def test_systems_are_sorted_and_the_only_one_is_primary_whatever_it_says():
     assert image.versions[1].systems[0].primary
 
 
-def test_bools_and_numbers_are_read_leniently_and_text_is_not():
+def test_booleans_and_numbers_are_read_leniently():
     image = parsing.image(
         "versions: [{name: a, latest: 'YES', os: [{name: U}]}]\n"
         "options: [{tool: goss, wait: '7'}, {tool: soci, enabled: on}]"
@@ -122,12 +122,12 @@ def test_registries_are_inherited(image, version, wanted):
 
 
 OPTIONS = {
-    "the variant's field wins even where it is the default": (
+    "a field of the variant overrides even with its default": (
         "[{tool: goss, wait: 5, command: img}]", "[{tool: goss, wait: 0}]", (0, "img", 900)),
     "a variant without options takes the image's": ("[{tool: goss, wait: 5}]", None, (5, "sleep infinity", 900)),
     "a variant with options of another tool does too": (
         "[{tool: goss, wait: 5}]", "[{tool: soci}]", (5, "sleep infinity", 900)),
-    "nobody says anything": ("[]", None, (0, "sleep infinity", 900)),
+    "no options at all": ("[]", None, (0, "sleep infinity", 900)),
 }  # fmt: skip
 
 
@@ -139,25 +139,25 @@ def test_options_are_merged_field_by_field(image, variant, wanted):
     assert (goss.wait, goss.command, goss.timeout) == wanted
 
 
-def test_a_target_without_variant_has_the_images_options_for_every_tool():
+def test_a_target_without_a_variant_has_the_options_of_the_image():
     image = parsing.image("options: [{tool: goss, wait: 3}, {tool: hadolint, ignored: []}]").images[0]
     assert image.options["goss"].wait == 3
     assert image.options["hadolint"].ignored == ()
 
 
-def test_soci_takes_both_spellings():
+def test_soci_options_may_be_in_camel_case_or_snake_case():
     image = parsing.image("options: [{tool: soci, spanSize: 1, min_layer_size: 2, prefetchFiles: [a]}]").images[0]
     soci = image.options["soci"]
     assert (soci.span_size, soci.min_layer_size, soci.prefetch_files, soci.platforms) == (1, 2, ("a",), None)
 
 
-def test_an_empty_list_of_patterns_means_no_tags_and_a_variants_are_added():
+def test_an_empty_pattern_list_means_no_tags_and_patterns_of_variants_are_added():
     image = parsing.image("tagPatterns: []\nvariants: [{name: v, tagPatterns: [{patterns: [x]}]}]").images[0]
     assert image.tag_patterns == ()
     assert image.variants[0].tag_patterns[0].patterns == ("x",)
 
 
-def test_the_build_target_of_a_version_goes_over_the_images():
+def test_the_build_target_of_a_version_overrides_that_of_the_image():
     image = parsing.image("buildTarget: i\nversions: [{name: a, buildTarget: v}, {name: b}]").images[0]
     assert [version.build_target for version in image.versions] == ["v", "i"]
 
@@ -165,6 +165,6 @@ def test_the_build_target_of_a_version_goes_over_the_images():
 @pytest.mark.parametrize(
     "url", ["https://x.org/$V.deb", "https://${HOST}/a", "${BASE}/a", "http://x.org:${PORT}/a"], ids=str
 )
-def test_download_urls_may_hold_variables(url):
+def test_download_urls_may_contain_variables(url):
     image = parsing.image(f"versions: [{{name: a, os: [{{name: U, artifactDownloadURL: '{url}'}}]}}]").images[0]
     assert image.versions[0].systems[0].download_url == url

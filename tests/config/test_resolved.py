@@ -1,4 +1,4 @@
-"""`get config` shows what the tool understood, and where each value comes from."""
+"""`get config` shows the configuration as written or resolved, and where each value comes from."""
 
 import json
 
@@ -37,7 +37,7 @@ def origins(path):
     return value
 
 
-CAME = {
+ORIGINS = {
     "a written value": (("images", 0, "name"), "app", "bakery.yaml:5"),
     "a default": (("images", 0, "subpath"), "app", "default"),
     "an inherited value": (("images", 0, "versions", 0, "buildTarget"), "final", "bakery.yaml:6"),
@@ -55,13 +55,13 @@ CAME = {
 }
 
 
-@pytest.mark.parametrize(("path", "value", "origin"), CAME.values(), ids=CAME)
+@pytest.mark.parametrize(("path", "value", "origin"), ORIGINS.values(), ids=ORIGINS)
 def test_a_value_is_shown_with_its_origin(path, value, origin):
     assert origins(path) == {"value": value, "origin": origin}
 
 
 @pytest.mark.parametrize("name", projects.NAMES)
-def test_the_yaml_means_what_the_tree_means(name):
+def test_the_printed_yaml_parses_to_the_same_values(name):
     project = load_project(projects.HERE / name)
     for tree in (resolved(project), as_written(project)):
         for with_origins in (False, True):
@@ -69,7 +69,7 @@ def test_the_yaml_means_what_the_tree_means(name):
     assert plain(as_written(project)) == project.document.value
 
 
-def test_the_command_prints_yaml_or_json_of_all_or_some_images():
+def test_the_command_prints_all_or_some_images_as_yaml_or_json():
     project = projects.HERE / "lab-matrix"
     whole = bakery("get", "config", "--resolved", "--output", "json", "--context", project)
     assert [image["name"] for image in json.loads(whole.out)["images"]] == ["notebook", "gobuilder", "themes", "plain"]

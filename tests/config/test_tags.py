@@ -1,4 +1,4 @@
-"""Tag patterns: filters, when they apply, how they are rendered, and that every tag is one that registries take."""
+"""Tag patterns: their filters, when they apply, how they are rendered, and that every tag is a valid OCI tag."""
 
 import re
 
@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 
 from bakery.config import filters, jinja
 from bakery.config.project import PatternGroup
-from bakery.config.tags import TagContext, TagPatterns, UnusablePattern, applies, default_patterns
+from bakery.config.tags import TagPatterns, TagValues, UnusablePattern, applies, default_patterns
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -18,7 +18,7 @@ def subject(version="1.2.3", system="ubuntu-24.04", variant="std", name="app", c
     given_flags = {
         "latest": True, "primary_system": True, "primary_variant": True, "latest_patch": True, "channel_head": True,
     } | flags  # fmt: skip
-    return TagContext(version, system, variant, name, channel, **given_flags)
+    return TagValues(version, system, variant, name, channel, **given_flags)
 
 
 def tags(patterns, about, only=("all",)):
@@ -34,7 +34,7 @@ FILTERS = {
 
 
 @pytest.mark.parametrize(("name", "results"), FILTERS.items(), ids=FILTERS)
-def test_a_filter_does_what_the_page_shows(name, results):
+def test_a_filter_does_what_the_spec_shows(name, results):
     for text, result in zip(("2026.05.0-dev+15-gabc", "R4.5.2-python3.13.9"), results, strict=True):
         assert filters.FILTERS[name](text) == result
         assert jinja.render_pattern(f"{{{{ V | {name} }}}}", {"V": text}) == result
@@ -48,7 +48,7 @@ def test_the_other_filters_and_raise():
         jinja.render_pattern("{{ raise('no way') }}", {})
 
 
-def test_an_ordinary_latest_version_gets_the_tags_of_the_page():
+def test_a_latest_version_gets_the_tags_in_the_spec():
     about = subject(version="2026.06.1+88.rel3", latest_patch=False)
     assert set(TagPatterns(default_patterns(matrix=False)).tags(about)[0]) == {
         "2026.06.1-88.rel3-ubuntu-24.04-std", "2026.06.1-ubuntu-24.04-std", "2026.06.1-88.rel3-std", "2026.06.1-std",
@@ -57,19 +57,19 @@ def test_an_ordinary_latest_version_gets_the_tags_of_the_page():
     }  # fmt: skip
 
 
-def test_a_target_that_is_primary_in_nothing_gets_few():
+def test_a_target_that_is_not_primary_gets_only_full_tags():
     about = subject("2026.06.1+88.rel3", "debian-12", "min", primary_system=False, primary_variant=False)
     assert set(TagPatterns(default_patterns(matrix=False)).tags(about)[0]) == {
         "2026.06.1-88.rel3-debian-12-min", "2026.06.1-debian-12-min", "debian-12-min",
     }  # fmt: skip
 
 
-def test_without_system_and_variant_there_are_two():
+def test_a_target_without_system_and_variant_gets_two_tags():
     about = subject("1.0.0", "", "")
     assert TagPatterns(default_patterns(matrix=False)).tags(about)[0] == ("1.0.0", "latest")
 
 
-def test_a_daily_version_gets_its_channel():
+def test_a_daily_version_gets_tags_of_its_channel():
     about = subject("1.0.0", channel="daily", latest=False)
     found = set(TagPatterns(default_patterns(matrix=False)).tags(about)[0])
     assert {"daily", "daily-std", "daily-ubuntu-24.04", "daily-ubuntu-24.04-std"} <= found
@@ -77,7 +77,7 @@ def test_a_daily_version_gets_its_channel():
     assert not any(tag.startswith("daily") for tag in TagPatterns(default_patterns(matrix=False)).tags(older)[0])
 
 
-def test_a_row_gets_its_minor_line_only_where_it_is_the_latest_patch():
+def test_a_row_gets_its_minor_version_only_if_it_is_the_latest_patch():
     row = subject("R4.5.2-python3.13.9", "", "")
     assert set(TagPatterns(default_patterns(matrix=True)).tags(row)[0]) == {
         "R4.5.2-python3.13.9", "R4.5-python3.13", "latest",
@@ -86,14 +86,14 @@ def test_a_row_gets_its_minor_line_only_where_it_is_the_latest_patch():
     assert TagPatterns(default_patterns(matrix=True)).tags(other)[0] == ("R4.5.1-python3.13.9",)
 
 
-def test_a_matrix_has_no_line_for_channel_system_and_variant_together():
+def test_a_matrix_has_no_pattern_for_channel_system_and_variant_together():
     row = subject("1", channel="daily", latest=False)
     assert "daily-ubuntu-24.04-std" not in TagPatterns(default_patterns(matrix=True)).tags(row)[0]
 
 
 ONLY = {
-    "nothing asked": ((), {}, True),
-    "all switches the others off": (("all", "latest"), {"latest": False}, True),
+    "no conditions": ((), {}, True),
+    "all disables the others": (("all", "latest"), {"latest": False}, True),
     "but not channelLatest": (("all", "channelLatest"), {"channel_head": False}, False),
     "every one must hold": (("latest", "primaryOS"), {"primary_system": False}, False),
     "primaryVariant": (("primaryVariant",), {"primary_variant": False}, False),
@@ -102,45 +102,45 @@ ONLY = {
 
 
 @pytest.mark.parametrize(("only", "flags", "holds"), ONLY.values(), ids=ONLY)
-def test_filters_of_patterns(only, flags, holds):
+def test_conditions_of_patterns(only, flags, holds):
     assert applies(only, subject(**flags)) is holds
 
 
 RENDERED = {
-    "a hole in any spelling is no tag": ("{{Version}}-{{OS}}", {"system": ""}, []),
-    "a hole behind a filter is no tag": ("{{ Version }}-{{ Variant | upper }}", {"variant": ""}, []),
-    "a hole in an expression is no tag": ("{{ Version ~ '-' ~ OS }}", {"system": ""}, []),
-    "a condition looks after its own hole": ("{{ Version }}{{ '-' ~ OS if OS }}", {"system": ""}, ["1.2.3"]),
-    "a default looks after its own hole": ("{{ Variant | default('plain', true) }}", {"variant": ""}, ["plain"]),
+    "an empty value in any spelling": ("{{Version}}-{{OS}}", {"system": ""}, []),
+    "an empty value with a filter": ("{{ Version }}-{{ Variant | upper }}", {"variant": ""}, []),
+    "an empty value in an expression": ("{{ Version ~ '-' ~ OS }}", {"system": ""}, []),
+    "an empty value guarded by a condition": ("{{ Version }}{{ '-' ~ OS if OS }}", {"system": ""}, ["1.2.3"]),
+    "an empty value with a default": ("{{ Variant | default('plain', true) }}", {"variant": ""}, ["plain"]),
     "edges are trimmed": ("-{{ Version }}._-", {}, ["1.2.3"]),
-    "what no tag may hold becomes a hyphen": ("{{ Version }}", {"version": "1+2/3:4"}, ["1-2-3-4"]),
-    "no tag begins with a hyphen": ("{{ Version }}", {"version": "(5)"}, ["5-"]),
+    "invalid characters become hyphens": ("{{ Version }}", {"version": "1+2/3:4"}, ["1-2-3-4"]),
+    "a leading hyphen is removed": ("{{ Version }}", {"version": "(5)"}, ["5-"]),
     "whitespace control": ("{{- Version -}}", {}, ["1.2.3"]),
     "two filters": ("{{ Version | stripMetadata | condense }}", {"version": "1.2-3"}, ["12"]),
     "index of a list": ("{{ (Version | split('.'))[1] }}", {}, ["2"]),
-    "an index that is not there": ("{{ (Version | split('.'))[7] }}x", {}, ["x"]),
+    "a missing index": ("{{ (Version | split('.'))[7] }}x", {}, ["x"]),
     "name and text": ("{{ Name }}-edge", {}, ["app-edge"]),
 }
 
 
 @pytest.mark.parametrize(("pattern", "values", "result"), RENDERED.values(), ids=RENDERED)
-def test_rendering(pattern, values, result):
+def test_a_pattern_renders_to_tags(pattern, values, result):
     assert tags([pattern], subject(**values)) == result
 
 
-def test_an_empty_tag_is_left_out_and_told():
+def test_an_empty_tag_is_dropped_and_reported():
     found, empty = TagPatterns([PatternGroup(("{{ Version | regexReplace('.', '') }}", "x"))]).tags(subject())
     assert found == ("x",)
     assert len(empty) == 1
 
 
-def test_a_tag_that_is_too_long_cannot_be_used():
+def test_a_tag_that_is_too_long_is_an_error():
     assert tags(["{{ Version }}"], subject(version="1" * 128))
     with pytest.raises(UnusablePattern, match="129 characters"):
         tags(["{{ Version }}"], subject(version="1" * 129))
 
 
-def test_a_pattern_that_raises_is_to_blame():
+def test_a_pattern_that_raises_or_escapes_the_sandbox_is_an_error():
     with pytest.raises(UnusablePattern, match="cannot be rendered"):
         tags(["{{ 1 / 0 }}"], subject())
     with pytest.raises(UnusablePattern, match="more than"):
@@ -156,14 +156,14 @@ _texts = st.text(alphabet="abcR.-_+~ /:0123456789é", max_size=30)
 
 
 @given(version=_texts, system=_texts, variant=_texts, channel=st.sampled_from(["", "daily", "preview"]), data=st.data())
-def test_every_tag_is_a_valid_oci_tag_and_the_quick_way_gives_what_jinja_gives(version, system, variant, channel, data):
+def test_every_tag_is_a_valid_oci_tag_and_both_renderers_agree(version, system, variant, channel, data):
     flags = {name: data.draw(st.booleans()) for name in ("latest", "primary_system", "primary_variant", "latest_patch")}
     about = subject(version, system, variant, channel=channel, **flags)
     for matrix in (False, True):
         groups = default_patterns(matrix=matrix)
         found = TagPatterns(groups).tags(about)[0]
         assert all(TAG.fullmatch(tag) for tag in found)
-        # A space inside the braces that the quick way does not take sends the same pattern to Jinja2.
+        # An expression that the simple renderer does not support makes Jinja2 render the same pattern.
         slow = [
             PatternGroup(
                 tuple(one.replace("{{ ", "{{ '' ~ (").replace(" }}", ") }}") for one in group.patterns), group.only

@@ -1,1 +1,1 @@
-"""bakery.yaml as people wrote it, read into frozen typed values. What becomes of it is the room `targets`."""
+"""bakery.yaml, read and checked into frozen values. `targets` expands it into what is built and published."""

@@ -1,4 +1,4 @@
-"""The text filters of tag patterns, name patterns and templates, besides Jinja2's own. Pure. Source: config.md 11."""
+"""Text filters for patterns and templates, in addition to Jinja2's own. Pure. Source: config.md 11."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ _EDGES = "-._"
 
 
 def strip_metadata(text: str) -> str:
-    """Cut from the last `-` or `+` on: `2026.03.0-17` → `2026.03.0`."""
+    """Remove the last `-` or `+` and what follows: `2026.03.0-17` → `2026.03.0`."""
     return _METADATA.sub("", text)
 
 
 def strip_patch(text: str) -> str:
-    """Each run of three or more dotted numbers → its first two: `R4.5.2` → `R4.5`."""
+    """Shorten every run of three or more dotted numbers to its first two: `R4.5.2` → `R4.5`."""
     return _PATCH.sub(r"\1", text)
 
 
 def condense(text: str) -> str:
-    """Without spaces, dots and hyphens."""
+    """Remove spaces, dots and hyphens."""
     return text.translate(_CONDENSED)
 
 
 def trim(text: str) -> str:
-    """Without white space, then without `-`, `.`, `_` at both ends."""
+    """Remove white space, then `-`, `.` and `_`, at both ends."""
     return text.strip().strip(_EDGES)
 
 
 def tag_safe(text: str) -> str:
-    """Every character that no tag may hold → `-`, then trimmed."""
+    """Replace every character that a tag must not contain by `-`, then trim."""
     return trim(_UNSAFE.sub("-", text))
 
 
 def tag_text(rendered: str) -> str:
-    """What a rendered pattern becomes: trimmed, then every character that no tag may hold → `-`.
+    """Return the tag for a rendered pattern: trimmed, then every character that a tag must not contain becomes `-`.
 
-    A tag cannot begin with what the second step may leave there: `(5)` → `5-`.
+    Leading `-` and `.` that this produces are removed: `(5)` → `5-`.
     """
     if _SAFE.fullmatch(rendered):
         return rendered
@@ -49,17 +49,17 @@ def tag_text(rendered: str) -> str:
 
 
 def regex_replace(text: str, find: str, replace: str) -> str:
-    """Python's `re.sub`."""
+    """Apply Python's `re.sub`."""
     return re.sub(find, replace, text)
 
 
 def quote(text: object) -> str:
-    """In double quotes."""
+    """Put the text in double quotes."""
     return f'"{text}"'
 
 
 def split(text: str, separator: str | None = None) -> list[str]:
-    """A list of parts."""
+    """Split the text into a list."""
     return text.split(separator)
 
 

@@ -1,7 +1,7 @@
 """Jinja2 in a sandbox, with our filters: for name patterns, unusual tag patterns, and templates.
 
-Undefined names: static mistakes are found by `undefined_names`; what is left renders as nothing in patterns and is an
-error in templates. Simple tag patterns never come here: `bakery.config.tags` renders them without Jinja2.
+Undefined names in patterns are reported by `undefined_names` when a file is read; those that it cannot see render as
+nothing. In templates they are errors. Simple tag patterns are rendered by `bakery.config.tags` without Jinja2.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bakery.config.filters import FILTERS
 
-_LARGEST = 1_000_000  # characters or items that a multiplication may give; digits that a power may have
+_MAX_RESULT = 1_000_000  # characters or items of a product, digits of a power
 
 
 class _Lenient(Undefined):
-    """An undefined value whose attributes are undefined too, not an error."""
+    """An undefined value whose attributes are undefined too, instead of an error."""
 
     def __getattr__(self, name: str) -> Any:
         if name[:2] == "__":
@@ -31,7 +31,7 @@ class _Lenient(Undefined):
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox, which besides refuses a `*` or `**` that would fill the memory."""
+    """Jinja2's sandbox, which also refuses a `*` or `**` whose result would fill the memory."""
 
     intercepted_binops = frozenset({"*", "**"})
 
@@ -41,8 +41,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             low, high = sizes
             digits = abs(high) * abs(low).bit_length() if operator == "**" else abs(low) * abs(high)
             several = operator == "**" or any(isinstance(side, str | list | tuple) for side in (left, right))
-            if several and digits > _LARGEST:
-                raise TemplateError(f"`{operator}` would give more than {_LARGEST:,} characters")
+            if several and digits > _MAX_RESULT:
+                raise TemplateError(f"the result of `{operator}` would have more than {_MAX_RESULT:,} characters")
         return super().call_binop(context, operator, left, right)
 
 
@@ -53,14 +53,14 @@ def _raise(message: object) -> str:
 def environment(
     *, strict: bool, loader: BaseLoader | None = None, keep_end: bool = False
 ) -> ImmutableSandboxedEnvironment:
-    """A sandbox with our filters and `raise`.
+    """Return a sandbox with our filters and the function `raise`.
 
-    strict: an undefined value is an error when it is printed. keep_end: a line end at the end of a template stays.
+    strict: rendering an undefined value is an error. keep_end: the line end at the end of a template is kept.
     """
     made = _Sandbox(
         undefined=StrictUndefined if strict else _Lenient,
         loader=loader,
-        autoescape=False,  # Containerfiles and tags are no HTML
+        autoescape=False,  # Containerfiles and tags are not HTML
         keep_trailing_newline=keep_end,
     )
     made.filters.update(FILTERS)
@@ -79,20 +79,20 @@ def _compiled(pattern: str) -> Any:
 
 
 def render_pattern(pattern: str, values: Mapping[str, Any]) -> str:
-    """The text of a pattern. Raises jinja2.TemplateError, or whatever a filter raises."""
+    """Return the rendered pattern. Raises jinja2.TemplateError, and anything that a filter raises."""
     return str(_compiled(pattern).render(values))
 
 
 def syntax_fault(pattern: str) -> tuple[str, int]:
-    """What is wrong with a pattern's syntax and in which of its lines, or ("", 0)."""
+    """Return the error in a pattern's syntax and its line in the pattern, or ("", 0)."""
     try:
         _compiled(pattern)
     except TemplateSyntaxError as error:
         return str(error.message), error.lineno
     except TemplateError as error:
         return str(error), 1
-    except RecursionError:  # the parser goes down once a bracket
-        return "it is nested too deeply", 1
+    except RecursionError:  # the parser recurses for every bracket
+        return "nested too deeply", 1
     return "", 0
 
 
@@ -102,22 +102,19 @@ def _parsed(pattern: str) -> nodes.Template:
 
 
 def needed_names(pattern: str) -> set[str]:
-    """The names that a pattern prints whatever they hold: not those that a condition or `default` looks after."""
-    return set(_needed(_parsed(pattern)))
+    """Return the names that a pattern always renders: not those guarded by a condition or `default`."""
+    return {found.name for found in _needed_nodes(_parsed(pattern))}
 
 
 def undefined_names(pattern: str, known: Mapping[str, set[str] | None]) -> list[tuple[str, int]]:
-    """Names that the pattern needs and that nothing defines, with their lines.
+    """Return the undefined names that the pattern needs, with their lines.
 
-    known: the names there are, each with the attributes that it has, or None where any will do.
+    known: the defined names, each with its attributes, or None if it may have any.
     """
-    faults: list[tuple[str, int]] = []
     tree = _parsed(pattern)
-    given = known.keys() | _patterns().globals.keys()
-    assigned = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
-    for name, node in _needed_nodes(tree):
-        if name not in given and name not in assigned:
-            faults.append((name, node.lineno))
+    defined = known.keys() | _patterns().globals.keys()
+    defined |= {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
+    faults = [(node.name, node.lineno) for node in _needed_nodes(tree) if node.name not in defined]
     for access in _needed_accesses(tree):
         if not isinstance(access.node, nodes.Name):
             continue
@@ -128,13 +125,8 @@ def undefined_names(pattern: str, known: Mapping[str, set[str] | None]) -> list[
     return faults
 
 
-def _needed(node: nodes.Node) -> list[str]:
-    return [name for name, _ in _needed_nodes(node)]
-
-
-def _needed_nodes(node: nodes.Node) -> list[tuple[str, nodes.Name]]:
-    names = [found for found in _unguarded(node) if isinstance(found, nodes.Name)]
-    return [(found.name, found) for found in names if found.ctx == "load"]
+def _needed_nodes(node: nodes.Node) -> list[nodes.Name]:
+    return [found for found in _unguarded(node) if isinstance(found, nodes.Name) and found.ctx == "load"]
 
 
 def _needed_accesses(node: nodes.Node) -> list[nodes.Getattr | nodes.Getitem]:
@@ -142,7 +134,7 @@ def _needed_accesses(node: nodes.Node) -> list[nodes.Getattr | nodes.Getitem]:
 
 
 def _unguarded(node: nodes.Node) -> Iterator[nodes.Node]:
-    """All that no condition guards: `a if a`, `a or b`, `a is defined`, `a | default(…)` look after what they name."""
+    """Yield the nodes that are not guarded, as in `a if a`, `a or b`, `a is defined` and `a | default(…)`."""
     if isinstance(node, nodes.CondExpr | nodes.Or | nodes.And | nodes.Test):
         return
     if isinstance(node, nodes.Filter) and node.name in ("default", "d"):

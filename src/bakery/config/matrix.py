@@ -17,20 +17,20 @@ from bakery.config.yaml.problem import Finding, Keys
 if TYPE_CHECKING:
     from packaging.version import Version as Pep440
 
-MOST_ROWS = 20_000  # more is a mistake in the axes, not a project
+MAX_ROWS = 20_000  # more are probably a mistake in the axes
 
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 
 class Rows(Struct, frozen=True):
-    """The rows in the order of the axes, last one fastest, and what is to be told about them."""
+    """The rows in the order of the axes, the last axis varying fastest, and the findings about them."""
 
     versions: tuple[Version, ...]
     findings: tuple[Finding, ...]
 
 
 class _Axis(Struct, frozen=True):
-    """A dependency or a value with what it can be. `fixed`: a plain value, which is no axis."""
+    """A dependency or a value with its items. fixed: a plain value, which is not an axis."""
 
     name: str
     items: tuple[str, ...]
@@ -39,14 +39,14 @@ class _Axis(Struct, frozen=True):
 
 
 def rows(matrix: Matrix, resolved: Mapping[str, Sequence[str]]) -> Rows:
-    """Every combination. resolved: the versions that the constraints gave, newest first, by dependency."""
+    """Return every combination. resolved: the versions that satisfy the constraints, newest first, by dependency."""
     axes = [_Axis(one.name, one.versions, True) for one in matrix.dependencies]
     axes += [_Axis(one.dependency, tuple(resolved[one.dependency]), True) for one in matrix.constraints]
     for key, value in matrix.values.items():
         axes.append(_Axis(key, (value,) if isinstance(value, str) else value, False, isinstance(value, str)))
-    many = prod(len(axis.items) for axis in axes)
-    if many > MOST_ROWS:
-        return Rows((), (Finding(matrix.place, f"the matrix has {many:,} rows; {MOST_ROWS:,} are allowed"),))
+    count = prod(len(axis.items) for axis in axes)
+    if count > MAX_ROWS:
+        return Rows((), (Finding(matrix.place, f"the matrix has {count:,} rows, at most {MAX_ROWS:,} are allowed"),))
     findings: list[Finding] = []
     latest = _latest(axes, matrix.place, findings)
     chosen = list(product(*(axis.items for axis in axes)))
@@ -80,32 +80,32 @@ def rows(matrix: Matrix, resolved: Mapping[str, Sequence[str]]) -> Rows:
 
 
 def build_args(version: Version) -> dict[str, str]:
-    """The build arguments of a row: each dependency's version, then each value under its key in upper case."""
+    """Return the build arguments of a row: the version of each dependency, then each value, with keys in upper case."""
     args = {f"{one.name.upper()}_VERSION": one.versions[0] for one in version.dependencies if one.versions}
     return args | {key.upper(): value for key, value in version.values.items()}
 
 
 def _name(matrix: Matrix, dependencies: Sequence[Dependency], values: Mapping[str, str]) -> tuple[str, str]:
-    """The name of a row, or what is wrong with its pattern."""
+    """Return the name of a row and "", or "" and what is wrong with the name pattern."""
     if matrix.name_pattern is None:
         parts = [f"{one.name}{one.versions[0]}" for one in dependencies]
         parts += [f"{key}{values[key]}" for key in sorted(values)]
         rendered = "-".join(parts)
     else:
-        from bakery.config import jinja  # Jinja2 waits until a pattern needs it
+        from bakery.config import jinja  # slow to import; few patterns need it
 
         context = {"Dependencies": {one.name: one.versions[0] for one in dependencies}, "Values": dict(values)}
         try:
             rendered = jinja.render_pattern(matrix.name_pattern, context)
-        except Exception as error:  # noqa: BLE001  # filters of a pattern may raise anything; the pattern is to blame
+        except Exception as error:  # noqa: BLE001  # a filter may raise anything
             reason = str(error) or type(error).__name__
-            return "", f"the pattern {matrix.name_pattern!r} cannot be rendered: {reason}"
+            return "", f"cannot render the name pattern {matrix.name_pattern!r}: {reason}"
     name = trim(rendered)
-    return name, "" if name else f"the pattern {matrix.name_pattern!r} gives a row without a name"
+    return name, "" if name else f"the name pattern {matrix.name_pattern!r} produces an empty name"
 
 
 def _parsed(text: str) -> Pep440 | None:
-    from packaging.version import InvalidVersion  # most projects have no matrix
+    from packaging.version import InvalidVersion  # slow to import; most projects have no matrix
     from packaging.version import Version as Pep440
 
     try:
@@ -115,7 +115,7 @@ def _parsed(text: str) -> Pep440 | None:
 
 
 def _latest(axes: Sequence[_Axis], place: Keys, findings: list[Finding]) -> tuple[str, ...] | None:
-    """The items of the latest row, or None where there is none."""
+    """Return the items of the latest row, or None if there is no latest row."""
     if all(axis.fixed for axis in axes):
         return None
     newest: list[str] = []
@@ -127,20 +127,23 @@ def _latest(axes: Sequence[_Axis], place: Keys, findings: list[Finding]) -> tupl
         strange = next((item for parsed, item in versions if parsed is None), None)
         if strange is not None:
             findings.append(
-                Finding(_axis_place(axis, place), f"{strange!r} in the axis {axis.name!r} is no version: "
-                        "no row is latest", warning=True)
-            )  # fmt: skip
+                Finding(
+                    _axis_place(axis, place),
+                    f"{strange!r} in the axis {axis.name!r} is not a version, so no row is latest",
+                    warning=True,
+                )
+            )
             return None
         if not versions:
             return None
-        newest.append(max(versions, key=lambda pair: pair[0])[1])  # type: ignore[arg-type, return-value]  # none is None
+        newest.append(max(versions, key=lambda pair: pair[0])[1])  # type: ignore[arg-type, return-value]  # no item is None here
     return tuple(newest)
 
 
 def _latest_patches(
     axes: Sequence[_Axis], chosen: Sequence[tuple[str, ...]], place: Keys, findings: list[Finding]
 ) -> set[tuple[str, ...]]:
-    """In each group of rows that differ in patch numbers only, the highest."""
+    """Return the highest row of each group of rows that differ only in patch numbers."""
     dependencies = sorted((axis.name, index) for index, axis in enumerate(axes) if axis.dependency)
     values = sorted((axis.name, index) for index, axis in enumerate(axes) if not axis.dependency)
     parsed: dict[str, Pep440] = {}
@@ -149,9 +152,12 @@ def _latest_patches(
             version = _parsed(item)
             if version is None:
                 findings.append(
-                    Finding(_axis_place(axis, place), f"{item!r} in the axis {axis.name!r} is no version: "
-                            "no row is the latest patch", warning=True)
-                )  # fmt: skip
+                    Finding(
+                        _axis_place(axis, place),
+                        f"{item!r} in the axis {axis.name!r} is not a version, so no row is a latest patch",
+                        warning=True,
+                    )
+                )
                 return set()
             parsed[item] = version
     best: dict[tuple[str, ...], tuple[object, tuple[str, ...]]] = {}
@@ -161,7 +167,7 @@ def _latest_patches(
             [parsed[items[index]] for _, index in dependencies],
             [list(_dotted_numbers(items[index])) for _, index in values],
         )
-        if group not in best or rank > best[group][0]:  # type: ignore[operator]  # all ranks have one shape
+        if group not in best or rank > best[group][0]:  # type: ignore[operator]  # all ranks have the same shape
             best[group] = (rank, items)
     return {items for _, items in best.values()}
 

@@ -1,6 +1,6 @@
-"""A project as the tool understood it: every default filled in, every list inherited, nothing left to look up.
+"""A project in frozen values: every default filled in, every list inherited.
 
-Frozen values only. They are made by `bakery.config.load` from what `bakery.config.schema.declarations` has read.
+Built by `bakery.config.inheritance` from `bakery.config.schema.declarations`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.config.systems import BuildSystem, build_system
 from bakery.config.yaml.problem import Keys
 from bakery.values import repr_without
 
 if TYPE_CHECKING:
-    from bakery.config.schema.field_types import Person
+    from bakery.config.schema.person import Person
     from bakery.config.yaml.document import Document
     from bakery.config.yaml.problem import Problem
 
 
 class ProjectRepository(Struct, frozen=True):
-    """Where the project comes from, for labels."""
+    """The source repository of a project, for labels."""
 
     url: str
     vendor: str
@@ -31,7 +32,7 @@ class ProjectRepository(Struct, frozen=True):
 
 
 class ProjectRegistry(Struct, frozen=True):
-    """A registry, and perhaps a namespace and a repository name in it."""
+    """A registry that images are published to, with an optional namespace and repository name."""
 
     host: str
     namespace: str | None = None
@@ -43,7 +44,7 @@ class ProjectRegistry(Struct, frozen=True):
         return f"{self.host}/{self.namespace}" if self.namespace else self.host
 
     def destination(self, image: str) -> str:
-        """The repository that an image's tags live in."""
+        """Return the repository for the tags of an image."""
         base = self.base
         return f"{base}{'' if base.endswith('/') else '/'}{self.repository or image}"
 
@@ -58,21 +59,25 @@ class System(Struct, frozen=True):
     tag_name: str
     download_url: str | None = None
 
+    def as_primary(self) -> System:
+        """Return this system as a primary one."""
+        return self if self.primary else replace(self, primary=True)
+
     @property
     def build(self) -> BuildSystem:
-        """What templates see of it."""
+        """The known system that the name refers to, as templates and product APIs see it."""
         return build_system(self.name)
 
 
 class PatternGroup(Struct, frozen=True):
-    """Patterns of tags, and the filters that must hold for them."""
+    """Patterns of tags, and the conditions that must all hold for them to apply."""
 
     patterns: tuple[str, ...]
     only: tuple[str, ...] = ("all",)
 
 
 class Variant(Struct, frozen=True):
-    """A variant. `options` are the effective ones: its own over the image's."""
+    """A variant of an image. options: its fields, else the image's, else the defaults, by tool."""
 
     name: str
     primary: bool
@@ -90,7 +95,7 @@ class Dependency(Struct, frozen=True):
 
 
 class Constraint(Struct, frozen=True):
-    """Which published versions of a dependency are wanted."""
+    """Which of the published versions of a dependency are used."""
 
     dependency: str
     latest: bool | None
@@ -98,6 +103,12 @@ class Constraint(Struct, frozen=True):
     max: str | None
     min: str | None
     prerelease: bool = False
+
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """What is set of `latest`, `count`, `max` and `min`."""
+        given = {"latest": self.latest, "count": self.count, "max": self.max, "min": self.min}
+        return {key: value for key, value in given.items() if value is not None}
 
 
 class Secret(Struct, frozen=True):
@@ -108,9 +119,9 @@ class Secret(Struct, frozen=True):
 
 
 class Version(Struct, frozen=True):
-    """A version of an image: written, found on a channel, or a row of a matrix.
+    """A version of an image: listed in bakery.yaml, looked up, or a row of a matrix.
 
-    repositories: the destinations of its tags, sorted, each once. place: where it is written.
+    repositories: for its tags, sorted, each once. place: its path in bakery.yaml.
     """
 
     name: str
@@ -130,7 +141,7 @@ class Version(Struct, frozen=True):
 
 
 class Matrix(Struct, frozen=True):
-    """What the rows of an image's matrix are made of. `values` holds texts and lists of texts, as listed."""
+    """The axes of an image's matrix, and what all its rows share. values: a list is an axis, a text is a constant."""
 
     name_pattern: str | None
     subpath: str
@@ -144,12 +155,12 @@ class Matrix(Struct, frozen=True):
 
     @property
     def written(self) -> bool:
-        """Whether its rows are known without asking anybody."""
+        """Whether its rows are known without querying a product API."""
         return not self.constraints
 
 
 class DevSource(Struct, frozen=True):
-    """Where a development version is to be found: a channel of a product, or the newest version of a dependency."""
+    """Where a development version is looked up: a channel of a product, or the newest version of a dependency."""
 
     product: str | None
     dependency: str | None
@@ -162,7 +173,7 @@ class DevSource(Struct, frozen=True):
 
 
 class Image(Struct, frozen=True):
-    """An image with all that its targets need. `options` are those of targets without a variant."""
+    """An image with everything that its targets need. options: those of targets without a variant, by tool."""
 
     name: str
     display_name: str
@@ -182,7 +193,10 @@ class Image(Struct, frozen=True):
 
 
 class Project(Struct, frozen=True):
-    """A bakery.yaml and the directory that it speaks of. `problems` are warnings: an error makes no project."""
+    """A bakery.yaml and its directory.
+
+    problems: warnings only, since a file with errors is no project. revision: the commit of the git repository, if any.
+    """
 
     context: Path
     file: str
@@ -196,5 +210,5 @@ class Project(Struct, frozen=True):
     __repr__ = repr_without("document")
 
     def image(self, name: str) -> Image | None:
-        """The image of exactly this name."""
+        """Return the image of exactly this name, or None."""
         return next((image for image in self.images if image.name == name), None)

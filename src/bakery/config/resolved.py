@@ -1,7 +1,6 @@
-"""What the tool understood of a project, as a tree of plain values, each with the place that it comes from.
+"""A project as a tree of values, each with its origin: as written, or with defaults and inherited lists filled in.
 
-This is what people read when a tag is not what they thought: defaults are filled in, registries and patterns inherited.
-Rendering is pure. The keys are those of bakery.yaml where it has them.
+It shows users why a tag is not what they expected. Pure. The keys are those of bakery.yaml, where it has them.
 """
 
 from __future__ import annotations
@@ -13,17 +12,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from bakery.config.project import (
-    Constraint,
-    Dependency,
-    DevSource,
-    Image,
-    Matrix,
-    PatternGroup,
-    Project,
-    System,
-    Variant,
-)
+from bakery.config.project import Constraint, Dependency, DevSource, Image, Matrix, PatternGroup, Project, System
+from bakery.config.project import ProjectRegistry as Registry
 from bakery.config.schema.options_registry import option_fields
 from bakery.config.yaml.document import resolve
 from bakery.config.yaml.problem import Keys
@@ -41,19 +31,22 @@ class Leaf(Struct, frozen=True):
 Tree = dict[str, Any]
 
 
-class _Tree:
-    """Makes leaves. A value's origin is the first of its possible places that the file has."""
+class _Origins:
+    """Attaches origins to values. The origin of a value is the first of its possible places that the file has."""
 
     def __init__(self, project: Project) -> None:
-        self._project = project
-        self._document = project.document
+        self._file, self._document = project.file, project.document
 
     def leaf(self, value: Any, *places: Keys) -> Any:
-        """A scalar with its origin; a list or mapping of them."""
+        """Return a scalar with its origin, or a list or mapping of such scalars."""
         for place in places:
             if self._document.node(place) is not None:
                 return self._at(value, place)
         return self._at(value, None)
+
+    def leaves(self, at: Keys, **values: Any) -> Tree:
+        """Return the values of a mapping's keys, each with its origin."""
+        return {key: self.leaf(value, (*at, key)) for key, value in values.items()}
 
     def _at(self, value: Any, place: Keys | None) -> Any:
         if isinstance(value, Mapping):
@@ -62,7 +55,7 @@ class _Tree:
             return [self._at(item, self._inner(place, index)) for index, item in enumerate(value)]
         if place is None:
             return Leaf(value, DEFAULT)
-        return Leaf(value, f"{self._project.file}:{self._document.locate(place)[0]}")
+        return Leaf(value, f"{self._file}:{self._document.locate(place)[0]}")
 
     def _inner(self, place: Keys | None, part: Any) -> Keys | None:
         if place is None:
@@ -70,44 +63,42 @@ class _Tree:
         inner = (*place, part)
         return inner if self._document.node(inner) is not None else place
 
+    def written(self, path: Keys) -> Any:
+        """Return the value at a path as the file has it, or None."""
+        value = self._document.value
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
     def place_of(self, entries: Keys, name: str, index: int) -> Keys:
-        """The place of the list entry that has this name: lists are sorted after they were read."""
-        node = self._document.node(entries)
-        children = node.children if node is not None and isinstance(node.children, list) else []
-        raw = _dig(self._document.value, entries)
-        for number in range(len(children)):
-            if isinstance(raw, list) and isinstance(raw[number], dict) and raw[number].get("name") == name:
+        """Return the place of the list entry with this name: lists are sorted after they are read."""
+        for number, entry in enumerate(self.written(entries) or ()):
+            if isinstance(entry, dict) and entry.get("name") == name:
                 return (*entries, number)
         return (*entries, index)
 
 
-def _dig(value: Any, path: Keys) -> Any:
-    for part in path:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value
-
-
 def as_written(project: Project) -> Tree:
-    """The document as people wrote it, each value with its line."""
-    written: Tree = _Tree(project).leaf(project.document.value or {}, ())
-    return written
+    """Return the document as written, each value with its line."""
+    tree: Tree = _Origins(project).leaf(project.document.value or {}, ())
+    return tree
 
 
 def resolved(project: Project) -> Tree:
-    """The project as the tool understood it."""
-    tree = _Tree(project)
+    """Return the project with defaults filled in and lists inherited."""
+    tree = _Origins(project)
     repository = project.repository
-    at = "repository"
     return {
-        "repository": {
-            "url": tree.leaf(repository.url, (at, "url")),
-            "vendor": tree.leaf(repository.vendor, (at, "vendor")),
-            "maintainer": tree.leaf(str(repository.maintainer), (at, "maintainer")),
-            "authors": tree.leaf([str(author) for author in repository.authors], (at, "authors")),
-        },
+        "repository": tree.leaves(
+            ("repository",),
+            url=repository.url,
+            vendor=repository.vendor,
+            maintainer=str(repository.maintainer),
+            authors=[str(author) for author in repository.authors],
+        ),
         "registries": [
             tree.leaf(registry.base, ("registries", index)) for index, registry in enumerate(project.registries)
         ],
@@ -115,33 +106,47 @@ def resolved(project: Project) -> Tree:
     }
 
 
-def _image(tree: _Tree, image: Image) -> Tree:
+def _image(tree: _Origins, image: Image) -> Tree:
     at = image.place
-    made: Tree = {
-        "name": tree.leaf(image.name, (*at, "name")),
-        "displayName": tree.leaf(image.display_name, (*at, "displayName")),
-        "description": tree.leaf(image.description, (*at, "description")),
-        "documentationUrl": tree.leaf(image.documentation_url, (*at, "documentationUrl")),
-        "subpath": tree.leaf(image.subpath, (*at, "subpath")),
-        "buildTarget": tree.leaf(image.build_target, (*at, "buildTarget")),
+    made: Tree = tree.leaves(
+        at,
+        name=image.name,
+        displayName=image.display_name,
+        description=image.description,
+        documentationUrl=image.documentation_url,
+        subpath=image.subpath,
+        buildTarget=image.build_target,
+    )
+    made |= {
         "buildSecrets": [
             tree.leaf({"id": secret.id, "envVar": secret.variable}, (*at, "buildSecrets", index))
             for index, secret in enumerate(image.secrets)
         ],
         "tagPatterns": _patterns(tree, image.tag_patterns, at),
         "options": _options(tree, image.options, (at,)),
-        "variants": [_variant(tree, one, at, index) for index, one in enumerate(image.variants)],
+        "variants": [
+            {
+                **tree.leaves(
+                    (*at, "variants", index),
+                    name=variant.name,
+                    primary=variant.primary,
+                    extension=variant.extension,
+                    tagDisplayName=variant.tag_name,
+                ),
+                "tagPatterns": _patterns(tree, variant.tag_patterns, (*at, "variants", index)),
+                "options": _options(tree, variant.options, ((*at, "variants", index), at)),
+            }
+            for index, variant in enumerate(image.variants)
+        ],
         "dependencyConstraints": _constraints(tree, image.constraints, at),
         "versions": [
             {
-                "name": tree.leaf(version.name, (*version.place, "name")),
-                "subpath": tree.leaf(version.subpath, (*version.place, "subpath")),
-                "latest": tree.leaf(version.latest, (*version.place, "latest")),
+                **tree.leaves(version.place, name=version.name, subpath=version.subpath, latest=version.latest),
                 "os": _systems(tree, version.systems, version.place),
                 "dependencies": _dependencies(tree, version.dependencies, version.place),
-                "values": tree.leaf(version.values, (*version.place, "values")),
-                "destinations": _destinations(tree, version.repositories or (image.name,), version.place, at),
-                "buildTarget": tree.leaf(version.build_target, (*version.place, "buildTarget"), (*at, "buildTarget")),
+                **tree.leaves(version.place, values=version.values),
+                "destinations": _destinations(tree, version.repositories, version.place, image),
+                "buildTarget": _build_target(tree, version.build_target, version.place, image),
             }
             for version in image.versions
         ],
@@ -152,24 +157,21 @@ def _image(tree: _Tree, image: Image) -> Tree:
     return made
 
 
-def _patterns(tree: _Tree, groups: Sequence[PatternGroup], at: Keys) -> list[Any]:
+def _patterns(tree: _Origins, groups: Sequence[PatternGroup], at: Keys) -> list[Tree]:
     return [
-        {
-            "patterns": tree.leaf(group.patterns, (*at, "tagPatterns", index, "patterns")),
-            "only": tree.leaf(group.only, (*at, "tagPatterns", index, "only")),
-        }
+        tree.leaves((*at, "tagPatterns", index), patterns=group.patterns, only=group.only)
         for index, group in enumerate(groups)
     ]
 
 
-def _options(tree: _Tree, options: Mapping[str, Any], holders: Iterable[Keys]) -> Tree:
-    """The effective options by tool. Each field comes from the first holder that writes it."""
+def _options(tree: _Origins, options: Mapping[str, Any], holders: Iterable[Keys]) -> Tree:
+    """Return the effective options by tool. The origin of a field is the first holder that sets it."""
     made: Tree = {}
     for tool, effective in options.items():
         entries = [
             (*holder, "options", index)
             for holder in holders
-            for index, entry in enumerate(_dig(tree._document.value, (*holder, "options")) or ())
+            for index, entry in enumerate(tree.written((*holder, "options")) or ())
             if isinstance(entry, dict) and entry.get("tool") == tool
         ]
         made[tool] = {
@@ -179,123 +181,95 @@ def _options(tree: _Tree, options: Mapping[str, Any], holders: Iterable[Keys]) -
     return made
 
 
-def _variant(tree: _Tree, variant: Variant, image: Keys, index: int) -> Tree:
-    at = (*image, "variants", index)
-    return {
-        "name": tree.leaf(variant.name, (*at, "name")),
-        "primary": tree.leaf(variant.primary, (*at, "primary")),
-        "extension": tree.leaf(variant.extension, (*at, "extension")),
-        "tagDisplayName": tree.leaf(variant.tag_name, (*at, "tagDisplayName")),
-        "tagPatterns": _patterns(tree, variant.tag_patterns, at),
-        "options": _options(tree, variant.options, (at, image)),
-    }
-
-
-def _systems(tree: _Tree, systems: Sequence[System], holder: Keys) -> list[Any]:
-    made = []
-    for index, system in enumerate(systems):
-        at = tree.place_of((*holder, "os"), system.name, index)
-        made.append(
-            {
-                "name": tree.leaf(system.name, (*at, "name")),
-                "primary": tree.leaf(system.primary, (*at, "primary")),
-                "platforms": tree.leaf(system.platforms, (*at, "platforms")),
-                "extension": tree.leaf(system.extension, (*at, "extension")),
-                "tagDisplayName": tree.leaf(system.tag_name, (*at, "tagDisplayName")),
-                "artifactDownloadURL": tree.leaf(system.download_url, (*at, "artifactDownloadURL")),
-            }
+def _systems(tree: _Origins, systems: Sequence[System], holder: Keys) -> list[Tree]:
+    return [
+        tree.leaves(
+            tree.place_of((*holder, "os"), system.name, index),
+            name=system.name,
+            primary=system.primary,
+            platforms=system.platforms,
+            extension=system.extension,
+            tagDisplayName=system.tag_name,
+            artifactDownloadURL=system.download_url,
         )
-    return made
+        for index, system in enumerate(systems)
+    ]
 
 
-def _dependencies(tree: _Tree, dependencies: Sequence[Dependency], holder: Keys) -> list[Any]:
+def _dependencies(tree: _Origins, dependencies: Sequence[Dependency], holder: Keys) -> list[Any]:
     return [
         tree.leaf({"dependency": one.name, "versions": one.versions}, (*holder, "dependencies", index))
         for index, one in enumerate(dependencies)
     ]
 
 
-def _constraints(tree: _Tree, constraints: Sequence[Constraint], holder: Keys) -> list[Any]:
-    made = []
-    for index, one in enumerate(constraints):
-        at = (*holder, "dependencyConstraints", index)
-        given = {"latest": one.latest, "count": one.count, "max": one.max, "min": one.min}
-        made.append(
-            {
-                "dependency": tree.leaf(one.dependency, (*at, "dependency")),
-                "constraint": tree.leaf({k: v for k, v in given.items() if v is not None}, (*at, "constraint")),
-                "prerelease": tree.leaf(one.prerelease, (*at, "prerelease")),
-            }
+def _constraints(tree: _Origins, constraints: Sequence[Constraint], holder: Keys) -> list[Tree]:
+    return [
+        tree.leaves(
+            (*holder, "dependencyConstraints", index),
+            dependency=one.dependency,
+            constraint=one.bounds,
+            prerelease=one.prerelease,
         )
-    return made
+        for index, one in enumerate(constraints)
+    ]
 
 
-def _destinations(tree: _Tree, repositories: Sequence[str], holder: Keys, image: Keys) -> list[Any]:
-    """The repositories of a version's tags, each with the registry entry that brings it."""
-    places = _registry_places(tree, holder, image)
-    made = []
-    name = _dig(tree._document.value, (*image, "name"))
-    for repository in repositories:
-        found = [place for place, base, own in places if _destination(base, own or name) == repository]
-        made.append(tree.leaf(repository, *found))
-    return made
+def _destinations(tree: _Origins, repositories: Sequence[str], holder: Keys, image: Image) -> list[Any]:
+    """Return the repositories of a version's tags, each with the registry entry that it comes from."""
+    lists = [(*at, key) for at in (holder, image.place) for key in ("overrideRegistries", "extraRegistries")]
+    entries = [
+        ((*path, index), Registry(str(entry.get("host")), entry.get("namespace"), entry.get("repository")))
+        for path in (*lists, ("registries",))
+        for index, entry in enumerate(tree.written(path) or ())
+        if isinstance(entry, dict)
+    ]
+    return [
+        tree.leaf(name, *(place for place, registry in entries if registry.destination(image.name) == name))
+        for name in repositories or (image.name,)
+    ]
 
 
-def _registry_places(tree: _Tree, holder: Keys, image: Keys) -> list[tuple[Keys, str, Any]]:
-    lists: list[Keys] = [(*at, key) for at in (holder, image) for key in ("overrideRegistries", "extraRegistries")]
-    lists.append(("registries",))
-    found = []
-    for path in lists:
-        for index, entry in enumerate(_dig(tree._document.value, path) or ()):
-            if isinstance(entry, dict):
-                namespace = entry.get("namespace")
-                base = f"{entry.get('host')}/{namespace}" if namespace else str(entry.get("host"))
-                found.append(((*path, index), base, entry.get("repository")))
-    return found
+def _build_target(tree: _Origins, build_target: str | None, holder: Keys, image: Image) -> Any:
+    return tree.leaf(build_target, (*holder, "buildTarget"), (*image.place, "buildTarget"))
 
 
-def _destination(base: str, name: Any) -> str:
-    return f"{base}{'' if base.endswith('/') else '/'}{name}"
-
-
-def _matrix(tree: _Tree, matrix: Matrix, image: Image) -> Tree:
+def _matrix(tree: _Origins, matrix: Matrix, image: Image) -> Tree:
     at = matrix.place
     return {
-        "namePattern": tree.leaf(matrix.name_pattern, (*at, "namePattern")),
-        "subpath": tree.leaf(matrix.subpath, (*at, "subpath")),
+        **tree.leaves(at, namePattern=matrix.name_pattern, subpath=matrix.subpath),
         "os": _systems(tree, matrix.systems, at),
         "dependencies": _dependencies(tree, matrix.dependencies, at),
         "dependencyConstraints": _constraints(tree, matrix.constraints, at),
-        "values": tree.leaf(matrix.values, (*at, "values")),
-        "destinations": _destinations(tree, matrix.repositories or (image.name,), at, image.place),
-        "buildTarget": tree.leaf(matrix.build_target, (*at, "buildTarget"), (*image.place, "buildTarget")),
+        **tree.leaves(at, values=matrix.values),
+        "destinations": _destinations(tree, matrix.repositories, at, image),
+        "buildTarget": _build_target(tree, matrix.build_target, at, image),
     }
 
 
-def _dev_source(tree: _Tree, source: DevSource, image: Image) -> Tree:
+def _dev_source(tree: _Origins, source: DevSource, image: Image) -> Tree:
     at = source.place
-    kind = "dependency" if source.dependency else "channel"
+    if source.dependency:
+        made = tree.leaves(at, sourceType="dependency", dependency=source.dependency, prerelease=source.prerelease)
+    else:
+        made = tree.leaves(at, sourceType="channel", product=source.product)
     return {
-        "sourceType": tree.leaf(kind, (*at, "sourceType")),
-        kind if source.dependency else "product": tree.leaf(
-            source.dependency or source.product, (*at, "dependency" if source.dependency else "product")
-        ),
-        **({"prerelease": tree.leaf(source.prerelease, (*at, "prerelease"))} if source.dependency else {}),
+        **made,
         "channel": tree.leaf(source.channel, (*at, "channel"), (*at, "stream")),
         "os": _systems(tree, source.systems, at),
-        "values": tree.leaf(source.values, (*at, "values")),
-        "destinations": _destinations(tree, source.repositories or (image.name,), at, image.place),
+        **tree.leaves(at, values=source.values),
+        "destinations": _destinations(tree, source.repositories, at, image),
     }
 
 
 def only_images(tree: Tree, names: set[str]) -> Tree:
-    """The tree with these images only."""
+    """Return the tree with only these images."""
     images = [one for one in tree.get("images", ()) if isinstance(one, dict) and plain(one.get("name")) in names]
     return tree | {"images": images}
 
 
 def plain(tree: Any, *, origins: bool = False) -> Any:
-    """The tree as plain values; with `origins` each leaf is a mapping of value and origin."""
+    """Return the tree as plain values; with `origins` every leaf is a mapping of value and origin."""
     if isinstance(tree, Leaf):
         return {"value": tree.value, "origin": tree.origin} if origins else tree.value
     if isinstance(tree, dict):
@@ -306,7 +280,7 @@ def plain(tree: Any, *, origins: bool = False) -> Any:
 
 
 def yaml_text(tree: Any, *, origins: bool = False) -> str:
-    """The tree as YAML; with `origins` each value has its origin as a comment."""
+    """Return the tree as YAML; with `origins` every value has its origin as a comment."""
     lines: list[str] = []
     _yaml(tree, "", "", lines, origins)
     return "\n".join(lines)
@@ -316,7 +290,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_/.$][A-Za-z0-9 _/.$@<>()+,-]*")
 
 
 def _yaml(tree: Any, first: str, rest: str, lines: list[str], origins: bool) -> None:
-    """Lines of a value: the first one begins with `first`, the others with `rest`."""
+    """Append the lines of a value: the first one starts with `first`, the others with `rest`."""
     if isinstance(tree, dict) and tree:
         for number, (key, value) in enumerate(tree.items()):
             start = (rest if number else first) + f"{_scalar(key)}:"

@@ -1,6 +1,7 @@
-"""The operating systems that the tool knows: what a name such as `Ubuntu 24.04` means to templates and product APIs.
+"""The known operating systems: what a name such as `Ubuntu 24.04` means for templates and product APIs.
 
-The name in bakery.yaml decides; it has no part in tags. What is not in the table is `unknown`. Source: config.md 7.
+The name in bakery.yaml decides. It does not affect tags. A system that is not in the table is `unknown`.
+Source: config.md 7.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 
 class BuildSystem(Struct, frozen=True):
-    """A system as templates see it. `codename` is None where it has none; `major` is what download keys use."""
+    """A known system. codename: None if it has none."""
 
     name: str
     version: str
@@ -26,7 +27,7 @@ class BuildSystem(Struct, frozen=True):
 
     @property
     def package_suffix(self) -> str:
-        """`deb` or `rpm`, or "" where packages are unknown."""
+        """`deb` or `rpm`, or "" if unknown."""
         return {"debian": "deb", "rhel": "rpm"}.get(self.family, "")
 
 
@@ -47,9 +48,9 @@ _NAME = re.compile(r"(?P<system>[^0-9]*)(?P<version>[0-9.]*)")
 
 @lru_cache(maxsize=1024)
 def build_system(name: str) -> BuildSystem:
-    """The system that a name in bakery.yaml means; `unknown` for every other name."""
+    """Return the system that a name in bakery.yaml refers to; `unknown` for any other name."""
     match = _NAME.match(name.lower())
-    assert match is not None  # the pattern takes anything
+    assert match is not None  # the pattern matches any text
     system = match["system"].strip()
     system = _OTHER_NAMES.get(system, system)
     version = match["version"].partition(".")[0]

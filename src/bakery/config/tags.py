@@ -1,7 +1,7 @@
-"""Which tags a target gets: the patterns, the default sets, and their rendering. Pure. Source: config.md 11.
+"""The tags of a target: patterns, the default sets of patterns, and their rendering. Pure. Source: config.md 11.
 
-Most patterns are text with `{{ Name }}` or `{{ Name | filter }}`; those are rendered here, thousands a second. Any
-other goes to Jinja2, which is imported then.
+Most patterns are text with `{{ Name }}` or `{{ Name | filter }}`; those are rendered here, thousands a second.
+Jinja2 is imported for any other pattern.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from bakery.config import filters, traversal
 from bakery.config.project import PatternGroup
-from bakery.config.yaml.problem import Finding, Keys, nearest
+from bakery.config.yaml.problem import Finding, Keys, alternatives, nearest
 
 NAMES = ("Version", "OS", "Variant", "Name", "Channel")
-LONGEST = 128  # characters; OCI distribution-spec 1.1, "Pulling manifests"
+MAX_TAG = 128  # characters; OCI distribution-spec 1.1, "Pulling manifests"
 _INSIDE = re.compile(r"\{\{.*?\}\}")
-_OUTSIDE = re.compile(r"[a-z0-9._-]*")  # what else stands outside of braces is told by the schema
+_OUTSIDE = re.compile(r"[a-z0-9._-]*")  # anything else outside of braces is reported by the reader
 _SKIPPING = frozenset({"OS", "Variant", "Channel"})
 
 _V = "{{ Version }}"
@@ -60,17 +60,17 @@ _MATRIX = (
         )
     ),
     *_LATEST,
-    *_CHANNEL[1:],  # the original has no line for channel, system and variant together
+    *_CHANNEL[1:],  # the original tool has no pattern for channel, system and variant together
 )
 
 
 def default_patterns(*, matrix: bool) -> tuple[PatternGroup, ...]:
-    """The patterns of an image that gives none."""
+    """Return the patterns of an image that has no `tagPatterns`."""
     return _MATRIX if matrix else _ORDINARY
 
 
-class TagContext(Struct, frozen=True):
-    """What a pattern is rendered for. Texts are empty where the target has no such thing."""
+class TagValues(Struct, frozen=True):
+    """The values of a target that its tags depend on. Text is empty if the target has no such value."""
 
     version: str
     system: str
@@ -83,8 +83,8 @@ class TagContext(Struct, frozen=True):
     latest_patch: bool
     channel_head: bool
 
-    def values(self) -> dict[str, str]:
-        """The names of patterns."""
+    def by_name(self) -> dict[str, str]:
+        """Return the values by the names that patterns use."""
         return {
             "Version": self.version,
             "OS": self.system,
@@ -94,64 +94,64 @@ class TagContext(Struct, frozen=True):
         }
 
 
-class UnusablePattern(Exception):  # turned into a problem where the pattern's place is known
-    """A pattern that failed to render, or gives a tag that no registry takes."""
+class UnusablePattern(Exception):  # internal: becomes a finding
+    """A pattern cannot be rendered, or makes an invalid tag."""
 
     def __init__(self, pattern: str, reason: str) -> None:
         super().__init__(reason)
         self.pattern, self.reason = pattern, reason
 
 
-def applies(only: tuple[str, ...], subject: TagContext) -> bool:
-    """Whether every filter holds. `all` switches the others off, except `channelLatest`."""
-    if "channelLatest" in only and not subject.channel_head:
+def applies(only: tuple[str, ...], values: TagValues) -> bool:
+    """Return whether every condition holds. `all` disables the others, except `channelLatest`."""
+    if "channelLatest" in only and not values.channel_head:
         return False
-    return "all" in only or all(_FLAGS[name](subject) for name in only)
+    return "all" in only or all(_CONDITIONS[name](values) for name in only)
 
 
-_FLAGS: dict[str, Callable[[TagContext], bool]] = {
-    "latest": lambda subject: subject.latest,
-    "primaryOS": lambda subject: subject.primary_system,
-    "primaryVariant": lambda subject: subject.primary_variant,
-    "latestPatch": lambda subject: subject.latest_patch,
-    "channelLatest": lambda subject: subject.channel_head,
+_CONDITIONS: dict[str, Callable[[TagValues], bool]] = {
+    "latest": lambda values: values.latest,
+    "primaryOS": lambda values: values.primary_system,
+    "primaryVariant": lambda values: values.primary_variant,
+    "latestPatch": lambda values: values.latest_patch,
+    "channelLatest": lambda values: values.channel_head,
 }
 
 
 class TagPatterns:
-    """The patterns of an image and variant. Which of them apply is worked out once for each combination of flags."""
+    """The patterns of an image and variant. The ones that apply are determined once per combination of conditions."""
 
     def __init__(self, patterns: Iterable[PatternGroup]) -> None:
         self._patterns = tuple(patterns)
         self._applying: dict[tuple[bool, ...], tuple[str, ...]] = {}
 
-    def tags(self, subject: TagContext) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The tags of a target, unique and sorted, and the patterns that came out empty and give no tag.
+    def tags(self, values: TagValues) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the tags of a target, unique and sorted, and the patterns that rendered to nothing.
 
-        Raises UnusablePattern where a pattern cannot be rendered or a tag would be too long.
+        Raises UnusablePattern if a pattern cannot be rendered or a tag is too long.
         """
         found: set[str] = set()
         empty: list[str] = []
-        values = subject.values()
-        for pattern in self._applying_to(subject):
-            rendered = _render(pattern, values)
+        by_name = values.by_name()
+        for pattern in self._applying_to(values):
+            rendered = _render(pattern, by_name)
             if rendered is None:
                 continue
             text = filters.tag_text(rendered)
             if not text:
                 empty.append(pattern)
-            elif len(text) > LONGEST:
-                many = f"a tag of {len(text)} characters; {LONGEST} are allowed"
-                raise UnusablePattern(pattern, f"it gives {many}: {text}")
+            elif len(text) > MAX_TAG:
+                reason = f"the tag has {len(text)} characters, at most {MAX_TAG} are allowed: {text}"
+                raise UnusablePattern(pattern, reason)
             else:
                 found.add(text)
         return tuple(sorted(found)), tuple(empty)
 
-    def _applying_to(self, subject: TagContext) -> tuple[str, ...]:
-        flags = tuple(flag(subject) for flag in _FLAGS.values())
+    def _applying_to(self, values: TagValues) -> tuple[str, ...]:
+        flags = tuple(flag(values) for flag in _CONDITIONS.values())
         known = self._applying.get(flags)
         if known is None:
-            groups = (group for group in self._patterns if applies(group.only, subject))
+            groups = (group for group in self._patterns if applies(group.only, values))
             known = tuple(dict.fromkeys(pattern for group in groups for pattern in group.patterns))
             self._applying[flags] = known
         return known
@@ -169,7 +169,7 @@ Segment = str | tuple[str, Callable[[str], str] | None]
 
 @lru_cache(maxsize=4096)
 def _simple(pattern: str) -> tuple[tuple[Segment, ...], frozenset[str]] | None:
-    """A pattern as text and placeholders, with the names that must hold something; None where it takes Jinja2."""
+    """Return a pattern as text and placeholders, and the names that must not be empty; None if it needs Jinja2."""
     segments: list[Segment] = []
     needed: set[str] = set()
     end = 0
@@ -191,7 +191,7 @@ def _simple(pattern: str) -> tuple[tuple[Segment, ...], frozenset[str]] | None:
 
 
 def _render(pattern: str, values: Mapping[str, str]) -> str | None:
-    """The text of a pattern, or None where it needs something that the target does not have."""
+    """Return the rendered pattern, or None if it needs a value that the target does not have."""
     simple = _simple(pattern)
     if simple is None:
         return _render_with_jinja(pattern, values)
@@ -210,18 +210,18 @@ def _render(pattern: str, values: Mapping[str, str]) -> str | None:
 
 
 def _render_with_jinja(pattern: str, values: Mapping[str, str]) -> str | None:
-    from bakery.config import jinja  # Jinja2 waits until a pattern needs it
+    from bakery.config import jinja  # slow to import; few patterns need it
 
     if any(not values[name] for name in jinja.needed_names(pattern) & _SKIPPING):
         return None
     try:
         return jinja.render_pattern(pattern, values)
-    except Exception as error:  # filters of a pattern may raise anything; the pattern is to blame
+    except Exception as error:  # a filter may raise anything
         raise UnusablePattern(pattern, f"it cannot be rendered: {str(error) or type(error).__name__}") from error
 
 
 def check_patterns(raw: Any) -> list[Finding]:
-    """What is wrong with patterns before anything is rendered: syntax, names that nothing defines."""
+    """Check patterns without rendering them: their syntax, and undefined names."""
     findings: list[Finding] = []
     known: dict[str, set[str] | None] = dict.fromkeys(NAMES)
     for path, image in traversal.images(raw):
@@ -236,7 +236,7 @@ def check_patterns(raw: Any) -> list[Finding]:
 
 
 def pattern_place(raw: Any, image: Keys, pattern: str) -> Keys:
-    """Where the first use of a pattern in an image is written; the image where it is of the default set."""
+    """Return the place of a pattern in an image, or the place of the image for a pattern of the default set."""
     for path, entry in traversal.images(raw):
         if path == image:
             for place, text in _written_patterns(entry, path):
@@ -256,7 +256,7 @@ def _written_patterns(image: traversal.Mapping, path: Keys) -> Iterator[tuple[Ke
 
 
 def _row_names(matrix: traversal.Mapping) -> dict[str, set[str] | None]:
-    """What a name pattern may use: the dependencies and values of its matrix."""
+    """Return the names that a name pattern may use: the dependencies and values of its matrix."""
     dependencies = {
         entry["dependency"]
         for key in ("dependencies", "dependencyConstraints")
@@ -264,7 +264,7 @@ def _row_names(matrix: traversal.Mapping) -> dict[str, set[str] | None]:
         if isinstance(entry.get("dependency"), str)
     }
     values = matrix.get("values")
-    # A key that is no text is told by the schema; no pattern can name it.
+    # The reader reports a key that is not a string.
     keys = {key for key in values if isinstance(key, str)} if isinstance(values, dict) else set()
     return {"Dependencies": dependencies, "Values": keys}
 
@@ -274,17 +274,16 @@ def _pattern_findings(pattern: str, path: Keys, known: Mapping[str, set[str] | N
 
     fault, line = jinja.syntax_fault(pattern)
     if fault:
-        yield Finding(path, f"the pattern {pattern!r} cannot be read: {fault}{_in_line(pattern, line)}")
+        yield Finding(path, f"invalid pattern {pattern!r}: {fault}{_in_line(pattern, line)}")
         return
     for name, line in jinja.undefined_names(pattern, known):
         head, dot, _ = name.partition(".")
         there = sorted(known.get(head) or ()) if dot else list(known)
-        allowed = ", ".join(f"{head}.{one}" if dot else one for one in there)
+        allowed = alternatives([f"{head}.{one}" if dot else one for one in there])
         meant = nearest(name.rpartition(".")[2], there)
-        yield Finding(
-            path, f"the pattern {pattern!r} uses {name}, which is not defined{_in_line(pattern, line)}; "
-            f"defined: {allowed or 'nothing'}", f"write {head + dot if dot else ''}{meant}" if meant else "",
-        )  # fmt: skip
+        expected = f": expected {allowed}" if allowed else ""
+        text = f"undefined name {name} in the pattern {pattern!r}{_in_line(pattern, line)}{expected}"
+        yield Finding(path, text, f"write {head + dot if dot else ''}{meant}" if meant else "")
 
 
 def _in_line(pattern: str, line: int) -> str:

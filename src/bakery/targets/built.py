@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
+from bakery.config.names import make_uid
 from bakery.config.project import Image, Project
-from bakery.config.references import uid_text
 from bakery.config.yaml.problem import Problem
 from bakery.errors import one_line
 from bakery.targets.catalog import LookupFailed, VersionCatalog
@@ -67,7 +67,7 @@ def _may_have(image: Image, uids: Iterable[str]) -> bool:
     """Whether one of these uids may be that of a version of the image which is not written."""
     if not image.dev_sources and (image.matrix is None or image.matrix.written):
         return False
-    beginning = uid_text(image.name, "", None, None, None) + "-"
+    beginning = make_uid(image.name, "", None, None, None) + "-"
     return any(uid.startswith(beginning) for uid in uids)
 
 

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.config.matrix import build_args, rows
+from bakery.config.names import make_uid, uid_fault
 from bakery.config.project import Image, Project, Secret, System, Variant, Version
-from bakery.config.references import uid_fault, uid_text
-from bakery.config.tags import TagContext, TagPatterns, UnusablePattern, pattern_place
+from bakery.config.tags import TagPatterns, TagValues, UnusablePattern, pattern_place
 from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem
 from bakery.targets.labels import project_labels, target_labels, version_labels
 from bakery.targets.target import Target
@@ -115,7 +115,7 @@ class Expander:
         directory = _joined(image.subpath, version.subpath)
         endings = [one.extension for one in (system, variant) if one is not None]
         channel = version.channel if version.development else None
-        uid = uid_text(image.name, version.name, variant_name, system_name, channel)
+        uid = make_uid(image.name, version.name, variant_name, system_name, channel)
         fault = uid_fault(uid)
         if fault:
             self._tell(Finding(version.place, f"the version {version.name!r} cannot be used: {fault}"))
@@ -162,7 +162,7 @@ class Expander:
         if patterns is None:
             patterns = TagPatterns((*image.tag_patterns, *(variant.tag_patterns if variant else ())))
             self._patterns[key] = patterns
-        subject = TagContext(
+        subject = TagValues(
             version=version.name,
             system=system.tag_name if system else "",
             variant=variant.tag_name if variant else "",

@@ -1,1 +1,1 @@
-"""What bakery.yaml may contain: declarations, and the reader that checks a document against them."""
+"""The schema of bakery.yaml: its declarations, and the reader that checks a document against them."""

@@ -1,11 +1,11 @@
-"""The shape of bakery.yaml: its keys, types and defaults (config.md, sections 1 to 12). Nothing is inherited here.
+"""The keys of bakery.yaml with their types and defaults. Nothing is inherited here. Source: config.md 1 to 12.
 
-Read by `bakery.config.schema.reader`. Rules that compare several values (names that occur twice, two primaries) are in
-`bakery.config.rules`, so that they are told even where a neighbour has the wrong type. Entries of `options` are read by
-`bakery.config.schema.options`.
+Read by `bakery.config.schema.reader`. Rules that compare several values (duplicate names, two primaries) are in
+`bakery.config.rules`, so that they are checked even if a value next to them has the wrong type.
+Entries of `options` are read by `options_registry`.
 """
 
-# No `from __future__ import annotations`: every annotation would have to be compiled from its text.
+# No `from __future__ import annotations`: every annotation would have to be compiled from its text at import.
 from typing import Annotated, Any, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -18,15 +18,15 @@ from bakery.config.schema.field_types import (
     Extension,
     FilledText,
     HttpUrl,
-    Person,
     PersonField,
     SecretId,
     TagName,
     TagPatternText,
     Versions,
+    doc,
     in_order,
-    said,
 )
+from bakery.config.schema.person import Person
 
 _Platforms = Literal["linux/amd64", "linux/arm64"]
 _Dependencies = Literal["python", "R", "quarto", "positron"]
@@ -45,7 +45,7 @@ PatternFilter = Annotated[_PatternFilters, in_order(_PatternFilters)]
 
 
 class Part(Struct, frozen=True, rename="camel"):
-    """A mapping of bakery.yaml. Keys are spelled in camelCase; unknown ones are found by `rules`, not here."""
+    """A mapping of bakery.yaml. Keys are in camelCase. Unknown keys are reported by `rules`."""
 
 
 class Strict(Part, frozen=True, forbid_unknown_fields=True):
@@ -53,181 +53,193 @@ class Strict(Part, frozen=True, forbid_unknown_fields=True):
 
 
 class RepositoryPart(Part, frozen=True):
-    """The repository the images are built from. Used for labels."""
+    """The source repository that the images are built from. Used for labels."""
 
-    url: Annotated[HttpUrl, said("Where the repository is; https:// is added where no scheme is given.")]
-    vendor: Annotated[str, said("Label org.opencontainers.image.vendor.")] = "Posit Software, PBC"
-    maintainer: Annotated[PersonField, said("Label co.posit.image.maintainer.")] = Person(
+    url: Annotated[HttpUrl, doc("URL of the repository. Without a scheme, https:// is added.")]
+    vendor: Annotated[str, doc("Label org.opencontainers.image.vendor.")] = "Posit Software, PBC"
+    maintainer: Annotated[PersonField, doc("Label co.posit.image.maintainer.")] = Person(
         "Posit Docker Team", "docker@posit.co"
     )
-    authors: Annotated[tuple[PersonField, ...], said("Label org.opencontainers.image.authors.")] = ()
+    authors: Annotated[tuple[PersonField, ...], doc("Label org.opencontainers.image.authors.")] = ()
 
 
 class GlobalRegistryPart(Strict, frozen=True):
-    """A registry that every image goes to."""
+    """A registry that every image is published to."""
 
-    host: Annotated[str, said("Host name, with a port where needed.")]
-    namespace: Annotated[str | None, said("What stands between host and repository; may contain /.")] = None
+    host: Annotated[str, doc("Host name, with a port if needed.")]
+    namespace: Annotated[str | None, doc("Path between the host and the repository name. May contain /.")] = None
 
 
 class RegistryPart(GlobalRegistryPart, frozen=True):
-    """A registry of one image or version."""
+    """A registry that one image or version is published to."""
 
-    repository: Annotated[str | None, said("The repository's name in place of the image's name.")] = None
+    repository: Annotated[str | None, doc("Repository name, if it is not the image's name.")] = None
 
 
 class TagPatternPart(Part, frozen=True):
-    """Patterns for the part of a tag after the colon, and when they apply."""
+    """Patterns for tags, and when they apply."""
 
-    patterns: Annotated[tuple[TagPatternText, ...], said("Text with {{ Version }}, {{ OS }}, {{ Variant }}, …")]
-    only: Annotated[tuple[PatternFilter, ...], said("All of these must hold.")] = ("all",)
+    patterns: Annotated[
+        tuple[TagPatternText, ...],
+        doc("Text with {{ Version }}, {{ OS }}, {{ Variant }} and others."),
+    ]
+    only: Annotated[tuple[PatternFilter, ...], doc("Conditions that must all hold.")] = ("all",)
 
 
 class SystemPart(Part, frozen=True):
     """An operating system that a version is built on."""
 
-    name: Annotated[str, said("Such as `Ubuntu 24.04`.")]
-    primary: Annotated[bool, said("Whether tags without a system's name mean this one.")] = False
-    platforms: Annotated[tuple[Platform, ...], Meta(min_length=1), said("What is built.")] = ("linux/amd64",)
-    extension: Annotated[Extension, said("Ending of the Containerfile; made from the name by default.")] = ""
-    tag_display_name: Annotated[TagName, said("{{ OS }} in tags; made from the name by default.")] = ""
-    artifact_download_url: Annotated[DownloadUrl | None, said("Image.DownloadURL in templates.")] = field(
+    name: Annotated[str, doc("For example `Ubuntu 24.04`.")]
+    primary: Annotated[bool, doc("Tags without the name of a system refer to this one.")] = False
+    platforms: Annotated[tuple[Platform, ...], Meta(min_length=1), doc("Platforms to build.")] = ("linux/amd64",)
+    extension: Annotated[Extension, doc("Suffix of the Containerfile. Default: derived from the name.")] = ""
+    tag_display_name: Annotated[TagName, doc("Value of {{ OS }} in tags. Default: derived from the name.")] = ""
+    artifact_download_url: Annotated[DownloadUrl | None, doc("Value of Image.DownloadURL in templates.")] = field(
         default=None, name="artifactDownloadURL"
     )
 
 
-class VariantPart(Part, frozen=True):
-    """A variant: the same versions built in another way."""
+BuildTarget = Annotated[str | None, doc("Stage of the Containerfile to build.")]
+ExtraRegistries = Annotated[tuple[RegistryPart, ...], doc("Registries in addition to the inherited ones.")]
+OverrideRegistries = Annotated[tuple[RegistryPart, ...], doc("Registries instead of the inherited ones.")]
+Systems = Annotated[tuple[SystemPart, ...], doc("Operating systems to build on.")]
 
-    name: Annotated[str, said("Such as `Standard`.")]
-    primary: Annotated[bool, said("Whether tags without a variant's name mean this one.")] = False
-    extension: Annotated[Extension, said("Ending of the Containerfile; made from the name by default.")] = ""
-    tag_display_name: Annotated[TagName, said("{{ Variant }} in tags; made from the name by default.")] = ""
-    options: Annotated[tuple[dict[str, Any], ...], said("Options of tools for this variant.")] = ()
-    tag_patterns: Annotated[tuple[TagPatternPart, ...], said("Added to those of the image.")] = ()
+
+class VariantPart(Part, frozen=True):
+    """A variant of an image: the same versions, built differently."""
+
+    name: Annotated[str, doc("For example `Standard`.")]
+    primary: Annotated[bool, doc("Tags without the name of a variant refer to this one.")] = False
+    extension: Annotated[Extension, doc("Suffix of the Containerfile. Default: derived from the name.")] = ""
+    tag_display_name: Annotated[TagName, doc("Value of {{ Variant }} in tags. Default: derived from the name.")] = ""
+    options: Annotated[
+        tuple[dict[str, Any], ...],
+        doc("Options for tools; a field overrides that of the image."),
+    ] = ()
+    tag_patterns: Annotated[tuple[TagPatternPart, ...], doc("Added to the patterns of the image.")] = ()
 
 
 class PinnedPart(Strict, frozen=True):
     """A dependency at fixed versions."""
 
     dependency: DependencyName
-    version: Annotated[Versions, said("One version, or several with commas.")] = ()
-    versions: Annotated[Versions, said("The same as a list.")] = ()
-    prerelease: Annotated[bool, said("quarto and positron only.")] = False
+    version: Annotated[Versions, doc("One version, or several separated by commas.")] = ()
+    versions: Annotated[Versions, doc("The same, as a list.")] = ()
+    prerelease: Annotated[bool, doc("Only for quarto and positron.")] = False
 
 
 class ConstraintPart(Part, frozen=True):
-    """Which published versions of a dependency are wanted."""
+    """Which of the published versions of a dependency are used."""
 
-    latest: Annotated[bool | None, said("Start at the newest.")] = None
-    count: Annotated[Annotated[int, Meta(gt=0)] | None, said("How many minor lines.")] = None
-    max: Annotated[Bound | None, said("Upper bound, inclusive.")] = None
-    min: Annotated[Bound | None, said("Lower bound, inclusive.")] = None
+    latest: Annotated[bool | None, doc("Start with the newest version.")] = None
+    count: Annotated[Annotated[int, Meta(gt=0)] | None, doc("Number of minor versions.")] = None
+    max: Annotated[Bound | None, doc("Upper bound, inclusive.")] = None
+    min: Annotated[Bound | None, doc("Lower bound, inclusive.")] = None
 
 
 class ConstrainedPart(Strict, frozen=True):
-    """A dependency whose versions are looked up."""
+    """A dependency whose versions are looked up when a command runs."""
 
     dependency: DependencyName
     constraint: ConstraintPart
-    prerelease: Annotated[bool, said("quarto and positron only.")] = False
+    prerelease: Annotated[bool, doc("Only for quarto and positron.")] = False
 
 
 class VersionPart(Part, frozen=True):
     """A version of an image."""
 
-    name: Annotated[str, said("Any text, such as 2026.03.1.")]
-    subpath: Annotated[FilledText, said("Its directory under the image's; made from the name by default.")] = ""
-    latest: Annotated[bool, said("Whether `latest` means this version.")] = False
-    os: Annotated[tuple[SystemPart, ...], said("The systems it is built on.")] = ()
-    dependencies: Annotated[tuple[PinnedPart, ...], said("For labels and templates.")] = ()
-    values: Annotated[dict[str, str], said("For templates.")] = {}
-    extra_registries: Annotated[tuple[RegistryPart, ...], said("Besides the image's registries.")] = ()
-    override_registries: Annotated[tuple[RegistryPart, ...], said("In place of the image's registries.")] = ()
-    build_target: Annotated[str | None, said("The stage to build.")] = None
+    name: Annotated[str, doc("Any text, for example `2026.03.1`.")]
+    subpath: Annotated[FilledText, doc("Directory in the image's directory. Default: derived from the name.")] = ""
+    latest: Annotated[bool, doc("The tag `latest` refers to this version.")] = False
+    os: Systems = ()
+    dependencies: Annotated[tuple[PinnedPart, ...], doc("Dependencies, for labels and templates.")] = ()
+    values: Annotated[dict[str, str], doc("Values for templates.")] = {}
+    extra_registries: ExtraRegistries = ()
+    override_registries: OverrideRegistries = ()
+    build_target: BuildTarget = None
 
 
 class MatrixPart(Part, frozen=True):
-    """One version per combination of dependency versions and values."""
+    """Versions made from every combination of dependency versions and values."""
 
-    name_pattern: Annotated[str | None, said("Jinja2 text that names a row.")] = None
-    subpath: Annotated[FilledText, said("The directory that all rows share.")] = "matrix"
-    os: Annotated[tuple[SystemPart, ...], said("The systems they are built on.")] = ()
-    dependencies: Annotated[tuple[PinnedPart, ...], said("Axes of fixed versions.")] = ()
-    dependency_constraints: Annotated[tuple[ConstrainedPart, ...], said("Axes of versions that are looked up.")] = ()
-    values: Annotated[dict[str, Axis], said("A list is an axis; a text is a constant.")] = {}
-    extra_registries: Annotated[tuple[RegistryPart, ...], said("Besides the image's registries.")] = ()
-    override_registries: Annotated[tuple[RegistryPart, ...], said("In place of the image's registries.")] = ()
-    build_target: Annotated[str | None, said("The stage to build.")] = None
+    name_pattern: Annotated[str | None, doc("Jinja2 template for the name of a row.")] = None
+    subpath: Annotated[FilledText, doc("Directory shared by all rows.")] = "matrix"
+    os: Systems = ()
+    dependencies: Annotated[tuple[PinnedPart, ...], doc("Axes with fixed versions.")] = ()
+    dependency_constraints: Annotated[tuple[ConstrainedPart, ...], doc("Axes with versions that are looked up.")] = ()
+    values: Annotated[dict[str, Axis], doc("A list is an axis, a text is a constant.")] = {}
+    extra_registries: ExtraRegistries = ()
+    override_registries: OverrideRegistries = ()
+    build_target: BuildTarget = None
 
 
 class DevPart(Part, frozen=True):
-    """What every development version has."""
+    """The keys that every development version has."""
 
-    os: Annotated[tuple[SystemPart, ...], said("The systems it is built on.")] = ()
-    values: Annotated[dict[str, str], said("For templates.")] = {}
-    extra_registries: Annotated[tuple[RegistryPart, ...], said("Besides the image's registries.")] = ()
-    override_registries: Annotated[tuple[RegistryPart, ...], said("In place of the image's registries.")] = ()
+    os: Systems = ()
+    values: Annotated[dict[str, str], doc("Values for templates.")] = {}
+    extra_registries: ExtraRegistries = ()
+    override_registries: OverrideRegistries = ()
 
 
 class ChannelPart(DevPart, frozen=True, kw_only=True, tag_field="sourceType", tag="channel"):
-    """A development version found on a product's channel."""
+    """A development version from a channel of a product."""
 
     product: ProductName
-    channel: Annotated[ChannelName | None, said("Which builds of the product.")] = None
-    stream: Annotated[ChannelName | None, said("The old name of `channel`.", deprecated=True)] = None
+    channel: Annotated[ChannelName | None, doc("Channel of the product.")] = None
+    stream: Annotated[ChannelName | None, doc("Deprecated: use `channel`.", deprecated=True)] = None
 
 
 class StreamPart(ChannelPart, frozen=True, tag="stream"):
-    """A development version found on a product's channel, in the old spelling."""
+    """A development version from a channel of a product, in the deprecated spelling."""
 
 
 class NewestPart(DevPart, frozen=True, kw_only=True, tag_field="sourceType", tag="dependency"):
     """A development version that is the newest version of a dependency."""
 
     dependency: DependencyName
-    prerelease: Annotated[bool, said("Whether builds before a release count.")] = False
-    channel: Annotated[UnreleasedChannelName | None, said("The channel that tags name.")] = None
+    prerelease: Annotated[bool, doc("Include prereleases.")] = False
+    channel: Annotated[UnreleasedChannelName | None, doc("Channel for tags.")] = None
 
 
 DevVersionPart = Annotated[ChannelPart | StreamPart | NewestPart, Meta(extra={"current": ("channel", "dependency")})]
 
 
 class SecretPart(Part, frozen=True):
-    """A secret for the build, read from an environment variable."""
+    """A build secret that is read from an environment variable."""
 
     id: SecretId
     env_var: EnvironmentName
 
 
 class ImagePart(Part, frozen=True):
-    """An image: what is built, from which versions, and where it goes."""
+    """An image: its versions and variants, and the registries it is published to."""
 
-    name: Annotated[str, said("The repository's name in tags.")]
-    display_name: Annotated[str | UnsetType, said("For labels; made from the name by default.")] = UNSET
-    description: Annotated[str | None, said("Label org.opencontainers.image.description.")] = None
-    documentation_url: Annotated[HttpUrl | None, said("Label org.opencontainers.image.documentation.")] = None
-    subpath: Annotated[FilledText, said("Its directory; made from the name by default.")] = ""
+    name: Annotated[str, doc("Name of the image and of its repository.")]
+    display_name: Annotated[str | UnsetType, doc("Name in labels. Default: derived from the name.")] = UNSET
+    description: Annotated[str | None, doc("Label org.opencontainers.image.description.")] = None
+    documentation_url: Annotated[HttpUrl | None, doc("Label org.opencontainers.image.documentation.")] = None
+    subpath: Annotated[FilledText, doc("Directory of the image. Default: derived from the name.")] = ""
     versions: tuple[VersionPart, ...] = ()
     variants: tuple[VariantPart, ...] = ()
     dependency_constraints: Annotated[
-        tuple[ConstrainedPart, ...], said("For `create version` and development versions.")
+        tuple[ConstrainedPart, ...], doc("Versions of dependencies, for development versions.")
     ] = ()
-    dev_versions: Annotated[tuple[DevVersionPart, ...], said("Versions found when a command runs.")] = ()
+    dev_versions: Annotated[tuple[DevVersionPart, ...], doc("Versions that are looked up when a command runs.")] = ()
     matrix: MatrixPart | None = None
-    extra_registries: Annotated[tuple[RegistryPart, ...], said("Besides the project's registries.")] = ()
-    override_registries: Annotated[tuple[RegistryPart, ...], said("In place of the project's registries.")] = ()
+    extra_registries: ExtraRegistries = ()
+    override_registries: OverrideRegistries = ()
     build_secrets: tuple[SecretPart, ...] = ()
-    options: Annotated[tuple[dict[str, Any], ...], said("Options of tools.")] = ()
+    options: Annotated[tuple[dict[str, Any], ...], doc("Options for tools.")] = ()
     tag_patterns: Annotated[
-        tuple[TagPatternPart, ...] | UnsetType, said("In place of the default set; [] means no tags.")
+        tuple[TagPatternPart, ...] | UnsetType, doc("Patterns instead of the default ones. [] means no tags.")
     ] = UNSET
-    build_target: Annotated[str | None, said("The stage to build.")] = None
+    build_target: BuildTarget = None
 
 
 class ProjectPart(Part, frozen=True):
     """bakery.yaml."""
 
     repository: RepositoryPart
-    registries: Annotated[tuple[GlobalRegistryPart, ...], said("Where every image goes.")] = ()
+    registries: Annotated[tuple[GlobalRegistryPart, ...], doc("Registries that every image is published to.")] = ()
     images: tuple[ImagePart, ...] = ()

@@ -1,7 +1,7 @@
 """The JSON Schema of msgspec Structs: the same declarations that `bakery.config.schema.reader` reads.
 
-Our own and not msgspec's, which knows nothing of the words that are taken for a bool, or of the functions that read
-persons, versions and bounds.
+msgspec's own schema lacks the words that are accepted for a boolean, and the functions that read people, versions and
+bounds.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Schema = dict[str, Any]
 
 
 def definitions(part: type[Struct]) -> dict[str, Schema]:
-    """The schemas of a Struct and of all that it holds, by the names of their classes."""
+    """Return the schemas of a Struct and of all Structs in it, by class name."""
     defined: dict[str, Schema] = {}
     _schema(inspect.type_info(part), defined)
     return defined
 
 
 def _schema(declared: inspect.Type, defined: dict[str, Schema]) -> Schema:
-    """The schema of a declared type. Structs in it are added to those that are defined."""
+    """Return the schema of a type. The Structs in it are added to `defined`."""
     match declared:
         case inspect.Metadata(type=inner, extra_json_schema=described, extra=extra):
             match extra or {}:
@@ -73,7 +73,7 @@ def _reference(declared: inspect.StructType, defined: dict[str, Schema]) -> Sche
     if name not in defined:
         properties: Schema = {}
         required = [one.encode_name for one in declared.fields if one.required]
-        defined[name] = {}  # its place, should it hold itself
+        defined[name] = {}  # reserved, in case it contains itself
         if declared.tag_field is not None:
             properties[declared.tag_field] = {"const": declared.tag}
             required.insert(0, declared.tag_field)

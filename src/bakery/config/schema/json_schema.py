@@ -1,6 +1,6 @@
-"""The JSON Schema of bakery.yaml, with the options of the tools that are there.
+"""The JSON Schema of bakery.yaml, with the options of every tool.
 
-Editors use it: it refuses unknown keys, which loading only warns about. Rules that compare values are not in it.
+It is for editors: it refuses unknown keys, for which loading only warns. Rules that compare values are not part of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bakery.config.schema.options_registry import OptionsRegistry
 
 
 def project_schema(options: OptionsRegistry | None = None) -> Schema:
-    """The schema, with the options of these tools; of the built-in ones by default."""
+    """Return the schema with the options of these tools, by default of the built-in ones."""
     defined = definitions(ProjectPart)
     entries = []
     for options_class in (options if options is not None else OptionsRegistry()).values():
@@ -24,7 +24,7 @@ def project_schema(options: OptionsRegistry | None = None) -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "bakery.yaml",
-        "description": "A Bakery project: which container images are built and where they go.",
+        "description": "A Bakery project: the container images to build and the registries to publish them to.",
         **{key: value for key, value in top.items() if key not in ("title", "description")},
         "$defs": dict(sorted(defined.items())),
     }

@@ -1,25 +1,25 @@
-"""The options of tools that bakery.yaml may have, and the base of those that plugins add. Source: config.md 12.
+"""The options of built-in tools in bakery.yaml, and the base class for those of plugins. Source: config.md 12.
 
-A plugin adds a tool by offering a subclass of `ToolOptions` whose field `tool` is a literal: the discriminator
-(pipeline.md 7). `options_registry` knows them all, and how a variant's entry goes over its image's.
+A plugin adds a tool with a subclass of `ToolOptions` whose field `tool` is a literal, the discriminator
+(pipeline.md 7). `options_registry` holds all classes and merges the entries of a variant and its image.
 """
 
-# No `from __future__ import annotations`: every annotation would have to be compiled from its text.
+# No `from __future__ import annotations`: every annotation would have to be compiled from its text at import.
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import fields
 
-from bakery.config.schema.field_types import said
+from bakery.config.schema.field_types import doc
 
 HADOLINT_IGNORED = ("DL3008", "DL3018", "DL3033", "DL3037", "DL3041")
 
 
 class ToolOptions(Struct, frozen=True, dict=True):
-    """The options of one tool as bakery.yaml writes them.
+    """The options of one tool, as in bakery.yaml.
 
-    spellings: keys that are taken besides, and the key that each of them stands for.
+    spellings: alternative spellings of keys, each with the key that it stands for.
     """
 
     tool: str
@@ -28,18 +28,18 @@ class ToolOptions(Struct, frozen=True, dict=True):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Options of which these fields are written."""
+        """Return options in which these fields were set."""
         made = cls(**values)
         made.__dict__["written"] = frozenset(values)
         return made
 
     def update(self, other: Self) -> Self:
-        """These options over `other`: a field that was written here wins, even where it equals the default."""
+        """Return `other` with the fields that were set in these options, even those set to their default."""
         return type(self).of({**_written(other), **_written(self)})
 
 
 def _written(options: ToolOptions) -> dict[str, Any]:
-    """The fields that were written; of options that were not read from a file, those that are no defaults."""
+    """Return the fields that were set; for options that were not read from a file, those without their default."""
     names = options.__dict__.get("written")
     if names is None:
         names = [one.name for one in fields(options) if getattr(options, one.name) != one.default]
@@ -50,22 +50,22 @@ class GossOptions(ToolOptions, frozen=True, rename="camel"):
     """How dgoss runs the tests of an image."""
 
     tool: Literal["goss"] = "goss"
-    runtime_options: Annotated[str | None, said("More options of `docker run`.")] = None
-    command: Annotated[str, said("What the container runs.")] = "sleep infinity"
-    wait: Annotated[int, said("Seconds to wait before the tests.")] = 0
-    timeout: Annotated[int, said("Seconds for all of it; 0 means no limit.")] = 900
+    runtime_options: Annotated[str | None, doc("Additional options for `docker run`.")] = None
+    command: Annotated[str, doc("Command that the container runs.")] = "sleep infinity"
+    wait: Annotated[int, doc("Seconds to wait before the tests.")] = 0
+    timeout: Annotated[int, doc("Time limit for the whole run, in seconds. 0 means no limit.")] = 900
 
 
 class SociOptions(ToolOptions, frozen=True):
-    """Whether and how an image gets a SOCI index. Keys are spelled as the tool's own options, or in camelCase."""
+    """Whether and how an image gets a SOCI index. Keys are spelled like the options of `soci`, or in camelCase."""
 
     tool: Literal["soci"] = "soci"
-    enabled: Annotated[bool, said("Whether to convert the image.")] = False
-    span_size: Annotated[int | None, said("Bytes between two checkpoints; 4 MiB where not given.")] = None
-    min_layer_size: Annotated[int | None, said("Smaller layers get no ztoc; 10 MiB where not given.")] = None
-    prefetch_files: Annotated[tuple[str, ...], said("Files to fetch first.")] = ()
-    optimizations: Annotated[tuple[str, ...], said("Known: xattr.")] = ()
-    platforms: Annotated[tuple[str, ...] | None, said("Only these; all where not given.")] = None
+    enabled: Annotated[bool, doc("Convert the image.")] = False
+    span_size: Annotated[int | None, doc("Bytes between two checkpoints. Default: 4 MiB.")] = None
+    min_layer_size: Annotated[int | None, doc("Bytes; smaller layers get no ztoc. Default: 10 MiB.")] = None
+    prefetch_files: Annotated[tuple[str, ...], doc("Files to fetch first.")] = ()
+    optimizations: Annotated[tuple[str, ...], doc("Supported: xattr.")] = ()
+    platforms: Annotated[tuple[str, ...] | None, doc("Platforms to convert. Default: all.")] = None
 
     spellings: ClassVar[Mapping[str, str]] = {
         "spanSize": "span_size", "minLayerSize": "min_layer_size", "prefetchFiles": "prefetch_files",
@@ -73,7 +73,7 @@ class SociOptions(ToolOptions, frozen=True):
 
 
 class HadolintOverride(Struct, frozen=True):
-    """Rules by the severity they get."""
+    """Rules whose severity is changed, by their new severity."""
 
     error: tuple[str, ...] = ()
     warning: tuple[str, ...] = ()
@@ -82,11 +82,11 @@ class HadolintOverride(Struct, frozen=True):
 
 
 class HadolintOptions(ToolOptions, frozen=True, rename="camel"):
-    """How hadolint reads a Containerfile."""
+    """How hadolint checks a Containerfile."""
 
     tool: Literal["hadolint"] = "hadolint"
     failure_threshold: str = "error"
-    ignored: Annotated[tuple[str, ...], said("Rules that do not count; [] clears the default.")] = HADOLINT_IGNORED
+    ignored: Annotated[tuple[str, ...], doc("Rules to ignore. [] clears the default.")] = HADOLINT_IGNORED
     label_schema: dict[str, str] | None = None
     no_fail: bool = False
     override: HadolintOverride | None = None

@@ -1,8 +1,7 @@
-"""Every options class that bakery.yaml may use, by its tool, and how a variant's entry goes over its image's.
+"""The options classes that bakery.yaml may use, by tool, and how entries of a variant and its image are merged.
 
-Discovery happens at the top (`cli`); the registry is passed into `config.load`. A class is a `ToolOptions`, or a
-pydantic model, which plugins of others may have; pydantic is imported for those only. Source: config.md 12,
-pipeline.md 7.
+Plugins are discovered at the top; the registry is passed into `config.load`. A class is a `ToolOptions` or a pydantic
+model, which third-party plugins may have; pydantic is imported only for those. Source: config.md 12, pipeline.md 7.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from bakery.config.yaml.problem import Finding, Keys
 
 
 class OptionField(NamedTuple):
-    """One field of some options: its key in bakery.yaml, all keys that it may have there, and its value."""
+    """A field of some options: its key in bakery.yaml, every key that it may have there, and its value."""
 
     key: str
     spellings: tuple[str, ...]
@@ -27,59 +26,59 @@ class OptionField(NamedTuple):
 
 
 class OptionsClass(Protocol):
-    """The options of a tool as a class that a plugin offers, whatever library the class is made with."""
+    """A class for the options of a tool, whichever library it is made with."""
 
     options: type
-    tool: str  # "" where the class names none
-    keys: frozenset[str]  # every key that an entry may have
+    tool: str  # "" if the class does not name one
+    keys: frozenset[str]  # that an entry may have
 
     def read(self, entry: Mapping[Any, Any], place: Keys) -> tuple[Any, list[Finding]]:
-        """The options that an entry of bakery.yaml means, or None and what is wrong with it."""
+        """Return the options in an entry of bakery.yaml, or None and its faults."""
         ...
 
     def default(self) -> Any:
-        """Options of which nothing is written."""
+        """Return options in which nothing was set."""
         ...
 
     def over(self, upper: Any, lower: Any) -> Any:
-        """What is written in `upper`, and for the rest what is written in `lower`."""
+        """Return `lower` with the fields that were set in `upper`."""
         ...
 
     def fields_of(self, options: Any) -> Iterator[OptionField]:
-        """All fields of some options but `tool`."""
+        """Yield all fields of some options except `tool`."""
         ...
 
     def json_schema(self) -> tuple[str, dict[str, Any]]:
-        """The name of the class, and definitions of it and of what it refers to."""
+        """Return the name of the class, and the definitions of it and of everything that it refers to."""
         ...
 
 
 class StructOptions:
-    """A subclass of `ToolOptions`."""
+    """A class that is a subclass of `ToolOptions`."""
 
     def __init__(self, options: type[ToolOptions], fallback: str) -> None:
         self.options = options
         self._fields = {one.name: one for one in fields(options)}
-        bare = [one.encode_name for name, one in self._fields.items() if one.required and name != "tool"]
-        if bare:
-            raise ValueError(f"{options.__name__} has no default for {', '.join(bare)}")
+        required = [one.encode_name for name, one in self._fields.items() if one.required and name != "tool"]
+        if required:
+            raise ValueError(f"{options.__name__} has no default for {', '.join(required)}")
         self.tool = _discriminator(self._fields["tool"]) or fallback
         self.keys = frozenset(options.__struct_encode_fields__).union(options.spellings)
 
     def read(self, entry: Mapping[Any, Any], place: Keys) -> tuple[ToolOptions | None, list[Finding]]:
-        taken = dict(entry)
+        renamed = dict(entry)
         spelled: dict[Any, str] = {}
         for other, key in self.options.spellings.items():
             if other in entry:
                 if key in entry:
-                    return None, [Finding(place, f"`{key}` and `{other}` are one field; keep one of them")]
-                taken[key], spelled[key] = taken.pop(other), other
-        values, faults = read_fields(taken, self.options, place)
+                    return None, [Finding(place, f"`{key}` and `{other}` are the same field", "remove one of them")]
+                renamed[key], spelled[key] = renamed.pop(other), other
+        values, faults = read_fields(renamed, self.options, place)
         at = len(place)
-        told = [
+        findings = [
             replace(one, path=(*place, spelled.get(one.path[at], one.path[at]), *one.path[at + 1 :])) for one in faults
         ]
-        return None if values is None else self.options.of(values), told
+        return None if values is None else self.options.of(values), findings
 
     def default(self) -> ToolOptions:
         return self.options(tool=self.tool)
@@ -96,7 +95,7 @@ class StructOptions:
                 yield OptionField(key, (key, others[key]) if key in others else (key,), values[key])
 
     def json_schema(self) -> tuple[str, dict[str, Any]]:
-        from bakery.config.schema.definitions import definitions  # only who prints the schema needs it
+        from bakery.config.schema.definitions import definitions  # needed only to print the schema
 
         name, defined = self.options.__name__, definitions(self.options)
         properties = defined[name]["properties"]
@@ -107,7 +106,7 @@ class StructOptions:
 
 
 def _discriminator(field: FieldInfo) -> str:
-    """The one literal that the field `tool` allows, or ""."""
+    """Return the only literal that the field `tool` allows, or ""."""
     if isinstance(field.default, str):
         return field.default
     declared = inspect.type_info(field.type)
@@ -116,7 +115,7 @@ def _discriminator(field: FieldInfo) -> str:
 
 
 class OptionsRegistry(Mapping[str, OptionsClass]):
-    """Options classes by the `tool` they are for. Filled once at the top, then only read."""
+    """Options classes by tool. Filled once at the top, then only read."""
 
     def __init__(self, classes: Iterable[type] = BUILT_IN) -> None:
         self._classes: dict[str, OptionsClass] = {}
@@ -125,14 +124,15 @@ class OptionsRegistry(Mapping[str, OptionsClass]):
             self._classes[made.tool] = made
 
     def register(self, options: type, fallback: str = "") -> bool:
-        """Add a class under its discriminator, or under `fallback` where the field names none.
+        """Add a class under its discriminator, or under `fallback` if it has none.
 
-        True where it took the place of another class: the caller warns. Raises ValueError for what cannot be used.
+        Returns True if it replaced another class: the caller warns. Raises ValueError or TypeError if the class cannot
+        be used.
         """
         made = _options_class(options, fallback)
         if not made.tool:
-            raise ValueError(f"{options.__name__} has no literal field `tool`")
-        made.read({"tool": made.tool}, ())  # a field of a kind that nothing reads shows now, not in somebody's file
+            raise ValueError(f"{options.__name__} has no field `tool` with a literal")
+        made.read({"tool": made.tool}, ())  # a field of an unsupported type fails here, not when a file is read
         replaced = self._classes.get(made.tool)
         self._classes[made.tool] = made
         return replaced is not None and replaced.options is not options
@@ -148,7 +148,7 @@ class OptionsRegistry(Mapping[str, OptionsClass]):
 
 
 def effective(registry: OptionsRegistry, image: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a target for every tool: the variant's entry over the image's, field by field, then defaults."""
+    """Return the options of a target for every tool: the variant's fields, else the image's, else the defaults."""
     merged: dict[str, Any] = {}
     for tool, options in registry.items():
         upper, lower = variant.get(tool), image.get(tool)
@@ -160,7 +160,7 @@ def effective(registry: OptionsRegistry, image: Mapping[str, Any], variant: Mapp
 
 
 def option_fields(options: Any) -> Iterator[OptionField]:
-    """All fields of some options but `tool`."""
+    """Yield all fields of some options except `tool`."""
     return _options_class(type(options)).fields_of(options)
 
 

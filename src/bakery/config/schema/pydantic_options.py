@@ -1,6 +1,6 @@
-"""Options classes that are pydantic models: plugins of others may have them, Bakery's own are `ToolOptions`.
+"""Options classes that are pydantic models: third-party plugins may have them. Bakery's own are `ToolOptions`.
 
-Only `bakery.config.schema.options_registry` imports this, and only for such a class, so nobody else waits for pydantic.
+`options_registry` imports this module only for such a class, since importing pydantic is slow.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from bakery.config.yaml.problem import Finding, Keys
 
 
 class PydanticOptions:
-    """A pydantic model with a field `tool`; `update(other)` is called where the model has it."""
+    """A pydantic model with a field `tool`. Its method `update(other)` is called if it has one."""
 
     def __init__(self, options: type, fallback: str) -> None:
         if not issubclass(options, BaseModel):
-            raise ValueError(f"{options.__name__} is neither a ToolOptions nor a pydantic model")
+            raise ValueError(f"{options.__name__} is not a ToolOptions or a pydantic model")
         self.options = options
         self._model: type[BaseModel] = options
         self.tool = _discriminator(options) or fallback
@@ -40,7 +40,7 @@ class PydanticOptions:
     def over(self, upper: Any, lower: Any) -> Any:
         if callable(getattr(upper, "update", None)):
             result = upper.update(lower)
-            return result if isinstance(result, BaseModel) else upper  # some update in place and give nothing back
+            return result if isinstance(result, BaseModel) else upper  # some update in place and return None
         values = {name: getattr(lower, name) for name in lower.model_fields_set}
         values |= {name: getattr(upper, name) for name in upper.model_fields_set}
         return type(upper).model_construct(_fields_set=set(values), **values)
@@ -65,7 +65,7 @@ class PydanticOptions:
 
 
 def _discriminator(options: type[BaseModel]) -> str:
-    """The one literal that the field `tool` allows, or ""."""
+    """Return the only literal that the field `tool` allows, or ""."""
     field = options.model_fields.get("tool")
     if field is None:
         return ""

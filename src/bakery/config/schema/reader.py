@@ -1,8 +1,8 @@
-"""From plain values to the Structs that a schema declares, or to every fault with its place.
+"""From plain values to the Structs of a schema, or to every fault with its place. Source: config.md 1.
 
-`msgspec.inspect` tells what is declared. `msgspec.convert` could make the values too, but it ends at the first fault
-and takes no `yes` for a bool; somebody who mends a file wants to be told everything at once. Taken beside the declared
-type: words and 0 and 1 for a bool, digits in quotes for a whole number. Source: config.md, section 1.
+The declarations are read through `msgspec.inspect`. `msgspec.convert` is not used: it stops at the first fault and
+accepts no `yes` for a boolean. Accepted in addition to the declared type: words, 0 and 1 for a boolean, digits in
+quotes for an integer.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from typing import Any, TypeVar
 from msgspec import Struct, inspect
 
 from bakery.config.schema import mismatch
-from bakery.config.schema.field_types import WrongValue
-from bakery.config.yaml.problem import Finding, Keys, listing
+from bakery.config.schema.mismatch import WrongValue
+from bakery.config.yaml.problem import Finding, Keys, alternatives
 
-_MOST = 1000  # faults of one document that are told in words
+_MAX_FAULTS = 1000  # of one document; more are not reported
 _TRUE = ("true", "t", "yes", "y", "on", "1", True)  # True == 1 == 1.0
 _FALSE = ("false", "f", "no", "n", "off", "0", False)
 _WHOLE = re.compile(r"\s*[-+]?[0-9]+(?:_[0-9]+)*(?:\.0+)?\s*")
-_LONGEST_NUMBER = 400  # digits; Python refuses to read much longer ones, and nobody means them
-_LARGEST_FLOAT = 2**53  # from here on a float is no exact number
+_MAX_NUMBER = 400  # characters; Python refuses to parse numbers that are much longer
+_MAX_EXACT_FLOAT = 2**53
 
 _WRONG: Any = object()
-"""What a reader gives in place of a value in which it has found a fault."""
+"""What a reader returns in place of a value that has a fault."""
 
 _Reader = Callable[[Any, Keys, list[Finding]], Any]
-"""Takes a value, its place and the list of faults to add to; gives the value in the declared type, or `_WRONG`."""
+"""Takes a value, its place, and a list that faults are added to; returns the converted value, or `_WRONG`."""
 
 _Part = TypeVar("_Part", bound=Struct)
 
 
 def read(raw: Any, part: type[_Part], place: Keys = ()) -> tuple[_Part | None, list[Finding]]:
-    """The mapping at `place` as a `part`, or None and what is wrong with it."""
+    """Return the mapping at `place` as a `part`, or None and its faults."""
     faults: list[Finding] = []
     made = _struct(_declared(part))(raw, place, faults)
-    return None if made is _WRONG else made, faults[:_MOST]
+    return None if made is _WRONG else made, faults[:_MAX_FAULTS]
 
 
 def read_fields(raw: Mapping[Any, Any], part: type[Struct], place: Keys) -> tuple[dict[str, Any] | None, list[Finding]]:
-    """The fields of a `part` that a mapping writes, by name and without defaults, or None and what is wrong."""
+    """Return the fields of a `part` that a mapping has, by name and without defaults, or None and its faults."""
     faults: list[Finding] = []
-    return _fields(_declared(part))(raw, place, faults), faults[:_MOST]
+    return _fields(_declared(part))(raw, place, faults), faults[:_MAX_FAULTS]
 
 
 def is_true(value: Any) -> bool:
-    """A bool as reading takes it. What is none counts as false here: it is told where it is read."""
+    """Return whether a value is read as true. Anything but a boolean counts as false; reading it reports that."""
     return _flag(value, (), []) is True
 
 
@@ -83,17 +83,17 @@ def _reader(declared: inspect.Type) -> _Reader:
             return _float(declared)
         case inspect.AnyType():
             return _anything
-    raise TypeError(f"nothing reads {declared}")
+    raise TypeError(f"unsupported type: {declared}")
 
 
-def _heeded(declared: inspect.Type, *constraints: str) -> None:
-    """Only these constraints are heeded: another one would say what nobody checks. Raises TypeError."""
+def _refuse_other_constraints(declared: inspect.Type, *supported: str) -> None:
+    """Raise TypeError if the type has a constraint that is not checked."""
     for name in ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern"):
-        if name not in constraints and getattr(declared, name, None) is not None:
-            raise TypeError(f"nothing checks {name} of {declared}")
+        if name not in supported and getattr(declared, name, None) is not None:
+            raise TypeError(f"unsupported constraint {name} of {declared}")
 
 
-def _anything(value: Any, place: Keys, faults: list[Finding]) -> Any:  # noqa: ARG001 - as all readers
+def _anything(value: Any, place: Keys, faults: list[Finding]) -> Any:  # noqa: ARG001 - the signature of every reader
     return value
 
 
@@ -102,7 +102,7 @@ def _struct(declared: inspect.StructType) -> _Reader:
 
     def read_struct(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, dict):
-            return _wrong(faults, place, mismatch.no_mapping(value))
+            return _wrong(faults, place, mismatch.expected_mapping(value))
         found = fields(value, place, faults)
         return _WRONG if found is None else part(**found)
 
@@ -111,7 +111,7 @@ def _struct(declared: inspect.StructType) -> _Reader:
 
 _FieldsReader = Callable[[Mapping[Any, Any], Keys, list[Finding]], dict[str, Any] | None]
 _made: dict[type, _FieldsReader] = {}
-"""By the Struct: many a one stands in several others, and is read for many entries."""
+"""By Struct: one Struct is part of several others and is read for many entries."""
 
 
 def _fields(declared: inspect.StructType) -> _FieldsReader:
@@ -170,13 +170,13 @@ def _by_function(function: Callable[[Any], Any], declared: inspect.Type) -> _Rea
 
 
 def _union(declared: inspect.UnionType) -> _Reader:
-    """None, a list, or something else, as far as the union has them."""
+    """A union of at most None, one list type and one other type."""
     sequences = inspect.VarTupleType | inspect.ListType
     lists = [one for one in declared.types if isinstance(one, sequences)]
     others = [one for one in declared.types if not isinstance(one, sequences | inspect.NoneType)]
     nothing = len(others) + len(lists) < len(declared.types)
     if len(lists) > 1 or len(others) > 1:
-        raise TypeError(f"nothing tells the values of {declared} apart")
+        raise TypeError(f"cannot distinguish the values of {declared}")
     other, many = (_reader((kind or back)[0]) for kind, back in ((others, lists), (lists, others)))
 
     def read_union(value: Any, place: Keys, faults: list[Finding]) -> Any:
@@ -188,19 +188,19 @@ def _union(declared: inspect.UnionType) -> _Reader:
 
 
 def _tagged(declared: inspect.UnionType, current: Sequence[str]) -> _Reader:
-    """Structs told apart by a tag, of which `current` names those that are not outdated."""
+    """Structs distinguished by a tag. current: the tags that are not deprecated."""
     kinds = [one for one in declared.types if isinstance(one, inspect.StructType)]
     tag_key = kinds[0].tag_field
     readers = {kind.tag: _struct(kind) for kind in kinds}
 
     def read_tagged(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, dict):
-            return _wrong(faults, place, mismatch.no_mapping(value))
+            return _wrong(faults, place, mismatch.expected_mapping(value))
         if tag_key not in value:
-            return _wrong(faults, place, (f"`{tag_key}` is missing; allowed: {listing(current)}", ""))
+            return _wrong(faults, place, (f"`{tag_key}` is missing: expected {alternatives(current)}", ""))
         tag = value[tag_key]
         if not isinstance(tag, str) or tag not in readers:
-            message, hint = mismatch.unknown_choice(tag, current)
+            message, hint = mismatch.expected_word(tag, current)
             return _wrong(faults, place, (f"`{tag_key}`: {message}", hint))
         return readers[tag](value, place, faults)
 
@@ -208,47 +208,47 @@ def _tagged(declared: inspect.UnionType, current: Sequence[str]) -> _Reader:
 
 
 def _text(declared: inspect.StrType, allowed: str = "") -> _Reader:
-    """`allowed`: what the pattern allows, in words."""
-    _heeded(declared, "pattern", "min_length")
+    """allowed: what the pattern allows, in words."""
+    _refuse_other_constraints(declared, "pattern", "min_length")
     pattern = re.compile(declared.pattern) if declared.pattern else None
     least = declared.min_length or 0
 
     def read_text(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, str):
-            return _wrong(faults, place, mismatch.no_text(value))
+            return _wrong(faults, place, mismatch.expected_string(value))
         if len(value) < least:
-            return _wrong(faults, place, ("the text is empty; at least one character is needed", ""))
+            return _wrong(faults, place, ("expected a string that is not empty", ""))
         if pattern is not None and not pattern.fullmatch(value):
-            return _wrong(faults, place, (f"{mismatch.shown(value)} is not allowed; allowed: {allowed}", ""))
+            return _wrong(faults, place, mismatch.expected(allowed, value))
         return value
 
     return read_text
 
 
 def _list(declared: inspect.VarTupleType | inspect.ListType) -> _Reader:
-    _heeded(declared, "min_length")
+    _refuse_other_constraints(declared, "min_length")
     item, least = _reader(declared.item_type), declared.min_length or 0
     made = list if isinstance(declared, inspect.ListType) else tuple
 
     def read_list(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, list | tuple):
-            return _wrong(faults, place, mismatch.no_list(value))
+            return _wrong(faults, place, mismatch.expected_list(value))
         if len(value) < least:
-            return _wrong(faults, place, ("the list is empty; at least one entry is needed", ""))
+            return _wrong(faults, place, ("expected at least one entry", ""))
         return made([item(one, (*place, index), faults) for index, one in enumerate(value)])
 
     return read_list
 
 
 def _mapping(declared: inspect.DictType) -> _Reader:
-    _heeded(declared)
+    _refuse_other_constraints(declared)
     inner = _reader(declared.value_type)
 
     def read_mapping(value: Any, place: Keys, faults: list[Finding]) -> Any:
         if not isinstance(value, dict):
-            return _wrong(faults, place, mismatch.no_mapping(value))
+            return _wrong(faults, place, mismatch.expected_mapping(value))
         strange = [key for key in value if not isinstance(key, str)]
-        faults += [Finding((*place, key), *mismatch.no_text(key), at_key=True) for key in strange]
+        faults += [Finding((*place, key), *mismatch.expected_string(key), at_key=True) for key in strange]
         return {key: inner(one, (*place, key), faults) for key, one in value.items()}
 
     return read_mapping
@@ -256,7 +256,7 @@ def _mapping(declared: inspect.DictType) -> _Reader:
 
 def _choice(words: Sequence[str]) -> _Reader:
     def read_choice(value: Any, place: Keys, faults: list[Finding]) -> Any:
-        return value if value in words else _wrong(faults, place, mismatch.unknown_choice(value, words))
+        return value if value in words else _wrong(faults, place, mismatch.expected_word(value, words))
 
     return read_choice
 
@@ -267,21 +267,19 @@ def _flag(value: Any, place: Keys, faults: list[Finding]) -> Any:
         return True
     if word in _FALSE:
         return False
-    message = f"{mismatch.shown(value)} is neither true nor false; these two are allowed"
-    return _wrong(faults, place, (message, ""))
+    return _wrong(faults, place, mismatch.expected("true or false", value))
 
 
 def _number(declared: inspect.IntType) -> _Reader:
-    _heeded(declared, "gt")
+    _refuse_other_constraints(declared, "gt")
     above = declared.gt
 
     def read_number(value: Any, place: Keys, faults: list[Finding]) -> Any:
         whole = _whole(value)
         if whole is None:
-            message = f"{mismatch.shown(value)} is no whole number; whole numbers are allowed"
-            return _wrong(faults, place, (message, ""))
+            return _wrong(faults, place, mismatch.expected("an integer", value))
         if above is not None and whole <= above:
-            return _wrong(faults, place, (f"{value} is not allowed; allowed: whole numbers above {above}", ""))
+            return _wrong(faults, place, mismatch.expected(f"an integer greater than {above}", value))
         return whole
 
     return read_number
@@ -291,24 +289,24 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < _LARGEST_FLOAT else None
-    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _WHOLE.fullmatch(value):
+        return int(value) if value.is_integer() and abs(value) < _MAX_EXACT_FLOAT else None
+    if isinstance(value, str) and len(value) <= _MAX_NUMBER and _WHOLE.fullmatch(value):
         return int(value.partition(".")[0])
     return None
 
 
 def _float(declared: inspect.FloatType) -> _Reader:
-    _heeded(declared)
+    _refuse_other_constraints(declared)
 
     def read_float(value: Any, place: Keys, faults: list[Finding]) -> Any:
         try:
             return float(value)
         except (TypeError, ValueError, OverflowError):
-            return _wrong(faults, place, (f"{mismatch.shown(value)} is no number; numbers are allowed", ""))
+            return _wrong(faults, place, mismatch.expected("a number", value))
 
     return read_float
 
 
-def _wrong(faults: list[Finding], place: Keys, told: tuple[str, str]) -> Any:
-    faults.append(Finding(place, *told))
+def _wrong(faults: list[Finding], place: Keys, fault: tuple[str, str]) -> Any:
+    faults.append(Finding(place, *fault))
     return _WRONG

@@ -1,1 +1,1 @@
-"""YAML read with the place of every value, and the problems found in it."""
+"""YAML parsed with the place of every value, and the problems found in it."""

@@ -1,9 +1,9 @@
-"""YAML text as plain values, and where each of them stands in the file.
+"""YAML text as plain values, and the place of each value in the file. Knows nothing of what the keys mean.
 
-YAML 1.2, one document, read from libyaml's event stream; scalars are resolved here, by the core schema of YAML 1.2.2,
-section 10.3, so `yes`, `1.2.3` and `2026-03-01` are text. Refused: a key that occurs twice, tags of one's own, an
-alias that contains itself, more than `MAX_ALIASED` nodes brought in by aliases, nesting deeper than `MAX_DEPTH`.
-Merge keys (`<<`) are YAML 1.1; people use them, so they work. Knows nothing of what the keys mean.
+YAML 1.2, one document, parsed from libyaml's event stream. Scalars are resolved here, by the core schema of YAML 1.2.2,
+section 10.3, so `yes`, `1.2.3` and `2026-03-01` are strings. Refused: duplicate keys, tags, an alias that contains
+itself, more than `MAX_ALIASED` nodes from aliases, nesting deeper than `MAX_DEPTH`.
+Merge keys (`<<`) belong to YAML 1.1, but are common and therefore supported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem, spell
+from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem, key_text, path_text
 
 MAX_ALIASED = 100_000
 MAX_DEPTH = 64
@@ -30,14 +30,14 @@ _NUMBER = re.compile(
     r"|(?P<inf>[-+]?\.(?:inf|Inf|INF))|(?P<nan>\.(?:nan|NaN|NAN))"
 )
 _NUMBER_START = frozenset("0123456789+-.")
-_LONGEST_NUMBER = 400  # digits; Python refuses to read much longer ones, and nobody means them
+_MAX_NUMBER = 400  # characters; Python refuses to parse numbers that are much longer
 
 
 def resolve(text: str) -> Any:
-    """The value of a plain scalar by the core schema."""
+    """Return the value of a plain scalar by the core schema."""
     if text in _WORDS:
         return _WORDS[text]
-    if text[0] not in _NUMBER_START or len(text) > _LONGEST_NUMBER:
+    if text[0] not in _NUMBER_START or len(text) > _MAX_NUMBER:
         return text
     match = _NUMBER.fullmatch(text)
     if match is None:
@@ -54,7 +54,7 @@ def resolve(text: str) -> Any:
 
 
 class Node:
-    """Where a value stands: its line and column (from 0), those of its keys, and its children's nodes."""
+    """The place of a value: its line and column (from 0), those of its keys, and the nodes of its children."""
 
     __slots__ = ("children", "column", "keys", "line")
 
@@ -63,7 +63,7 @@ class Node:
         self.keys: dict[Any, tuple[int, int]] = {}
 
     def child(self, part: str | int) -> Node | None:
-        """The node of a key or index, or None."""
+        """Return the node of a key or index, or None."""
         if isinstance(self.children, dict):
             return self.children.get(part)
         if isinstance(self.children, list) and isinstance(part, int) and 0 <= part < len(self.children):
@@ -72,28 +72,28 @@ class Node:
 
 
 class Document:
-    """A YAML text with its value. Places are worked out when the first one is asked for: most runs need none."""
+    """A YAML text with its value. Places are computed when the first one is needed: most runs need none."""
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         self.text = text.removeprefix("\ufeff")
         self._root: Node | None = None
         self._lines: list[str] | None = None
-        reading = _Reading(self, places=False)
-        self.value: Any = reading.value
-        self.findings: list[Finding] = reading.findings
+        parser = _Parser(self, places=False)
+        self.value: Any = parser.value
+        self.findings: list[Finding] = parser.findings
 
     def node(self, path: Keys) -> Node | None:
-        """The node of exactly this path, or None where the file does not have it."""
+        """Return the node of exactly this path, or None if the file does not have it."""
         if self._root is None:
-            self._root = _Reading(self, places=True).root
+            self._root = _Parser(self, places=True).root
         found: Node | None = self._root
         for part in path:
             found = found.child(part) if found is not None else None
         return found
 
     def locate(self, path: Keys, *, at_key: bool = False) -> tuple[int, int]:
-        """Line and column, from 1, of the value at `path` or of the nearest value around it."""
+        """Return line and column, from 1, of the value at `path` or of the innermost value around it."""
         for length in range(len(path), -1, -1):
             found = self.node(path[:length])
             if found is None:
@@ -107,19 +107,19 @@ class Document:
         return 0, 0
 
     def line(self, number: int) -> str:
-        """The text of a line, counted from 1."""
+        """Return the text of a line, counted from 1; "" if there is no such line."""
         if self._lines is None:
             self._lines = self.text.splitlines()
         return self._lines[number - 1].rstrip() if 0 < number <= len(self._lines) else ""
 
     def problem(self, finding: Finding) -> Problem:
-        """The finding with its place."""
+        """Return the finding with its place."""
         line, column = finding.at or self.locate(finding.path, at_key=finding.at_key)
         return Problem(
             self.file,
             line,
             column,
-            spell(finding.path),
+            path_text(finding.path),
             finding.message,
             finding.hint,
             finding.warning,
@@ -129,7 +129,7 @@ class Document:
 
 
 class _Frame:
-    """A collection that is being read."""
+    """A list or mapping that is being parsed."""
 
     __slots__ = ("anchor", "items", "key", "keymark", "merges", "node", "weight")
 
@@ -145,7 +145,7 @@ _NO_KEY = object()
 _MERGE = object()
 
 
-class _Reading:
+class _Parser:
     """One pass over the events. With `places` it also builds the tree of nodes."""
 
     def __init__(self, document: Document, *, places: bool) -> None:
@@ -157,17 +157,17 @@ class _Reading:
         self._aliased = 0
         self._stack: list[_Frame] = []
         self._done = False
-        self._read()
+        self._parse()
 
     def _fail(self, message: str, mark: Any, hint: str = "") -> InvalidProject:
-        """Text that is no YAML we take: there is no value that more could be found in."""
+        """Return the error for text that cannot be parsed any further."""
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         document = self.document
         problem = Problem(document.file, line, column, "", message, hint, False, False, document.line(line))
         return InvalidProject(document.file, [problem])
 
-    def _read(self) -> None:
-        import yaml  # heavy, and a command that reads no project needs none of it
+    def _parse(self) -> None:
+        import yaml  # slow to import, and commands without a project do not need it
 
         events: Iterator[Any] = yaml.parse(
             self.document.text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -187,18 +187,18 @@ class _Reading:
                     handler(event)
                 elif type(event) is yaml.DocumentStartEvent and self._done:
                     raise self._fail(
-                        "a second document begins here", event.start_mark, "keep one document, without `---` after it"
+                        "expected a single YAML document, found a second one", event.start_mark, "keep one of them"
                     )
         except yaml.YAMLError as error:
-            problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable text"
+            problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unexpected text"
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             context = getattr(error, "context", None)
             raise self._fail(
-                f"this is no YAML: {problem}{f' ({context})' if context else ''}", mark or self._offset_mark(error)
+                f"invalid YAML: {problem}{f' ({context})' if context else ''}", mark or self._offset_mark(error)
             ) from error
 
     def _offset_mark(self, error: Any) -> Any:
-        """The mark of a character that no YAML may hold: the reader tells its offset only."""
+        """Return the mark of a character that YAML does not allow: the error has only its offset."""
         position = getattr(error, "position", None)
         if not isinstance(position, int):
             return None
@@ -218,7 +218,7 @@ class _Reading:
         tag = event.tag
         if tag is not None and tag != "!":
             if tag != _CORE + "str":
-                raise self._fail(f"the tag {tag!r} is not allowed", event.start_mark, "write plain YAML without tags")
+                raise self._fail(f"YAML tag {tag!r} is not supported", event.start_mark, "remove the tag")
             value: Any = text
         elif event.implicit[0] and tag is None:
             value = resolve(text)
@@ -241,8 +241,8 @@ class _Reading:
             self.findings.append(
                 Finding(
                     self._path(key),
-                    f"the key {key!r} occurs twice in this mapping",
-                    "keep one of them",
+                    f"duplicate key `{key_text(key)}`",
+                    "remove one of the two",
                     at=(mark.line + 1, mark.column + 1),
                 )
             )
@@ -250,11 +250,11 @@ class _Reading:
 
     def _begin(self, event: Any, items: dict[Any, Any] | list[Any]) -> None:
         if event.tag is not None and event.tag not in ("!", _CORE + "map", _CORE + "seq"):
-            raise self._fail(f"the tag {event.tag!r} is not allowed", event.start_mark, "write plain YAML without tags")
+            raise self._fail(f"YAML tag {event.tag!r} is not supported", event.start_mark, "remove the tag")
         if len(self._stack) >= MAX_DEPTH:
-            raise self._fail(f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
+            raise self._fail(f"nested more than {MAX_DEPTH} levels deep", event.start_mark)
         if self._stack and type(self._stack[-1].items) is dict and self._stack[-1].key is _NO_KEY:
-            raise self._fail("a key must be text, not a list or mapping", event.start_mark)
+            raise self._fail("a key must be a string, not a list or mapping", event.start_mark)
         node = None
         if self.places:
             node = Node(event.start_mark.line, event.start_mark.column, {} if isinstance(items, dict) else [])
@@ -282,7 +282,7 @@ class _Reading:
             several = isinstance(source, list)
             for index, mapping in enumerate(source if several else [source]):
                 if not isinstance(mapping, dict):
-                    raise self._fail("`<<` takes a mapping or a list of mappings", event.start_mark)
+                    raise self._fail("`<<` must refer to a mapping or a list of mappings", event.start_mark)
                 inner = node.child(index) if several and node is not None else node
                 for key, value in mapping.items():
                     if key in frame.items:
@@ -298,20 +298,18 @@ class _Reading:
     def _alias(self, event: Any) -> None:
         known = self._anchors.get(event.anchor)
         if known is None:
-            raise self._fail(
-                f"*{event.anchor} names nothing that stands before it, or contains itself", event.start_mark
-            )
+            raise self._fail(f"the alias *{event.anchor} has no anchor before it, or contains itself", event.start_mark)
         value, node, weight = known
         self._aliased += weight
         if self._aliased > MAX_ALIASED:
             raise self._fail(
-                f"the aliases of this file stand for more than {MAX_ALIASED:,} values", event.start_mark,
-                "write out what is meant",
+                f"the aliases of this file expand to more than {MAX_ALIASED:,} values", event.start_mark,
+                "write the values out",
             )  # fmt: skip
         frame = self._stack[-1] if self._stack else None
         if frame is not None and type(frame.items) is dict and frame.key is _NO_KEY:
             if isinstance(value, dict | list):
-                raise self._fail("a key must be text, not a list or mapping", event.start_mark)
+                raise self._fail("a key must be a string, not a list or mapping", event.start_mark)
             self._take_key(value, event.start_mark)
             return
         self._add(value, node, weight)

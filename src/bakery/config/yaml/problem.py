@@ -1,6 +1,6 @@
-"""What is wrong or doubtful in bakery.yaml, as values: where it stands, what is allowed, how to show it.
+"""Problems found in bakery.yaml, as values: where each one is, what is wrong, and how it is shown.
 
-A `Finding` names its place as a path of keys; `document` turns it into a `Problem` with line and column.
+A `Finding` has its place as a path of keys; `Document.problem` turns it into a `Problem` with line and column.
 Nothing here prints.
 """
 
@@ -11,19 +11,22 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from bakery.errors import ConfigurationError
+from bakery.text import plural
 
-_MOST_SHOWN = 500  # more says nothing new, and a terminal has an end
-_WIDEST = 160  # characters of a line of the file that are shown, around the place that is meant
-_LONGEST = 600  # characters of a message, a path or a hint: a value in it may be a whole file
+_MAX_SHOWN = 500  # problems; a longer list tells the user nothing new
+_MAX_LINE = 160  # characters of a line of the file that are shown, around the column
+_MAX_TEXT = 600  # characters of a message, a path or a hint: it may quote a value as long as the file
+_MAX_VALUE = 80  # characters of a value that are shown
 
 Keys = tuple[str | int, ...]
 """Keys and indexes from the top of the document: `("images", 0, "name")`."""
 
 
 class Finding(Struct, frozen=True):
-    """Something to tell about the value at `path`. `at_key`: it is the key that is wrong, not its value.
+    """Something wrong or doubtful about the value at `path`.
 
-    strict: a warning that `--strict` turns into an error. at: line and column, where no path leads there.
+    strict: a warning that `--strict` turns into an error. at_key: the key is wrong, not its value.
+    at: line and column, if no path leads there.
     """
 
     path: Keys
@@ -36,7 +39,7 @@ class Finding(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """A finding with its place in the file. Lines and columns count from 1; 0 where the file has no such place."""
+    """A finding with its place in the file. Lines and columns count from 1; 0 if the file has no such place."""
 
     file: str
     line: int
@@ -52,33 +55,32 @@ class Problem(Struct, frozen=True):
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         kind = "warning" if self.warning else "error"
         about = f"{_shortened(self.path)}: " if self.path else ""
-        text = f"{place}: {kind}: {about}{_shortened(self.message)}"
+        lines = [f"{place}: {kind}: {about}{_shortened(self.message)}"]
         if self.hint:
-            text += f". Next: {_shortened(self.hint)}"
-        if not self.source:
-            return text
-        number = str(self.line)
-        source, column = _window(self.source, self.column - 1)
-        return f"{text}\n  {number} | {source}\n  {' ' * len(number)} | {' ' * column}^"
+            lines.append(f"  hint: {_shortened(self.hint)}")
+        if self.source:
+            number = str(self.line)
+            source, column = _window(self.source, self.column - 1)
+            lines += [f"  {number} | {source}", f"  {' ' * len(number)} | {' ' * column}^"]
+        return "\n".join(lines)
 
 
 class InvalidProject(ConfigurationError):
-    """A project that cannot be used, with everything that was found in it, not just the first error."""
+    """A project that cannot be used, with all its problems: every error, and the warnings."""
 
     def __init__(self, file: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.column, problem.path)))
         self.errors = sum(not problem.warning for problem in self.problems)
-        super().__init__("reading", about=file, why=f"{self.errors} error(s)")
+        super().__init__("cannot load", about=file, why=plural(self.errors, "error"))
 
     def __str__(self) -> str:
-        head = f"{self.about} cannot be used: {self.errors} error{'s' if self.errors != 1 else ''}"
-        shown = [str(problem) for problem in self.problems[:_MOST_SHOWN]]
-        more = len(self.problems) - len(shown)
-        return "\n".join([head, *shown, *([f"and {more:,} more"] if more else [])])
+        shown_problems = [str(problem) for problem in self.problems[:_MAX_SHOWN]]
+        more = len(self.problems) - len(shown_problems)
+        return "\n".join([super().__str__(), *shown_problems, *([f"and {more:,} more"] if more else [])])
 
 
-def spell(path: Keys) -> str:
-    """A path as messages write it: `images[0].versions[2].os[0]`."""
+def path_text(path: Keys) -> str:
+    """Return a path as messages show it: `images[0].versions[2].os[0]`."""
     text = ""
     for part in path:
         if isinstance(part, int) and not isinstance(part, bool):
@@ -89,30 +91,31 @@ def spell(path: Keys) -> str:
 
 
 def key_text(key: object) -> str:
-    """A key as the file writes it: YAML takes `~` and `true` for keys too."""
+    """Return a key as the file spells it: YAML also takes `~` and `true` as keys."""
     if key is None:
         return "null"
     return str(key).lower() if isinstance(key, bool) else str(key)
 
 
-def _shortened(text: str) -> str:
-    """A text with its middle left out where it is too long to be read."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]} … {text[-80:]}"
-
-
-def _window(source: str, column: int) -> tuple[str, int]:
-    """The part of a line round a column, which counts from 0, and where the column is in it."""
-    plain = source.replace("\t", " ")  # one column each, so that the mark stands under what is meant
-    if len(plain) <= _WIDEST:
-        return plain.rstrip(), column
-    start = max(0, min(column - _WIDEST // 2, len(plain) - _WIDEST))
-    before, after = "…" if start else "", "…" if start + _WIDEST < len(plain) else ""
-    return f"{before}{plain[start : start + _WIDEST].rstrip()}{after}", column - start + len(before)
+def shown(value: object) -> str:
+    """Return a value as messages show it, with its kind if that is what is wrong. Long text is cut."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, dict):
+        return "a mapping"
+    text = repr(value)
+    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that was most likely meant, or ""."""
-    from difflib import get_close_matches  # for who made a slip
+    """Return the known word that was most likely meant, or ""."""
+    from difflib import get_close_matches  # needed for misspelled words only
 
     names = list(known)
     lowered = {name.lower().replace("_", ""): name for name in names}
@@ -120,6 +123,20 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return lowered[close[0]] if close else ""
 
 
-def listing(words: Sequence[str]) -> str:
-    """`a, b or c`."""
+def alternatives(words: Sequence[str]) -> str:
+    """Return `a`, `a or b`, or `a, b or c`."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1] if words else ""]))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 100]} … {text[-80:]}"
+
+
+def _window(source: str, column: int) -> tuple[str, int]:
+    """Return the part of a line around a column (from 0), and the column's position in that part."""
+    plain = source.replace("\t", " ")  # one column each, so that the caret is below its character
+    if len(plain) <= _MAX_LINE:
+        return plain.rstrip(), column
+    start = max(0, min(column - _MAX_LINE // 2, len(plain) - _MAX_LINE))
+    before, after = "…" if start else "", "…" if start + _MAX_LINE < len(plain) else ""
+    return f"{before}{plain[start : start + _MAX_LINE].rstrip()}{after}", column - start + len(before)
