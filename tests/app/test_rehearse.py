@@ -27,7 +27,7 @@ async def test_every_target_of_a_project_reaches_every_registry_that_it_names():
     done = await rehearse(Rehearsal(targets()), policy=POLICY, emit=ignore)
     assert {target.uid for target in done.outcome.targets} == {target.uid for target in targets()}
     assert {target.state for target in done.outcome.targets} == {State.PUBLISHED}
-    assert set(done.stood_for) == {"ghcr.io", "docker.io", TEMPORARY}
+    assert set(done.stand_ins) == {"ghcr.io", "docker.io", TEMPORARY}
     assert all(len(target.destinations) == 2 for target in done.outcome.targets)
 
 
@@ -46,7 +46,7 @@ async def test_what_a_real_buildx_left_is_published_with_both_platforms(kind):
     assert {target.state for target in done.outcome.targets} == {State.PUBLISHED}, done.outcome.failures
     for target in done.outcome.targets:
         assert [item.platform for item in target.platforms] == ["linux/amd64", "linux/arm64"]
-    assert "registry.example" in done.stood_for
+    assert "registry.example" in done.stand_ins
 
 
 @pytest.mark.slow

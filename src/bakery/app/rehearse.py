@@ -1,8 +1,7 @@
-"""A rehearsal: publish a project for real, to registries that live inside this process.
+"""Rehearsing: publish a project to registries inside this process, with real transfers.
 
-Every registry that the project names gets an embedded one in its place, and one more stands for the temporary registry.
-Builds are made on the spot, small ones for every target, or taken from a folder that a real buildx left behind.
-Nothing outside this process is asked.
+Every registry that the project names is replaced by an embedded one, and one more is the temporary registry. Builds are
+small images made here for every target, or real ones from an OCI layout. Nothing outside this process is contacted.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from bakery.targets.target import Target
 
 TEMPORARY: Final = "temporary.example"
-CREATED: Final = "2026-01-01T00:00:00Z"  # of the images made here: a rehearsal gives the same digests every time
+CREATED: Final = "2026-01-01T00:00:00Z"  # of the images made here, so that every rehearsal yields the same digests
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
@@ -71,7 +70,7 @@ class RehearseRequest(Struct, frozen=True):
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
-def rehearse_project(request: RehearseRequest, *, emit: Emit = ignore) -> Rehearsed:
+def rehearse_project(request: RehearseRequest, *, emit: Emit = ignore) -> RehearsalResult:
     """Rehearse the publish of a project. Raises UsageError for metadata without a layout."""
     if request.metadata and request.layout is None:
         raise UsageError("--metadata needs --layout", hint="pass --layout with the OCI layout that has the images")
@@ -86,10 +85,10 @@ def rehearse_project(request: RehearseRequest, *, emit: Emit = ignore) -> Rehear
 
 
 class Rehearsal(Struct, frozen=True):
-    """What is rehearsed. faults: a profile's name, or "".
+    """Targets to rehearse. faults: the name of a profile, or "".
 
-    metadata: what real builds left, of some targets; small images are made for the others. layout: an OCI layout
-    folder that holds what the metadata names; it is needed with metadata.
+    metadata: real builds of some of the targets, with `layout`, an OCI layout folder that contains them. Small images
+    are made for the other targets.
     """
 
     targets: Sequence[Target]
@@ -101,41 +100,42 @@ class Rehearsal(Struct, frozen=True):
     time_budget_s: float = TIME_BUDGET_S
 
 
-class Rehearsed(Struct, frozen=True):
-    """How it went: the plan as the project has it, the outcome, and by registry what was asked and went wrong."""
+class RehearsalResult(Struct, frozen=True):
+    """The plan with the project's registries, the outcome with the addresses of their stand-ins, and counts."""
 
     plan: Plan
     outcome: Outcome
-    stood_for: Mapping[str, str]  # the project's registry → the loopback address that played it
-    requests: Mapping[str, int]
-    faults_met: Mapping[str, Mapping[str, int]]
+    stand_ins: Mapping[str, str]  # registry of the project → loopback address
+    requests: Mapping[str, int]  # by registry
+    faults_met: Mapping[str, Mapping[str, int]]  # by registry and name of the fault
 
 
-async def rehearse(rehearsal: Rehearsal, *, policy: RetryPolicy, emit: Emit) -> Rehearsed:
-    """Publish to embedded registries and tell what came of it. The outcome speaks of loopback addresses."""
-    brought = dict(rehearsal.metadata.results) if rehearsal.metadata else {}
-    made = [target for target in rehearsal.targets if target.uid not in brought]
-    results = brought | {
-        target.uid: tuple(_build_of(target, platform) for platform in target.platforms) for target in made
+async def rehearse(rehearsal: Rehearsal, *, policy: RetryPolicy, emit: Emit) -> RehearsalResult:
+    """Publish to embedded registries."""
+    given = dict(rehearsal.metadata.results) if rehearsal.metadata else {}
+    results = given | {
+        target.uid: tuple(_build_of(target, platform) for platform in target.platforms)
+        for target in rehearsal.targets
+        if target.uid not in given
     }
     plan = make_plan(rehearsal.targets, Metadata((), results, {}))
     async with AsyncExitStack() as stack:
-        cast: dict[str, EmbeddedRegistry] = {}
+        registries: dict[str, EmbeddedRegistry] = {}
         for number, name in enumerate(sorted(_registries(plan))):
-            actor = create_registry(ServeOptions(faults=rehearsal.faults, seed=rehearsal.seed + number))
-            cast[name] = await stack.enter_async_context(actor)
-        _fill(cast, plan, rehearsal.layout)
-        stood_for = {name: actor.address for name, actor in cast.items()}
-        outcome = await _publish(_recast(plan, stood_for), rehearsal, policy, emit)
-        requests = {name: actor.count() for name, actor in cast.items()}
-        faults = {name: dict(actor.faults_met) for name, actor in cast.items()}
-    return Rehearsed(plan, outcome, stood_for, requests, faults)
+            embedded = create_registry(ServeOptions(faults=rehearsal.faults, seed=rehearsal.seed + number))
+            registries[name] = await stack.enter_async_context(embedded)
+        _push_builds(registries, plan, rehearsal.layout)
+        stand_ins = {name: embedded.address for name, embedded in registries.items()}
+        outcome = await _publish(_redirected(plan, stand_ins), rehearsal, policy, emit)
+        requests = {name: embedded.count() for name, embedded in registries.items()}
+        faults = {name: dict(embedded.faults_met) for name, embedded in registries.items()}
+    return RehearsalResult(plan, outcome, stand_ins, requests, faults)
 
 
 async def _publish(plan: Plan, rehearsal: Rehearsal, policy: RetryPolicy, emit: Emit) -> Outcome:
     clock = SystemClock()
     deadline = clock.now() + rehearsal.time_budget_s
-    # An empty environment: no proxy, no credential and no CA file of the user's takes part in a rehearsal.
+    # An empty environment, so that the user's proxies, credentials and CA files play no part.
     client = Client(settings=Settings.from_environment({}), policy=policy, clock=clock, emit=emit, deadline=deadline)
     client.announce_writes(plan.repositories)
     options = RunOptions(jobs=rehearsal.jobs, time_budget_s=rehearsal.time_budget_s)
@@ -143,7 +143,7 @@ async def _publish(plan: Plan, rehearsal: Rehearsal, policy: RetryPolicy, emit: 
 
 
 def make_image(uid: str, platform: str) -> tuple[bytes, bytes, bytes]:
-    """A small image for this platform: layer, config, manifest. The same arguments give the same bytes."""
+    """Return a small image for a platform: layer, config and manifest. Equal arguments give equal bytes."""
     text = f"{uid} for {platform}, made by a rehearsal\n".encode()
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -174,46 +174,46 @@ def _registries(plan: Plan) -> set[str]:
     return sources | {repository.registry for repository in plan.repositories}
 
 
-def _fill(cast: Mapping[str, EmbeddedRegistry], plan: Plan, layout: Path | None) -> None:
-    """Put every build where the plan expects it, as if it had been pushed there long ago."""
-    brought: set[Repository] = set()
+def _push_builds(registries: Mapping[str, EmbeddedRegistry], plan: Plan, layout: Path | None) -> None:
+    """Put every build where the plan expects it."""
+    from_layout: set[Repository] = set()
     for target in plan.targets:
         if all(build.reference.repository.registry == TEMPORARY for build in target.builds):
             for platform, build in zip(target.platforms, target.builds, strict=True):
                 layer, config, manifest = make_image(target.uid, platform)
                 for blob in (layer, config):
-                    cast[TEMPORARY].put_blob(build.reference.repository.path, blob)
-                cast[TEMPORARY].put_manifest(build.reference.repository.path, manifest)
+                    registries[TEMPORARY].put_blob(build.reference.repository.path, blob)
+                registries[TEMPORARY].put_manifest(build.reference.repository.path, manifest)
         else:
-            brought |= {build.reference.repository for build in target.builds}
-    for repository in brought:
+            from_layout |= {build.reference.repository for build in target.builds}
+    for repository in from_layout:
         if layout is not None:
-            load_layout(layout, cast[repository.registry], repository.path)
+            load_layout(layout, registries[repository.registry], repository.path)
 
 
-def load_layout(layout: Path, actor: EmbeddedRegistry, path: str) -> None:
-    """Everything that an OCI layout folder holds, into one repository of an embedded registry."""
+def load_layout(layout: Path, embedded: EmbeddedRegistry, path: str) -> None:
+    """Copy everything in an OCI layout folder to one repository of an embedded registry."""
     index = parse_object((layout / "index.json").read_bytes(), about=layout / "index.json")
     manifests = {Digest.parse(entry.get("digest")) for entry in index.get("manifests", ())}
     found = {Digest(file.parent.name, file.name): file for file in sorted(layout.glob("blobs/*/*"))}
     for digest in found.keys() - manifests:
-        actor.put_blob(path, found[digest].read_bytes())
+        embedded.put_blob(path, found[digest].read_bytes())
     for digest in sorted(manifests & found.keys()):
-        actor.put_manifest(path, found[digest].read_bytes())
+        embedded.put_manifest(path, found[digest].read_bytes())
 
 
-def _recast(plan: Plan, stood_for: Mapping[str, str]) -> Plan:
-    """The plan with every registry replaced by the one that plays it."""
+def _redirected(plan: Plan, stand_ins: Mapping[str, str]) -> Plan:
+    """The plan with every registry replaced by its stand-in."""
 
-    def recast(repository: Repository) -> Repository:
-        return Repository(stood_for[repository.registry], repository.path)
+    def redirected(repository: Repository) -> Repository:
+        return Repository(stand_ins[repository.registry], repository.path)
 
     def target_of(target: PlannedTarget) -> PlannedTarget:
         builds = [
-            replace(build, reference=replace(build.reference, repository=recast(build.reference.repository)))
+            replace(build, reference=replace(build.reference, repository=redirected(build.reference.repository)))
             for build in target.builds
         ]
-        places = [replace(place, repository=recast(place.repository)) for place in target.destinations]
+        places = [replace(place, repository=redirected(place.repository)) for place in target.destinations]
         return replace(target, builds=tuple(builds), destinations=tuple(places))
 
     return replace(plan, targets=tuple(target_of(target) for target in plan.targets))

@@ -40,11 +40,11 @@ def command(request: RehearseRequest, summary_format: Literal["table", "json"]) 
     """Publish a project to registries inside the command: small images, real transfers, nothing left behind."""
     from bakery.app.rehearse import rehearse_project
     from bakery.report.summary import dump, to_json
-    from bakery.report.table import cast_table, outcome_lines, outcome_table
+    from bakery.report.table import outcome_lines, outcome_table, stand_ins_table
 
     done = rehearse_project(request, emit=output.emit)
     if summary_format == "json":
         sys.stdout.write(dump(to_json(done.outcome)))
-    text = outcome_table(done.outcome) + cast_table(done.stood_for, done.requests, done.faults_met)
+    text = outcome_table(done.outcome) + stand_ins_table(done.stand_ins, done.requests, done.faults_met)
     sys.stderr.write(text + outcome_lines(done.outcome, doing="Rehearsal"))
     raise click.exceptions.Exit(done.outcome.exit_code)

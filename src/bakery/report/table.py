@@ -75,12 +75,12 @@ def outcome_table(outcome: Outcome) -> str:
     return aligned(rows) + legend
 
 
-def cast_table(
-    stood_for: Mapping[str, str], requests: Mapping[str, int], faults_met: Mapping[str, Mapping[str, int]]
+def stand_ins_table(
+    stand_ins: Mapping[str, str], requests: Mapping[str, int], faults_met: Mapping[str, Mapping[str, int]]
 ) -> str:
     """Return one row per registry of a rehearsal: its stand-in, the requests it received, the faults it injected."""
     rows = [("REGISTRY", "STAND-IN", "REQUESTS", "FAULTS")]
-    for name, address in stood_for.items():
+    for name, address in stand_ins.items():
         faults = ", ".join(f"{fault} x{count}" for fault, count in sorted(faults_met[name].items())) or "none"
         rows.append((name, address, str(requests[name]), faults))
     return aligned(rows)
