@@ -9,7 +9,7 @@ import pytest
 from bakery.errors import BakeryError, ConnectionFailed, DigestMismatch
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.transfer.spool import CHUNK_BYTES, IN_MEMORY_BYTES, SpoolRoom
+from bakery.transfer.spool import CHUNK_BYTES, IN_MEMORY_BYTES, Spools
 
 SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": IN_MEMORY_BYTES, "a file": 3 * CHUNK_BYTES + 17}
 
@@ -62,7 +62,7 @@ async def test_all_readers_get_all_bytes_of_one_download(size):
     content = os.urandom(size)
     source, blob = Source(content), blob_of(content)
     async with asyncio.TaskGroup() as group:
-        room = SpoolRoom(group, limit_bytes=1 << 30)
+        room = Spools(group, limit_bytes=1 << 30)
 
         async def reader():
             async with room.holding(blob, source) as spool:
@@ -95,7 +95,7 @@ async def test_the_last_byte_is_not_readable_before_the_digest_is_verified(size,
 
     monkeypatch.setattr(source, "check", refuse)
     async with asyncio.TaskGroup() as group:
-        room = SpoolRoom(group, limit_bytes=1 << 30)
+        room = Spools(group, limit_bytes=1 << 30)
         async with room.holding(blob, source) as spool:
             with pytest.raises(DigestMismatch):
                 await receive(spool)
@@ -107,7 +107,7 @@ async def test_a_download_that_breaks_off_fails_its_readers():
     content = os.urandom(200_000)
     source, blob = Source(content, break_after=140_000), blob_of(content)
     async with asyncio.TaskGroup() as group:
-        room = SpoolRoom(group, limit_bytes=1 << 30)
+        room = Spools(group, limit_bytes=1 << 30)
         async with room.holding(blob, source) as spool:
             with pytest.raises(ConnectionFailed):
                 await everything(spool)
@@ -118,7 +118,7 @@ async def test_a_failed_download_is_tried_again_by_who_asks_later():
     content = os.urandom(200_000)
     source, blob = Source(content, break_after=0), blob_of(content)
     async with asyncio.TaskGroup() as group:
-        room = SpoolRoom(group, limit_bytes=1 << 30)
+        room = Spools(group, limit_bytes=1 << 30)
         with pytest.raises(ConnectionFailed):
             async with room.holding(blob, source) as spool:
                 await everything(spool)
@@ -132,7 +132,7 @@ async def test_what_nobody_uses_makes_room_and_what_is_used_stays():
     contents = [os.urandom(400_000) for _ in range(3)]
     sources = [Source(content) for content in contents]
     async with asyncio.TaskGroup() as group:
-        room = SpoolRoom(group, limit_bytes=900_000)
+        room = Spools(group, limit_bytes=900_000)
         async with room.holding(blob_of(contents[0]), sources[0]) as kept:
             await everything(kept)
             for number in (1, 2, 1):
@@ -146,7 +146,7 @@ async def test_what_nobody_uses_makes_room_and_what_is_used_stays():
 async def test_a_blob_larger_than_the_whole_room_passes_when_it_is_alone():
     content = os.urandom(500_000)
     async with asyncio.TaskGroup() as group:
-        room = SpoolRoom(group, limit_bytes=1000)
+        room = Spools(group, limit_bytes=1000)
         async with room.holding(blob_of(content), Source(content)) as spool:
             assert await everything(spool) == content
     room.close()
@@ -156,7 +156,7 @@ async def test_two_that_do_not_fit_together_take_turns():
     contents = [os.urandom(400_000), os.urandom(400_000)]
     order = []
     async with asyncio.TaskGroup() as group:
-        room = SpoolRoom(group, limit_bytes=500_000)
+        room = Spools(group, limit_bytes=500_000)
 
         async def one(number):
             async with room.holding(blob_of(contents[number]), Source(contents[number])) as spool:
@@ -184,7 +184,7 @@ async def test_a_temporary_folder_is_told_with_what_to_do(call, monkeypatch):
     monkeypatch.setattr(call, refuse)
     content = os.urandom(IN_MEMORY_BYTES + 1)
     async with asyncio.TaskGroup() as owner:
-        room = SpoolRoom(owner, limit_bytes=2 * len(content))
+        room = Spools(owner, limit_bytes=2 * len(content))
         with pytest.raises(BakeryError, match="No space left", check=lambda error: "TMPDIR" in error.hint):
             async with room.holding(blob_of(content), Source(content)) as spool:
                 await everything(spool)

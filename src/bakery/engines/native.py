@@ -6,18 +6,18 @@ It joins rooms that do not know each other: a repository of the client becomes a
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
 
+from bakery.defaults import SPOOL_BYTES
 from bakery.engines.owner import owning
 from bakery.errors import BadDocument, NotFound
 from bakery.extent import Keep, OpenBody
-from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
@@ -28,7 +28,7 @@ from bakery.registry.faults import ContentMissing
 from bakery.tasks import together
 from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
-from bakery.transfer.spool import DEFAULT_LIMIT_BYTES, SpoolRoom
+from bakery.transfer.spool import Spools
 from bakery.transfer.store import Store
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-REPAIRS = 3  # rounds in which a registry may say that it lacks blobs which it acknowledged
+ATTEMPTS: Final = 3  # to put a manifest of which the registry says that it lacks content that it acknowledged
 
 
 class RepositoryStore(Struct, frozen=True):
@@ -79,7 +79,7 @@ class NativeEngine:
         *,
         soci: SociSettings | None = None,
         towards: Iterable[Repository] = (),
-        spool_limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        spool_limit_bytes: int = SPOOL_BYTES,
         spool_directory: Path | None = None,
     ) -> None:
         self._client, self._soci, self._towards = client, soci, tuple(towards)
@@ -88,11 +88,11 @@ class NativeEngine:
 
     async def __aenter__(self) -> Self:
         await self._exits.enter_async_context(self._client)
-        owner = await self._exits.enter_async_context(owning())
-        spools = SpoolRoom(owner, limit_bytes=self._spool_limit, directory=self._spool_directory)
-        self._exits.callback(spools.close)
-        self._owner, self._mover = owner, Mover(owner, spools)
-        self._manifests: Ledger[bool] = Ledger(owner)
+        self._exits.callback(lambda: self._spools.close())  # after the owner has ended the tasks that write to them
+        owner = self._owner = await self._exits.enter_async_context(owning())
+        self._spools = Spools(owner, limit_bytes=self._spool_limit, directory=self._spool_directory)
+        self._mover = Mover(owner, self._spools)
+        self._manifests: Ledger[bool] = Ledger(owner)  # by DigestReference: whether it was written
         self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)
         self._tagged: set[TagReference] = set()  # by this run: newer than the names
         for repository in self._towards:  # connections and logins are ready when the sources have been read
@@ -122,12 +122,12 @@ class NativeEngine:
             )
         if descriptor.data is not None:
             return descriptor.data
-        async with self._mover.holding(descriptor, self._store(repository)) as spool:
+        async with self._spools.holding(descriptor, self._store(repository)) as spool:
             return b"".join([chunk async for chunk in spool.chunks()])
 
     async def convert(self, image: Image, options: SociOptions, *, towards: Sequence[Repository]) -> Image:
         for blob, origin in image.blobs:  # conversion changes no layer: uploads need not wait for it
-            for repository in towards if blob.media_type not in mt.NONDISTRIBUTABLE else ():
+            for repository in towards:
                 self._owner.create_task(self._bring_early(blob, origin, repository))
         return await self._converter.convert(image, options)
 
@@ -137,18 +137,22 @@ class NativeEngine:
         from bakery.engines.soci import Converter
         from bakery.soci.options import SociSettings
 
-        return Converter(self._owner, self._mover, self._store, self._soci or SociSettings())
+        return Converter(self._owner, self._spools, self._store, self._soci or SociSettings())
 
     async def stage(self, image: Image, repository: Repository) -> None:
-        store = self._store(repository)
-        written = await together(self._stage_once(image, child, store) for child in image.children)
-        fresh = [child.descriptor.digest for child, new in zip(image.children, written, strict=True) if new]
-        # Where a child was missing the index cannot be sound: no need to look for it.
-        if fresh or not await self._has_manifest(repository.with_digest(image.digest)):
+        to, index = self._store(repository), repository.with_digest(image.digest)
+        children = [repository.with_digest(child.descriptor.digest) for child in image.children]
+        written = await together(
+            self._manifests.once(reference, partial(self._stage_child, image, child, to, reference))
+            for child, reference in zip(image.children, children, strict=True)
+        )
+        fresh = [reference for reference, new in zip(children, written, strict=True) if new]
+        # If a child was missing, the index cannot be there in good order: it is not checked for.
+        if fresh or not await self._has_manifest(index):
             await self._put_index(image, repository)
-            fresh.append(image.digest)
-        # The one barrier before any tag: what was just written is read back, all at once.
-        await together(self._client.await_manifest(repository.with_digest(digest)) for digest in fresh)
+            fresh.append(index)
+        # The one barrier before any tag: whatever was just written is read back, all at once.
+        await together(self._client.await_manifest(reference) for reference in fresh)
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         names = await self._names_of(repository)
@@ -176,45 +180,31 @@ class NativeEngine:
     def _store(self, repository: Repository) -> RepositoryStore:
         return RepositoryStore(self._client, repository)
 
-    async def _stage_once(self, image: Image, child: Child, store: RepositoryStore) -> bool:
-        key = (store, child.descriptor.digest)
-        return await self._manifests.once(key, lambda: self._stage_child(image, child, store))
+    async def _stage_child(self, image: Image, child: Child, to: Store, reference: DigestReference) -> bool:
+        """Stage a child manifest and its blobs. Return whether anything had to be written."""
+        manifest, origin = child.manifest, self._store(child.origin)
 
-    async def _stage_child(self, image: Image, child: Child, store: RepositoryStore) -> bool:
-        """A child manifest with its blobs; whether anything had to be written."""
-        reference = store.repository.with_digest(child.descriptor.digest)
-        # A blob that was missing says that the manifest cannot be there in good order: no need to look for it.
-        brought = await self._bring_blobs(image, child, store)
-        if not brought and await self._has_manifest(reference):
-            return False
-        for round_ in range(REPAIRS):
+        def bring(blob: Descriptor, *, unlikely: bool = False) -> Coroutine[Any, Any, bool]:
+            return self._mover.bring(blob, origin, to, content=image.made.get(blob.digest), unlikely=unlikely)
+
+        layers = {blob.digest: blob for blob in manifest.layers if blob.digest != manifest.config.digest}.values()
+        for attempt in range(1, ATTEMPTS + 1):
+            # The config goes first. No other child has it, so if it is absent, no earlier run got further with this
+            # child, not even one that was killed: its layers are almost certainly absent too.
+            fresh = await bring(manifest.config)
+            brought = await together(bring(blob, unlikely=fresh) for blob in layers)
+            # If a blob was missing, the manifest cannot be there in good order: it is not checked for.
+            if attempt == 1 and not fresh and not any(brought) and await self._has_manifest(reference):
+                return False
             try:
-                await self._put(child.content, store.repository)
+                await self._put(child.content, reference)
                 break
             except ContentMissing as error:
-                if round_ == REPAIRS - 1:
+                if attempt == ATTEMPTS:
                     raise
                 for digest in error.digests:
-                    self._mover.doubt(digest, store)
-                await self._bring_blobs(image, child, store)
+                    self._mover.doubt(digest, to)
         return True
-
-    async def _bring_blobs(self, image: Image, child: Child, store: RepositoryStore) -> bool:
-        origin = self._store(child.origin)
-        # The config goes first. It is the child's own, so where it is absent no earlier run got further with this
-        # child, not even one that was killed: its layers are then as good as known to be absent.
-        config = child.manifest.config
-        fresh = await self._bring(config, image, origin, store)
-        layers = {blob.digest: blob for blob in child.manifest.layers if blob.digest != config.digest}.values()
-        brought = await together(self._bring(blob, image, origin, store, unlikely=fresh) for blob in layers)
-        return fresh or any(brought)
-
-    async def _bring(self, blob: Descriptor, image: Image, origin: Store, to: Store, *, unlikely: bool = False) -> bool:
-        if blob.media_type in mt.NONDISTRIBUTABLE and not await origin.has(blob):
-            return False  # whoever pulls it gets it by its URLs, and nobody had to put it into a registry
-        if blob.digest in image.made:
-            return await self._mover.bring_made(blob, image.made[blob.digest], to)
-        return await self._mover.bring(blob, origin, to, unlikely=unlikely)
 
     async def _bring_early(self, blob: Descriptor, origin: Repository, repository: Repository) -> None:
         try:
@@ -223,19 +213,20 @@ class NativeEngine:
             _log.debug("left for the staging, which asks again and tells: %s", error)
 
     async def _put_index(self, image: Image, repository: Repository) -> None:
-        for round_ in range(REPAIRS):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
-                await self._put(image.index, repository)
+                await self._put(image.index, repository.with_digest(image.digest))
                 return
             except ContentMissing as error:
                 lost = [child for child in image.children if child.descriptor.digest in error.digests]
-                if round_ == REPAIRS - 1 or not lost:
+                if attempt == ATTEMPTS or not lost:
                     raise
-                await together(self._put(child.content, repository) for child in lost)
+                await together(
+                    self._put(child.content, repository.with_digest(child.descriptor.digest)) for child in lost
+                )
 
     async def _has_manifest(self, reference: DigestReference) -> bool:
         return await self._client.head_manifest(reference) is not None
 
-    async def _put(self, content: RawManifest, repository: Repository) -> None:
-        reference = repository.with_digest(content.descriptor.digest)
+    async def _put(self, content: RawManifest, reference: DigestReference) -> None:
         await self._client.put_manifest(reference, content.descriptor, content.raw)

@@ -29,8 +29,8 @@ from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.options import SociSettings
 from bakery.soci.plan import LayerWork, make_plan
 from bakery.tasks import in_thread, together
-from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
+from bakery.transfer.spool import Spools
 from bakery.transfer.store import Store
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class Converter:
     """Converts the images of one run. `owner` runs the indexing, `store_of` gives a repository as transfer sees it."""
 
     def __init__(
-        self, owner: asyncio.TaskGroup, mover: Mover, store_of: Callable[[Repository], Store], settings: SociSettings
+        self, owner: asyncio.TaskGroup, spools: Spools, store_of: Callable[[Repository], Store], settings: SociSettings
     ) -> None:
-        self._mover, self._store_of, self._settings = mover, store_of, settings
+        self._spools, self._store_of, self._settings = spools, store_of, settings
         self._indexes: Ledger[LayerIndex] = Ledger(owner)
         self._processors: asyncio.Queue[memoryview] = asyncio.Queue()  # those that index nothing, each with its buffer
         for _ in range(os.cpu_count() or 1):
@@ -77,7 +77,7 @@ class Converter:
         if blob.media_type in mt.NONDISTRIBUTABLE and not await self._store_of(origin).has(blob):
             raise LayerUnsupported("indexing", about=about, why="no registry holds it, only its URLs lead to it")
         indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
-        async with self._mover.holding(blob, self._store_of(origin)) as spool:
+        async with self._spools.holding(blob, self._store_of(origin)) as spool:
             async for piece in spool.read():
                 buffer = await self._processors.get()
                 try:

@@ -1,4 +1,4 @@
-"""Work that happens once, whoever asks."""
+"""Work that is done once, however many callers need its result."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ T = TypeVar("T")
 
 
 class Ledger(Generic[T]):
-    """Work on one key happens once. A failure is told to all who wait, then forgotten: it can be tried again.
+    """Does the work on each key once. All callers waiting for it get its failure, and then it may be tried again.
 
-    The owner runs it, not the first caller: cancelling one target must not cancel a blob that others wait for.
+    A task of the owner does the work, not the first caller: cancelling one target must not cancel a blob that others
+    wait for.
     """
 
     def __init__(self, owner: asyncio.TaskGroup) -> None:
@@ -20,7 +21,7 @@ class Ledger(Generic[T]):
         self._tasks: dict[Hashable, asyncio.Task[T | Exception]] = {}
 
     async def once(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of the work on this key, begun now or earlier. Raises what the work raised."""
+        """Return the result of the work on this key, started now or earlier. Raises what the work raised."""
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = self._owner.create_task(self._attempt(key, work))
@@ -30,16 +31,16 @@ class Ledger(Generic[T]):
         return result
 
     def __contains__(self, key: Hashable) -> bool:
-        """Whether this work was begun or done."""
+        """Whether the work on this key was started."""
         return key in self._tasks
 
     def forget(self, key: Hashable) -> None:
-        """Do it anew when it is asked for again. Those who wait now still get the old result."""
+        """Have the work done again by the next caller. Those waiting now still get the old result."""
         self._tasks.pop(key, None)
 
     async def _attempt(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T | Exception:
         try:
             return await work()
-        except Exception as error:  # noqa: BLE001  # returned, not raised: raised here it would cancel the owner's whole group
+        except Exception as error:  # noqa: BLE001  # returned: raised here, it would cancel the owner's whole group
             self._tasks.pop(key, None)
             return error

@@ -1,7 +1,7 @@
-"""A blob on its way: read once from its source, kept while anybody needs it, read behind the writer by many.
+"""Spools: each blob in transit is read once from its source and kept while something still needs it.
 
-Memory when small, an unlinked file when not, so that nothing is left when the process dies. A reader gets the last
-piece only after the writer has ended well: a broken download never becomes an upload.
+Memory if small, an unlinked file otherwise, so nothing is left behind if the process dies. Any number of readers follow
+the writer. They get the last piece only after the content was verified: a broken download never becomes an upload.
 """
 
 from __future__ import annotations
@@ -9,76 +9,73 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from bakery.defaults import SPOOL_BYTES
 from bakery.errors import BakeryError
 from bakery.extent import Extent, Piece
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.tasks import in_thread
-from bakery.transfer.ledger import Ledger
 from bakery.transfer.store import Store
 
 IN_MEMORY_BYTES: Final = 256 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
-DEFAULT_LIMIT_BYTES: Final = 4 * 1024**3
 
 
 class Spool:
-    """One blob's content, growing while it is written. Made by SpoolRoom, which also fills it."""
+    """The content of one blob, growing while it is written. Spools creates and fills it."""
 
     def __init__(self, blob: Descriptor, directory: Path | None) -> None:
         self.blob = blob
         self.holders = 0
-        self.closed = False
         self._memory = bytearray()
-        self._descriptor = -1
-        if blob.size > IN_MEMORY_BYTES:
-            self._descriptor = _unlinked_file(directory)
+        self._descriptor = _unlinked_file(directory) if blob.size > IN_MEMORY_BYTES else -1
         self._written = 0
         self._complete = False
         self._error: Exception | None = None
         self._grown = asyncio.Event()
 
     @property
-    def failed(self) -> bool:
-        """Whether the writer gave up."""
-        return self._error is not None
+    def is_stale(self) -> bool:
+        """Whether the writer failed and no holder is left that waits for its error."""
+        return self._error is not None and self.holders == 0
 
     @property
     def in_use(self) -> bool:
-        """Whether somebody reads it or it is still being written."""
-        return self.holders > 0 or not (self._complete or self.failed)
+        """Whether it has a holder or is still being written."""
+        return self.holders > 0 or (not self._complete and self._error is None)
 
-    async def fill(self, source: Store) -> None:
-        """Copy the blob from its source. Ends without raising: a failure is told to the readers."""
+    async def fill(self, source: Store, on_end: Callable[[], None]) -> None:
+        """Copy the blob from its source, then call `on_end`. Never raises: readers get the error."""
         try:
-            async for kept in source.fetch(self.blob, self._keep):
-                self._written = kept
+            async for written in source.fetch(self.blob, self._keep):
+                self._written = written
                 self._wake()
             self._complete = True
         except OSError as error:
-            self._error = _no_room(self.blob, error)
-        except Exception as error:  # noqa: BLE001  # kept for the readers, whoever they are
+            self._error = _no_space(self.blob, error)
+        except Exception as error:  # noqa: BLE001  # raised by `read`
             self._error = error
         finally:
             if not self._complete and self._error is None:
-                self._error = BakeryError("fetching a blob", about=self.blob.digest, why="it was cancelled")
+                self._error = BakeryError("cannot read blob", about=self.blob.digest, why="it was cancelled")
             self._wake()
+            on_end()
 
     async def read(self) -> AsyncIterator[Piece]:
-        """The content from its start, as far as it has come: bytes that lie in memory, or stretches of the file.
+        """Yield the content from its start as it arrives: bytes from memory, or extents of the file.
 
-        The last piece comes when the whole is known to be right.
+        The last piece comes only after the whole content was verified.
         """
         position = 0
         while position < self.blob.size or not self._complete:
             if self._error is not None:
                 raise self._error
-            # One byte less than there is, until it is complete: an upload that lacks its end is no upload.
+            # One byte is withheld until the content is complete: an upload that lacks its end is never committed.
             available = self._written if self._complete else min(self._written, self.blob.size - 1)
             if position < available:
                 if self._descriptor < 0:
@@ -90,7 +87,7 @@ class Spool:
                 await self._grown.wait()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The same for whoever needs the bytes, in chunks of at most CHUNK_BYTES."""
+        """Yield the same content as bytes, in chunks of at most CHUNK_BYTES."""
         async for piece in self.read():
             if isinstance(piece, bytes):
                 yield piece
@@ -99,101 +96,102 @@ class Spool:
                     yield await in_thread(part.read)
 
     def close(self) -> None:
-        """Give memory and disk back."""
-        self.closed = True
+        """Release its memory or its file."""
         self._memory = bytearray()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def _keep(self, piece: memoryview, position: int) -> None:
-        """Called in a thread, one piece after the other."""
+        """Runs in a thread, for one piece after another."""
         if self._descriptor < 0:
             self._memory[position:] = piece
-        else:
-            _write_all(self._descriptor, piece, position)
+            return
+        while piece:
+            written = os.pwrite(self._descriptor, piece, position)
+            piece, position = piece[written:], position + written
 
     def _wake(self) -> None:
         self._grown.set()
-        self._grown = asyncio.Event()
-        if self._complete or self._error is not None:
-            self._grown.set()
+        if not self._complete and self._error is None:
+            self._grown = asyncio.Event()
 
 
-class SpoolRoom:
-    """All spools of a run, bounded in bytes. What nobody uses stays for those who ask later, until room is needed."""
+class Spools:
+    """All spools of a run, bounded in bytes. An unused one stays for later readers until its space is needed."""
 
-    def __init__(self, owner: asyncio.TaskGroup, *, limit_bytes: int, directory: Path | None = None) -> None:
-        self._owner, self._limit, self._directory = owner, limit_bytes, directory
+    def __init__(
+        self, owner: asyncio.TaskGroup, *, limit_bytes: int = SPOOL_BYTES, directory: Path | None = None
+    ) -> None:
+        self._owner, self._limit_bytes, self._directory = owner, limit_bytes, directory
         self._spools: OrderedDict[Digest, Spool] = OrderedDict()  # least recently used first
-        self._ledger: Ledger[Spool] = Ledger(owner)
-        self._room = asyncio.Condition()
-        self._total = 0
+        self._total_bytes = 0
+        self._freed = asyncio.Event()  # replaced each time space becomes available
 
     @asynccontextmanager
     async def holding(self, blob: Descriptor, source: Store) -> AsyncIterator[Spool]:
-        """The blob's spool, being filled or full; it stays open inside. Fetched from `source` if nobody did before."""
-        stale = self._spools.get(blob.digest)
-        if stale is not None:
-            self._drop_failed(stale)  # of an earlier asker; what fails from here on is told to this one
-        spool = await self._ledger.once(blob.digest, lambda: self._open(blob, source))
-        while spool.closed:  # it made room for another in the moment before we held it
-            spool = await self._ledger.once(blob.digest, lambda: self._open(blob, source))
+        """Return the spool of a blob, complete or being filled; it stays open inside the context.
+
+        The first caller has it filled from `source`. Waits while there is no space for another spool.
+        """
+        while (spool := self._spools.get(blob.digest)) is None or spool.is_stale:
+            if spool is not None:
+                self._drop(spool)  # it failed, and the caller that waited for it is gone: the download is repeated
+            elif self._make_space(blob.size):
+                spool = self._create(blob)
+                self._owner.create_task(spool.fill(source, self._wake))
+                break
+            else:
+                await self._freed.wait()
+        self._spools.move_to_end(blob.digest)
         spool.holders += 1
         try:
             yield spool
         finally:
             spool.holders -= 1
-            self._drop_failed(spool)
-            async with self._room:
-                self._room.notify_all()
+            if spool.is_stale:
+                self._drop(spool)
+            self._wake()
 
     def close(self) -> None:
-        """End: give everything back."""
+        """Release everything."""
         for spool in list(self._spools.values()):
             self._drop(spool)
 
-    async def _open(self, blob: Descriptor, source: Store) -> Spool:
-        async with self._room:
-            while self._total and self._total + blob.size > self._limit:
-                idle = next((spool for spool in self._spools.values() if not spool.in_use), None)
-                if idle is not None:
-                    self._drop(idle)
-                else:
-                    await self._room.wait()
-            try:
-                spool = Spool(blob, self._directory)
-            except OSError as error:
-                raise _no_room(blob, error) from error
-            self._spools[blob.digest] = spool
-            self._total += blob.size
-        self._owner.create_task(self._fill(spool, source))
+    def _make_space(self, size: int) -> bool:
+        """Return whether `size` bytes fit, once unused spools are dropped."""
+        while self._total_bytes and self._total_bytes + size > self._limit_bytes:
+            idle = next((spool for spool in self._spools.values() if not spool.in_use), None)
+            if idle is None:
+                return False
+            self._drop(idle)
+        return True
+
+    def _create(self, blob: Descriptor) -> Spool:
+        try:
+            spool = self._spools[blob.digest] = Spool(blob, self._directory)
+        except OSError as error:
+            raise _no_space(blob, error) from error
+        self._total_bytes += blob.size
         return spool
-
-    async def _fill(self, spool: Spool, source: Store) -> None:
-        await spool.fill(source)
-        async with self._room:
-            self._room.notify_all()
-
-    def _drop_failed(self, spool: Spool) -> None:
-        if spool.failed and spool.holders == 0:
-            self._drop(spool)
 
     def _drop(self, spool: Spool) -> None:
         if self._spools.get(spool.blob.digest) is spool:
             del self._spools[spool.blob.digest]
-            self._ledger.forget(spool.blob.digest)
-        if not spool.closed:
-            self._total -= spool.blob.size
+            self._total_bytes -= spool.blob.size
             spool.close()
 
+    def _wake(self) -> None:
+        self._freed.set()
+        self._freed = asyncio.Event()
 
-def _no_room(blob: Descriptor, error: OSError) -> BakeryError:
+
+def _no_space(blob: Descriptor, error: OSError) -> BakeryError:
     return BakeryError(
-        "keeping a blob on its way",
-        about=f"{blob.digest} of {blob.size} bytes",
-        why=f"the temporary folder: {error.strerror or error}",
-        hint="make room there, or set TMPDIR to a folder that has it",
+        "cannot store blob",
+        about=f"{blob.digest} ({blob.size} bytes)",
+        why=f"the temporary directory: {error.strerror or error}",
+        hint="free some space there, or set TMPDIR to a directory that has it",
     )
 
 
@@ -203,9 +201,3 @@ def _unlinked_file(directory: Path | None) -> int:
     descriptor, name = tempfile.mkstemp(prefix="bakery-spool-", dir=directory)
     Path(name).unlink()
     return descriptor
-
-
-def _write_all(descriptor: int, piece: memoryview, position: int) -> None:
-    while piece:
-        written = os.pwrite(descriptor, piece, position)
-        piece, position = piece[written:], position + written

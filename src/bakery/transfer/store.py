@@ -1,4 +1,4 @@
-"""What a place that holds blobs can do. A repository of a registry is one; a test's dictionary is another."""
+"""Stores: what a place that holds blobs can do, such as a repository in a registry."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from bakery.oci.descriptor import Descriptor
 
 
 class Store(Protocol):
-    """Blobs of one repository. Equal stores are the same repository. Failures are BakeryErrors, retried inside."""
+    """The blobs of one repository. Equal stores are the same repository. Failures are BakeryErrors, already retried."""
 
     @property
     def realm(self) -> Hashable:
-        """What can be mounted from each other: stores of one registry have one realm."""
+        """The same for stores that can mount blobs from each other, such as those of one registry."""
         ...
 
     async def has(self, blob: Descriptor, *, else_write: bool = False) -> bool:
-        """Whether the blob is there, with the right size.
+        """Return whether the blob is there, with the right size.
 
-        else_write: it will be written if not, and not mounted: the question may begin the writing.
+        else_write: it will be written if it is not there, so the check may begin the upload.
         """
         ...
 
     def fetch(self, blob: Descriptor, keep: Keep) -> AsyncIterator[int]:
-        """Hand the content to `keep`; gives how much of it is kept, as it grows.
+        """Pass the content to `keep`, and yield how many bytes are kept so far.
 
-        Digest and size are checked: the last step comes, and it ends without error, only if they are right. What
-        `keep` raises is raised as it is.
+        Digest and size are verified: the last number comes, and the iteration ends normally, only if both are right.
+        Errors of `keep` are raised unchanged.
         """
         ...
 
     async def write(self, blob: Descriptor, body: OpenBody) -> None:
-        """Store the content. An error that the body raises is raised as it is, and nothing is stored."""
+        """Store the content. Errors of the body are raised unchanged, and then nothing is stored."""
         ...
 
     async def mount(self, blob: Descriptor, source: Store) -> bool:
-        """Make the blob of another store of this realm appear here, without its bytes. False: send them."""
+        """Make a blob of another store of this realm available here without sending it. False: it must be sent."""
         ...
