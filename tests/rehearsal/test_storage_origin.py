@@ -6,11 +6,11 @@ import aiohttp
 import pytest
 
 from bakery.oci.digest import Digest
-from bakery.rehearsal import Access, EmbeddedRegistry, Traits
+from bakery.rehearsal import Access, EmbeddedRegistry, Redirects, Traits
 from tests.rehearsal.content import LAYER, REPO, Http
 from tests.rehearsal.test_tokens import LOGIN, USERS, token
 
-REDIRECTING = Traits(redirects_blobs=True)
+REDIRECTING = Traits(redirects=Redirects.DOWNLOADS)
 DIGEST = Digest.of(LAYER)
 BLOB = f"/v2/{REPO}/blobs/{DIGEST}"
 

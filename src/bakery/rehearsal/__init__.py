@@ -5,6 +5,6 @@ It shares only the OCI vocabulary with the client, so that client and server can
 
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.tokens import Access, Scheme
-from bakery.rehearsal.traits import Immutable, Traits
+from bakery.rehearsal.traits import Immutable, Redirects, Traits, UploadWay
 
-__all__ = ["Access", "EmbeddedRegistry", "Immutable", "Scheme", "Traits"]
+__all__ = ["Access", "EmbeddedRegistry", "Immutable", "Redirects", "Scheme", "Traits", "UploadWay"]

@@ -18,13 +18,13 @@ async def get_blob(registry: RegistryState, call: Call) -> Response:
         return error_response("BLOB_UNKNOWN", {"digest": str(digest)})
     headers = (
         ("Content-Type", "application/octet-stream"),
-        ("Docker-Content-Digest", str(digest)),
-        ("Accept-Ranges", "bytes"),
         ("ETag", f'"{digest}"'),
+        *registry.read_headers(digest),
+        *((("Accept-Ranges", "bytes"),) if registry.traits.ranges else ()),
     )
     size = content.size or 0
     header = call.head.headers.get("range")
-    if header and call.head.method == "GET":
+    if header and registry.traits.ranges and call.head.method == "GET":
         try:
             part = requested_range(header, size)
         except NotSatisfiable:

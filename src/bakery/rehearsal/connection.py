@@ -242,11 +242,12 @@ class Connection(asyncio.Protocol):
             self.reset()
             return False
         size = response.size_bytes
-        stays = request.head.keeps_alive and size is not None and self._can_drain(request.body)
+        closes = response.header("Connection") == "close"
+        stays = request.head.keeps_alive and not closes and size is not None and self._can_drain(request.body)
         headers = list(response.headers)
         if size is not None and response.status not in _NO_BODY:
             headers.append(("Content-Length", str(size)))
-        if not stays:
+        if not stays and not closes:
             headers.append(("Connection", "close"))
         head = response_head(response.status, headers)
         try:

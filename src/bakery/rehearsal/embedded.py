@@ -76,10 +76,11 @@ class EmbeddedRegistry:
         )
         try:
             self._port = await self._listen(service.respond, self._port)
+            service.address = self.address
             if self._access and self._access.second_port:
                 service.token_address = f"{_HOST}:{await self._listen(service.respond_token, 0)}"
-            if self._traits.redirects_blobs:
-                service.redirects.address = f"{_HOST}:{await self._listen(service.respond_storage, 0)}"
+            if service.signed_urls.needs_other_origin:
+                service.signed_urls.address = f"{_HOST}:{await self._listen(service.respond_redirected, 0)}"
         except BaseException:
             await self._stop()
             raise
@@ -208,16 +209,18 @@ class EmbeddedRegistry:
             raise NotFound("cannot read blob", about=f"{self.address}/{repository}@{digest}", status=404)
         return read_all(content)
 
-    def put_blob(self, repository: str, content: bytes) -> Digest:
+    def put_blob(self, repository: str, content: bytes, *, algorithm: str = "sha256") -> Digest:
         """Store a blob as if a client had just pushed it: a lag counts from now."""
-        writer, digest = self.storage.writer(), Digest.of(content)
+        writer, digest = self.storage.writer(), Digest.of(content, algorithm)
         writer.write(content)
         self.storage.keep_blob(repository, digest, writer)
         return digest
 
-    def put_manifest(self, repository: str, raw: bytes, *tags: str, media_type: str = "") -> Digest:
+    def put_manifest(
+        self, repository: str, raw: bytes, *tags: str, media_type: str = "", algorithm: str = "sha256"
+    ) -> Digest:
         """Store a manifest under these tags. Its blobs and children may be missing. Raises InvalidContent."""
-        view, digest = oci.parse(raw, media_type=media_type), Digest.of(raw)
+        view, digest = oci.parse(raw, media_type=media_type), Digest.of(raw, algorithm)
         manifest = stored_manifest(view, digest, raw, self._clock.now())
         self.storage.keep_manifest(repository, digest, raw, manifest, tags)
         return digest

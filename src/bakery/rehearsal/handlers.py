@@ -39,6 +39,6 @@ async def handle(registry: RegistryState, call: Call) -> Response:
     """Handle one request. Raises ClientGone if the client disconnects while sending its body."""
     methods = HANDLERS[call.resource.route]
     handler = methods.get(call.head.method)
-    if handler is None:
+    if handler is None or (call.head.method == "HEAD" and not registry.traits.head):
         return error_response("UNSUPPORTED", headers=(("Allow", ", ".join(methods)),))
     return await handler(registry, call)

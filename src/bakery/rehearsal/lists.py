@@ -26,6 +26,8 @@ async def catalog(registry: RegistryState, call: Call) -> Response:
 
 async def tags(registry: RegistryState, call: Call) -> Response:
     name = call.resource.repository
+    if not registry.traits.tag_list:
+        return error_response("UNSUPPORTED")
     accept = call.head.headers.get("accept", "*/*")
     if registry.traits.lists_need_accept and not ("application/json" in accept or "*/*" in accept):
         return error_response("UNSUPPORTED", message="not acceptable", status=406)
@@ -49,7 +51,7 @@ def _page(
     page = entries[:count]
     if not page or len(page) == len(entries):
         return json_response(200, shape(page))
-    link = f'<{path}?n={count}&last={quote(page[-1], safe="")}>; rel="next"'
+    link = f'<{registry.url(call, path)}?n={count}&last={quote(page[-1], safe="")}>; rel="next"'
     return json_response(200, shape(page), ("Link", link))
 
 

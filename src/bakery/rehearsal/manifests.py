@@ -38,11 +38,7 @@ def manifest_response(registry: RegistryState, call: Call, digest: Digest) -> Re
     manifest, content = found
     if registry.traits.accept_must_match and manifest.media_type not in call.head.headers.get("accept", ""):
         return _no_manifest(registry, call)
-    headers = (
-        ("Content-Type", manifest.media_type),
-        ("Docker-Content-Digest", str(digest)),
-        ("ETag", f'"{digest}"'),
-    )
+    headers = (("Content-Type", manifest.media_type), ("ETag", f'"{digest}"'), *registry.read_headers(digest))
     return Response(200, (*headers, *registry.traits.manifest_headers), read_all(content))
 
 

@@ -30,11 +30,11 @@ from bakery.rehearsal.faults import (
 )
 from bakery.rehearsal.routes import ApiRoute
 from bakery.rehearsal.tokens import Access, Scheme
-from bakery.rehearsal.traits import MIB, SPEC, Immutable, Traits
+from bakery.rehearsal.traits import MIB, SPEC, Immutable, Redirects, Traits
 
 _READ: Final = "GET HEAD"
 _REAL: Final = Traits(tag_parameter=False, mount_without_source=False)  # no registry was seen to support these two
-_HOSTED: Final = replace(_REAL, catalog=False, redirects_blobs=True)
+_HOSTED: Final = replace(_REAL, catalog=False, redirects=Redirects.DOWNLOADS)
 _READ_ONLY: Final = replace(_HOSTED, delete_blobs=False, delete_manifests=False, delete_tags=False)
 _GET_TOKENS: Final = Access(users={}, accepts_post=False)
 
@@ -150,7 +150,7 @@ HARBOR: Final = Profile(
 QUAY: Final = Profile(
     "quay",
     "no token for scopes that include `delete`, mounts must name their source, redirected downloads",
-    replace(_REAL, redirects_blobs=True),
+    replace(_REAL, redirects=Redirects.DOWNLOADS),
     login=Access(users={}, refused_actions=frozenset({"delete"})),
 )
 

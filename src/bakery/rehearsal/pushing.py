@@ -13,7 +13,7 @@ from bakery.rehearsal.responses import Response, error_response
 from bakery.rehearsal.routes import is_name
 from bakery.rehearsal.state import Call, RegistryState
 from bakery.rehearsal.storage import StoredRepository
-from bakery.rehearsal.traits import MIB
+from bakery.rehearsal.traits import MIB, UploadWay
 from bakery.rehearsal.uploads import Placement, Upload, placement, range_header
 
 
@@ -81,6 +81,8 @@ def _is_named(registry: RegistryState, repository: str, digest: Digest) -> bool:
 
 
 async def patch_upload(registry: RegistryState, call: Call) -> Response:
+    if registry.traits.upload_way is UploadWay.MONOLITHIC:
+        return error_response("UNSUPPORTED", message="this registry accepts a blob in one PUT only")
     upload = _find_upload(registry, call)
     if isinstance(upload, Response):
         return upload
@@ -153,6 +155,8 @@ def _find_upload(registry: RegistryState, call: Call) -> Upload | Response:
 def _misplaced(registry: RegistryState, call: Call, upload: Upload) -> Response | None:
     """Return the refusal of a chunk that this registry does not accept at this point, or None."""
     traits = registry.traits
+    if traits.upload_way is UploadWay.CHUNKED and call.head.method == "PUT" and not upload.step and call.body.left != 0:
+        return error_response("UNSUPPORTED", message="this registry accepts a blob in chunks only")
     if traits.one_chunk_only and upload.step and call.body.left != 0:
         return error_response("UNSUPPORTED", message="this registry accepts a blob in one chunk only", status=400)
     minimum = traits.min_part_bytes

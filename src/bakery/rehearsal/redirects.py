@@ -1,7 +1,7 @@
-"""The object storage behind a registry that redirects: signed URLs on a second origin.
+"""Signed URLs, for registries that redirect: downloads to an object storage, or every request to another place.
 
-As with S3 and Azure, the signature is the only credential, and a request that also carries an Authorization header is
-refused. A client that forwards its token to the storage fails here.
+As with S3 and Azure, the signature is the only credential, and another origin refuses a request that also carries an
+Authorization header. A client that forwards its token to it fails here.
 """
 
 from __future__ import annotations
@@ -14,32 +14,60 @@ from msgspec.structs import replace
 from bakery.rehearsal.http import RequestHead
 from bakery.rehearsal.responses import Response, error_response
 from bakery.rehearsal.routes import ApiRoute, Resource, find_resource
+from bakery.rehearsal.traits import Redirects, Traits
+
+_EVERYTHING = (Redirects.SAME_ORIGIN, Redirects.OTHER_ORIGIN)
+_UNAFFECTED = (ApiRoute.BASE, ApiRoute.CATALOG, ApiRoute.TOKEN, ApiRoute.NONE)
 
 
-class BlobRedirects:
-    """Signs URLs of the storage and checks them. address: the storage's `host:port`."""
+class SignedUrls:
+    """Creates and checks the targets of redirects. address: `host:port` of the other origin, "" if there is none.
 
-    def __init__(self) -> None:
+    A target is `/storage/REPOSITORY/…` for downloads, `/redirected/REPOSITORY/…` for everything.
+    """
+
+    def __init__(self, traits: Traits) -> None:
         self.address = ""
+        self._traits = traits
         self._secret = secrets.token_bytes(16)
 
-    def redirect(self, resource: Resource) -> Response:
-        """Return the response that redirects a download of this blob to the storage."""
-        path = f"/storage/{resource.repository}/blobs/{resource.reference}"
-        return Response(307, (("Location", f"http://{self.address}{path}?signature={self._signature(path)}"),))
+    @property
+    def needs_other_origin(self) -> bool:
+        """Whether some redirects lead to another origin."""
+        return self._traits.redirects in (Redirects.DOWNLOADS, Redirects.OTHER_ORIGIN)
+
+    def redirect(self, resource: Resource, head: RequestHead, *, exists: bool) -> Response | None:
+        """Return the redirect of this request, or None. exists: whether the registry has the blob that it names."""
+        if self._traits.redirects is Redirects.DOWNLOADS:
+            applies, prefix = resource.route is ApiRoute.BLOB and head.method == "GET" and exists, "storage"
+        else:
+            applies = self._traits.redirects in _EVERYTHING and resource.route not in _UNAFFECTED
+            prefix = "redirected"
+        if not applies:
+            return None
+        path = head.path.replace("/v2/", f"/{prefix}/", 1)
+        query = f"{head.query_text}&" if head.query_text else ""
+        origin = f"http://{self.address or head.headers.get('host', '')}"
+        location = f"{origin}{path}?{query}signature={self._signature(path)}"
+        return Response(self._traits.redirect_status, (("Location", location),))
+
+    def is_target(self, head: RequestHead) -> bool:
+        """Return whether this request to the registry's own origin follows a redirect."""
+        return self._traits.redirects is Redirects.SAME_ORIGIN and head.segments[0] == "redirected"
 
     def find(self, head: RequestHead) -> Resource | Response:
-        """Return the blob that a request to the storage names, or the response that refuses the request."""
-        if head.segments[0] != "storage":
+        """Return the resource that a redirected request names, or the response that refuses the request."""
+        prefix, *rest = head.segments
+        if prefix not in ("storage", "redirected"):
             return error_response("NAME_UNKNOWN")
-        resource = find_resource(["v2", *head.segments[1:]])
+        resource = find_resource(["v2", *rest])
         if isinstance(resource, Response):
             return resource
-        if "authorization" in head.headers:
+        if self.address and "authorization" in head.headers:
             return error_response("UNSUPPORTED", message="only one way to authenticate is allowed", status=400)
-        if resource.route is ApiRoute.BLOB and ("signature", self._signature(head.path)) in head.query():
-            return replace(resource, route=ApiRoute.STORAGE)
-        return error_response("DENIED", message="the signature is missing or invalid")
+        if ("signature", self._signature(head.path)) not in head.query():
+            return error_response("DENIED", message="the signature is missing or invalid")
+        return replace(resource, route=ApiRoute.STORAGE) if prefix == "storage" else resource
 
     def _signature(self, path: str) -> str:
         return hmac.new(self._secret, path.encode(), "sha256").hexdigest()

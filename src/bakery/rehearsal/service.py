@@ -17,7 +17,7 @@ from bakery.rehearsal.http import RequestHead
 from bakery.rehearsal.lag import Visible, visible
 from bakery.rehearsal.log import Log, LoggedRequest
 from bakery.rehearsal.manifests import manifest_response
-from bakery.rehearsal.redirects import BlobRedirects
+from bakery.rehearsal.redirects import SignedUrls
 from bakery.rehearsal.responses import Response, error_response
 from bakery.rehearsal.routes import ApiRoute, Resource, find_resource
 from bakery.rehearsal.state import Call, RegistryState
@@ -29,15 +29,20 @@ _READS: Final = frozenset({"GET", "HEAD"})
 
 
 class Service:
-    """Turns requests into responses. token_address: of the token endpoint, "" if it shares the registry's origin."""
+    """Turns requests into responses. address: the registry's `host:port`.
+
+    token_address: the token endpoint's, "" if it shares the registry's origin.
+    """
 
     def __init__(self, registry: RegistryState, faults: Faults, guard: Guard | None, clock: TimeSource) -> None:
         self.registry, self.faults, self.guard, self._clock = registry, faults, guard, clock
-        self.log, self.redirects = Log(), BlobRedirects()
-        self.token_address = ""
+        self.log, self.signed_urls = Log(), SignedUrls(registry.traits)
+        self.address = self.token_address = ""
 
     async def respond(self, request: ServerRequest) -> Response:
         """Respond to a request to the registry. Raises ClientGone if the client disconnects."""
+        if self.signed_urls.is_target(request.head):
+            return await self.respond_redirected(request)
         return await self._respond(request, find_resource(request.head.segments))
 
     async def respond_token(self, request: ServerRequest) -> Response:
@@ -45,18 +50,23 @@ class Service:
         is_token = request.head.segments == ["token"]
         return await self._respond(request, Resource(ApiRoute.TOKEN) if is_token else error_response("NAME_UNKNOWN"))
 
-    async def respond_storage(self, request: ServerRequest) -> Response:
-        """Respond to a request to the port of the storage."""
-        return await self._respond(request, self.redirects.find(request.head))
+    async def respond_redirected(self, request: ServerRequest) -> Response:
+        """Respond to a request that follows a redirect."""
+        return await self._respond(request, self.signed_urls.find(request.head), is_redirected=True)
 
-    async def _respond(self, request: ServerRequest, found: Resource | Response) -> Response:
+    async def _respond(
+        self, request: ServerRequest, found: Resource | Response, *, is_redirected: bool = False
+    ) -> Response:
         head, status = request.head, 0
         resource = found if isinstance(found, Resource) else Resource(ApiRoute.NONE)
         with self.faults.claim(head.method, head.path, resource) as faults:
             try:
                 response = await self._on_arrival(faults, request)
                 if response is None:
-                    response = found if isinstance(found, Response) else await self._serve(faults, request, found)
+                    if isinstance(found, Response):
+                        response = found
+                    else:
+                        response = await self._serve(faults, request, found, is_redirected=is_redirected)
                 response = self._with_common_headers(_on_commit(faults, response))
                 status = response.status
                 return response
@@ -78,7 +88,9 @@ class Service:
                 return response
         return None
 
-    async def _serve(self, faults: RequestFaults, request: ServerRequest, resource: Resource) -> Response:
+    async def _serve(
+        self, faults: RequestFaults, request: ServerRequest, resource: Resource, *, is_redirected: bool
+    ) -> Response:
         head, traits = request.head, self.registry.traits
         if resource.route is ApiRoute.TOKEN:
             return await self._token(request)
@@ -86,20 +98,25 @@ class Service:
             return error_response("DENIED", message="CSRF token invalid")
         if traits.names_need_project and resource.repository and "/" not in resource.repository:
             return error_response("NAME_INVALID", {"name": resource.repository}, message="a name needs a project")
-        refusal = self._refusal(resource, head)
+        refusal = None if is_redirected else self._refusal(resource, head)
         if refusal is not None:
             return refusal
-        call = Call(resource, head, request.body, lambda name: self._may_pull(head, name), head.query())
+        call = Call(
+            resource,
+            head,
+            request.body,
+            may_pull=lambda name: is_redirected or self._may_pull(head, name),
+            query=head.query(),
+            origin=self.address if is_redirected else "",
+        )
         lagging = self._lagging(faults, call) if head.method in _READS else None
         if lagging is not None:
             return lagging
-        is_download = resource.route is ApiRoute.BLOB and head.method == "GET"
-        if traits.redirects_blobs and is_download and self._holds(resource):
-            return self.redirects.redirect(resource)
-        return await handlers.handle(self.registry, call)
+        redirect = None if is_redirected else self.signed_urls.redirect(resource, head, exists=self._holds(resource))
+        return redirect or await handlers.handle(self.registry, call)
 
     def _refusal(self, resource: Resource, head: RequestHead) -> Response | None:
-        if self.guard is None or resource.route is ApiRoute.STORAGE:
+        if self.guard is None:
             return None
         return self.guard.refusal(resource, head, f"http://{self.token_address or head.headers.get('host', '')}/token")
 
@@ -139,7 +156,8 @@ class Service:
         traits = self.registry.traits
         common = (("Docker-Distribution-Api-Version", "registry/2.0"), *traits.headers)
         cookie = (("Set-Cookie", "sid=a-browser; Path=/; HttpOnly"),) if traits.csrf_checks else ()
-        return replace(response, headers=(*response.headers, *common, *cookie))
+        close = () if traits.keep_alive else (("Connection", "close"),)
+        return replace(response, headers=(*response.headers, *common, *cookie, *close))
 
     def _log_entry(
         self, request: ServerRequest, resource: Resource, status: int, faults: RequestFaults

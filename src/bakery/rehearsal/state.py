@@ -27,13 +27,17 @@ def _everything(_: str) -> bool:
 
 
 class Call(Struct):
-    """A request for a known resource. may_pull: whether the client may read another repository (for mounts)."""
+    """A request for a known resource. may_pull: whether the client may read another repository (for mounts).
+
+    origin: the `host:port` for URLs in the response, if they must not be relative: the request was redirected.
+    """
 
     resource: Resource
     head: RequestHead
     body: RequestBody
     may_pull: Callable[[str], bool] = _everything
     query: list[tuple[str, str]] = field(default_factory=list)
+    origin: str = ""
 
     def parameter(self, name: str) -> str:
         """Return the first query parameter with this name, or ""."""
@@ -59,7 +63,12 @@ class RegistryState:
 
     def url(self, call: Call, path: str) -> str:
         """Return this path as the registry writes it into a Location header."""
-        return f"http://{call.head.headers.get('host', '')}{path}" if self.traits.absolute_locations else path
+        host = call.origin or (call.head.headers.get("host", "") if self.traits.absolute_locations else "")
+        return f"http://{host}{path}" if host else path
+
+    def read_headers(self, digest: Digest) -> tuple[tuple[str, str], ...]:
+        """Return the headers that identify content in a response to a read."""
+        return (("Docker-Content-Digest", str(digest)),) if self.traits.digest_headers else ()
 
     def created_response(self, call: Call, kind: str, digest: Digest, *headers: tuple[str, str]) -> Response:
         """Return the 201 response to a push. kind: `blobs` or `manifests`."""

@@ -21,6 +21,23 @@ class Immutable(Enum):
     PUSHES = auto()  # always refused: ECR (buildkit#3776)
 
 
+class UploadWay(Enum):
+    """The ways to upload a blob that a registry supports."""
+
+    ANY = auto()
+    CHUNKED = auto()  # a blob must arrive in PATCH requests; a PUT with a body is refused before the first chunk
+    MONOLITHIC = auto()  # PATCH is refused
+
+
+class Redirects(Enum):
+    """Which requests are redirected, and where to. The target of a redirect is signed and needs no login."""
+
+    NONE = auto()
+    DOWNLOADS = auto()  # GET of a blob, to a storage on another origin
+    SAME_ORIGIN = auto()  # every request to a repository
+    OTHER_ORIGIN = auto()  # every request to a repository, to an origin that refuses Authorization
+
+
 class Traits(Struct, frozen=True, kw_only=True):
     """The behaviour of one registry. Sizes are in bytes; None means no limit."""
 
@@ -36,6 +53,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     mount: bool = True
     mount_needs_manifest: bool = False  # only blobs that a manifest of the source repository names are mounted (ECR)
     mount_without_source: bool = True  # a mount without `from` finds the blob in any repository
+    upload_way: UploadWay = UploadWay.ANY
     max_patch_bytes: int | None = None  # a larger chunk with Content-Range gets 416 (GHCR)
     one_chunk_only: bool = False  # a second chunk is refused (GAR)
     min_chunk_bytes: int | None = None  # sent as OCI-Chunk-Min-Length
@@ -51,7 +69,12 @@ class Traits(Struct, frozen=True, kw_only=True):
     lists_need_accept: bool = False  # 406 if the Accept of a tags/list request does not allow JSON (Artifactory)
     absent_manifest_is_denied: bool = False  # 403 instead of 404 (Artifactory's virtual repositories)
     referrers: bool = True  # the referrers API and OCI-Subject
-    redirects_blobs: bool = False  # GET of a blob gets 307 to a storage origin that refuses Authorization
+    redirects: Redirects = Redirects.NONE
+    redirect_status: int = 307
+    head: bool = True  # HEAD of manifests and blobs; else 405
+    ranges: bool = True  # partial downloads; else Range is ignored
+    digest_headers: bool = True  # Docker-Content-Digest on reads
+    tag_list: bool = True
     catalog: bool = True
     max_page: int | None = None  # entries in one page of tags/list
     # Deletes, and tags by parameter.
@@ -59,6 +82,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     delete_manifests: bool = True
     delete_tags: bool = True
     tag_parameter: bool = True  # PUT …/manifests/DIGEST?tag=a&tag=b
+    keep_alive: bool = True  # else every response closes the connection
     csrf_checks: bool = False  # sets a session cookie and refuses writes that send it back (Harbor)
     headers: tuple[tuple[str, str], ...] = ()  # on every response
     manifest_headers: tuple[tuple[str, str], ...] = ()  # on responses to GET and HEAD of a manifest
