@@ -11,7 +11,7 @@ help:
 	@echo "make demo     publish an example project to registries that run inside the command"
 	@echo "make test     run every test; tests with a missing peer are skipped (in CI: an error)"
 	@echo "make fast     run the tests that finish in under a minute"
-	@echo "make lint     run ruff, mypy and import-linter"
+	@echo "make lint     run ruff, mypy, import-linter, deptry and vulture"
 	@echo "make format   format the code with ruff"
 	@echo "make peers    install oras, crane, regctl and the registries that some tests compare with"
 	@echo "make bench    measure the figures in docs/performance.md"
@@ -52,6 +52,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
+	$(BIN)/vulture
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from bakery.errors import UsageError
-
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -90,14 +88,6 @@ class Plugins:
     def __len__(self) -> int:
         return len(self._found)
 
-    def get(self, name: str) -> Plugin:
-        """Return the plugin with this name. Raises UsageError, which lists the installed plugins."""
-        plugin = self._found.get(name)
-        if plugin is None:
-            known = ", ".join(sorted(self._found)) or "none"
-            raise UsageError(f"no plugin is called {name!r}", why=f"installed plugins: {known}")
-        return plugin
-
     def register_options(self, registry: OptionsRegistry) -> None:
         """Register the options class of every plugin. Logs a warning if it replaces another one."""
         for plugin in self:
@@ -111,12 +101,6 @@ class Plugins:
                 continue
             if replaced:
                 _log.warning("the options of plugin %s replace other options of the same name", plugin.name)
-
-
-@lru_cache(maxsize=1)
-def load_plugins() -> Plugins:
-    """Return every installed plugin, loaded once per process."""
-    return Plugins(_entry_points())
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -9,7 +10,7 @@ from bakery.app.publishing import PublishOptions
 from bakery.config.load import load_project
 from bakery.errors import UsageError
 from bakery.oci.reference import Repository
-from bakery.plugin_api import load_plugins
+from bakery.plugin_api import GROUP
 from bakery.plugins.imagetools import ImagetoolsPlugin
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.targets.expand import written_targets
@@ -28,7 +29,7 @@ images:
 
 
 def test_it_is_found_by_its_name():
-    assert isinstance(load_plugins().get("imagetools"), ImagetoolsPlugin)
+    assert entry_points(group=GROUP)["imagetools"].load() is ImagetoolsPlugin
 
 
 async def test_it_publishes_and_gives_one_result_a_target(tmp_path, capsys):

@@ -209,21 +209,3 @@ class Half(Failing):
     assert "Count the lines of Containerfiles." in done.stdout
     # A built-in command loads none of them.
     assert bakery(documented, "version").stderr == ""
-
-
-def test_an_unknown_plugin_name_is_an_error_that_lists_the_installed_plugins(documented):
-    code = (
-        "from bakery.plugin_api import load_plugins\n"
-        "plugins = load_plugins()\n"
-        "print(plugins.get('lines').description)\n"
-        "try: plugins.get('lime')\n"
-        "except Exception as error: print(error)\n"
-    )
-    paths = os.pathsep.join([str(documented), str(ROOT / "src")])
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths}
-    )
-    first, second = done.stdout.splitlines()
-    assert first == "Count the lines of Containerfiles."
-    assert "'lime'" in second
-    assert "lines" in second

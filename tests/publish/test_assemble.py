@@ -122,12 +122,12 @@ def wrapped(engine, *entries):
 
 
 def artifact(engine, text: str, *, subject=None, **more):
-    config = engine.put(TEMPORARY, b"{}", mt.OCI_EMPTY)
+    config = engine.put(TEMPORARY, b"{}", "application/vnd.oci.empty.v1+json")
     manifest = {
         "schemaVersion": 2,
         "mediaType": mt.OCI_MANIFEST,
         "artifactType": "application/vnd.example.bundle",
-        "config": {"mediaType": mt.OCI_EMPTY, "digest": str(config.digest), "size": config.size},
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": str(config.digest), "size": config.size},
         "layers": [],
         "annotations": {"text": text},
     }

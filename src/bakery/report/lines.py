@@ -29,7 +29,6 @@ from bakery.events import (
     TagMoved,
 )
 
-FORMATS: Final = ("text", "json")
 _PLAIN = str.maketrans({"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", "⚠": "!", "…": "...", "→": "->", "—": "-"})
 _REPORTED: Final = re.compile(r"^(error|warning): (.*(?:\nhint: .*)?)$", re.MULTILINE)
 
@@ -81,7 +80,7 @@ def log(event: Event, logger: logging.Logger) -> None:
 class LineFormatter(logging.Formatter):
     """Formats a log record as one line.
 
-    form: one of FORMATS. dated: with the time. github: warnings and errors become annotations.
+    form: text or json. dated: with the time. github: warnings and errors become annotations.
     """
 
     def __init__(self, form: str = "text", *, dated: bool = False, github: bool = False) -> None:

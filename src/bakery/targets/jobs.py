@@ -9,9 +9,6 @@ from typing import Any
 from bakery.config.project import Version
 from bakery.targets.expand import NO_SYSTEM_PLATFORMS, Pair
 
-FIELDS = ("version", "dev", "platform")
-"""What `--exclude` may drop."""
-
 
 def jobs(pairs: Iterable[Pair], exclude: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One object per version and platform, in the order of the versions. Without `platform` one per version.

@@ -74,10 +74,6 @@ class Stats(Struct):
     token_requests: int = 0
     logins_refused: int = 0  # answers 401, the first of each registry among them
 
-    @property
-    def total_requests(self) -> int:
-        return sum(self.requests.values())
-
 
 class _Sending:
     """A body on its way: held to its size, counted, and the stall limit pushed on with every byte that goes."""
