@@ -1,12 +1,12 @@
 """The functions that one blob passes on its way: `python -m bench.path`.
 
 Copies an image with one layer from one registry to another with the native engine, in this process, and lists the
-functions of src/bakery through which the layer's requests and bytes go, from `NativeEngine.stage` to the socket and
+functions of src/bakery that the layer's requests and bytes pass, from `NativeEngine.stage` to the socket and
 back. A function counts if it is on the call stack, across tasks and threads, whenever
   - the client writes to or reads from a socket or waits for one, or content is written to or read from the spool, or
-  - an async generator hands on a piece of the content, or a context around it.
+  - an async generator yields a piece of the content, or a context around it.
 Helpers that only compute (format a URL, parse a header) return before that and do not count. What a run does once per
-host (connect, log in, learn what a mount tells) has been done by an earlier image. Delegating methods count.
+host (connect, log in, learn how it responds to a mount) was done for an earlier image. Delegating methods count.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Recorder:
         self.passed: dict[CodeType, None] = {}
 
     def chain(self, frame: FrameType | None) -> tuple[Chain, bool]:
-        """Return the functions of ours on this stack, callers first, and whether one of them has the blob at hand."""
+        """Return the functions of ours on this stack, callers first, and whether one of them holds the blob."""
         codes: list[CodeType] = []
         has_blob = False
         while frame is not None:
