@@ -1,4 +1,4 @@
-"""A rehearsal is a real publish: nothing leaves the process, faults are met and survived, real builds are taken."""
+"""A rehearsal is a real publish inside the process: it survives faults, and takes real builds."""
 
 import json
 import subprocess
@@ -31,14 +31,14 @@ async def test_every_target_of_a_project_reaches_every_registry_that_it_names():
     assert all(len(target.destinations) == 2 for target in done.outcome.targets)
 
 
-async def test_the_same_rehearsal_gives_the_same_digests():
+async def test_equal_rehearsals_yield_equal_digests():
     first, second = [await rehearse(Rehearsal(targets()), policy=POLICY, emit=ignore) for _ in range(2)]
     assert [one.digest for one in first.outcome.targets] == [one.digest for one in second.outcome.targets]
     assert make_image("a", "linux/arm64") == make_image("a", "linux/arm64")
 
 
 @pytest.mark.parametrize("kind", ["attested", "plain"])
-async def test_what_a_real_buildx_left_is_published_with_both_platforms(kind):
+async def test_builds_of_a_real_buildx_are_published_with_both_platforms(kind):
     metadata = read_metadata(find_files([f"builds/{kind}-*.json"], HELLO))
     hello = [target for target in targets() if target.image == "hello"]
     rehearsal = Rehearsal(hello, metadata, HELLO / "builds" / "layout")
@@ -51,7 +51,7 @@ async def test_what_a_real_buildx_left_is_published_with_both_platforms(kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["ghcr", "hub", "ecr", "flaky"])
-async def test_the_faults_of_real_registries_are_met_and_survived(profile):
+async def test_the_faults_of_real_registries_are_survived(profile):
     done = await rehearse(Rehearsal(targets(), faults=profile, seed=1), policy=POLICY, emit=ignore)
     assert {target.state for target in done.outcome.targets} == {State.PUBLISHED}, done.outcome.failures
 

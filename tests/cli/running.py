@@ -1,4 +1,4 @@
-"""Runs the command line in this process, as a user would call it: exit code, stdout, stderr."""
+"""Running the command line in this process, as a user would: exit code, stdout, stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bakery.cli import general, main
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -26,7 +26,7 @@ class Ran:
 def bakery(
     *words: str | Path, stdin: str = "", environ: Mapping[str, str] | None = None, keep_environment: bool = True
 ) -> Ran:
-    """Run `bakery WORDS`. No test may see another's options or the caller's CI variables."""
+    """Run `bakery WORDS`, without the options of other tests and without the caller's BAKERY variables."""
     arguments: Sequence[str] = [str(word) for word in words]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("BAKERY_")} if keep_environment else {}
     out, err = io.StringIO(), io.StringIO()

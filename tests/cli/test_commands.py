@@ -1,4 +1,4 @@
-"""Every command of the program: what its options give is what its function takes."""
+"""Every command: the types of its options match those of its function, and help describes each option."""
 
 import inspect
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from bakery.cli import main
 
 
 def below(words, command):
-    """The commands that these words and more of them call, each with its words."""
+    """The commands that start with these words, each with its words."""
     if not isinstance(command, click.Group):
         return [pytest.param(command, id=words)]
     return [found for name, inner in command.commands.items() for found in below(f"{words} {name}", inner)]
@@ -27,7 +27,7 @@ PLAIN = {"integer": int, "integer range": int, "float": float, "float range": fl
 
 
 def given(parameter: click.Parameter) -> Any:
-    """The type of what click hands over for a parameter."""
+    """The type that click passes for a parameter."""
     one: Any = PLAIN.get(parameter.type.name, str)
     if isinstance(parameter.type, click.Choice):
         one = Literal[tuple(parameter.type.choices)]
@@ -40,7 +40,7 @@ def given(parameter: click.Parameter) -> Any:
 
 
 def fields(taken: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a function with their types; a struct stands for its fields, also those of structs in it."""
+    """The parameters of a function with their types; a struct is replaced by its fields, recursively."""
     found: dict[str, Any] = {}
     for name, kind in taken.items():
         found |= fields(get_type_hints(kind)) if isinstance(kind, type(Struct)) else {name: kind}
@@ -48,7 +48,7 @@ def fields(taken: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_takes_what_its_options_give(command):
+def test_options_have_the_types_that_their_command_takes(command):
     function = inspect.unwrap(command.callback)
     if any(one.kind is one.VAR_KEYWORD for one in inspect.signature(function).parameters.values()):
         return  # an old name, which passes on what it gets
@@ -64,5 +64,5 @@ def test_a_command_takes_what_its_options_give(command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_tells_of_every_option_and_argument(command):
+def test_every_option_and_argument_has_help(command):
     assert [one.name for one in command.params if not one.help and not getattr(one, "hidden", False)] == []

@@ -1,4 +1,4 @@
-"""What a shell is told when somebody presses TAB, and what makes it ask."""
+"""Shell completion: what a shell offers, and how completion is installed."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ def run(program, *arguments, **more):
         ("bakery b", ["build"]),  # and not its aliases
     ],
 )
-def test_bash_gets_names_of_commands_options_and_values(words, names, program, tmp_path):
+def test_bash_completes_commands_options_and_values(words, names, program, tmp_path):
     script = tmp_path / "bakery.sh"
     script.write_text(run(program, "--show-completion", "bash"))
     done = subprocess.run(
@@ -61,10 +61,10 @@ def test_bash_gets_names_of_commands_options_and_values(words, names, program, t
     assert done.stdout.split() == names, done.stderr
 
 
-def test_installing_it_has_every_new_bash_read_it_and_twice_is_once(program, tmp_path):
+def test_installing_twice_makes_every_new_bash_read_the_script_once(program, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
-    (home / ".bashrc").write_text("true")  # and no line end
+    (home / ".bashrc").write_text("true")  # no final newline
     for _ in range(2):
         run(program, "--install-completion", HOME=str(home), SHELL="/bin/bash")
     assert (home / ".bashrc").read_text() == "true\nsource ~/.bash_completions/bakery.sh\n"
@@ -76,7 +76,7 @@ def test_installing_it_has_every_new_bash_read_it_and_twice_is_once(program, tmp
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_have_their_script_where_they_look(shell, tmp_path):
+def test_scripts_of_other_shells_are_written_where_these_look(shell, tmp_path):
     file = completion.install(shell, "# script\n", tmp_path)
     assert file.read_text() == "# script\n"
     assert file.is_relative_to(tmp_path)

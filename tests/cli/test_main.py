@@ -1,4 +1,4 @@
-"""The frame of the command line: help is quick, a mistake is told with the nearest name, no traceback escapes."""
+"""The command line as a whole: help is fast, mistakes name the nearest match, no traceback is shown."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def bakery(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=variables)
 
 
-def test_version_is_printed_on_stdout_alone():
+def test_version_prints_only_on_stdout():
     done = bakery("version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Bakery v")
@@ -47,7 +47,7 @@ WRONG_USAGE = {
 
 
 @pytest.mark.parametrize(("words", "message"), WRONG_USAGE.values(), ids=WRONG_USAGE)
-def test_wrong_usage_exits_2_with_a_message_in_the_form_of_every_error(words, message):
+def test_wrong_usage_exits_2_with_an_error_and_a_hint(words, message):
     done = bakery(*words.split())
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert done.stderr.startswith(message)
@@ -89,7 +89,7 @@ LIGHTEST = HEAVY | {"bakery.report.lines", "importlib.metadata", "logging", "soc
         ("get targets --help", LIGHTEST | {"bakery.cli.ci"}),
     ],
 )
-def test_help_and_version_import_no_other_command_and_nothing_that_only_running_needs(arguments, unwanted):
+def test_help_and_version_import_no_other_command_and_no_heavy_module(arguments, unwanted):
     code = (
         "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
         "from bakery.cli.main import run; run()"
@@ -100,7 +100,7 @@ def test_help_and_version_import_no_other_command_and_nothing_that_only_running_
     assert unwanted.isdisjoint(done.stderr.split())
 
 
-def test_reading_a_plain_project_imports_nothing_that_only_odd_ones_need(tmp_path):
+def test_reading_a_plain_project_imports_only_what_it_needs(tmp_path):
     (tmp_path / "bakery.yaml").write_text(
         "repository: {url: 'https://example.org/x'}\nimages: [{name: a, versions: [{name: '1'}]}]\n"
     )
@@ -120,7 +120,7 @@ def test_reading_a_plain_project_imports_nothing_that_only_odd_ones_need(tmp_pat
     }.isdisjoint(done.stderr.split())
 
 
-def test_the_table_of_commands_says_what_each_group_says_of_itself():
+def test_the_help_of_a_group_is_its_line_in_the_table_of_commands():
     for entry in main.COMMANDS:
         command = entry.load()
         if isinstance(command, click.Group) and not entry.hidden:
@@ -132,7 +132,7 @@ def test_the_table_of_commands_says_what_each_group_says_of_itself():
     [(AuthError("logging in", status=401), 4), (ConfigurationError("reading"), 3), (RuntimeError("a bug"), 1)],
     ids=["authentication", "configuration", "bug"],
 )
-def test_every_error_becomes_one_line_and_its_exit_code(error, code, capsys):
+def test_every_error_becomes_a_message_and_its_exit_code(error, code, capsys):
     def fail():
         raise error
 
@@ -144,13 +144,13 @@ def test_every_error_becomes_one_line_and_its_exit_code(error, code, capsys):
 
 
 @pytest.mark.parametrize("form", ["--log-format=json", "--log-format json"])
-def test_the_log_format_is_given_before_the_command(form):
+def test_the_log_format_is_an_option_of_the_program(form):
     assert bakery(*form.split(), "version").returncode == 0
     assert bakery("--log-format=yaml", "version").returncode == ExitCode.USAGE
 
 
 @pytest.mark.parametrize("limit", ["-1", "nan", "soon"])
-def test_a_limit_that_is_no_time_is_refused(limit):
+def test_a_time_limit_must_be_a_non_negative_number(limit):
     done = bakery("ci", "publish", "--time-budget", limit, "x")
     assert done.returncode == ExitCode.USAGE
     assert "--time-budget" in done.stderr

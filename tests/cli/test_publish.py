@@ -1,4 +1,4 @@
-"""`bakery ci publish` and its kin as processes: files in, registries filled, exit codes and streams as promised."""
+"""The publishing commands as processes: what they push, their exit codes, and what goes to which stream."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ images:
         return f"{image}-1-0-0-ubuntu-24-04"
 
     def build(self, image: str, platforms=("linux/amd64", "linux/arm64")) -> list[str]:
-        """Push builds to the temporary registry, one metadata file a platform; gives the files' names."""
+        """Push builds to the temporary registry, one metadata file per platform, and return the names of the files."""
         files = []
         for platform in platforms:
             path = f"tmp/{image}/tmp"
@@ -103,7 +103,7 @@ MERGES = ("ci publish", "ci merge", "imagetools publish", "imagetools merge", "o
 
 
 @pytest.mark.parametrize("command", MERGES)
-async def test_every_spelling_publishes_all_tags_and_keeps_stdout_for_machines(stage, command):
+async def test_every_publishing_command_pushes_all_tags_and_keeps_stdout_for_machines(stage, command):
     stage.project("app")
     files = stage.build("app")
     code, out, err = await stage.bakery(*command.split(), *files)
@@ -113,7 +113,7 @@ async def test_every_spelling_publishes_all_tags_and_keeps_stdout_for_machines(s
 
 
 class TestMergeScenarios:
-    """The merge scenarios: builds of four targets, and which of them a name filter lets through."""
+    """Builds of four targets, and which of them `--image-name` selects."""
 
     NAMES = ("content", "content-base", "package-manager", "workbench")
 
@@ -128,16 +128,16 @@ class TestMergeScenarios:
         code, err, published = await self.merge(stage)
         assert (code, published) == (ExitCode.DONE, set(self.NAMES)), err
 
-    async def test_a_name_that_matches_one_image_merges_that_one(self, stage):
+    async def test_a_name_that_matches_one_image_merges_only_that_image(self, stage):
         code, _, published = await self.merge(stage, "--image-name", "^workbench$")
         assert (code, published) == (ExitCode.DONE, {"workbench"})
 
-    async def test_a_name_that_matches_none_is_a_warning_and_no_failure(self, stage):
+    async def test_a_name_that_matches_no_image_is_a_warning(self, stage):
         code, err, published = await self.merge(stage, "--image-name", "^nothing$")
         assert (code, published) == (ExitCode.DONE, set())
         assert "^nothing$" in err
 
-    async def test_a_name_that_begins_another_selects_both_unless_anchored(self, stage):
+    async def test_a_name_that_is_part_of_another_selects_both_unless_anchored(self, stage):
         code, _, published = await self.merge(stage, "--image-name", "content")
         assert (code, published) == (ExitCode.DONE, {"content", "content-base"})
         stage.destination.delete_tag("acme/content", "latest")
@@ -147,8 +147,8 @@ class TestMergeScenarios:
 
 REFUSED = {
     "a pattern that matches nothing": (["none-*.json"], ExitCode.FAILED, "none-*.json"),
-    "a pattern of several that matches nothing": (["good.json", "none-*.json"], ExitCode.FAILED, "none-*.json"),
-    "entries that nobody can use": (["nameless.json"], ExitCode.FAILED, "image.name"),
+    "one of two patterns that matches nothing": (["good.json", "none-*.json"], ExitCode.FAILED, "none-*.json"),
+    "entries without a name": (["nameless.json"], ExitCode.FAILED, "image.name"),
     "a missing file": (["none.json"], ExitCode.CONFIGURATION, "none.json"),
     "bad JSON": (["bad.json"], ExitCode.CONFIGURATION, "bad.json"),
     "only unknown uids": (["unknown.json"], ExitCode.FAILED, "no-such-target"),
@@ -157,12 +157,12 @@ REFUSED = {
     "an unknown option": (["--dry-rum", "good.json"], ExitCode.USAGE, "--dry-run"),
     "an unknown engine": (["--engine", "warp", "good.json"], ExitCode.USAGE, "native"),
     "a bad shard": (["--shard", "3/2", "good.json"], ExitCode.USAGE, "--shard"),
-    "a bad time": (["--wait-timeout", "soon", "good.json"], ExitCode.USAGE, "--wait-timeout"),
+    "an invalid time": (["--wait-timeout", "soon", "good.json"], ExitCode.USAGE, "--wait-timeout"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "code", "named"), REFUSED.values(), ids=REFUSED)
-async def test_what_cannot_be_used_is_told_before_any_request(stage, arguments, code, named):
+async def test_unusable_input_is_reported_before_any_request(stage, arguments, code, named):
     stage.project("app")
     (stage.folder / "bad.json").write_text("{ no")
     (stage.folder / "empty.json").write_text("{}")
@@ -178,7 +178,7 @@ async def test_what_cannot_be_used_is_told_before_any_request(stage, arguments, 
     assert stage.source.count() == stage.destination.count() == 0
 
 
-async def test_nothing_to_publish_is_allowed_when_said_so(stage):
+async def test_nothing_to_publish_is_allowed_with_allow_empty(stage):
     stage.project("app")
     (stage.folder / "empty.json").write_text("{}")
     for argument in ("empty.json", "none-*.json"):
@@ -187,7 +187,7 @@ async def test_nothing_to_publish_is_allowed_when_said_so(stage):
         assert "nothing to publish" in err
 
 
-async def test_a_declared_platform_that_was_not_built_fails_that_target_and_not_the_others(stage):
+async def test_a_declared_platform_that_was_not_built_fails_only_its_target(stage):
     stage.project("app", "whole")
     files = stage.build("app", ["linux/arm64"]) + stage.build("whole")
     code, _, err = await stage.bakery("ci", "publish", *files)
@@ -199,7 +199,7 @@ async def test_a_declared_platform_that_was_not_built_fails_that_target_and_not_
     assert (code, stage.published("app")) == (ExitCode.DONE, TAGS)
 
 
-async def test_a_dry_run_prints_the_plan_and_asks_no_registry(stage):
+async def test_a_dry_run_prints_the_plan_and_contacts_no_registry(stage):
     stage.project("app")
     code, out, err = await stage.bakery("ci", "publish", "--dry-run", *stage.build("app"))
     assert (code, out) == (ExitCode.DONE, "")
@@ -208,7 +208,7 @@ async def test_a_dry_run_prints_the_plan_and_asks_no_registry(stage):
     assert stage.source.count() == stage.destination.count() == 0
 
 
-async def test_a_dry_run_gives_its_plan_as_json_too(stage):
+async def test_a_dry_run_prints_its_plan_as_json(stage):
     stage.project("app")
     arguments = ("--dry-run", "--summary", "--summary-format", "json")
     code, out, _ = await stage.bakery("ci", "publish", *arguments, *stage.build("app"))
@@ -219,7 +219,7 @@ async def test_a_dry_run_gives_its_plan_as_json_too(stage):
     assert stage.source.count() == stage.destination.count() == 0
 
 
-async def test_the_json_summary_alone_is_on_stdout_and_names_digests_and_failures(stage):
+async def test_stdout_has_only_the_json_summary_with_digests_and_failures(stage):
     stage.project("app", "bad")
     files = stage.build("app") + stage.build("bad", ["linux/amd64"])
     arguments = ("--summary", "--summary-format", "json", "--summary-file", "summary.json")
@@ -240,7 +240,7 @@ async def test_the_json_summary_alone_is_on_stdout_and_names_digests_and_failure
     assert good["digest"] in page
 
 
-def test_what_variables_decide_options_decide_too(tmp_path):
+def test_options_override_their_environment_variables(tmp_path):
     environment = {"BAKERY_PLAIN_HTTP": "a.example", "BAKERY_CA_FILE": "old.pem", "HOME": "/home/me"}
     assert options.overlaid(environment) == environment
     new, hosts = tmp_path / "new.pem", ["b.example", "c.example:5000"]
@@ -252,7 +252,7 @@ def test_what_variables_decide_options_decide_too(tmp_path):
     assert {str(origin) for origin in settings.trusted_realms} == {"https://auth.example"}
 
 
-async def test_a_step_summary_of_github_gets_the_page_and_a_json_file_is_json(stage):
+async def test_the_github_step_summary_gets_a_page_and_a_json_file_gets_json(stage):
     stage.project("app")
     files = stage.build("app")
     page = stage.folder / "step.md"
@@ -266,7 +266,7 @@ async def test_a_step_summary_of_github_gets_the_page_and_a_json_file_is_json(st
     assert json.loads((stage.folder / "s.json").read_text())["build_targets"] == 1
 
 
-async def test_a_summary_that_cannot_be_written_is_told_before_anything_is_published(stage):
+async def test_an_unwritable_summary_file_is_reported_before_anything_is_published(stage):
     stage.project("app")
     code, _, err = await stage.bakery("ci", "publish", "--summary-file", "no/such/folder.json", *stage.build("app"))
     assert code == ExitCode.USAGE
@@ -274,7 +274,7 @@ async def test_a_summary_that_cannot_be_written_is_told_before_anything_is_publi
     assert stage.published("app") == set()
 
 
-async def test_shares_of_the_images_together_are_all_of_them(stage):
+async def test_the_shards_together_hold_every_image_once(stage):
     names = ("a", "b", "c", "d")
     stage.project(*names)
     for name in names:
@@ -289,7 +289,7 @@ async def test_shares_of_the_images_together_are_all_of_them(stage):
     assert [set(share["images"]) for share in json.loads(out)] == seen
 
 
-async def test_only_authentication_failures_give_their_own_exit_code(stage):
+async def test_the_exit_code_is_4_if_every_failure_is_one_of_authentication(stage):
     stage.project("app")
     files = stage.build("app")
     stage.destination.fault("POST", "/blobs/uploads/", then=Refuse(403, "DENIED"))
@@ -298,7 +298,7 @@ async def test_only_authentication_failures_give_their_own_exit_code(stage):
     assert "403" in err
 
 
-async def test_sources_that_never_come_are_named(stage):
+async def test_sources_that_never_appear_are_named(stage):
     stage.project("app")
     files = stage.build("app")
     (digest, *_) = stage.source.manifests("tmp/app/tmp")
@@ -309,7 +309,7 @@ async def test_sources_that_never_come_are_named(stage):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
-async def test_an_interrupt_writes_the_summary_says_what_stands_and_exits_with_its_code(stage, number, code):
+async def test_an_interrupt_writes_the_summary_and_exits_with_its_code(stage, number, code):
     stage.project("app", "done")
     done = stage.build("done")
     first, _, _ = await stage.bakery("ci", "publish", *done)
@@ -342,7 +342,7 @@ CLOSED = {
 
 
 @pytest.mark.parametrize("redirection", CLOSED.values(), ids=CLOSED)
-async def test_where_the_summary_cannot_be_written_people_still_read_what_was_done(stage, redirection):
+async def test_the_result_is_printed_even_if_the_summary_cannot_be_written(stage, redirection):
     stage.project("app")
     files = stage.build("app")
     command = f'"$PYTHON" -c "{RUN}" ci publish --summary --summary-format json {" ".join(files)} {redirection}'
@@ -358,7 +358,7 @@ async def test_where_the_summary_cannot_be_written_people_still_read_what_was_do
     assert process.returncode in (ExitCode.DONE, ExitCode.FAILED)
 
 
-async def test_a_summary_page_that_cannot_be_written_is_told_after_what_was_done(stage):
+async def test_an_unwritable_summary_page_is_reported_after_the_result(stage):
     stage.project("app")
     files = stage.build("app")
     environment = {"GITHUB_STEP_SUMMARY": str(stage.folder / "no" / "such")}
@@ -380,7 +380,7 @@ async def test_one_repository_under_two_names_is_one_destination(stage):
     assert places.count("docker.io/acme/app") == 1
 
 
-async def test_a_flood_of_unknown_entries_is_counted_and_not_told_one_by_one(stage):
+async def test_a_flood_of_unknown_entries_is_counted(stage):
     stage.project("app")
     files = stage.build("app")
     entry = {"image.name": "registry.example/x", "containerimage.digest": str(Digest.of(b"x"))}
@@ -391,7 +391,7 @@ async def test_a_flood_of_unknown_entries_is_counted_and_not_told_one_by_one(sta
     assert len(err.splitlines()) < 60
 
 
-async def test_a_read_only_destination_fails_alone_and_says_what_to_look_at(stage):
+async def test_a_read_only_destination_fails_with_a_hint(stage):
     stage.project("app")
     files = stage.build("app")
     stage.destination.fault("POST", "/blobs/uploads/", then=Refuse(405, "UNSUPPORTED"))

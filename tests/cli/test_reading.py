@@ -1,4 +1,4 @@
-"""Every reading command gives, for every example project, exactly what is expected; and says its mistakes well."""
+"""Every reading command prints exactly what is expected for every example project, and reports mistakes."""
 
 import json
 
@@ -24,14 +24,14 @@ CASES = [
 
 
 def without_commit(value):
-    """What changes from commit to commit is in no expected result."""
+    """The value without labels that change from commit to commit."""
     if isinstance(value, dict):
         return {k: without_commit(v) for k, v in value.items() if not k.endswith((".revision", ".created"))}
     return [without_commit(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(("command", "name", "entry"), CASES)
-def test_every_command_gives_what_is_expected(command, name, entry):
+def test_every_command_prints_what_is_expected(command, name, entry):
     wanted = projects.expected(name)
     words = "get targets --output json" if command == "select" else command.removesuffix(", changed files")
     environ = {**wanted.get("environment", {}), "BAKERY_HTTP_REPLAY": str(projects.HTTP)}
@@ -73,7 +73,7 @@ def test_a_directory_without_a_project_is_named_and_exits_3(tmp_path):
     assert "--context" in ran.err
 
 
-def test_a_plan_of_nothing_exits_1_and_names_the_filters():
+def test_an_empty_build_plan_exits_1_and_names_the_filters():
     ran = bakery("build", "--plan", "--context", projects.HERE / "atlas-app", "--image-name", "nothing-like-it")
     assert ran.code == 1
     assert "--image-name nothing-like-it" in ran.err
@@ -82,24 +82,24 @@ def test_a_plan_of_nothing_exits_1_and_names_the_filters():
 @pytest.mark.parametrize(
     "words", [("--strategy", "build"), ("--summary", "--summary-format", "json")], ids=["strategy", "summary"]
 )
-def test_a_plan_that_nothing_could_use_is_refused(words):
+def test_a_build_plan_is_refused_with_options_that_contradict_it(words):
     ran = bakery("build", "--plan", "--context", projects.HERE / "atlas-app", *words)
     assert (ran.code, ran.out) == (1, "")
 
 
-def test_nothing_selected_is_an_empty_mapping_of_tags():
+def test_tags_of_no_target_are_an_empty_object():
     ran = bakery("get", "tags", "--context", projects.HERE / "atlas-app", "--image-name", "nothing-like-it")
     assert (ran.code, ran.out) == (0, "{}\n")
 
 
-def test_a_version_that_leaves_no_job_exits_1_but_an_image_that_leaves_none_does_not():
+def test_an_unknown_version_exits_1_and_an_unknown_image_gives_an_empty_matrix():
     project = projects.HERE / "atlas-app"
     assert bakery("ci", "matrix", "--context", project, "--image-version", "1999").code == 1
     ran = bakery("ci", "matrix", "--context", project, "nothing-like-it")
     assert (ran.code, ran.out) == (0, "[]\n")
 
 
-def test_shares_hold_every_image_once():
+def test_shards_hold_every_image_once():
     ran = bakery("ci", "matrix", "--context", projects.HERE / "atlas-app", "--shards", "3")
     shares = json.loads(ran.out)
     assert [share["shard"] for share in shares] == ["1/3", "2/3", "3/3"]
@@ -107,7 +107,7 @@ def test_shares_hold_every_image_once():
     assert sum(share["targets"] for share in shares) == 11
 
 
-def test_a_product_api_that_must_not_be_asked_is_named_with_what_to_do(tmp_path, monkeypatch):
+def test_an_offline_lookup_fails_with_a_hint(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     ran = bakery("get", "tags", "--context", projects.HERE / "nightly", "--matrix-versions", "only", "--offline")
     assert ran.code == 1
@@ -120,7 +120,7 @@ def test_a_product_api_that_must_not_be_asked_is_named_with_what_to_do(tmp_path,
     assert "is left out" in include.err
 
 
-def test_a_pinned_development_version_needs_no_answer(tmp_path, monkeypatch):
+def test_a_pinned_development_version_needs_no_lookup(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     spec = '{"version": "2026.04.0-12", "channel": "daily"}'
     words = ("--dev-versions", "only", "--matrix-versions", "include", "--image-name", "positron", "--dev-spec", spec)
@@ -129,7 +129,7 @@ def test_a_pinned_development_version_needs_no_answer(tmp_path, monkeypatch):
     assert [target["uid"] for target in json.loads(ran.out)] == ["positron-init-2026-04-0-12-ubuntu-24-04-daily"]
 
 
-def test_a_check_counts_and_is_strict_when_asked(tmp_path):
+def test_check_counts_and_strict_turns_warnings_into_errors(tmp_path):
     ran = bakery("check", "--context", projects.HERE / "lab-matrix", "--strict")
     assert ran.code == 0
     assert "4 images, 15 versions, 33 targets" in ran.out

@@ -1,4 +1,4 @@
-"""`bakery registry serve`: a line for machines when it listens, one when it has stopped, words for people on stderr."""
+"""`bakery registry serve`: JSON lines on stdout when it listens and when it has stopped, and text on stderr."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stopped(process: subprocess.Popen[str], number: signal.Signals) -> tuple[dic
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_a_signal_and_tells_what_came(number, tmp_path):
+def test_it_serves_until_a_signal_and_prints_counts(number, tmp_path):
     process = start("--storage", str(tmp_path / "store"))
     assert process.stdout is not None
     listening = json.loads(process.stdout.readline())
@@ -75,7 +75,7 @@ def test_faults_are_met_and_counted():
     assert said == ""
 
 
-def test_credentials_are_asked_for_where_a_user_is_given():
+def test_credentials_are_required_if_a_user_is_given():
     process = start("--user", "baker:flour")
     assert process.stdout is not None
     assert status(f"{json.loads(process.stdout.readline())['url']}/v2/") == 401
@@ -86,7 +86,7 @@ def test_credentials_are_asked_for_where_a_user_is_given():
     ("arguments", "told"),
     [(["--faults", "nope"], "ghcr, hub, ecr, flaky, hostile"), (["--user", "nobody"], "NAME:PASSWORD")],
 )
-def test_a_mistake_exits_2_and_tells_what_there_is(arguments, told):
+def test_a_mistake_exits_2_and_lists_what_is_expected(arguments, told):
     process = start(*arguments)
     output, said = process.communicate(timeout=20)
     assert (process.returncode, output) == (2, "")

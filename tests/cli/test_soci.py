@@ -1,4 +1,4 @@
-"""`bakery imagetools soci-…` as somebody types them: exit codes, what goes to stdout, what to stderr."""
+"""`bakery imagetools soci-…` on layouts: exit codes, and what goes to which stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bakery(*arguments: object, env: dict[str, str] | None = None) -> subprocess.
     )
 
 
-def test_a_layout_is_converted_with_the_options_of_the_command_line(tmp_path):
+def test_a_layout_is_converted_with_the_given_options(tmp_path):
     case = CASES["prefetch-odd"]
     files = [part for path in case.data["options"]["prefetch_files"] for part in ("--prefetch-file", path)]
     done = bakery(
@@ -36,7 +36,7 @@ def test_a_layout_is_converted_with_the_options_of_the_command_line(tmp_path):
     assert [set(entry) for entry in top["manifests"]] == [{"mediaType", "digest", "size"}]
 
 
-def test_platforms_optimizations_and_the_identifier_in_the_environment_count(tmp_path):
+def test_platforms_optimizations_and_the_identifier_variable_are_used(tmp_path):
     case = CASES["two-platform-arm64"]
     done = bakery(
         "soci-convert", "--from-layout", case.layout, "--to-layout", tmp_path / "out.tar", "--span-size", 65536,
@@ -51,7 +51,7 @@ def test_platforms_optimizations_and_the_identifier_in_the_environment_count(tmp
     assert done.stdout.strip() == case.data["expected"]["index"]["digest"]
 
 
-def test_a_damaged_layer_is_exit_1_and_no_output(tmp_path):
+def test_a_damaged_layer_exits_1_and_writes_nothing(tmp_path):
     done = bakery(
         "soci-convert", "--from-layout", INPUTS / "odd-cut-gzip", "--to-layout", tmp_path / "out", "--min-layer-size", 0
     )
@@ -61,7 +61,7 @@ def test_a_damaged_layer_is_exit_1_and_no_output(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_to_index_is_exit_0_with_a_note(tmp_path):
+def test_nothing_to_index_exits_0_with_a_note(tmp_path):
     done = bakery("soci-convert", "--from-layout", INPUTS / "two-platform", "--to-layout", tmp_path / "out")
     assert done.returncode == 0
     assert "stays as it is" in done.stderr
@@ -81,7 +81,7 @@ def test_nothing_to_index_is_exit_0_with_a_note(tmp_path):
         (["--limit", "entries=2"], 1),
     ],
 )
-def test_options_that_cannot_be_obeyed_are_errors(tmp_path, options, code):
+def test_invalid_options_are_errors_and_write_nothing(tmp_path, options, code):
     done = bakery(
         "soci-convert", "--from-layout", INPUTS / "two-platform", "--to-layout", tmp_path / "out",
         *([] if "--min-layer-size" in options else ["--min-layer-size", "0"]), *options,
@@ -91,7 +91,7 @@ def test_options_that_cannot_be_obeyed_are_errors(tmp_path, options, code):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_index_is_shown_as_table_and_as_json_and_verified(tmp_path):
+def test_an_index_is_printed_as_table_and_as_json_and_verified(tmp_path):
     out = tmp_path / "out"
     bakery("soci-convert", "--from-layout", INPUTS / "two-platform", "--to-layout", out, "--min-layer-size", 0)
     table = bakery("soci-inspect", out).stdout
@@ -105,7 +105,7 @@ def test_an_index_is_shown_as_table_and_as_json_and_verified(tmp_path):
     assert bakery("soci-verify", INPUTS / "two-platform").returncode == 1
 
 
-def test_what_is_no_layout_is_an_error_that_names_it(tmp_path):
+def test_a_path_without_a_layout_is_an_error_that_names_it(tmp_path):
     for command in ("soci-inspect", "soci-verify"):
         done = bakery(command, tmp_path / "nothing")
         assert done.returncode == 1

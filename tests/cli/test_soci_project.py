@@ -1,4 +1,4 @@
-"""`bakery soci convert` for a project's targets, and looking at what lies in a registry."""
+"""`bakery soci convert` for the targets of a project, and inspecting images in a registry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def enable(stage, image="app"):
 
 
 @pytest.mark.parametrize("command", ["soci convert", "imagetools soci-convert"])
-async def test_a_targets_builds_are_converted_and_kept_by_digest_without_any_tag(stage, command):
+async def test_builds_are_converted_and_pushed_by_digest_without_a_tag(stage, command):
     enable(stage)
     code, out, err = await stage.bakery(*command.split(), *stage.build("app"))
     assert code == ExitCode.DONE, err
@@ -38,7 +38,7 @@ async def test_a_targets_builds_are_converted_and_kept_by_digest_without_any_tag
     assert stage.destination.count() == 0
 
 
-async def test_what_was_converted_can_be_inspected_and_verified_where_it_is(stage):
+async def test_a_converted_image_is_inspected_and_verified_in_its_registry(stage):
     enable(stage)
     _, out, _ = await stage.bakery("soci", "convert", *stage.build("app"))
     code, told, err = await stage.bakery("imagetools", "soci-inspect", "--json", out.strip())
@@ -50,7 +50,7 @@ async def test_what_was_converted_can_be_inspected_and_verified_where_it_is(stag
     assert told.count("right:") == 2
 
 
-async def test_a_target_whose_conversion_is_not_enabled_is_skipped_and_says_so(stage):
+async def test_a_target_without_soci_is_skipped_with_a_reason(stage):
     stage.project("app")
     code, out, err = await stage.bakery("soci", "convert", *stage.build("app"))
     assert (code, out) == (ExitCode.DONE, ""), err
@@ -66,7 +66,7 @@ async def test_a_dry_run_converts_nothing(stage):
     assert stage.source.count() == 0
 
 
-async def test_a_reference_needs_a_tag_or_digest_and_an_image_that_is_there(stage):
+async def test_a_reference_needs_a_tag_or_digest_and_an_existing_image(stage):
     code, _, err = await stage.bakery("soci", "inspect", f"{stage.source.address}/tmp/app/tmp")
     assert (code, "a tag or a digest is missing" in err) == (ExitCode.USAGE, True)
     code, _, err = await stage.bakery("soci", "verify", f"{stage.source.address}/tmp/app/tmp:none")

@@ -1,4 +1,4 @@
-"""The imagetools plugin: one result a target, found by its name, and no target lost."""
+"""The imagetools plugin is found by its name and returns one result per target."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def test_it_is_found_by_its_name():
     assert entry_points(group=GROUP)["imagetools"].load() is ImagetoolsPlugin
 
 
-async def test_it_publishes_and_gives_one_result_a_target(tmp_path, capsys):
+async def test_it_publishes_and_returns_one_result_per_target(tmp_path, capsys):
     async with EmbeddedRegistry() as registry:
         (tmp_path / "bakery.yaml").write_text(PROJECT % registry.address)
         entries = {}
@@ -56,7 +56,7 @@ async def test_it_publishes_and_gives_one_result_a_target(tmp_path, capsys):
     assert "linux/arm64" in captured.err
 
 
-def test_without_metadata_and_with_an_unknown_engine_it_says_what_to_give(tmp_path):
+def test_metadata_and_a_known_engine_are_required(tmp_path):
     with pytest.raises(UsageError, match="metadata"):
         ImagetoolsPlugin().execute(tmp_path, [])
     with pytest.raises(UsageError, match="native, cli"):

@@ -36,7 +36,7 @@ class PublishRequest(Struct, frozen=True):
 
     metadata: tuple[str, ...]
     context: Path = Path()
-    image_name: str | None = None
+    image_name: str = ""
     with_soci: bool = True
     only_soci: bool = False
     allow_empty: bool = False
@@ -68,13 +68,13 @@ def plan(request: PublishRequest, *, emit: Emit = ignore) -> Plan | None:
     return conversion_only(made) if request.only_soci else made
 
 
-def project_targets(context: Path, image_name: str | None = None, *, emit: Emit = ignore) -> Sequence[Target]:
+def project_targets(context: Path, image_name: str = "", *, emit: Emit = ignore) -> Sequence[Target]:
     """Return every target that a project writes out, of the images that match. Raises NothingSelected for none."""
     from bakery.targets.expand import written_targets
 
     expression = _expression("--image-name", image_name)
     written = written_targets(open_project(context, emit=emit))
-    targets = [target for target in written if expression is None or expression.search(target.image)]
+    targets = [target for target in written if expression.search(target.image)]
     if not targets:
         why = f"no image matches --image-name {image_name}" if written else "the project has no image with a version"
         raise NothingSelected("cannot find a target", about=f"in {context}", why=why)
@@ -110,7 +110,7 @@ def _selected(request: PublishRequest, metadata: Metadata, emit: Emit) -> Sequen
         _nothing_to_publish(request, f"the files name no target of bakery.yaml ({entries} read)", emit)
         return ()
     expression = _expression("--image-name", request.image_name)
-    selected = [target for target in named if expression is None or expression.search(target.image)]
+    selected = [target for target in named if expression.search(target.image)]
     if not selected:
         built = plural(len(named), "built target")
         emit(Noted("", f"--image-name {request.image_name} matches none of the {built}"))
@@ -176,9 +176,7 @@ def _nothing_to_publish(request: PublishRequest, reason: str, emit: Emit) -> Non
     emit(Noted("", f"nothing to publish: {reason}"))
 
 
-def _expression(option: str, text: str | None) -> re.Pattern[str] | None:
-    if text is None:
-        return None
+def _expression(option: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:

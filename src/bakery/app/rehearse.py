@@ -60,7 +60,7 @@ class RehearseRequest(Struct, frozen=True):
     """
 
     project: Path = Path()
-    image_name: str | None = None
+    image_name: str = ""
     metadata: tuple[str, ...] = ()
     layout: Path | None = None
     faults: str = ""

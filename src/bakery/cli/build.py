@@ -23,8 +23,8 @@ from bakery.errors import BakeryError, NotBuiltYet
     "--temp-registry", metavar="REGISTRY", default="", show_default=False,
     help="Push to this registry by digest, untagged.",
 )  # fmt: skip
-@click.option("--summary", is_flag=True, help="Print a summary.")
-@click.option("--summary-format", type=click.Choice(["table", "json"]), default="table", help="Format of the summary.")
+@options.summary
+@options.summary_format
 @filters.taking(*filters.ALL)
 @filters.strict
 @general.options

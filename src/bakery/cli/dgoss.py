@@ -19,7 +19,7 @@ def group() -> None:
 @group.command("run")
 @options.context
 @filters.taking(
-    filters.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
+    options.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
     filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.dev_spec, filters.matrix_versions,
     filters.offline,
 )  # fmt: skip

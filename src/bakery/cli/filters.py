@@ -11,7 +11,7 @@ import click
 
 from bakery.app.selecting import Channel, Mode
 from bakery.cli.general import Declared
-from bakery.cli.options import into
+from bakery.cli.options import image_name, into
 
 _MODES, _CHANNELS = click.Choice(get_args(Mode)), click.Choice(get_args(Channel))
 FILTERS: Final = "bakery.app.selecting:Filters"
@@ -21,8 +21,7 @@ def _text(name: str, metavar: str, help: str) -> Declared:
     return click.option(name, metavar=metavar, default="", show_default=False, help=help)
 
 
-image_name = _text("--image-name", "REGEX", "Only images whose name matches.")
-image_version = _text("--image-version", "VERSION", "Only this version, or versions that start like it (2026.05).")
+image_version = _text("--image-version", "VERSION", "Only this version, or versions that start with it (2026.05).")
 image_variant = _text("--image-variant", "REGEX", "Only variants whose name matches.")
 image_os = _text("--image-os", "REGEX", "Only operating systems whose name matches.")
 image_platform = click.option(

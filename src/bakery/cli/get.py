@@ -24,7 +24,7 @@ def group() -> None:
     "--output", type=click.Choice(["component", "uid"]), default="component", help="Group by names or by uid."
 )
 @filters.taking(
-    filters.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
+    options.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
     filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.matrix_versions, filters.offline,
 )  # fmt: skip
 @filters.strict
@@ -74,7 +74,7 @@ def version_command(image: str, context: Path, subpath: str | None) -> None:
 @click.option("--resolved", is_flag=True, help="Fill in every default and every inherited list.")
 @click.option("--output", type=click.Choice(["yaml", "json"]), default="yaml", help="Output format.")
 @click.option("--origin", is_flag=True, help="Show where each value comes from (file:line).")
-@filters.image_name
+@options.image_name
 @filters.strict
 @general.options
 def config_command(

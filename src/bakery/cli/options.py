@@ -58,11 +58,8 @@ def load(place: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-class Seconds(click.FloatRange):
+class Seconds(click.types.FloatParamType):
     """A non-negative number of seconds. `inf` is allowed, `nan` is not."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
@@ -86,7 +83,9 @@ metadata = click.argument(
     "metadata", metavar="METADATA...", type=FILES, nargs=-1, required=True,
     help="Build metadata files, or glob patterns.",
 )  # fmt: skip
-image_name = click.option("--image-name", metavar="REGEX", help="Only images whose name matches.")
+image_name = click.option(
+    "--image-name", metavar="REGEX", default="", show_default=False, help="Only images whose name matches."
+)
 temp_registry = click.option(
     "--temp-registry", metavar="REGISTRY", expose_value=False,
     help="Accepted for old callers and ignored: the metadata files name the registry of the builds.",
@@ -110,11 +109,11 @@ engine = click.option(
 )  # fmt: skip
 wait_timeout = click.option(
     "--wait-timeout", type=Seconds(), metavar="SECONDS", envvar="BAKERY_WAIT_TIMEOUT", show_envvar=True,
-    default=WAIT_TIMEOUT_S, help="How long to wait for the builds of a target.",
+    default=int(WAIT_TIMEOUT_S), help="How long to wait for the builds of a target.",
 )  # fmt: skip
 time_budget = click.option(
     "--time-budget", type=Seconds(), metavar="SECONDS", envvar="BAKERY_TIME_BUDGET", show_envvar=True,
-    default=TIME_BUDGET_S, help="Limit for the whole run.",
+    default=int(TIME_BUDGET_S), help="Limit for the whole run.",
 )  # fmt: skip
 allow_missing_platforms = click.option(
     "--allow-missing-platforms", is_flag=True, help="Publish a target even if a declared platform was not built."
