@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -84,6 +84,7 @@ class ScriptedServer:
         self._tls, self._name, self._bind, self.port = tls, name, bind, port
         self._table: list[Expected] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, self._bind, self.port, ssl=self._tls)
@@ -96,7 +97,7 @@ class ScriptedServer:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await asyncio.sleep(0)  # closed transports say so in the next round of the loop
+        await _all_closed(self._writers)
         if kind is None:
             self.check()
 
@@ -141,6 +142,7 @@ class ScriptedServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.append(writer)
         self.connections += 1
         try:
             with contextlib.suppress(
@@ -202,7 +204,56 @@ class ScriptedServer:
         return answer.cut is None and not answer.reset and not answer.early and answer.length != "none"
 
 
+async def _all_closed(writers: Iterable[asyncio.StreamWriter]) -> None:
+    """Close what is still open: a polite end of TLS would wait for a client that has gone."""
+    for writer in writers:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):  # how the connection ended is the test's affair
+            await writer.wait_closed()
+
+
 def _reset(writer: asyncio.StreamWriter) -> None:
     found = writer.get_extra_info("socket")
     found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def raw_server(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    *,
+    tls: ssl.SSLContext | None = None,
+    name: str = "127.0.0.1",
+) -> AsyncIterator[str]:
+    """Run a server that may send anything; yield its host."""
+    tasks: list[asyncio.Task[None]] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"{name}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+        await _all_closed(writers)
+
+
+def says(head: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head)
+            await writer.drain()
+
+    return serve

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -16,9 +16,10 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.registry.settings import Proxies, Settings
 from bakery.retry import RetryPolicy
-from tests.wire.attacks import Tls, names
+from tests.wire.attacks import names
+from tests.wire.channel import Channel
 from tests.wire.making import LAYER_TYPE, blob, make_client, repository
-from tests.wire.script import Answer, ScriptedServer
+from tests.wire.script import Answer, ScriptedServer, raw_server, says
 
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
 LAYER, _ = blob(CONTENT)
@@ -46,50 +47,11 @@ def expect_upload(server: ScriptedServer, answer: Answer | int = 201, descriptor
     server.expect("PUT", f"{SESSION}?digest={descriptor.digest}", answer)
 
 
-@contextlib.asynccontextmanager
-async def raw_server(
-    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[str]:
-    """A server that may say anything; gives its host."""
-    tasks: list[asyncio.Task[None]] = []
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.append(task)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await serve(reader, writer)
-        writer.close()
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks)
-        await asyncio.sleep(0)  # closed transports say so in the next round of the loop
-
-
-def says(head: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(head)
-            await writer.drain()
-
-    return serve
-
-
 # Large bodies
 
 
-@pytest.mark.parametrize("secret", [False, True], ids=["plain", "TLS"])
-async def test_stretches_of_a_file_arrive_as_one_body(tls: Tls, secret: bool):
-    settings, lookup = Settings(ca_file=tls.file), names(registry_example="127.0.0.1")
-    server = ScriptedServer(tls=tls.server("registry.example"), name="registry.example") if secret else ScriptedServer()
-    async with server, make_client(settings=settings, lookup=lookup) as client:
+async def test_stretches_of_a_file_arrive_as_one_body(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         expect_upload(server)
         with extents(CONTENT) as body:
             await client.push_blob(repository(server), LAYER, body)
@@ -97,17 +59,14 @@ async def test_stretches_of_a_file_arrive_as_one_body(tls: Tls, secret: bool):
         assert client.stats.bytes_out == LAYER.size
 
 
-@pytest.mark.parametrize("secret", [False, True], ids=["plain", "TLS"])
-async def test_a_download_is_kept_whole_and_in_order(tls: Tls, secret: bool):
-    settings, lookup = Settings(ca_file=tls.file), names(registry_example="127.0.0.1")
-    server = ScriptedServer(tls=tls.server("registry.example"), name="registry.example") if secret else ScriptedServer()
+async def test_a_download_is_kept_whole_and_in_order(channel: Channel):
     kept, steps = bytearray(), []
 
     def keep(piece: memoryview, position: int) -> None:
         assert position == len(kept)
         kept.extend(piece)
 
-    async with server, make_client(settings=settings, lookup=lookup) as client:
+    async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT))
         async for step in client.fetch_blob(repository(server), LAYER, keep):
             assert step <= len(kept)
@@ -118,27 +77,27 @@ async def test_a_download_is_kept_whole_and_in_order(tls: Tls, secret: bool):
         assert client.stats.bytes_in == LAYER.size
 
 
-async def test_what_keeping_raises_comes_out_as_it_is_and_nothing_is_tried_again():
+async def test_what_keeping_raises_comes_out_as_it_is_and_nothing_is_tried_again(channel: Channel):
     def keep(piece: memoryview, position: int) -> None:
         raise OSError(28, "No space left on device")
 
-    async with ScriptedServer() as server, make_client() as client:
+    async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT))
         with pytest.raises(OSError, match="No space left"):
             async for _ in client.fetch_blob(repository(server), LAYER, keep):
                 pass
 
 
-async def test_a_refusal_that_comes_before_the_file_was_sent_is_what_is_told():
+async def test_a_refusal_that_comes_before_the_file_was_sent_is_what_is_told(channel: Channel):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
-    async with ScriptedServer() as server, make_client(policy=ONCE) as client:
+    async with channel.server() as server, channel.client(policy=ONCE) as client:
         expect_upload(server, Answer(400, body=b'{"errors": [{"code": "DENIED"}]}', early=True))
         with extents(bytes(large.size)) as body, pytest.raises(RegistryError, match="DENIED"):
             await client.push_blob(repository(server), large, body)
         assert client.stats.bytes_out < large.size
 
 
-async def test_what_a_server_says_while_a_file_is_sent_takes_nothing_from_the_file():
+async def test_what_a_server_says_while_a_file_is_sent_takes_nothing_from_the_file(channel: Channel):
     got = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -152,13 +111,13 @@ async def test_what_a_server_says_while_a_file_is_sent_takes_nothing_from_the_fi
         got.set_result(body)
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
 
-    async with raw_server(serve) as host, make_client(policy=ONCE) as client:
+    async with channel.raw_server(serve) as host, channel.client(policy=ONCE) as client:
         with extents(CONTENT) as body:
             await client.push_blob(Repository(host, "acme/app"), LAYER, body)
         assert await got == CONTENT
 
 
-async def test_a_server_that_takes_no_more_of_a_file_is_given_up():
+async def test_a_server_that_takes_no_more_of_a_file_is_given_up(channel: Channel):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -168,21 +127,21 @@ async def test_a_server_that_takes_no_more_of_a_file_is_given_up():
         await asyncio.Event().wait()
 
     settings = Settings(stall_s=0.2)
-    async with raw_server(serve) as host, make_client(policy=ONCE, settings=settings) as client:
+    async with channel.raw_server(serve) as host, channel.client(policy=ONCE, settings=settings) as client:
         with extents(bytes(large.size)) as body, pytest.raises(ConnectionFailed, match="did not answer in time"):
             await client.push_blob(Repository(host, "acme/app"), large, body)
 
 
-async def test_a_large_body_that_stands_still_is_given_up():
+async def test_a_large_body_that_stands_still_is_given_up(channel: Channel):
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {LAYER.size}\r\n\r\n".encode() + CONTENT[:500_000]
     settings = Settings(stall_s=0.2)
-    async with raw_server(says(head)) as host, make_client(policy=ONCE, settings=settings) as client:
+    async with channel.raw_server(says(head)) as host, channel.client(policy=ONCE, settings=settings) as client:
         with pytest.raises(ConnectionFailed, match="did not answer in time"):
             async for _ in client.fetch_blob(Repository(host, "acme/app"), LAYER, lambda *_: None):
                 pass
 
 
-async def test_whoever_is_stopped_under_way_leaves_no_thread_with_its_file():
+async def test_whoever_is_stopped_under_way_leaves_no_thread_with_its_file(channel: Channel):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
     begun = asyncio.Event()
 
@@ -193,7 +152,7 @@ async def test_whoever_is_stopped_under_way_leaves_no_thread_with_its_file():
         begun.set()
         await asyncio.Event().wait()
 
-    async with raw_server(serve) as host, make_client() as client:
+    async with channel.raw_server(serve) as host, channel.client() as client:
         with extents(bytes(large.size)) as body:
             push = asyncio.create_task(client.push_blob(Repository(host, "acme/app"), large, body))
             await begun.wait()
@@ -205,16 +164,16 @@ async def test_whoever_is_stopped_under_way_leaves_no_thread_with_its_file():
 # Connections
 
 
-async def test_a_connection_serves_one_request_after_the_other():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_connection_serves_one_request_after_the_other(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         server.expect("HEAD", TARGET, 404, times=5)
         for _ in range(5):
             assert not await client.has_blob(repository(server), LAYER)
         assert server.connections == 1
 
 
-async def test_a_large_download_gives_its_connection_back():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_large_download_gives_its_connection_back(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT), times=2)
         for _ in range(2):
             async for _step in client.fetch_blob(repository(server), LAYER, lambda *_: None):
@@ -222,19 +181,67 @@ async def test_a_large_download_gives_its_connection_back():
         assert server.connections == 1
 
 
-@pytest.mark.parametrize("size", [100, LAYER.size])
-async def test_a_connection_that_the_server_wants_to_close_is_not_used_again(size: int):
+LAST_RESPONSES = {
+    "Connection: close": {"Connection": "close"},
+    "in any case, among others": {"Connection": "Upgrade, Close"},
+    "in a second field": [("Connection", "upgrade"), ("Connection", "close")],
+}
+
+
+@pytest.mark.parametrize("headers", LAST_RESPONSES.values(), ids=LAST_RESPONSES)
+@pytest.mark.parametrize("size", [100, LAYER.size], ids=["small", "large"])
+async def test_a_connection_that_the_server_is_about_to_close_is_not_used_again(
+    channel: Channel, size: int, headers: dict[str, str]
+):
     descriptor, content = blob(CONTENT[:size])
-    async with ScriptedServer() as server, make_client() as client:
-        answer = Answer(200, {"Connection": "close"}, content)
-        server.expect("GET", f"/v2/acme/app/blobs/{descriptor.digest}", answer, times=2)
+    async with channel.server() as server, channel.client() as client:
+        server.expect("GET", f"/v2/acme/app/blobs/{descriptor.digest}", Answer(200, headers, content), times=2)
         for _ in range(2):
             async for _step in client.fetch_blob(repository(server), descriptor, lambda *_: None):
                 pass
         assert server.connections == 2
 
 
-async def test_a_connection_on_which_more_was_said_than_asked_is_not_used_again():
+async def test_a_connection_stays_open_for_a_header_that_only_contains_the_word_close(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
+        server.expect("GET", TARGET, Answer(200, {"Connection": "closely"}, CONTENT), times=2)
+        for _ in range(2):
+            async for _step in client.fetch_blob(repository(server), LAYER, lambda *_: None):
+                pass
+        assert server.connections == 1
+
+
+async def test_a_connection_to_a_server_of_http_1_0_is_not_used_again():
+    head = f"HTTP/1.0 200 OK\r\nContent-Length: {LAYER.size}\r\n\r\n".encode()
+    opened: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
+        await says(head + CONTENT)(reader, writer)
+
+    async with raw_server(serve) as host, make_client() as client:
+        for _ in range(2):
+            async for _step in client.fetch_blob(Repository(host, "acme/app"), LAYER, lambda *_: None):
+                pass
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize(("idle_s", "connections"), [(14.0, 1), (16.0, 2)])
+async def test_a_connection_that_was_idle_for_15_seconds_is_not_used_again(
+    idle_s: float, connections: int, monkeypatch: pytest.MonkeyPatch
+):
+    loop = asyncio.get_running_loop()
+    passed, real = 0.0, loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + passed)
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", TARGET, 404, times=2)
+        for _ in range(2):
+            assert not await client.has_blob(repository(server), LAYER)
+            passed += idle_s
+        assert server.connections == connections
+
+
+async def test_a_connection_on_which_more_was_said_than_asked_is_not_used_again(channel: Channel):
     opened: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -245,15 +252,15 @@ async def test_a_connection_on_which_more_was_said_than_asked_is_not_used_again(
                 b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
             )
 
-    async with raw_server(serve) as host, make_client() as client:
+    async with channel.raw_server(serve) as host, channel.client() as client:
         for _ in range(2):
             assert not await client.has_blob(Repository(host, "acme/app"), LAYER)
     assert len(opened) == 2
 
 
-async def test_what_a_server_says_before_its_answer_is_passed_over():
+async def test_what_a_server_says_before_its_answer_is_passed_over(channel: Channel):
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-    async with raw_server(says(early)) as host, make_client() as client:
+    async with channel.raw_server(says(early)) as host, channel.client() as client:
         assert not await client.has_blob(Repository(host, "acme/app"), LAYER)
 
 

@@ -13,6 +13,7 @@ from bakery.errors import AuthError
 from bakery.registry.client import Client
 from bakery.registry.credentials import CredentialSources
 from bakery.registry.settings import Settings
+from tests.wire.channel import PLAIN, Channel
 from tests.wire.making import JumpingClock, blob, body_of, headers_of, image, make_client, repository
 from tests.wire.script import Answer, Received, ScriptedServer
 
@@ -26,8 +27,14 @@ def docker_config(server: ScriptedServer, **entry: str) -> CredentialSources:
     return CredentialSources(inline=json.dumps({"auths": {server.host: entry or {"auth": pair}}}))
 
 
-def client_for(server: ScriptedServer, *, entry: dict[str, str] | None = None, **others: Any) -> Client:
-    return make_client(settings=Settings(credentials=docker_config(server, **(entry or {}))), **others)
+def client_for(
+    server: ScriptedServer,
+    channel: Channel = PLAIN,
+    *,
+    entry: dict[str, str] | None = None,
+    **others: Any,
+) -> Client:
+    return channel.client(settings=Settings(credentials=docker_config(server, **(entry or {}))), **others)
 
 
 def challenge(server: ScriptedServer, **others: str) -> Answer:
@@ -96,11 +103,11 @@ async def test_a_token_is_renewed_before_it_ends():
         assert [r.header("Authorization") for r in server.sent("HEAD")] == [None, "Bearer t1", "Bearer t1", "Bearer t2"]
 
 
-async def test_a_token_that_a_long_body_would_outlive_is_renewed_before_it():
+async def test_a_token_that_a_long_body_would_outlive_is_renewed_before_it(channel: Channel):
     clock = JumpingClock()
     content = bytes(3_000_000)
     layer, _ = blob(content)
-    async with ScriptedServer() as server, client_for(server, clock=clock) as client:
+    async with channel.server() as server, client_for(server, channel, clock=clock) as client:
         server.expect("POST", "/v2/acme/app/blobs/uploads/", challenge(server))
         server.expect("POST", "/v2/acme/app/blobs/uploads/", Answer(202, {"Location": "/u"}))
         server.expect("PUT", f"/u?digest={layer.digest}", 201)
@@ -150,10 +157,10 @@ async def test_a_refusal_that_comes_late_does_not_throw_the_next_token_away():
         assert client.stats.token_requests == 2
 
 
-async def test_a_login_that_ends_during_a_body_sends_it_anew_after_a_look():
+async def test_a_login_that_ends_during_a_body_sends_it_anew_after_a_look(channel: Channel):
     content = bytes(300_000)
     layer, _ = blob(content)
-    async with ScriptedServer() as server, client_for(server) as client:
+    async with channel.server() as server, client_for(server, channel) as client:
         server.expect("POST", "/v2/acme/app/blobs/uploads/", challenge(server))
         server.expect("POST", "/v2/acme/app/blobs/uploads/", Answer(202, {"Location": "/u"}), times=2)
         server.expect("PUT", f"/u?digest={layer.digest}", challenge(server))

@@ -8,6 +8,7 @@ import pytest
 
 from bakery.errors import RegistryError
 from bakery.registry.client import Client
+from tests.wire.channel import Channel
 from tests.wire.making import blob, body_of, errors, make_client, repository
 from tests.wire.script import Answer, ScriptedServer
 
@@ -44,8 +45,8 @@ async def push_config(server: ScriptedServer, client: Client, path: str = "acme/
     await client.push_blob(repository(server, path), CONFIG, body_of(CONFIG_BYTES))
 
 
-async def test_where_a_mount_tells_one_post_looks_for_a_blob_and_opens_its_upload():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_where_a_mount_tells_one_post_looks_for_a_blob_and_opens_its_upload(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
         server.expect("POST", asking(LAYER), opened("layer"))
@@ -89,8 +90,8 @@ async def test_a_host_is_tried_once_for_all_its_repositories_and_all_who_ask():
         assert all(line.met == 1 for line in asked)
 
 
-async def test_a_host_that_opens_a_session_for_what_is_there_is_told_to_end_it_and_asked_by_head():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_host_that_opens_a_session_for_what_is_there_is_told_to_end_it_and_asked_by_head(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), opened("stray"))
         server.expect("DELETE", "/up/stray", 204)
@@ -187,8 +188,8 @@ async def test_a_blob_that_the_host_said_it_had_and_that_is_asked_for_again_is_l
         assert not await client.has_blob(repository(server), LAYER, else_push=True)
 
 
-async def test_a_lost_answer_is_settled_by_a_look_and_then_asked_for_again():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_lost_answer_is_settled_by_a_look_and_then_asked_for_again(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
         server.expect("POST", asking(LAYER), Answer(lose=True))

@@ -9,6 +9,7 @@ import pytest
 from bakery.errors import AuthError, ConnectionFailed, DigestMismatch, RegistryError, Unavailable
 from bakery.events import Event, HostPaused
 from bakery.retry import RetryPolicy
+from tests.wire.channel import Channel
 from tests.wire.making import JumpingClock, blob, body_of, errors, image, make_client, repository
 from tests.wire.script import Answer, Received, ScriptedServer
 
@@ -26,8 +27,8 @@ def commit(session: str = "one") -> str:
     return f"/up/{session}?_state=a%2Fb%3D&digest={LAYER.digest}"
 
 
-async def test_a_blob_goes_in_one_post_and_one_put_with_nothing_before():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_blob_goes_in_one_post_and_one_put_with_nothing_before(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), 201)
         await client.push_blob(repository(server), LAYER, body_of(CONTENT))
@@ -38,8 +39,8 @@ async def test_a_blob_goes_in_one_post_and_one_put_with_nothing_before():
         assert put.header("Transfer-Encoding") is None
 
 
-async def test_the_servers_location_is_kept_byte_for_byte():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_the_servers_location_is_kept_byte_for_byte(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         location = "/odd/p%2fath;v=1/?b=2&a=%7e%41+x&sig=A%2BB%3D"
         server.expect("POST", UPLOADS, Answer(202, {"Location": f"{server.origin}{location}"}))
         server.expect("PUT", f"{location}&digest={LAYER.digest}", 201)
@@ -64,8 +65,8 @@ async def test_an_empty_blob_is_put_with_an_explicit_length_of_zero():
         assert server.received[1].header("Content-Length") == "0"
 
 
-async def test_a_lost_commit_answer_is_settled_by_a_look_not_by_a_second_upload():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_lost_commit_answer_is_settled_by_a_look_not_by_a_second_upload(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(lose=True))
         server.expect("HEAD", HEAD, 404, times=2)
@@ -74,9 +75,9 @@ async def test_a_lost_commit_answer_is_settled_by_a_look_not_by_a_second_upload(
         assert len(server.sent("PUT")) == 1
 
 
-async def test_an_upload_that_left_no_trace_starts_anew_with_a_fresh_body_and_session():
+async def test_an_upload_that_left_no_trace_starts_anew_with_a_fresh_body_and_session(channel: Channel):
     clock = JumpingClock()
-    async with ScriptedServer() as server, make_client(clock=clock) as client:
+    async with channel.server() as server, channel.client(clock=clock) as client:
         server.expect("POST", UPLOADS, opened("one"))
         server.expect("PUT", commit("one"), Answer(lose=True, reset=True))
         server.expect("HEAD", HEAD, 404, times=None)
@@ -87,10 +88,10 @@ async def test_an_upload_that_left_no_trace_starts_anew_with_a_fresh_body_and_se
         assert sum(clock.slept) >= 5  # looked for as long as a host may lag, then sent again
 
 
-async def test_a_body_cut_on_its_way_is_not_looked_for_since_it_cannot_be_there():
+async def test_a_body_cut_on_its_way_is_not_looked_for_since_it_cannot_be_there(channel: Channel):
     large = bytes(40_000_000)  # more than the sockets hold
     layer, _ = blob(large)
-    async with ScriptedServer() as server, make_client() as client:
+    async with channel.server() as server, channel.client() as client:
         digest = f"/up/one?_state=a%2Fb%3D&digest={layer.digest}"
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", digest, Answer(500, early=True, reset=True))
@@ -102,8 +103,8 @@ async def test_a_body_cut_on_its_way_is_not_looked_for_since_it_cannot_be_there(
 
 
 @pytest.mark.parametrize("code", ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", ""])
-async def test_a_stale_session_is_answered_by_a_look_and_a_fresh_post(code):
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_stale_session_is_answered_by_a_look_and_a_fresh_post(channel: Channel, code):
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened("one"))
         server.expect("PUT", commit("one"), Answer(404, body=errors(code) if code else b"404 page not found"))
         server.expect("HEAD", HEAD, 404, times=None)
@@ -112,8 +113,8 @@ async def test_a_stale_session_is_answered_by_a_look_and_a_fresh_post(code):
         await client.push_blob(repository(server), LAYER, body_of(CONTENT))
 
 
-async def test_a_stale_session_whose_blob_is_there_is_a_success():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_stale_session_whose_blob_is_there_is_a_success(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
         server.expect("HEAD", HEAD, 404)
@@ -121,16 +122,16 @@ async def test_a_stale_session_whose_blob_is_there_is_a_success():
         await client.push_blob(repository(server), LAYER, body_of(CONTENT))
 
 
-async def test_a_refused_body_is_final_and_says_why():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_refused_body_is_final_and_says_why(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(403, body=errors("DENIED", "quota exceeded")))
         with pytest.raises(AuthError, match="quota exceeded"):
             await client.push_blob(repository(server), LAYER, body_of(CONTENT))
 
 
-async def test_a_digest_refused_three_times_is_wrong():
-    async with ScriptedServer() as server, make_client() as client:
+async def test_a_digest_refused_three_times_is_wrong(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened(), times=3)
         server.expect("PUT", commit(), Answer(400, body=errors("DIGEST_INVALID")), times=3)
         server.expect("HEAD", HEAD, 404, times=None)
@@ -138,7 +139,7 @@ async def test_a_digest_refused_three_times_is_wrong():
             await client.push_blob(repository(server), LAYER, body_of(CONTENT))
 
 
-async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_from_then_on():
+async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_from_then_on(channel: Channel):
     content = bytes(range(256)) * 40_000  # 10.24 MB
     layer, _ = blob(content)
     sizes: list[int] = []
@@ -148,7 +149,7 @@ async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_fr
         at = len(sizes)
         return Answer(202, {"Location": f"/up/chunk{at}", "Range": "0-0"})
 
-    async with ScriptedServer() as server, make_client() as client:
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, Answer(202, {"Location": "/up/chunk0"}), times=3)
         server.expect(
             "PUT", f"/up/chunk0?digest={layer.digest}", Answer(416, body=errors("UNSUPPORTED", "exceeds 4.00MiB"))
@@ -164,12 +165,12 @@ async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_fr
         assert ranges[:3] == ["0-4194303", "4194304-8388607", "8388608-10239999"]
 
 
-async def test_a_range_that_stands_still_does_not_make_us_send_bytes_twice():
+async def test_a_range_that_stands_still_does_not_make_us_send_bytes_twice(channel: Channel):
     """ECR: PATCH says 201 and Range sticks at the first chunk although the data is stored."""
     content = bytes(9 * 1024 * 1024)
     layer, _ = blob(content)
     stuck = Answer(201, {"Location": "/up/one", "Range": "0-4194303"})
-    async with ScriptedServer() as server, make_client() as client:
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, Answer(202, {"Location": "/up/one"}), times=2)
         server.expect("PUT", f"/up/one?digest={layer.digest}", Answer(413))
         server.expect("PATCH", "/up/one", stuck, times=3)
@@ -178,11 +179,11 @@ async def test_a_range_that_stands_still_does_not_make_us_send_bytes_twice():
         assert sum(len(request.body) for request in server.sent("PATCH")) == len(content)
 
 
-async def test_chunks_are_as_large_as_the_registry_wants():
+async def test_chunks_are_as_large_as_the_registry_wants(channel: Channel):
     content = bytes(12 * 1024 * 1024)
     layer, _ = blob(content)
     answer = Answer(202, {"Location": "/up/one", "OCI-Chunk-Min-Length": str(6 * 1024 * 1024)})
-    async with ScriptedServer() as server, make_client() as client:
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, answer, times=2)
         server.expect("PUT", f"/up/one?digest={layer.digest}", Answer(405))
         server.expect("PATCH", "/up/one", answer, times=2)
@@ -206,9 +207,9 @@ async def test_a_mount_that_names_nothing_is_proved_by_a_look():
         assert not await client.mount_blob(repository(server), LAYER, repository(server, "acme/base"))
 
 
-async def test_the_session_of_a_refused_mount_is_used_by_the_push_that_follows():
+async def test_the_session_of_a_refused_mount_is_used_by_the_push_that_follows(channel: Channel):
     target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
-    async with ScriptedServer() as server, make_client() as client:
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", target, opened())
         server.expect("PUT", commit(), 201)
         assert not await client.mount_blob(repository(server), LAYER, repository(server, "acme/base"))
@@ -311,12 +312,12 @@ async def test_a_host_that_is_down_is_given_up_long_before_the_budget(operation)
     assert clock.now() - 1000 < 120
 
 
-async def test_a_failing_reader_comes_out_as_its_own_error():
+async def test_a_failing_reader_comes_out_as_its_own_error(channel: Channel):
     async def broken():
         yield CONTENT[:1000]
         raise DigestMismatch("reading the source", about="x")
 
-    async with ScriptedServer() as server, make_client() as client:
+    async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(201), times=None)
         with pytest.raises(DigestMismatch, match="reading the source"):

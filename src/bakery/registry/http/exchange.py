@@ -42,11 +42,10 @@ class Exchange:
     @property
     def reusable(self) -> bool:
         """Whether the wire is as it was before, so that another request may follow."""
+        # Our state is not DONE if the response says "Connection: close" or is of HTTP/1.0, however its body is read.
         if not self.complete or self._http.our_state is not h11.DONE or self.wire.has_news:
             return False
-        if self._past_h11:
-            return self._response is not None and self._response.http_version == b"1.1" and _persists(self._fields)
-        return self._http.their_state is h11.DONE and not self._http.trailing_data[0]
+        return self._past_h11 or (self._http.their_state is h11.DONE and not self._http.trailing_data[0])
 
     async def ask(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> None:
         """Send a request whole."""
@@ -194,10 +193,6 @@ class Exchange:
         if isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
             raise Broken
         return event
-
-
-def _persists(fields: Fields) -> bool:
-    return "close" not in [token.strip().lower() for token in ",".join(fields.getall("Connection")).split(",")]
 
 
 def _length(status: int, fields: Fields) -> int | None:
