@@ -132,7 +132,7 @@ async def test_a_refused_token_is_renewed_once_and_then_it_is_an_error():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, challenge(server, error="invalid_token"), times=None)
         server.expect("GET", TOKEN_TARGET, token_answer("t"), times=None, regex=True)
-        with pytest.raises(AuthError, match="Next: "):
+        with pytest.raises(AuthError, check=lambda error: bool(error.hint)):
             await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
         assert len(server.sent("HEAD")) <= 3
 
@@ -191,7 +191,7 @@ async def test_wrong_basic_credentials_are_final():
 async def test_without_credentials_the_error_says_so():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=None)
-        with pytest.raises(AuthError, match="there are no credentials for"):
+        with pytest.raises(AuthError, check=lambda error: "no credentials for" in error.hint):
             await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
 
 

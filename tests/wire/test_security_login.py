@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import logging
 import resource
@@ -46,7 +45,7 @@ from tests.wire.attacks import (
     read,
 )
 from tests.wire.making import body_of, errors, headers_of, image, make_client, repository
-from tests.wire.script import Answer, ScriptedServer
+from tests.wire.script import Answer, ScriptedServer, raw_server
 
 # Row 1
 
@@ -182,7 +181,7 @@ async def test_05_a_refusal_of_an_unknown_realm_says_how_to_trust_it(tls: Tls):
     async with ScriptedServer(tls=tls.server(name), name=name, bind=PUBLIC) as b, public_registry(tls) as (a, client):
         a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
         b.expect("GET", r"/token\?.*", 401, regex=True)
-        with pytest.raises(AuthError, match=f"BAKERY_TRUSTED_REALMS={b.origin}"):
+        with pytest.raises(AuthError, check=lambda error: f"BAKERY_TRUSTED_REALMS={b.origin}" in error.hint):
             await client.has_blob(repository(a), LAYER)
         no_secret(b)
 
@@ -417,20 +416,19 @@ async def test_27_a_bad_certificate_is_the_end_and_plain_http_is_never_tried(tls
         async def watch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             first_bytes.append(await reader.read(64 * 1024))
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", behind.port)
-            inner_writer.write(first_bytes[-1])
-            writer.write(await inner_reader.read(64 * 1024))
-            with contextlib.suppress(ConnectionError):
+            try:
+                inner_writer.write(first_bytes[-1])
+                writer.write(await inner_reader.read(64 * 1024))
                 await reader.read()
-            inner_writer.close()
-            writer.close()
+            finally:
+                inner_writer.transport.abort()
 
-        front = await asyncio.start_server(watch, "127.0.0.1", 0)
-        port = front.sockets[0].getsockname()[1]
-        settings = Settings(ca_file=ca_file, credentials=login(f"registry.example:{port}"), answer_s=2, connect_s=2)
-        lookup = names(registry_example="127.0.0.1")
-        async with front, make_client(settings=settings, lookup=lookup, policy=ONCE) as client:
-            with pytest.raises(Untrusted, match="BAKERY_CA_FILE"):
-                await client.has_blob(Repository(f"registry.example:{port}", "acme/app"), LAYER)
+        async with raw_server(watch, name="registry.example") as host:
+            settings = Settings(ca_file=ca_file, credentials=login(host), answer_s=2, connect_s=2)
+            lookup = names(registry_example="127.0.0.1")
+            async with make_client(settings=settings, lookup=lookup, policy=ONCE) as client:
+                with pytest.raises(Untrusted, check=lambda error: "BAKERY_CA_FILE" in error.hint):
+                    await client.has_blob(Repository(host, "acme/app"), LAYER)
     assert [sent[:1] for sent in first_bytes] == [b"\x16"]  # one TLS hello, and nothing else
 
 
