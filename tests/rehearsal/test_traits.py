@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
 import pytest
 
 from bakery.oci import media_type as mt
@@ -43,25 +45,28 @@ async def test_every_request_to_a_repository_can_be_redirected(session, redirect
     async with EmbeddedRegistry(traits=Traits(redirects=redirects, redirect_status=308, max_page=1)) as registry:
         http = Http(session, registry)
 
-        async def send(method: str, path: str, body: bytes | None = None, **headers: str):
+        async def target_of(method: str, path: str, body: bytes | None = None, **headers: str) -> str:
             redirect = await http(method, path, body, **headers)
             assert redirect.status == 308
             target = redirect.headers["Location"]
             assert target.startswith(registry.url) is (redirects is Redirects.SAME_ORIGIN)
-            return await http(method, target, body, **headers)
+            return str(target)
 
         assert (await http("GET", "/v2/")).status == 200
-        location = (await send("POST", UPLOADS)).headers["Location"]
-        assert location.startswith(registry.url)
-        assert (await send("PATCH", location, LAYER)).status == 202
-        assert (await send("PUT", finish(location, DIGEST), b"")).status == 201
+        target = await target_of("POST", UPLOADS)
+        location = urljoin(target, (await http("POST", target)).headers["Location"])
+        assert (await http("PATCH", location, LAYER)).status == 202
+        assert (await http("PUT", finish(location, DIGEST), b"")).status == 201
         assert registry.blob(REPO, DIGEST) == LAYER
         for tag in ("1", "2"):
             path = f"/v2/{REPO}/manifests/{tag}"
-            assert (await send("PUT", path, index(), Content_Type=mt.OCI_INDEX)).status == 201
-        assert (await send("HEAD", path)).headers["Docker-Content-Digest"] == str(Digest.of(index()))
-        tags = await send("GET", f"/v2/{REPO}/tags/list")
-        assert tags.headers["Link"].startswith(f"<{registry.url}/v2/{REPO}/tags/list?")
+            target = await target_of("PUT", path, index(), Content_Type=mt.OCI_INDEX)
+            assert (await http("PUT", target, index(), Content_Type=mt.OCI_INDEX)).status == 201
+        found = await http("HEAD", await target_of("HEAD", path))
+        assert found.headers["Docker-Content-Digest"] == str(Digest.of(index()))
+        target = await target_of("GET", f"/v2/{REPO}/tags/list")
+        link = (await http("GET", target)).headers["Link"].partition(">")[0].lstrip("<")
+        assert (await http("GET", urljoin(target, link))).json["tags"] == ["2"]
 
 
 async def test_only_another_origin_refuses_authorization(session):

@@ -76,7 +76,6 @@ class EmbeddedRegistry:
         )
         try:
             self._port = await self._listen(service.respond, self._port)
-            service.address = self.address
             if self._access and self._access.second_port:
                 service.token_address = f"{_HOST}:{await self._listen(service.respond_token, 0)}"
             if service.signed_urls.needs_other_origin:

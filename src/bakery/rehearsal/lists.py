@@ -51,8 +51,8 @@ def _page(
     page = entries[:count]
     if not page or len(page) == len(entries):
         return json_response(200, shape(page))
-    link = f'<{registry.url(call, path)}?n={count}&last={quote(page[-1], safe="")}>; rel="next"'
-    return json_response(200, shape(page), ("Link", link))
+    next_page = registry.url(call, f"{path}?n={count}&last={quote(page[-1], safe='')}")
+    return json_response(200, shape(page), ("Link", f'<{next_page}>; rel="next"'))
 
 
 async def referrers(registry: RegistryState, call: Call) -> Response:

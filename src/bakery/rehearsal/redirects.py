@@ -39,17 +39,20 @@ class SignedUrls:
     def redirect(self, resource: Resource, head: RequestHead, *, exists: bool) -> Response | None:
         """Return the redirect of this request, or None. exists: whether the registry has the blob that it names."""
         if self._traits.redirects is Redirects.DOWNLOADS:
-            applies, prefix = resource.route is ApiRoute.BLOB and head.method == "GET" and exists, "storage"
+            applies = resource.route is ApiRoute.BLOB and head.method == "GET" and exists
         else:
             applies = self._traits.redirects in _EVERYTHING and resource.route not in _UNAFFECTED
-            prefix = "redirected"
         if not applies:
             return None
-        path = head.path.replace("/v2/", f"/{prefix}/", 1)
-        query = f"{head.query_text}&" if head.query_text else ""
-        origin = f"http://{self.address or head.headers.get('host', '')}"
-        location = f"{origin}{path}?{query}signature={self._signature(path)}"
+        place = self.sign(f"{head.path}?{head.query_text}")
+        location = f"http://{self.address or head.headers.get('host', '')}{place}"
         return Response(self._traits.redirect_status, (("Location", location),))
+
+    def sign(self, path: str) -> str:
+        """Return the signed path for a path of the API, which may have a query."""
+        prefix = "/storage/" if self._traits.redirects is Redirects.DOWNLOADS else "/redirected/"
+        path, _, query = path.replace("/v2/", prefix, 1).partition("?")
+        return f"{path}?{query}{'&' if query else ''}signature={self._signature(path)}"
 
     def is_target(self, head: RequestHead) -> bool:
         """Return whether this request to the registry's own origin follows a redirect."""

@@ -29,15 +29,12 @@ _READS: Final = frozenset({"GET", "HEAD"})
 
 
 class Service:
-    """Turns requests into responses. address: the registry's `host:port`.
-
-    token_address: the token endpoint's, "" if it shares the registry's origin.
-    """
+    """Turns requests into responses. token_address: of the token endpoint, "" if it shares the registry's origin."""
 
     def __init__(self, registry: RegistryState, faults: Faults, guard: Guard | None, clock: TimeSource) -> None:
         self.registry, self.faults, self.guard, self._clock = registry, faults, guard, clock
         self.log, self.signed_urls = Log(), SignedUrls(registry.traits)
-        self.address = self.token_address = ""
+        self.token_address = ""
 
     async def respond(self, request: ServerRequest) -> Response:
         """Respond to a request to the registry. Raises ClientGone if the client disconnects."""
@@ -107,7 +104,7 @@ class Service:
             request.body,
             may_pull=lambda name: is_redirected or self._may_pull(head, name),
             query=head.query(),
-            origin=self.address if is_redirected else "",
+            place=self.signed_urls.sign if is_redirected else str,
         )
         lagging = self._lagging(faults, call) if head.method in _READS else None
         if lagging is not None:

@@ -29,7 +29,7 @@ def _everything(_: str) -> bool:
 class Call(Struct):
     """A request for a known resource. may_pull: whether the client may read another repository (for mounts).
 
-    origin: the `host:port` for URLs in the response, if they must not be relative: the request was redirected.
+    place: turns a path of the API into the one for URLs in the response, which differ if the request was redirected.
     """
 
     resource: Resource
@@ -37,7 +37,7 @@ class Call(Struct):
     body: RequestBody
     may_pull: Callable[[str], bool] = _everything
     query: list[tuple[str, str]] = field(default_factory=list)
-    origin: str = ""
+    place: Callable[[str], str] = str
 
     def parameter(self, name: str) -> str:
         """Return the first query parameter with this name, or ""."""
@@ -63,8 +63,8 @@ class RegistryState:
 
     def url(self, call: Call, path: str) -> str:
         """Return this path as the registry writes it into a Location header."""
-        host = call.origin or (call.head.headers.get("host", "") if self.traits.absolute_locations else "")
-        return f"http://{host}{path}" if host else path
+        place = call.place(path)
+        return f"http://{call.head.headers.get('host', '')}{place}" if self.traits.absolute_locations else place
 
     def read_headers(self, digest: Digest) -> tuple[tuple[str, str], ...]:
         """Return the headers that identify content in a response to a read."""
