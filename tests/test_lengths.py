@@ -18,7 +18,6 @@ _REASON = re.compile(r"# long: \S+")
 # Being split; the entry goes with the split.
 PENDING = {
     "engines/cli.py: module",
-    "parallel/jobs.py: run_jobs",
     "registry/blobs.py: module",
     "registry/client.py: module",
     "registry/client.py: put_manifest",

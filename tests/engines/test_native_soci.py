@@ -89,7 +89,7 @@ async def test_an_image_with_nothing_to_index_is_published_as_it_is_with_a_note(
     outcome = await publish(target)
     assert outcome.exit_code == ExitCode.DONE
     assert len(index_of(one).manifests) == 2
-    assert "stays as it is" in outcome.targets[0].notes[0]
+    assert "is left unchanged" in outcome.targets[0].notes[0]
 
 
 async def test_a_damaged_layer_fails_its_target_alone_and_is_named(registries):

@@ -1,4 +1,4 @@
-"""The golden cases, and converting one of them in memory as a caller with a layout would."""
+"""The golden cases, and a conversion of one in memory, with the steps that a caller with a layout takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bakery.oci.platform import Platform
 from bakery.soci.convert import Converted, convert
 from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.options import SociSettings
-from bakery.soci.plan import make_plan, missing_documents
+from bakery.soci.plan import missing_documents, plan_conversion
 
 GOLDEN = Path(__file__).parent / "golden"
 REAL_TOOL = "AWS SOCI CLI v0.2"
@@ -51,7 +51,7 @@ class Case:
 
     @property
     def expected_index(self) -> Mapping[str, Any] | None:
-        """The index that is right, where there is one right answer."""
+        """Return the correct index, if there is exactly one."""
         if "ours_index" in self.data:
             return dict(self.data["ours_index"])
         return dict(self.data["expected"]["index"]) if self.sound else None
@@ -77,11 +77,11 @@ def root_of(layout: Path) -> Descriptor:
 def convert_in_memory(
     root: Descriptor, read: Callable[[Digest], bytes | None], options: SociSettings, *, chunk: int = 1 << 16
 ) -> Converted:
-    """All the steps of a caller, without I/O."""
+    """Take all the steps of a caller, without I/O."""
     documents: dict[Digest, bytes | None] = {}
     while wanted := missing_documents(root, documents):
         documents |= {descriptor.digest: read(descriptor.digest) for descriptor in wanted}
-    plan = make_plan(root, documents, options)
+    plan = plan_conversion(root, documents, options)
     results: dict[Digest, LayerIndex | BakeryError] = {}
     for work in plan.layers:
         content = read(work.descriptor.digest) or b""

@@ -1,4 +1,4 @@
-"""Tars and gzips with every oddity, made byte by byte so that nothing is hidden in a library."""
+"""Tar archives and gzip streams with every peculiarity, built byte by byte without a library."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def header(
     prefix: bytes = b"",
     **fields: bytes,
 ) -> bytes:
-    """One header; `fields` are raw bytes that go over the computed ones: size=, mtime=, …"""
+    """Return one header. fields: raw bytes that replace the computed ones, raw_size and raw_mtime."""
     parts = [
         name.ljust(100, b"\0"),
         number(mode, 8),
@@ -89,7 +89,7 @@ GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
 def gzip(data: bytes, level: int = 6, *, memory: int = 8, strategy: int = 0, flush: int = 0, every: int = 0) -> bytes:
-    """One gzip member; `every`: flush in this way after so many bytes."""
+    """Return one gzip member. every: flush in the given way after this many bytes."""
     compressor = zlib.compressobj(level, zlib.DEFLATED, -15, memory, strategy)
     out = [GZIP_HEAD]
     if every:
@@ -132,10 +132,10 @@ _records = st.lists(
 
 @st.composite
 def entries(draw: st.DrawFn) -> bytes:
-    """One entry with whatever stands before it."""
+    """One entry, with any extended headers before it."""
     kind = draw(st.sampled_from([b"0", b"0", b"0", b"\0", b"1", b"2", b"3", b"4", b"5", b"6"]))
     name = draw(names)
-    # Type NUL without data: whether it is a directory depends on a name that several headers may give.
+    # Type NUL without data: whether it is a directory depends on its name, which several headers may set.
     data = draw(contents) if kind == b"0" else b""
     before = b""
     if draw(st.booleans()):
@@ -163,7 +163,7 @@ def entries(draw: st.DrawFn) -> bytes:
 
 
 class Made(bytes):
-    """Bytes whose `repr` fits in a report."""
+    """Bytes with a short repr."""
 
     def __repr__(self) -> str:
         return f"<{len(self)} bytes, sha256 {hashlib.sha256(self).hexdigest()[:12]}>"
@@ -171,14 +171,14 @@ class Made(bytes):
 
 @st.composite
 def tars(draw: st.DrawFn) -> bytes:
-    """A whole archive, ended in one of the ways that are allowed."""
+    """A whole archive with one of the allowed ends."""
     body = b"".join(draw(st.lists(entries(), max_size=12)))
     return Made(body + draw(st.sampled_from([END, END, bytes(512), b"", END + bytes(9216), END + b"never read" * 60])))
 
 
 @st.composite
 def gzips(draw: st.DrawFn, data: bytes) -> bytes:
-    """The data as one or several members, deflated in any way."""
+    """The data as one or more members, compressed in any way."""
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=3)))
     edges = [0, *cuts, len(data)]
     return Made(
@@ -197,6 +197,6 @@ def gzips(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """The data in pieces, cut at these places."""
+    """Return the data in pieces, cut at these places."""
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[start:end] for start, end in pairwise(edges)]

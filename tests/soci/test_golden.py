@@ -1,4 +1,4 @@
-"""The same bytes as the real tool, and better where that one is wrong."""
+"""The same bytes as the real tool, or better ones if its result is not sound."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAMAGED = {
 WITHOUT_ZTOC = {
     "odd-gnu-sparse": "type 'S'",
     "odd-contiguous": "type '7'",
-    "odd-trailing-garbage": "after the last gzip member",
+    "odd-trailing-garbage": "bytes follow the last gzip member",
     "odd-gzip-named-tar": "compressed",
     "odd-pax-sparse": "sparse",
 }
@@ -36,7 +36,7 @@ def entries_of(case: Case) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("case", RIGHT.values(), ids=RIGHT)
-def test_every_file_of_a_sound_case_has_the_bytes_that_the_real_tool_writes(case):
+def test_a_sound_case_has_the_bytes_of_the_real_tool(case):
     result = converted(case)
     made = {str(descriptor.digest) for descriptor in result.contents}
     kept = {str(descriptor.digest) for descriptor in result.kept}
@@ -54,7 +54,7 @@ def test_every_file_of_a_sound_case_has_the_bytes_that_the_real_tool_writes(case
     assert str(result.root.descriptor.digest) == wanted["digest"]
 
 
-def test_no_case_is_forgotten():
+def test_every_case_is_tested():
     others = {"unknown-fields", "other-manifests", "convert-again-one", "convert-again-minimum", "odd-global-header"}
     others |= {"odd-not-a-layer", "odd-encrypted-gzip", "odd-hardlink-with-size", "odd-all-skipped"}
     others |= {"odd-no-platform-first", "odd-nested-index"}
@@ -70,7 +70,7 @@ def test_a_damaged_layer_is_an_error_that_names_the_layer(name):
 
 
 @pytest.mark.parametrize("name", WITHOUT_ZTOC)
-def test_a_layer_that_cannot_be_indexed_goes_without_ztoc_and_says_why(name):
+def test_a_layer_that_cannot_be_indexed_gets_no_ztoc_and_a_note_says_why(name):
     result = converted(CASES[name])
     assert result.changed
     assert len([note for note in result.notes if "gets no ztoc" in note and WITHOUT_ZTOC[name] in note]) == 1
@@ -79,7 +79,7 @@ def test_a_layer_that_cannot_be_indexed_goes_without_ztoc_and_says_why(name):
     assert media.INDEX_DIGEST not in (entries[0].get("annotations") or {})
 
 
-def test_members_that_the_oci_types_do_not_name_are_kept():
+def test_members_that_oci_does_not_define_are_kept():
     case = CASES["unknown-fields"]
     result = converted(case)
 
@@ -102,7 +102,7 @@ def test_manifests_of_unknown_type_or_platform_keep_descriptor_and_bytes():
     assert entries_of(case)[2:4] == before[2:4]
 
 
-def test_what_was_not_asked_for_keeps_its_soci_index_when_an_image_is_converted_again():
+def test_a_second_conversion_keeps_the_soci_indexes_of_other_platforms():
     case = CASES["convert-again-one"]
     before = json.loads(blob(case.layout, root_of(case.layout).digest) or b"")["manifests"]
     after = entries_of(case)
@@ -111,7 +111,7 @@ def test_what_was_not_asked_for_keeps_its_soci_index_when_an_image_is_converted_
     assert after[2] != before[2]
 
 
-def test_a_soci_index_is_removed_when_its_platform_has_nothing_to_index_any_more():
+def test_a_soci_index_is_removed_if_its_platform_has_nothing_to_index_any_more():
     case = CASES["convert-again-minimum"]
     after = entries_of(case)
     assert len([entry for entry in after if entry.get("artifactType") == media.SOCI_INDEX]) == 1
@@ -130,19 +130,19 @@ def names_of(content: bytes) -> list[bytes]:
         return []
 
 
-def test_a_manifest_that_is_no_image_is_passed_through():
+def test_a_manifest_that_is_not_an_image_is_left_unchanged():
     case = CASES["odd-not-a-layer"]
     before = json.loads(blob(case.layout, root_of(case.layout).digest) or b"")["manifests"]
     assert entries_of(case)[0] == before[0]
-    assert any("no container image" in note for note in converted(case).notes)
+    assert any("is not a container image" in note for note in converted(case).notes)
 
 
-def test_an_encrypted_layer_is_left_alone():
+def test_an_encrypted_layer_is_left_unchanged():
     assert [entry.get("artifactType") for entry in entries_of(CASES["odd-encrypted-gzip"])][-1] == media.SOCI_INDEX
     assert len(converted(CASES["odd-encrypted-gzip"]).soci_indexes) == 1
 
 
-def test_a_link_with_a_size_has_none_in_the_ztoc_so_that_offsets_never_go_back():
+def test_a_link_with_a_size_has_size_0_in_the_ztoc_so_that_offsets_never_decrease():
     files = next(
         list(Ztoc(c.raw).files()) for c in converted(CASES["odd-hardlink-with-size"]).blobs if b"b" in names_of(c.raw)
     )
@@ -151,15 +151,15 @@ def test_a_link_with_a_size_has_none_in_the_ztoc_so_that_offsets_never_go_back()
     assert all(file.offset >= end for file, end in zip(files[1:], ends, strict=False))
 
 
-def test_an_image_with_nothing_to_index_stays_as_it_is_with_a_note():
+def test_an_image_with_nothing_to_index_is_left_unchanged_with_a_note():
     case = CASES["odd-all-skipped"]
     result = converted(case)
     assert not result.changed
     assert result.root.raw == blob(case.layout, root_of(case.layout).digest)
-    assert any("stays as it is" in note for note in result.notes)
+    assert any("is left unchanged" in note for note in result.notes)
 
 
-def test_an_entry_without_platform_gets_its_soci_index_by_the_config():
+def test_an_entry_without_platform_is_indexed_with_the_platform_of_its_config():
     entries = entries_of(CASES["odd-no-platform-first"])
     assert [entry.get("platform") for entry in entries if entry.get("artifactType") == media.SOCI_INDEX] == [
         {"architecture": "amd64", "os": "linux"},
@@ -167,13 +167,13 @@ def test_an_entry_without_platform_gets_its_soci_index_by_the_config():
     ]
 
 
-def test_an_index_inside_the_index_stays_as_it_is():
+def test_a_nested_index_is_left_unchanged():
     case = CASES["odd-nested-index"]
     before = json.loads(blob(case.layout, root_of(case.layout).digest) or b"")["manifests"]
     assert entries_of(case)[1] == before[1]
 
 
-def test_converting_the_result_again_with_the_same_options_changes_nothing():
+def test_a_second_conversion_with_the_same_options_changes_nothing():
     result = converted(CASES["convert-again"])
     assert result.root.raw == blob(CASES["convert-again"].layout, root_of(CASES["convert-again"].layout).digest)
     assert result.manifests == ()

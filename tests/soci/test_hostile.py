@@ -1,14 +1,15 @@
-"""Layers that were made to hurt: a limit ends them, memory stays flat, and the error says which limit."""
+"""Hostile layers: a limit stops them, memory stays flat, and the error names the limit."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zlib
 
 import pytest
 
-from bakery.errors import BakeryError, UsageError
+from bakery.errors import BakeryError, UsageError, message
 from bakery.soci.failure import Abandoned, LayerDamaged, LayerLimit, LayerUnsupported, NoZlib
 from bakery.soci.index import GZIP, PLAIN, LayerIndex, LayerIndexer
 from bakery.soci.inflate import load
@@ -34,7 +35,7 @@ def entries(count: int, size: int = 0) -> bytes:
 HOSTILE = {
     "a bomb": (gzip(entry(b"zeros", bytes(200_000)) + END), GZIP, "ratio"),
     "too many entries": (entries(101) + END, PLAIN, "entries"),
-    "names that are too long together": (
+    "names that are too long in total": (
         b"".join(pax((b"path", b"%d/" % n + b"n" * 3000)) + entry(b"x") for n in range(10)) + END,
         PLAIN,
         "toc",
@@ -48,26 +49,27 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("content", "compression", "limit"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_layer_meets_a_limit_that_the_error_names(content, compression, limit):
-    with pytest.raises(LayerLimit, match=rf"layer sha256:abc.*raise the limits? .*\b{limit}\b"):
+def test_a_hostile_layer_exceeds_a_limit_that_the_error_names(content, compression, limit):
+    with pytest.raises(LayerLimit, match="layer sha256:abc") as caught:
         index(content, compression=compression)
+    assert re.search(rf"limits? .*\b{limit}\b", message(caught.value))
 
 
-def test_windows_and_span_digests_have_a_limit_where_spans_are_small():
+def test_windows_and_span_digests_are_limited_if_spans_are_small():
     layer = gzip(entry(b"a", bytes(range(256)) * 400) + END, memory=1, every=2000, flush=zlib.Z_FULL_FLUSH)
-    with pytest.raises(LayerLimit, match="raise the limit checkpoints"):
-        index(layer, span_size=1, limits=Limits(checkpoints=100_000), compression=GZIP)
-    with pytest.raises(LayerLimit, match="raise the limit checkpoints"):
-        index(entry(b"a", bytes(100_000)) + END, span_size=1, limits=Limits(checkpoints=100_000))
+    for content, compression in ((layer, GZIP), (entry(b"a", bytes(100_000)) + END, PLAIN)):
+        with pytest.raises(LayerLimit) as caught:
+            index(content, span_size=1, limits=Limits(checkpoints=100_000), compression=compression)
+        assert "raise the limit checkpoints" in caught.value.hint
 
 
-def test_what_lies_just_below_the_limits_is_indexed():
+def test_a_layer_just_below_the_limits_is_indexed():
     limits = Limits(entries=100, headers=6)
     assert index(entries(100) + END, limits=limits).files == 100
     assert index(pax((b"comment", b"again")) * 6 + entry(b"x") + END, limits=limits).files == 1
 
 
-def test_a_layer_of_zeros_passes_where_it_is_small():
+def test_a_small_layer_of_zeros_is_indexed():
     assert index(gzip(entry(b"zeros", bytes(9_000_000)) + END), limits=Limits(), compression=GZIP).files == 1
 
 
@@ -84,7 +86,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("content", HUGE.values(), ids=HUGE)
-def test_an_impossible_size_is_an_error_and_costs_nothing(content):
+def test_an_impossible_size_is_an_error(content):
     with pytest.raises((LayerDamaged, LayerLimit), match="layer sha256:abc"):
         index(content + bytes(2048), limits=Limits())
 
@@ -109,8 +111,8 @@ DAMAGED = {
     "a wrong tar checksum": gzip(b"b" + TAR[1:]),
     "malformed PAX records": gzip(header(b"p", b"x", 10) + padded(b"99 path=a\n") + TAR),
     "a PAX record without length": gzip(header(b"p", b"x", 7) + padded(b" path=a") + TAR),
-    "a time that is none": gzip(pax((b"atime", b"yesterday")) + TAR),
-    "a zero block and then something": gzip(TAR[:3584] + bytes(512) + TAR),
+    "an invalid time": gzip(pax((b"atime", b"yesterday")) + TAR),
+    "data after a zero block": gzip(TAR[:3584] + bytes(512) + TAR),
 }
 
 
@@ -121,12 +123,12 @@ def test_damage_is_an_error_that_names_the_layer(content):
 
 
 NOT_INDEXABLE = {
-    "bytes after the last member": (WHOLE + b"\0" * 100, GZIP, "after the last gzip member"),
-    "one byte after the last member": (WHOLE + b"x", GZIP, "after the last gzip member"),
-    "a zlib stream as second member": (WHOLE + zlib.compress(b"more"), GZIP, "after the last gzip member"),
-    "no gzip": (TAR, GZIP, "says gzip"),
+    "bytes after the last member": (WHOLE + b"\0" * 100, GZIP, "bytes follow the last gzip member"),
+    "one byte after the last member": (WHOLE + b"x", GZIP, "bytes follow the last gzip member"),
+    "a zlib stream as second member": (WHOLE + zlib.compress(b"more"), GZIP, "bytes follow the last gzip member"),
+    "not gzip": (TAR, GZIP, "says gzip"),
     "zstd": (b"\x28\xb5\x2f\xfd" + bytes(50), GZIP, "zstd"),
-    "nothing": (b"", GZIP, "empty"),
+    "an empty layer": (b"", GZIP, "empty"),
     "gzip under plain tar": (gzip(bytes(range(256)) * 40, 0), PLAIN, "compressed"),
     "short gzip under plain tar": (WHOLE[:90], PLAIN, "compressed"),
     "an old sparse file": (header(b"a", b"S") + END, PLAIN, "type 'S'"),
@@ -144,23 +146,23 @@ NOT_INDEXABLE = {
 
 
 @pytest.mark.parametrize(("content", "compression", "why"), NOT_INDEXABLE.values(), ids=NOT_INDEXABLE)
-def test_what_a_ztoc_cannot_describe_is_told_apart_from_damage(content, compression, why):
+def test_a_layer_that_a_ztoc_cannot_describe_is_not_reported_as_damaged(content, compression, why):
     with pytest.raises(LayerUnsupported, match=why):
         index(content, limits=Limits(), compression=compression)
 
 
-def test_an_archive_may_end_after_one_zero_block_or_none_and_in_padding():
+def test_an_archive_may_end_after_one_zero_block_or_none_or_in_padding():
     for end in (b"", bytes(512), END, END + b"anything"):
         assert index(entry(b"a", b"x" * 600) + end, limits=Limits()).files == 1
     assert index(TAR[: 512 + 3000], limits=Limits()).files == 1
 
 
-def test_a_sparse_record_of_an_unknown_version_is_an_ordinary_file():
+def test_a_file_with_a_sparse_record_of_an_unknown_version_is_an_ordinary_file():
     content = pax((b"GNU.sparse.major", b"7"), (b"GNU.sparse.name", b"n")) + TAR
     assert [file.name for file in Ztoc(index(content).ztoc).files()] == [b"a"]
 
 
-def test_a_thread_that_nobody_waits_for_ends_at_its_next_chunk():
+def test_after_stop_the_next_chunk_raises():
     indexer = LayerIndexer(GZIP, about="layer sha256:abc")
     indexer.feed(WHOLE[:40])
     indexer.stop()
@@ -171,11 +173,12 @@ def test_a_thread_that_nobody_waits_for_ends_at_its_next_chunk():
 
 
 def test_without_libz_the_error_says_what_to_install():
-    with pytest.raises(NoZlib, match=r"libz-of-nowhere\.so.*Next: install zlib"):
+    with pytest.raises(NoZlib, match=r"libz-of-nowhere\.so") as caught:
         load(["libz-of-nowhere.so"])
+    assert caught.value.hint.startswith("install zlib")
 
 
-def test_limits_and_options_are_read_strictly():
+def test_invalid_limits_and_settings_are_rejected():
     assert Limits.parse("entries=5, ratio=7") == Limits(entries=5, ratio=7)
     assert Limits.parse("") == Limits()
     for text in ("entries", "entries=-1", "entries=٣", "colour=1", "entries=1.5"):
@@ -186,7 +189,7 @@ def test_limits_and_options_are_read_strictly():
             SociSettings(**options)
 
 
-def test_a_size_other_than_the_descriptor_says_is_an_error():
+def test_a_size_that_differs_from_the_descriptor_is_an_error():
     indexer = LayerIndexer(GZIP, about="layer sha256:abc", size=len(WHOLE) + 1)
     indexer.feed(WHOLE)
     with pytest.raises(BakeryError, match="descriptor says"):
@@ -218,7 +221,7 @@ except BakeryError as error:
 
 
 @pytest.mark.slow
-def test_a_bomb_of_10_mib_ends_at_the_default_limit_in_flat_memory():
+def test_a_bomb_of_10_mib_is_stopped_by_the_default_limit_in_flat_memory():
     from tests.soci.golden_cases import GOLDEN
 
     root = str(GOLDEN.parents[2])

@@ -8,7 +8,7 @@ import pytest
 
 from bakery.errors import BakeryError
 from bakery.soci import igzip, inflate
-from bakery.soci.checkpoint import Gauge, GzipSpans
+from bakery.soci.checkpoint import GzipSpans, LayerGuard
 from bakery.soci.options import Limits
 
 SPANS = (524_289, 1_000_000)  # below 512 KiB zlib does everything
@@ -22,7 +22,7 @@ def told(pieces, span_size, library=None):
         nonlocal checksum
         checksum = zlib.crc32(view, checksum)
 
-    spans = GzipSpans(span_size, sink, Gauge("a layer", Limits(), None), library=library)
+    spans = GzipSpans(span_size, sink, LayerGuard("a layer", Limits(), None), library=library)
     try:
         for piece in pieces:
             spans.feed(piece)

@@ -1,4 +1,4 @@
-"""zlib-ng and libz stop at the same places: whichever inflates, the ztoc is the same. (ISA-L: test_igzip.py.)"""
+"""zlib-ng and libz stop at the same places, so both give the same ztoc. (ISA-L: test_igzip.py.)"""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from tests.soci.making import cut, gzips, tars
 from tests.soci.test_properties import FEW, spans
 
 
-def told(library, pieces, span_size):
+def result_of(library, pieces, span_size):
     indexer = LayerIndexer(GZIP, SociSettings(span_size, build_tool_identifier="tool"), library=library)
     try:
         for piece in pieces:
@@ -23,13 +23,13 @@ def told(library, pieces, span_size):
         return type(error), error.why
 
 
-def test_zlib_ng_is_what_inflates_here():
+def test_zlib_ng_is_available():
     assert inflate.load_ng() is not None
 
 
 @FEW
 @given(tars(), st.data(), spans, st.lists(st.integers(0, 2**30), max_size=12))
-def test_random_streams_sound_cut_and_altered_give_the_same_from_both(tar, data, span_size, places):
+def test_intact_cut_and_altered_streams_give_the_same_result_with_both(tar, data, span_size, places):
     layer = bytearray(data.draw(gzips(tar)))
     harm = data.draw(st.sampled_from(["none", "cut", "alter"]))
     if harm == "cut":
@@ -37,9 +37,9 @@ def test_random_streams_sound_cut_and_altered_give_the_same_from_both(tar, data,
     elif harm == "alter" and layer:
         layer[data.draw(st.integers(0, len(layer) - 1))] ^= data.draw(st.integers(1, 255))
     pieces = cut(bytes(layer), places)
-    ng, libz = told(inflate.load_ng(), pieces, span_size), told(inflate.load(), pieces, span_size)
+    ng, libz = result_of(inflate.load_ng(), pieces, span_size), result_of(inflate.load(), pieces, span_size)
     if harm == "alter" and isinstance(ng, tuple) and isinstance(libz, tuple):
-        assert ng[0] is libz[0]  # both refuse; how far each got before it noticed is its own affair
+        assert ng[0] is libz[0]  # both reject it, but not necessarily at the same position
     else:
         assert ng == libz
 
@@ -52,14 +52,14 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("span_size", [1000, 65_536, 4 * 1024 * 1024])
-def test_every_golden_layer_gives_the_same_from_both(span_size):
+def test_every_golden_layer_gives_the_same_result_with_both(span_size):
     assert LAYERS
     for path in LAYERS:
         raw = path.read_bytes()
-        assert told(inflate.load_ng(), [raw], span_size) == told(inflate.load(), [raw], span_size), path.name
+        assert result_of(inflate.load_ng(), [raw], span_size) == result_of(inflate.load(), [raw], span_size), path.name
 
 
-def test_where_zlib_ng_is_missing_libz_does_it(monkeypatch):
+def test_libz_is_used_if_zlib_ng_is_missing(monkeypatch):
     monkeypatch.setattr(inflate, "load_ng", lambda: None)
     raw = LAYERS[0].read_bytes()
-    assert told(None, [raw], 4096) == told(inflate.load(), [raw], 4096)
+    assert result_of(None, [raw], 4096) == result_of(inflate.load(), [raw], 4096)

@@ -1,4 +1,4 @@
-"""Which images of an index are chosen, and how their platforms are spelled and compared."""
+"""Which images of an index are chosen, and how their platforms are written and compared."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def image(content: Content, number: int, platform: dict[str, Any], **more: Any) 
     return content.image(content.add(gzip(entry(b"%d" % number) + END), OCI_GZIP), **more) | {"platform": platform}
 
 
-def soci_platforms(*platforms: dict[str, Any], asked: tuple[Platform, ...] = ()) -> list[dict[str, Any]]:
+def soci_platforms(*platforms: dict[str, Any], wanted: tuple[Platform, ...] = ()) -> list[dict[str, Any]]:
     content = Content()
     top = content.index(*(image(content, number, platform) for number, platform in enumerate(platforms)))
-    index = json.loads(converted(content, top, platforms=asked).root.raw)
+    index = json.loads(converted(content, top, platforms=wanted).root.raw)
     return [entry["platform"] for entry in index["manifests"] if "artifactType" in entry]
 
 
@@ -46,7 +46,7 @@ def windows(version: str) -> dict[str, Any]:
     return {"architecture": "amd64", "os": "windows"} | ({"os.version": version} if version else {})
 
 
-def test_of_two_spellings_of_one_platform_the_first_is_indexed():
+def test_if_two_entries_have_the_same_platform_the_first_is_indexed():
     assert soci_platforms(linux("x86_64"), linux("amd64", variant="v1")) == [linux("x86_64")]
     assert soci_platforms(linux("arm64", variant="v9"), linux("aarch64", variant="9.0")) == [
         linux("arm64", variant="v9")
@@ -54,7 +54,7 @@ def test_of_two_spellings_of_one_platform_the_first_is_indexed():
     assert soci_platforms(linux("armhf"), linux("arm"), linux("arm", variant="v7")) == [linux("armhf")]
 
 
-def test_a_windows_version_counts_up_to_its_build_and_none_fits_all():
+def test_windows_versions_are_compared_by_build_and_no_version_matches_all():
     first, second = windows("10.0.17763.1"), windows("10.0.20348.2")
     assert soci_platforms(first, second) == [first, second]
     assert soci_platforms(first, windows("10.0.17763.2")) == [first]
@@ -62,10 +62,10 @@ def test_a_windows_version_counts_up_to_its_build_and_none_fits_all():
     assert soci_platforms(first, windows("")) == [first]
 
 
-def test_entries_that_differ_in_features_have_an_index_each():
+def test_entries_with_different_features_are_both_indexed():
     plain, with_features = linux("amd64"), linux("amd64", **{"os.features": ["a"]})
     assert soci_platforms(plain, with_features) == [plain, with_features]
-    assert soci_platforms(with_features, plain, asked=(Platform("linux", "amd64"),)) == [plain]
+    assert soci_platforms(with_features, plain, wanted=(Platform("linux", "amd64"),)) == [plain]
 
 
 SPELLED = {
@@ -79,23 +79,23 @@ SPELLED = {
 }
 
 
-@pytest.mark.parametrize(("asked", "written"), SPELLED.items(), ids=SPELLED)
-def test_a_platform_that_was_asked_for_is_written_with_its_aliases_resolved(asked, written):
+@pytest.mark.parametrize(("wanted", "written"), SPELLED.items(), ids=SPELLED)
+def test_a_wanted_platform_is_written_with_its_aliases_resolved(wanted, written):
     platforms = [linux("amd64"), linux("arm64"), linux("arm", variant="v7")]
-    assert soci_platforms(*platforms, asked=(Platform.parse(asked),)) == [written]
+    assert soci_platforms(*platforms, wanted=(Platform.parse(wanted),)) == [written]
 
 
-def test_the_order_of_the_request_is_the_order_of_the_indexes_each_once():
-    asked = tuple(map(Platform.parse, ("linux/arm64", "linux/amd64", "linux/aarch64")))
-    assert soci_platforms(linux("amd64"), linux("arm64"), asked=asked) == [linux("arm64"), linux("amd64")]
+def test_soci_indexes_are_in_the_order_of_the_wanted_platforms_without_duplicates():
+    wanted = tuple(map(Platform.parse, ("linux/arm64", "linux/amd64", "linux/aarch64")))
+    assert soci_platforms(linux("amd64"), linux("arm64"), wanted=wanted) == [linux("arm64"), linux("amd64")]
 
 
-def test_a_platform_that_the_image_lacks_is_an_error_that_says_what_it_has():
-    with pytest.raises(NothingSelected, match=r"no manifest for linux/s390x.*it has linux/amd64"):
-        soci_platforms(linux("amd64"), asked=(Platform("linux", "s390x"),))
+def test_a_missing_platform_is_an_error_that_lists_those_of_the_image():
+    with pytest.raises(NothingSelected, match=r"no manifest for linux/s390x \(platforms: linux/amd64\)"):
+        soci_platforms(linux("amd64"), wanted=(Platform("linux", "s390x"),))
 
 
-def test_an_annotation_that_names_an_index_which_was_never_here_stays():
+def test_an_annotation_for_a_soci_index_that_is_not_in_the_image_is_kept():
     content = Content()
     layer = content.add(b"zstd", OCI_GZIP.replace("gzip", "zstd"))
     stale = {"com.amazon.soci.index-digest": "sha256:" + "0" * 64}
@@ -107,7 +107,7 @@ def test_an_annotation_that_names_an_index_which_was_never_here_stays():
     assert index["manifests"][1]["annotations"] == stale
 
 
-def test_inline_data_of_a_manifest_that_was_rewritten_is_dropped():
+def test_inline_data_of_a_rewritten_manifest_is_removed():
     content = Content()
     top = content.index(image(content, 1, linux("amd64")) | {"data": "e30="})
     assert "data" not in json.loads(converted(content, top).root.raw)["manifests"][0]
@@ -117,5 +117,5 @@ PATHS = {"/a": "a", " a/b ": "a/b", "./a//b/../c": "a/c", "../../a": "a", "/": "
 
 
 @pytest.mark.parametrize(("path", "clean"), PATHS.items(), ids=PATHS)
-def test_paths_to_prefetch_are_cleaned_as_absolute_ones(path, clean):
+def test_paths_to_prefetch_are_normalised_as_absolute_paths(path, clean):
     assert clean_path(path) == clean

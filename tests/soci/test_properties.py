@@ -1,4 +1,4 @@
-"""What holds for every layer: however it was made, and however its bytes arrive."""
+"""Properties of every layer, however it was created and however its bytes arrive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bakery.errors import BadDocument, BakeryError
 from bakery.soci import inflate
 from bakery.soci.checkpoint import GZIP as GZIP_ALGORITHM
-from bakery.soci.checkpoint import HEAD, POINT, POINT_SIZE, Gauge, GzipSpans
+from bakery.soci.checkpoint import HEAD, POINT, POINT_SIZE, GzipSpans, LayerGuard
 from bakery.soci.file_table import FileTable, flat_text, lay_out
 from bakery.soci.index import GZIP, PLAIN, LayerIndex, LayerIndexer
 from bakery.soci.inflate import BlockInflater
@@ -49,13 +49,13 @@ def test_a_ztoc_does_not_depend_on_how_the_bytes_were_cut(tar, data, span_size, 
 
 @settings(FEW, max_examples=examples(15))
 @given(tars(), st.data())
-def test_a_ztoc_does_not_depend_on_bytes_that_come_one_by_one(tar, data):
+def test_a_ztoc_does_not_change_if_the_bytes_arrive_one_by_one(tar, data):
     layer = data.draw(gzips(tar[:4096]))
     pieces = [layer[n : n + 1] for n in range(len(layer))]
-    assert told(layer, [layer]) == told(layer, pieces)
+    assert result_of(layer, [layer]) == result_of(layer, pieces)
 
 
-def told(layer: bytes, pieces: list[bytes]) -> LayerIndex | str:
+def result_of(layer: bytes, pieces: list[bytes]) -> LayerIndex | str:
     try:
         return index(layer, GZIP, 500, pieces)
     except BakeryError as error:
@@ -63,7 +63,7 @@ def told(layer: bytes, pieces: list[bytes]) -> LayerIndex | str:
 
 
 def inflate_span(layer: bytes, ztoc: Ztoc, number: int, length: int) -> bytes:
-    """Inflate from one checkpoint alone, with nothing but its window, as the snapshotter does."""
+    """Inflate from one checkpoint with only its window, as the snapshotter does."""
     point = ztoc.point(number)
     inflater = BlockInflater(raw=True)
     first = layer[point.compressed - 1] if point.bits else 0
@@ -90,8 +90,8 @@ def inflate_span(layer: bytes, ztoc: Ztoc, number: int, length: int) -> bytes:
 
 @FEW
 @given(tars(), st.data(), spans)
-def test_every_checkpoint_restarts_inflation_at_its_offset(tar, data, span_size):
-    # One member: a span that runs over the end of a member needs a reader that knows gzip trailers.
+def test_inflating_can_start_at_every_checkpoint(tar, data, span_size):
+    # Only one member: to read a span that crosses the end of a member, a reader must parse gzip trailers.
     layer = data.draw(gzips(tar).filter(lambda made: zlib.decompressobj(31).decompress(made) == tar))
     ztoc = Ztoc(index(layer, GZIP, span_size).ztoc)
     starts = [*ztoc.starts, len(tar)]
@@ -116,11 +116,11 @@ def test_spans_cover_the_layer_and_have_the_digests_of_their_bytes(tar, data, sp
     assert all(step > span_size for step in later)
 
 
-@pytest.mark.parametrize("load", [lambda: None, inflate.load, inflate.load_ng], ids=["the fastest", "libz", "zlib-ng"])
+@pytest.mark.parametrize("load", [lambda: None, inflate.load, inflate.load_ng], ids=["fastest", "libz", "zlib-ng"])
 def test_a_block_that_ends_exactly_one_span_after_a_checkpoint_gets_no_checkpoint(load):
-    span_size = 600_000  # more than 512 KiB, so that ISA-L takes part
+    span_size = 600_000  # more than 512 KiB, so that ISA-L is used
     layer = gzip(bytes(5 * span_size), flush=zlib.Z_FULL_FLUSH, every=span_size)
-    spans = GzipSpans(span_size, lambda view: None, Gauge("a layer", Limits(), len(layer)), library=load())
+    spans = GzipSpans(span_size, lambda view: None, LayerGuard("a layer", Limits(), len(layer)), library=load())
     spans.feed(layer)
     spans.finish()
     starts = [
@@ -131,7 +131,7 @@ def test_a_block_that_ends_exactly_one_span_after_a_checkpoint_gets_no_checkpoin
 
 @FEW
 @given(tars(), st.data(), spans)
-def test_what_was_indexed_can_be_verified(tar, data, span_size):
+def test_every_ztoc_can_be_verified(tar, data, span_size):
     layer = data.draw(gzips(tar))
     for content, compression in ((layer, GZIP), (tar, PLAIN)):
         verifier = LayerVerifier(index(content, compression, span_size).ztoc, about="a layer", size=len(content))
@@ -141,7 +141,7 @@ def test_what_was_indexed_can_be_verified(tar, data, span_size):
 
 @FEW
 @given(tars(), spans)
-def test_files_lie_in_order_and_their_data_is_where_the_ztoc_says(tar, span_size):
+def test_files_are_in_order_and_their_data_is_at_the_offset_in_the_ztoc(tar, span_size):
     files = list(Ztoc(index(tar, PLAIN, span_size).ztoc).files())
     position = 0
     for file in files:
@@ -172,7 +172,7 @@ table_files = st.builds(
 
 
 def with_the_package(files: list[File], points: bytes, digests: list[str], last: int, algorithm: int, sizes: list[int]):
-    """The same ztoc by the flatbuffers package, called in the order that soci.md gives."""
+    """Return the same ztoc, written by the flatbuffers package in the order of soci.md."""
     b = flatbuffers.Builder(1024)
 
     def vector(offsets: list[int]) -> int:
@@ -246,7 +246,7 @@ def add(table: FileTable, file: File) -> None:
     st.lists(st.sampled_from(["sha256:" + "a" * 64, "sha256:" + "b" * 64]), max_size=4),
     st.integers(0, 2**40),
 )
-def test_our_flatbuffers_are_those_of_the_package_and_read_back_as_they_were(files, points, digests, archive_size):
+def test_flatbuffers_have_the_bytes_that_the_flatbuffers_package_writes(files, points, digests, archive_size):
     table = FileTable()
     for file in files:
         add(table, file)
@@ -258,7 +258,7 @@ def test_our_flatbuffers_are_those_of_the_package_and_read_back_as_they_were(fil
 
 @FEW
 @given(st.lists(table_files, max_size=8))
-def test_files_read_back_as_they_were_written(files):
+def test_files_that_are_written_can_be_read_back(files):
     table = FileTable()
     for file in files:
         add(table, file)
@@ -268,7 +268,7 @@ def test_files_read_back_as_they_were_written(files):
 
 @settings(FEW, max_examples=examples(100))
 @given(st.integers(0, 2**30), st.binary(min_size=1, max_size=4))
-def test_a_ztoc_with_altered_bytes_never_does_worse_than_a_bad_document(place, noise):
+def test_a_ztoc_with_altered_bytes_raises_nothing_but_bad_document(place, noise):
     layer = gzip(entry(b"a", b"some text") + pax((b"k", b"v")) + entry(b"b", bytes(900)) + END)
     content = bytearray(index(layer, GZIP, 500).ztoc)
     at = place % len(content)

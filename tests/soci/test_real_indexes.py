@@ -1,7 +1,7 @@
-"""Generated indexes, Docker lists and lone manifests: descriptors, platforms and annotations as the real tool has them.
+"""Generated indexes, Docker lists and single manifests: descriptors, platforms and annotations as in the real tool.
 
-Each number is one image. What the real tool refuses (an image with nothing to index, a platform that is not there) is
-not compared, nor entries that it is known to confuse (os.features that differ, a manifest that two entries name).
+Each number is one image. Not compared: what the real tool rejects (an image with nothing to index, a missing platform),
+and entries that it is known to confuse (different os.features, a manifest with two entries).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SUBJECT = {"mediaType": mt.OCI_MANIFEST, "digest": "sha256:" + "1" * 64, "size":
 
 
 class Maker:
-    """One random image, the same for the same number."""
+    """Generates one random image from a number."""
 
     def __init__(self, number: int) -> None:
         self.dice = random.Random(number)
@@ -116,24 +116,24 @@ class Maker:
         document |= {"artifactType": "application/vnd.index"} if self.one_in(10) else {}
         return self.content.json(document, document["mediaType"])
 
-    def options(self, asked: bool) -> SociSettings:
+    def options(self, with_platforms: bool) -> SociSettings:
         return SociSettings(
             self.dice.choice([512, 4096, 1 << 22]),
             self.dice.choice([0, 0, 200]),
             tuple(self.dice.sample(["f0", "/f1", "x/../f2", "none"], self.dice.randrange(3))),
             ("xattr",) if self.one_in(2) else (),
-            tuple(map(Platform.parse, self.dice.sample(PLATFORMS, 2))) if asked else (),
+            tuple(map(Platform.parse, self.dice.sample(PLATFORMS, 2))) if with_platforms else (),
             REAL_TOOL,
         )
 
 
 @pytest.mark.parametrize("number", range(40))
-def test_a_generated_index_has_the_digest_that_the_real_tool_gives_it_also_when_converted_again(tmp_path, number):
+def test_a_generated_index_converted_once_or_twice_has_the_digest_of_the_real_tool(tmp_path, number):
     maker = Maker(number)
     maker.content.top = [maker.top()]
     source: Path = maker.content.folder(tmp_path / "in")
     for round_number in (1, 2):
-        options = maker.options(asked=round_number == 1 and maker.one_in(4))
+        options = maker.options(with_platforms=round_number == 1 and maker.one_in(4))
         theirs = by_the_real_tool(source, tmp_path / f"theirs{round_number}", options)
         if theirs.returncode:
             return

@@ -1,4 +1,4 @@
-"""Generated images, converted by us and by the real `soci`: the same digests."""
+"""Generated images, converted by Bakery and by the real `soci`, have the same digests."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def images(draw: st.DrawFn) -> tuple[Content, SociSettings]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 @given(images())
-def test_generated_images_have_the_digest_that_the_real_tool_gives_them(image):
+def test_generated_images_have_the_digest_of_the_real_tool(image):
     content, options = image
     with tempfile.TemporaryDirectory() as folder:
         source = content.folder(Path(folder) / "in")
@@ -94,7 +94,7 @@ def test_generated_images_have_the_digest_that_the_real_tool_gives_them(image):
         assert ours(source, Path(folder) / "ours", options) == digest_of(Path(folder) / "theirs")
 
 
-async def test_what_the_real_tool_wrote_can_be_verified(tmp_path):
+async def test_an_index_of_the_real_tool_can_be_verified(tmp_path):
     options = CASES["two-platform"].options
     done = by_the_real_tool(CASES["two-platform"].layout, tmp_path / "theirs", options)
     assert done.returncode == 0, done.stderr
@@ -102,7 +102,7 @@ async def test_what_the_real_tool_wrote_can_be_verified(tmp_path):
         assert (await verify_image(LayoutSource(layout))).right
 
 
-def test_the_golden_cases_are_still_what_the_real_tool_writes(tmp_path):
+def test_the_golden_cases_have_the_digests_of_the_real_tool(tmp_path):
     for name, case in CASES.items():
         if case.sound:
             done = by_the_real_tool(case.layout, tmp_path / name, case.options)

@@ -27,7 +27,7 @@ from bakery.soci.convert import Converted, convert
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.options import SociSettings
-from bakery.soci.plan import LayerWork, make_plan
+from bakery.soci.plan import LayerWork, plan_conversion
 from bakery.tasks import in_thread, together
 from bakery.transfer.ledger import Ledger
 from bakery.transfer.spool import Spools
@@ -58,7 +58,7 @@ class Converter:
         """
         settings = settings_for(options, self._settings)
         documents = {child.descriptor.digest: child.content.raw for child in image.children}
-        plan = make_plan(image.index.descriptor, documents | {image.digest: image.index.raw}, settings)
+        plan = plan_conversion(image.index.descriptor, documents | {image.digest: image.index.raw}, settings)
         origins = {blob.digest: child.origin for child in image.children for blob in child.manifest.blobs}
         found = await together(self._index(work, settings, origins[work.descriptor.digest]) for work in plan.layers)
         results = {work.descriptor.digest: result for work, result in zip(plan.layers, found, strict=True)}

@@ -31,7 +31,7 @@ from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.inspect import IndexedLayer, SociImage
 from bakery.soci.options import GIB, Limits, SociSettings
-from bakery.soci.plan import LayerWork, Plan, make_plan, missing_documents
+from bakery.soci.plan import ConversionPlan, LayerWork, missing_documents, plan_conversion
 from bakery.soci.verify import LayerVerifier, WrongIndex
 from bakery.soci.ztoc import Ztoc
 from bakery.transfer.layout import BadLayout, Layout, LayoutWriter
@@ -62,7 +62,7 @@ def convert_layout(
     """
     root = source.root(select)
     documents = _documents(source, root)
-    plan = make_plan(root, documents, settings)
+    plan = plan_conversion(root, documents, settings)
     with LayoutWriter(destination) as writer:
         copying = _Copying(source, writer, settings, workers or os.cpu_count() or 1)
         results = copying.index_layers(plan)
@@ -95,7 +95,7 @@ class _Copying:
         self._source, self._writer, self._settings, self._workers = source, writer, settings, workers
         self._copied: set[Digest] = set()
 
-    def index_layers(self, plan: Plan) -> dict[Digest, LayerIndex | BakeryError]:
+    def index_layers(self, plan: ConversionPlan) -> dict[Digest, LayerIndex | BakeryError]:
         """Copy the layers of the plan and index them on their way. Raises the first error that ends the conversion."""
         indexers = {
             work: LayerIndexer(
@@ -305,7 +305,7 @@ async def verify_image(
     found = Verification(root, len(images))
     done: dict[tuple[Digest, Digest], Checked] = {}
     for image in images:
-        found.errors += image.loose
+        found.errors += image.wrong_links
         for indexed in image.layers:
             if indexed.ztoc is None:
                 continue

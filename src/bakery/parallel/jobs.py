@@ -165,45 +165,57 @@ async def run_jobs(
     Raises ValueError for duplicate keys.
     """
     _refuse_duplicates(jobs)
-    owner = asyncio.current_task()
-    assert owner is not None
-    cancelled_before = owner.cancelling()
-    broken: list[BaseException] = []  # what a callback raised, or ExecutorInterrupted from a job
-    results: dict[str, JobResult[T]] = {}
-    gate = _Gate(max(1, limit))
-    stop = asyncio.Event()  # set by the first failure under fail_fast
-
-    def ending() -> bool:
-        return bool(broken) or owner.cancelling() > cancelled_before
-
-    async def one(job: Job[T]) -> None:
-        slot = Slot(gate, ending)
-        current_job.set(job.key)  # in this task's own context
-        await slot._take()
-        try:
-            if stop.is_set():
-                return
-            result = await _attempt(job, slot)
-            results[job.key] = result
-            if fail_fast and failed(result):
-                stop.set()
-            if on_result is not None:
-                on_result(result)
-        except (Exception, ExecutorInterrupted) as error:  # only callbacks and an interrupt get here
-            broken.append(error)
-            raise
-        finally:
-            slot._give_back()
-
+    run = _Run(limit, on_result, fail_fast, failed)
     try:
         async with asyncio.TaskGroup() as group:
             for job in jobs:
-                group.create_task(one(job), name=job.display_label)
+                group.create_task(run.one(job), name=job.display_label)
     except BaseExceptionGroup:
-        if broken:
-            raise broken[0] from None
+        if run.broken:
+            raise run.broken[0] from None
         raise
-    return [results[job.key] for job in jobs if job.key in results]
+    return [run.results[job.key] for job in jobs if job.key in run.results]
+
+
+class _Run(Generic[T]):
+    """What the jobs of one run_jobs share."""
+
+    def __init__(
+        self,
+        limit: int,
+        on_result: Callable[[JobResult[T]], None] | None,
+        fail_fast: bool,
+        failed: Callable[[JobResult[T]], bool],
+    ) -> None:
+        owner = asyncio.current_task()
+        assert owner is not None
+        self._owner, self._cancelled_before = owner, owner.cancelling()
+        self._gate = _Gate(max(1, limit))
+        self._on_result, self._fail_fast, self._failed = on_result, fail_fast, failed
+        self._stopped = False  # by the first failure under fail_fast
+        self.broken: list[BaseException] = []  # raised by a callback, or ExecutorInterrupted from a job
+        self.results: dict[str, JobResult[T]] = {}
+
+    def ending(self) -> bool:
+        return bool(self.broken) or self._owner.cancelling() > self._cancelled_before
+
+    async def one(self, job: Job[T]) -> None:
+        slot = Slot(self._gate, self.ending)
+        current_job.set(job.key)  # in this task's own context
+        await slot._take()
+        try:
+            if self._stopped:
+                return
+            result = await _attempt(job, slot)
+            self.results[job.key] = result
+            self._stopped |= self._fail_fast and self._failed(result)
+            if self._on_result is not None:
+                self._on_result(result)
+        except (Exception, ExecutorInterrupted) as error:  # only from a callback, or an interrupt
+            self.broken.append(error)
+            raise
+        finally:
+            slot._give_back()
 
 
 async def _attempt(job: Job[T], slot: Slot) -> JobResult[T]:

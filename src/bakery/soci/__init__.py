@@ -1,4 +1,4 @@
-"""Lazy-loading indexes (SOCI index manifest v2) for image layers: bytes in, bytes out. No I/O, no network.
+"""SOCI index manifest v2: indexes for loading the layers of an image lazily. Bytes in, bytes out; no I/O, no network.
 
-The format, and why every byte is as it is: docs/soci.md.
+docs/soci.md describes the format and the modules.
 """

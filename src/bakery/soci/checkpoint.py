@@ -1,7 +1,7 @@
-"""Where inflating can begin anew: checkpoints, their windows, and the digest of each span between them.
+"""Checkpoints, from which inflating can start, their windows, and the digest of each span between two of them.
 
-`GzipSpans` and `PlainSpans` take a layer's bytes as they come and hand its uncompressed bytes on. Both follow soci.md,
-"checkpoints" and "span digests"; the rule for gzip is that of zlib's example zran.c. They know nothing of tar.
+`GzipSpans` and `PlainSpans` take the bytes of a layer in chunks and pass its uncompressed bytes to a sink, which reads
+the tar. Both follow soci.md, "checkpoints" and "span digests"; the rule for gzip is that of zlib's example zran.c.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ UNCOMPRESSED: Final = 2
 POINT: Final = struct.Struct("<qqB")  # compressed offset, uncompressed offset, unused bits; then the window
 HEAD: Final = struct.Struct("<iq")  # number of checkpoints, span size
 POINT_SIZE: Final = POINT.size + WINDOW
-_OUTPUT: Final = 1024 * 1024  # with less in one turn, Python's share is larger than what the processor's cache gives
+_OUTPUT: Final = 1024 * 1024  # with less, Python's overhead outweighs the gain from the processor's cache
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
 class Spans(Protocol):
-    """What both kinds of layer give."""
+    """A pass over a layer, gzip or plain."""
 
     algorithm: int
     compressed_size: int
@@ -51,8 +51,8 @@ class Spans(Protocol):
     def max_span_id(self) -> int: ...
 
 
-class Gauge:
-    """The parts that both share: who wants to know, how much is allowed, and whether anybody still waits."""
+class LayerGuard:
+    """Checks one layer against its limits and `stopped`, and makes the errors that name it."""
 
     def __init__(self, about: str, limits: Limits, size: int | None) -> None:
         self.about = about
@@ -61,31 +61,46 @@ class Gauge:
         self.stopped = False
 
     def check(self, uncompressed: int) -> None:
-        """Raises Abandoned after `stop()`, LayerLimit where the layer grows beyond what it may."""
+        """Raise Abandoned after `stop()`, or LayerLimit if the layer inflates to more than is allowed."""
         if self.stopped:
-            raise Abandoned("indexing", about=self.about, why="nobody waits for it any more")
+            raise Abandoned("stopped indexing", about=self.about)
         if uncompressed > self.allowed:
             raise LayerLimit(
-                "inflating",
+                "cannot index",
                 about=self.about,
-                why=f"more than the {self.allowed} bytes allowed for its size: it may be a decompression bomb",
-                hint="if the layer is meant to be like this, raise the limits ratio, allowance or uncompressed",
+                why=f"it inflates to more than the {self.allowed} bytes allowed for its size"
+                " (limits ratio, allowance, uncompressed); it may be a decompression bomb",
+                hint="if you trust the layer, raise these limits with BAKERY_SOCI_LIMITS",
             )
 
-    def damaged(self, answer: str) -> LayerDamaged:
-        """An error about this layer."""
-        return LayerDamaged("indexing", about=self.about, why=answer, hint="the layer is damaged: build it again")
+    def damaged(self, why: str) -> LayerDamaged:
+        """Return an error that says how the layer is damaged."""
+        return LayerDamaged("cannot index", about=self.about, why=why, hint="build and push the image again")
 
-    def unsupported(self, answer: str) -> LayerUnsupported:
-        """Why this layer gets no ztoc."""
-        return LayerUnsupported("indexing", about=self.about, why=answer)
+    def unsupported(self, why: str) -> LayerUnsupported:
+        """Return an error that says why the layer gets no ztoc."""
+        return LayerUnsupported("cannot index", about=self.about, why=why)
+
+    def limit(self, why: str, limit: str) -> LayerLimit:
+        """Return an error that says which limit the layer exceeds."""
+        hint = f"if you trust the layer, raise the limit {limit} with BAKERY_SOCI_LIMITS"
+        return LayerLimit("cannot index", about=self.about, why=why, hint=hint)
+
+    def checkpoint_limit(self, what: str) -> LayerLimit:
+        """Return an error that says that spans this small take too many bytes."""
+        return LayerLimit(
+            "cannot index",
+            about=self.about,
+            why=f"its {what} take more than {self.limits.checkpoints} bytes",
+            hint="choose a larger span size, or raise the limit checkpoints with BAKERY_SOCI_LIMITS",
+        )
 
 
 _outputs = threading.local()
 
 
 def _output() -> tuple[memoryview, int]:
-    """This thread's room for output, and its address: a layer that waits for its turn shall hold none."""
+    """Return this thread's output buffer and its address. It is per thread, so that a waiting layer holds none."""
     if not hasattr(_outputs, "room"):
         buffer = bytearray(WINDOW + _OUTPUT)
         _outputs.room = memoryview(buffer), ctypes.addressof(ctypes.c_char.from_buffer(buffer))
@@ -94,30 +109,30 @@ def _output() -> tuple[memoryview, int]:
 
 
 class GzipSpans:
-    """A gzip layer: one inflate, checkpoints and span digests in the same pass."""
+    """A gzip layer: checkpoints and span digests from one inflate, in one pass."""
 
     algorithm = GZIP
 
-    def __init__(self, span_size: int, sink: Sink, gauge: Gauge, *, library: Zlib | None = None) -> None:
-        self._span_size, self._sink, self._gauge = span_size, sink, gauge
+    def __init__(self, span_size: int, sink: Sink, guard: LayerGuard, *, library: Zlib | None = None) -> None:
+        self._span_size, self._sink, self._guard = span_size, sink, guard
         self._inflater = fastest(library)
-        self._window = bytes(WINDOW)  # the last of the output between two calls, zeros before it while there is less
-        self._view = memoryview(b"")  # within a call: the last 32 KiB of output, then new output
-        self._filled = self._handed = 0  # up to where there is output in it, and up to where the sink has it
-        self._held = b""  # the first byte of what may be a member, while the second has not come
+        self._window = bytes(WINDOW)  # between calls: the last 32 KiB of output, preceded by zeros at first
+        self._view = memoryview(b"")  # during a call: the last 32 KiB of output, then new output
+        self._filled = self._handed = 0  # how much of it is output, and how much the sink has got
+        self._held = b""  # the first byte of a possible member, until the second one arrives
         self._between = True  # before a member
         self._members = 0
         self._last_byte = 0
         self._last_point = 0
         self._hasher = hashlib.sha256()
-        self.checkpoints = bytearray(HEAD.size)  # whole after finish()
+        self.checkpoints = bytearray(HEAD.size)  # complete after finish()
         self._count = 0
         self.digests: list[str] = []
         self.compressed_size = 0
         self.uncompressed_size = 0
 
     def feed(self, chunk: bytes | memoryview) -> None:
-        """The next bytes of the layer."""
+        """Take the next bytes of the layer."""
         if self._held:
             chunk, self._held = self._held + bytes(chunk), b""
         start, hashed = self.compressed_size, 0
@@ -153,7 +168,7 @@ class GzipSpans:
                 self._between = True
                 self._members += 1
             elif found == inflate.CORRUPT:
-                raise self._gauge.damaged(
+                raise self._guard.damaged(
                     f"the gzip data is corrupt: {inflater.message}, near byte"
                     f" {start + len(chunk) - inflater.input_left} of the layer"
                 )
@@ -164,58 +179,53 @@ class GzipSpans:
             self._hasher.update(memoryview(chunk)[hashed:end])
             self._last_byte = chunk[end - 1]
         self.compressed_size = start + end
-        self._hand_on()
+        self._pass_on()
         self._window = bytes(self._view[self._filled - WINDOW : self._filled])
 
     def finish(self) -> None:
-        """The layer has ended. Raises LayerDamaged where it ends too early."""
+        """End the layer. Raises LayerDamaged if it is cut off."""
         if self._held:
             self._begin_member(self._held)
         if not self._between:
-            raise self._gauge.damaged(f"the gzip data is cut off after {self.compressed_size} bytes")
+            raise self._guard.damaged(f"the gzip data is cut off after {self.compressed_size} bytes")
         if not self._members:
-            raise self._gauge.unsupported("the layer is empty, which is no gzip data")
+            raise self._guard.unsupported("it is empty, which is not gzip data")
         self.digests.append(f"sha256:{self._hasher.hexdigest()}")
         HEAD.pack_into(self.checkpoints, 0, self._count, self._span_size)
         self.close()
 
     @property
     def max_span_id(self) -> int:
-        """The number of the last span."""
+        """Return the number of the last span."""
         return self._count - 1
 
     def close(self) -> None:
-        """Free what libz holds."""
+        """Free the memory of libz."""
         self._inflater.close()
 
     def _begin_member(self, head: bytes) -> None:
-        # Looked at here and not left to libz: what is no gzip header is no damage, and the real tool's libz also takes
-        # a zlib stream here, which its own reader then refuses.
+        # Checked here and not by libz: data that is not gzip is not damaged, and the real tool's libz also accepts a
+        # zlib stream here, which its own reader then rejects.
         if head[:2] != _GZIP_MAGIC[: len(head)]:
             if self._members:
-                raise self._gauge.unsupported("there are bytes after the last gzip member")
-            kind = "zstd data" if head == _ZSTD_MAGIC else "something else"
-            raise self._gauge.unsupported(f"its media type says gzip, but it is {kind}")
+                raise self._guard.unsupported("bytes follow the last gzip member")
+            kind = "zstd data" if head == _ZSTD_MAGIC else "not"
+            raise self._guard.unsupported(f"its media type says gzip, but it is {kind}")
         self._between = False
 
     def _ahead(self) -> int:
-        """How many bytes may come before a checkpoint can stand: where blocks end in them does not matter."""
+        """Return how many bytes must come before a checkpoint is possible. Block ends within them are irrelevant."""
         return self._span_size - (self.uncompressed_size - self._last_point) if self.uncompressed_size else 0
 
     def _wants_point(self, _compressed: int, _bits: int) -> bool:
-        """Whether a checkpoint belongs here, at the end of a header or block."""
+        """Return whether to add a checkpoint here, at the end of a header or block."""
         return not self.uncompressed_size or self.uncompressed_size - self._last_point > self._span_size
 
     def _add_point(self, compressed: int, bits: int) -> None:
         self._count += 1
         self._last_point = self.uncompressed_size
-        if self._count * POINT_SIZE > self._gauge.limits.checkpoints:
-            raise LayerLimit(
-                "indexing",
-                about=self._gauge.about,
-                why=f"its checkpoints take more than {self._gauge.limits.checkpoints} bytes",
-                hint="choose a larger span size, or raise the limit checkpoints",
-            )
+        if self._count * POINT_SIZE > self._guard.limits.checkpoints:
+            raise self._guard.checkpoint_limit("checkpoints")
         self.checkpoints += POINT.pack(compressed, self.uncompressed_size, bits)
         self.checkpoints += self._view[self._filled - WINDOW : self._filled]
 
@@ -228,25 +238,25 @@ class GzipSpans:
             # The byte in which a block ends belongs to both spans.
             self._hasher.update(bytes((chunk[position - 1] if position else self._last_byte,)))
 
-    def _hand_on(self) -> None:
-        self._gauge.check(self.uncompressed_size)
+    def _pass_on(self) -> None:
+        self._guard.check(self.uncompressed_size)
         if self._filled > self._handed:
             self._sink(self._view[self._handed : self._filled])
             self._handed = self._filled
 
     def _turn(self) -> None:
-        self._hand_on()
+        self._pass_on()
         self._view[:WINDOW] = self._view[-WINDOW:]
         self._filled = self._handed = WINDOW
 
 
 class PlainSpans:
-    """A plain tar layer: spans of equal length, no windows."""
+    """A plain tar layer: spans of equal size, without windows."""
 
     algorithm = UNCOMPRESSED
 
-    def __init__(self, span_size: int, sink: Sink, gauge: Gauge) -> None:
-        self._span_size, self._sink, self._gauge = span_size, sink, gauge
+    def __init__(self, span_size: int, sink: Sink, guard: LayerGuard) -> None:
+        self._span_size, self._sink, self._guard = span_size, sink, guard
         self._hasher = hashlib.sha256()
         self._in_span = 0
         self.digests: list[str] = []
@@ -254,16 +264,16 @@ class PlainSpans:
 
     @property
     def uncompressed_size(self) -> int:
-        """As many bytes as came in."""
+        """Return the number of bytes so far, which are not compressed."""
         return self.compressed_size
 
     @property
     def max_span_id(self) -> int:
-        """The number of the last span; -1 where there is none."""
+        """Return the number of the last span; -1 if there is none."""
         return len(self.digests) - 1
 
     def feed(self, chunk: bytes | memoryview) -> None:
-        """The next bytes of the layer."""
+        """Take the next bytes of the layer."""
         view = memoryview(chunk)
         at = 0
         while at < len(view):
@@ -274,27 +284,22 @@ class PlainSpans:
             if self._in_span == self._span_size:
                 self._end_span()
         self.compressed_size += len(view)
-        self._gauge.check(self.compressed_size)
+        self._guard.check(self.compressed_size)
         if len(view):
             self._sink(view)
 
     def finish(self) -> None:
-        """The layer has ended."""
+        """End the layer."""
         if self._in_span:
             self._end_span()
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
     def _end_span(self) -> None:
-        # 64 hex digits for each span: with spans of a byte that is what a hostile option would cost
-        if (len(self.digests) + 1) * 76 > self._gauge.limits.checkpoints:
-            raise LayerLimit(
-                "indexing",
-                about=self._gauge.about,
-                why=f"its span digests take more than {self._gauge.limits.checkpoints} bytes",
-                hint="choose a larger span size, or raise the limit checkpoints",
-            )
+        # Each digest is 64 hex digits: with spans of one byte, a large layer would fill the memory.
+        if (len(self.digests) + 1) * 76 > self._guard.limits.checkpoints:
+            raise self._guard.checkpoint_limit("span digests")
         self.digests.append(f"sha256:{self._hasher.hexdigest()}")
         self._hasher = hashlib.sha256()
         self._in_span = 0

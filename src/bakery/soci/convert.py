@@ -1,6 +1,6 @@
-"""Writing the converted image: ztoc descriptors, SOCI indexes, rewritten manifests, the new index. Pure.
+"""Build the converted image: ztoc descriptors, SOCI indexes, rewritten manifests, the new index. Pure.
 
-Byte for byte what the real tool writes where its result is sound, and better where soci.md, "Conversion" 5, says so.
+The result has the bytes of the real tool's, except where that is not sound: see soci.md, "Conversion" 5.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from bakery.soci import media
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, merge_spans
 from bakery.soci.options import SociSettings
-from bakery.soci.plan import Entry, Fate, Plan
+from bakery.soci.plan import ConversionPlan, EntryKind, IndexEntry
 from bakery.values import repr_without
 
 _EMPTY: Final = b"{}"
 _PREFETCH_VERSION: Final = "1.0"
 
 LayerResults = Mapping[Digest, LayerIndex | BakeryError]
-"""What indexing gave for each layer of the plan. LayerUnsupported leaves the layer without ztoc; others are raised."""
+"""The index of each layer of the plan, or its error. After LayerUnsupported it gets no ztoc; others are raised."""
 
 
 class MadeBlob(NamedTuple):
-    """A blob that the conversion made, such as a ztoc, with its descriptor."""
+    """A blob that the conversion created, such as a ztoc, with its descriptor."""
 
     descriptor: Descriptor
     raw: bytes
@@ -44,8 +44,8 @@ class MadeBlob(NamedTuple):
 class Converted(Struct, frozen=True):
     """The result. Upload `blobs`, then `soci_indexes` and `manifests`, then `root`.
 
-    changed: False where nothing could be indexed; then `root` is the input and the rest is empty. manifests: those
-    that are new bytes. kept: entries whose content is as it was. notes: what a reader should know.
+    changed: False if nothing could be indexed; then `root` is the input and the rest is empty. manifests: the rewritten
+    ones. kept: entries whose content is unchanged. notes: messages for the user.
     """
 
     changed: bool
@@ -60,7 +60,7 @@ class Converted(Struct, frozen=True):
 
     @property
     def contents(self) -> dict[Descriptor, bytes]:
-        """Everything above with its bytes, in the order of upload."""
+        """Return all contents with their bytes, in the order of upload."""
         found = {blob.descriptor: blob.raw for blob in self.blobs}
         return found | {one.descriptor: one.raw for one in (*self.soci_indexes, *self.manifests, self.root)}
 
@@ -70,8 +70,8 @@ class _SociIndex(Struct, frozen=True):
     blobs: tuple[MadeBlob, ...]
 
 
-def convert(plan: Plan, results: LayerResults) -> Converted:
-    """The converted image. Raises the first error among `results` that is not LayerUnsupported."""
+def convert(plan: ConversionPlan, results: LayerResults) -> Converted:
+    """Return the converted image. Raises the first error among `results` that is not LayerUnsupported."""
     notes = list(plan.notes)
     for work in plan.layers:
         found = results[work.descriptor.digest]
@@ -86,20 +86,20 @@ def convert(plan: Plan, results: LayerResults) -> Converted:
         if built is not None:
             made[image.entry] = built
     if not made:
-        notes.append("no layer of this image can be indexed: it stays as it is")
+        notes.append("no layer of this image can be indexed: it is left unchanged")
         return Converted(False, RawManifest(plan.root, plan.raw), notes=tuple(notes))
     return _assemble(plan, made, notes)
 
 
-def _assemble(plan: Plan, made: Mapping[int, _SociIndex], notes: list[str]) -> Converted:
+def _assemble(plan: ConversionPlan, made: Mapping[int, _SociIndex], notes: list[str]) -> Converted:
     manifests: dict[Digest, RawManifest] = {}
     kept: dict[Digest, Descriptor] = {}
-    descriptors: dict[int, dict[str, Any]] = {}  # by entry; what is missing is left out
-    moved: dict[str, str] = {}  # digest of an image before and after; the one with a SOCI index counts
+    descriptors: dict[int, dict[str, Any]] = {}  # by entry; missing ones are left out
+    moved: dict[str, str] = {}  # digest of an image before and after; if it occurs twice, the one with a SOCI index
     replaced = _replaced(plan)
     removed = {str(plan.entries[old].descriptor.digest) for image, old in replaced.items() if image not in made}
     for number, entry in enumerate(plan.entries):
-        if entry.fate is not Fate.IMAGE:
+        if entry.kind is not EntryKind.IMAGE:
             continue
         content, members = _rewritten(plan, number, made.get(number), removed)
         descriptors[number] = members
@@ -111,7 +111,7 @@ def _assemble(plan: Plan, made: Mapping[int, _SociIndex], notes: list[str]) -> C
         else:
             manifests[content.descriptor.digest] = content
     for number, entry in enumerate(plan.entries):
-        if entry.fate is Fate.KEPT:
+        if entry.kind is EntryKind.KEPT:
             descriptors[number] = _relinked(_members(plan, number), moved)
             kept[entry.descriptor.digest] = entry.descriptor
     listed = _with_soci_indexes(plan, made, descriptors, replaced, kept)
@@ -129,19 +129,19 @@ def _assemble(plan: Plan, made: Mapping[int, _SociIndex], notes: list[str]) -> C
     )
 
 
-def _members(plan: Plan, number: int) -> dict[str, Any]:
-    """The JSON of an entry's descriptor, unknown members included."""
+def _members(plan: ConversionPlan, number: int) -> dict[str, Any]:
+    """Return the JSON of an entry's descriptor, including unknown members."""
     if plan.index is not None:
         return dict(plan.index.document["manifests"][number])
-    # One manifest becomes the only entry of a new index; what an index.json said of it is not carried over.
+    # A single manifest becomes the only entry of a new index, without the annotations that index.json had for it.
     platform = plan.entries[number].platform
     return {"platform": platform.to_json()} if platform else {}
 
 
 def _rewritten(
-    plan: Plan, number: int, built: _SociIndex | None, removed: Collection[str]
+    plan: ConversionPlan, number: int, built: _SociIndex | None, removed: Collection[str]
 ) -> tuple[RawManifest, dict[str, Any]]:
-    """An image's manifest as an OCI manifest, and its descriptor."""
+    """Return an image's manifest as an OCI manifest, and its descriptor."""
     entry = plan.entries[number]
     if entry.manifest is None:
         raise ValueError("an image entry has its manifest")
@@ -163,13 +163,13 @@ def _rewritten(
         "annotations": annotations,
     }
     if descriptor.digest != entry.descriptor.digest:
-        # Inline data of the old manifest under the new digest would make every reader refuse the index.
+        # With inline data of the old manifest under the new digest, every reader would reject the index.
         members.pop("data", None)
     return RawManifest(descriptor, raw), members
 
 
 def _relinked(members: dict[str, Any], moved: Mapping[str, str]) -> dict[str, Any]:
-    """An attestation's descriptor, pointing to the image's new manifest."""
+    """Return an attestation's descriptor, which refers to the new manifest of its image."""
     annotations = members.get("annotations") or {}
     target = moved.get(annotations.get(ATTESTATION_OF, ""))
     if target is not None:
@@ -178,13 +178,13 @@ def _relinked(members: dict[str, Any], moved: Mapping[str, str]) -> dict[str, An
 
 
 def _with_soci_indexes(
-    plan: Plan,
+    plan: ConversionPlan,
     made: Mapping[int, _SociIndex],
     descriptors: Mapping[int, dict[str, Any]],
     replaced: Mapping[int, int],
     kept: dict[Digest, Descriptor],
 ) -> list[dict[str, Any]]:
-    """The entries of the new index: each SOCI index in the place of the one before it, else at the end."""
+    """Return the entries of the new index: a SOCI index replaces the image's previous one, or is appended."""
     places = dict(descriptors)
     appended: list[dict[str, Any]] = []
     for image in plan.images:
@@ -193,31 +193,32 @@ def _with_soci_indexes(
         if built is None:
             continue
         descriptor = built.content.descriptor
-        asked = bool(plan.settings.platforms)
-        found = _members(plan, image.entry).get("platform")
+        found = None if plan.settings.platforms else _members(plan, image.entry).get("platform")
         members = {
             "mediaType": mt.OCI_MANIFEST,
             "digest": str(descriptor.digest),
             "size": descriptor.size,
             "annotations": {media.IMAGE_DIGEST: descriptors[image.entry]["digest"]},
-            "platform": found if found and not asked else image.platform.to_json(),
+            "platform": found or image.platform.to_json(),
             "artifactType": media.SOCI_INDEX,
         }
         if before is None:
             appended.append(members)
         else:
             places[before] = members
-    others = {number for number, entry in enumerate(plan.entries) if entry.fate is Fate.SOCI} - set(replaced.values())
+    others = {number for number, entry in enumerate(plan.entries) if entry.kind is EntryKind.SOCI} - set(
+        replaced.values()
+    )
     for number in others:
-        # Of a platform that was not asked for, or of an image that is not in this index.
+        # For a platform that is not wanted, or an image that is not in this index.
         places[number] = _members(plan, number)
         kept[plan.entries[number].descriptor.digest] = plan.entries[number].descriptor
     return [places[number] for number in sorted(places)] + appended
 
 
-def _replaced(plan: Plan) -> dict[int, int]:
-    """Which SOCI index of the input, by entry, is that of each image that is indexed now."""
-    old = [number for number, entry in enumerate(plan.entries) if entry.fate is Fate.SOCI]
+def _replaced(plan: ConversionPlan) -> dict[int, int]:
+    """Return, for each image that is indexed now, the entry of its SOCI index in the input."""
+    old = [number for number, entry in enumerate(plan.entries) if entry.kind is EntryKind.SOCI]
     found: dict[int, int] = {}
     for image in plan.images:
         before = next((number for number in old if _belongs(plan.entries[number], plan.entries[image.entry])), None)
@@ -227,8 +228,8 @@ def _replaced(plan: Plan) -> dict[int, int]:
     return found
 
 
-def _belongs(old: Entry, image: Entry) -> bool:
-    """Whether this SOCI index of the input is the image's."""
+def _belongs(old: IndexEntry, image: IndexEntry) -> bool:
+    """Return whether this SOCI index of the input belongs to the image."""
     if old.descriptor.annotations.get(media.IMAGE_DIGEST) == str(image.descriptor.digest):
         return _same_platform(old.descriptor.platform, image.platform) or old.descriptor.platform is None
     return _same_platform(old.descriptor.platform, image.platform)
@@ -239,9 +240,9 @@ def _same_platform(one: Platform | None, other: Platform | None) -> bool:
 
 
 def _soci_index(
-    manifest: Manifest, plan: Plan, results: LayerResults, notes: list[str], named: str
+    manifest: Manifest, plan: ConversionPlan, results: LayerResults, notes: list[str], named: str
 ) -> _SociIndex | None:
-    """The SOCI index of one image; None where none of its layers has a ztoc."""
+    """Return the SOCI index of one image, or None if none of its layers has a ztoc."""
     settings = plan.settings
     planned = {work.descriptor.digest for work in plan.layers}
     indexed: list[tuple[Descriptor, LayerIndex]] = []
@@ -281,7 +282,7 @@ def _ztoc(layer: Descriptor, found: LayerIndex, settings: SociSettings) -> MadeB
 def _prefetch(
     indexed: Sequence[tuple[Descriptor, LayerIndex]], settings: SociSettings, notes: list[str], named: str
 ) -> list[MadeBlob]:
-    """The prefetch artifacts, in layer order: which spans hold the configured files, each in its topmost layer."""
+    """Return the prefetch artifacts in layer order: the spans of the configured files, each in its topmost layer."""
     wanted = list(dict.fromkeys(clean_path(path) for path in settings.prefetch_files))
     spans: dict[Digest, list[tuple[int, int]]] = {}
     for layer, found in reversed(indexed):
@@ -302,5 +303,5 @@ def _prefetch(
 
 
 def clean_path(path: str) -> str:
-    """A configured path as a layer spells it: no `.`, `..`, doubled or leading slashes, no spaces around."""
+    """Return a configured path as in a layer: without `.`, `..`, repeated or leading slashes, or outer spaces."""
     return posixpath.normpath("/" + path.strip()).lstrip("/")

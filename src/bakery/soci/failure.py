@@ -1,7 +1,7 @@
-"""What can be wrong with a layer that is to be indexed. Four kinds, as callers do four different things.
+"""Errors of indexing a layer. There is one class for each thing that a caller does about them, and all name the layer.
 
-Every one names the layer. `LayerDamaged` fails the target; `LayerUnsupported` leaves that layer without ztoc and is
-a warning; `LayerLimit` fails the target and says which limit to raise; `Abandoned` is the answer to `stop()`.
+`LayerDamaged` fails the target. `LayerUnsupported` is a warning, and the layer gets no ztoc. `LayerLimit` fails the
+target and names the limit to raise. `Abandoned` is raised after `stop()`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from bakery.errors import BakeryError, InvalidContent
 
 
 class LayerDamaged(InvalidContent):
-    """The layer's bytes are cut off or altered: no reader could unpack it."""
+    """The layer's bytes are cut off or altered: nothing can unpack it."""
 
 
 class LayerUnsupported(BakeryError):
-    """The layer is sound, or may be, but cannot be described by a ztoc. It is pulled whole."""
+    """A ztoc cannot describe the layer, though it may be intact. Nodes pull it whole."""
 
 
 class LayerLimit(BakeryError):
-    """The layer would take more memory or time than its limits allow."""
+    """The layer exceeds one of its limits."""
 
 
 class NoZlib(BakeryError):
-    """The C library that inflates is not on this machine."""
+    """zlib, the C library that inflates, is not installed."""
 
 
 class Abandoned(BakeryError):
-    """Somebody called `stop()`: nobody wants the result any more."""
+    """`stop()` was called: the result is not needed any more."""

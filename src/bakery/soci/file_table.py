@@ -1,9 +1,8 @@
-"""The files of one archive, kept as they will lie in its ztoc. soci.md, "files".
+"""The files of one archive, stored in the layout that they have in its ztoc. soci.md, "files".
 
-A FlatBuffer is written from its end to its beginning, and a scanner finds the first file first. So each file is kept:
-its strings as they will lie, its numbers in a record of one size. What files have in common (type, owner, mode) is
-laid out once, and so is the table that they get: of its bytes only the place and size of the data, and the distance to
-the vtable, are a file's own.
+A FlatBuffer is written from its end to its beginning, but the scanner finds the first file first. So every file is
+stored: its strings laid out, its numbers in a record of fixed size. What files have in common (type, owner, mode) is
+laid out once, and so is their table, in which only offset and size of the data and the distance to the vtable differ.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from bakery.soci.flat import Field, Writer, table_shape
 
 _U32 = struct.Struct("<I")
 _PADS: Final = (bytes(4), bytes(3), bytes(2), bytes(1))  # by length modulo 4: the NUL, and zeros to a multiple of four
-# mode, devmajor, devminor, uid, gid; lengths of type, link, uname and gname as laid out
+# mode, devmajor, devminor, uid, gid; lengths of type, link, uname and gname, laid out
 _COMMON = struct.Struct("<qqqIIIIII")
 _RECORD = struct.Struct("<qqIII48s")  # offset, size; lengths of all strings, of the PAX records, of the time; _COMMON
-_KEPT = struct.Struct("<qqII52s")  # the same, with all that decides a file's table in one piece
-_KEY = struct.Struct("<IqqqIIIIII")  # that piece
-_MAX_TABLE: Final = 104  # with all fields and paddings; and the count of an empty vector
-_MAX_VTABLES: Final = 256 * 32 + 64  # one for each choice of fields and each alignment; and the Xattr's
+_STORED = struct.Struct("<qqII52s")  # the same, with everything that determines a file's table as one field
+_KEY = struct.Struct("<IqqqIIIIII")  # that field
+_MAX_TABLE: Final = 104  # with all fields, padding, and the count of an empty vector
+_MAX_VTABLES: Final = 256 * 32 + 64  # one for each set of fields and alignment, and that of Xattr
 _MAX_ROWS: Final = 8192
 _XATTR_FIELDS: Final = ((0, "I"), (1, "I"))
 _INT = struct.Struct("<i")
@@ -33,12 +32,12 @@ _XATTR_TABLE = struct.Struct("<iII")  # to the vtable, value, key
 
 
 def flat_text(content: bytes) -> bytes:
-    """A string as it lies in a FlatBuffer."""
+    """Return a string in the layout of a FlatBuffer."""
     return _U32.pack(len(content)) + content + _PADS[len(content) & 3]
 
 
 class Common(NamedTuple):
-    """All of a file but its name, place, size, time and PAX records, laid out."""
+    """Everything about a file except name, offset, size, time and PAX records, laid out."""
 
     strings: bytes
     record: bytes
@@ -55,16 +54,16 @@ def lay_out(
     devmajor: int,
     devminor: int,
 ) -> Common:
-    """What many files have in common."""
+    """Lay out what many files have in common."""
     strings = [flat_text(content) for content in (kind, linkname, uname, gname)]
     record = _COMMON.pack(mode, devmajor, devminor, uid & 0xFFFFFFFF, gid & 0xFFFFFFFF, *map(len, strings))
     return Common(b"".join(reversed(strings)), record)
 
 
 class _Row(Struct):
-    """The table that like files get.
+    """The table of similar files.
 
-    pack_into: takes the distance to the vtable, `before`, size and offset as far as they are not 0, and `after`.
+    pack_into: takes the distance to the vtable, `before`, size and offset unless they are 0, and `after`.
     vtable: its place.
     """
 
@@ -76,16 +75,16 @@ class _Row(Struct):
 
 
 class FileTable:
-    """The files, in the order of the archive."""
+    """Files in the order of the archive."""
 
     def __init__(self) -> None:
         self._records = bytearray()
-        self._objects = bytearray()  # for each file its PAX records and its strings, as they will lie in the ztoc
+        self._objects = bytearray()  # for each file its PAX records and strings, laid out for the ztoc
         self.count = 0
 
     @property
     def size(self) -> int:
-        """Bytes that the files take so far."""
+        """Return the number of bytes stored so far."""
         return len(self._records) + len(self._objects)
 
     def add(
@@ -97,7 +96,7 @@ class FileTable:
         common: Common,
         records: Mapping[bytes, bytes] | None = None,
     ) -> None:
-        """One more file. `time` is laid out (`flat_text`); `records` are the PAX records."""
+        """Add a file. time: laid out by `flat_text`. records: the PAX records."""
         strings, record = common
         pax = 0
         if records:
@@ -112,18 +111,18 @@ class FileTable:
         self.count += 1
 
     def _backwards(self) -> Iterator[tuple[int, int, int, int, bytes]]:
-        # In pieces: a list of all would take more memory than the ztoc.
-        view, step = memoryview(self._records), 4096 * _KEPT.size
+        # In pieces: one list of all files would take more memory than the ztoc.
+        view, step = memoryview(self._records), 4096 * _STORED.size
         for start in range((len(view) - 1) // step * step, -1, -step):
-            yield from reversed(list(_KEPT.iter_unpack(view[start : start + step])))
+            yield from reversed(list(_STORED.iter_unpack(view[start : start + step])))
 
     def write(self, writer: Writer) -> array[int]:
-        """All files, last one first. Gives their places, in the order of the archive. The table is used up."""
-        # Backwards into one buffer: a part for each of 500,000 files would cost more than its bytes.
+        """Write all files, last one first, and return their places in the order of the archive. Empties the table."""
+        # Backwards into one buffer: separate parts for each of 500,000 files would cost more than their bytes.
         buffer = bytearray(len(self._objects) + self.count * _MAX_TABLE + _MAX_VTABLES)
         objects = memoryview(self._objects)
         head, read_at = len(buffer), len(objects)
-        top = head + writer.place  # what begins at index i of the buffer has the place top - i
+        top = head + writer.place  # index i of the buffer has the place top - i
         places = array("Q")
         rows: dict[tuple[bytes, int], _Row] = {}
         for offset, size, length, pax_length, key in self._backwards():
@@ -162,7 +161,7 @@ class FileTable:
 
 
 def _row(writer: Writer, key: bytes, at: int, distance: int, offset: int, size: int) -> tuple[_Row, bytes]:
-    """How the table of such a file is packed before `at`, and the vtable where none like it is there yet.
+    """Return how to pack the table of such a file before `at`, and its vtable unless an equal one was written.
 
     distance: from `at` back to the place of the file's first string, its time.
     """
@@ -193,13 +192,13 @@ def _row(writer: Writer, key: bytes, at: int, distance: int, offset: int, size: 
         start + field.value if field.offset else field.value for field, start in zip(fields, shape.starts, strict=True)
     ]
     table = shape.packer.pack(0, *reversed(values))
-    # The last field lies first; so the size is before the offset, and both are of eight bytes, with no gap.
-    own = [shape.size - start for field, start in zip(fields, shape.starts, strict=True) if field.slot in (2, 3)]
-    first, end = (own[-1], own[0] + 8) if own else (shape.size, shape.size)
+    # The last field comes first: so the size precedes the offset, and both have eight bytes, without a gap.
+    variable = [shape.size - start for field, start in zip(fields, shape.starts, strict=True) if field.slot in (2, 3)]
+    first, end = (variable[-1], variable[0] + 8) if variable else (shape.size, shape.size)
     place = at + shape.size
     known = writer.vtable_place(shape, place)
     row = _Row(
-        struct.Struct(f"<i{first - 4}s{len(own)}q{shape.size - end}s").pack_into,
+        struct.Struct(f"<i{first - 4}s{len(variable)}q{shape.size - end}s").pack_into,
         shape.size,
         table[4:first],
         table[end:],
@@ -209,7 +208,7 @@ def _row(writer: Writer, key: bytes, at: int, distance: int, offset: int, size: 
 
 
 def _flat_records(records: Mapping[bytes, bytes]) -> bytes:
-    """The Xattr tables of one file and their vector; the distance to the vtable is filled in when it is known."""
+    """Return the Xattr tables of one file and their vector. The distances to the vtable are filled in later."""
     parts: list[bytes] = []
     places: list[int] = []
     place = 0
@@ -227,15 +226,15 @@ def _flat_records(records: Mapping[bytes, bytes]) -> bytes:
 
 
 def _put_records(writer: Writer, buffer: bytearray, head: int, top: int, block: memoryview) -> int:
-    """PAX records before `head`, their distances to the vtable filled in. Gives the new head."""
+    """Write PAX records before `head`, fill in their distances to the vtable, and return the new head."""
     (count,) = _U32.unpack_from(block)
-    first = 4 + _U32.unpack_from(block, 4)[0]  # index of the first record's table in the block; it lies last
+    first = 4 + _U32.unpack_from(block, 4)[0]  # index of the first record's table, which is the last one in the block
     shape = table_shape(_XATTR_FIELDS, 4)
     first_place = top - (head - (len(block) - first))
     vtable = writer.vtable_place(shape, first_place)
     shift = 0
     if not vtable:
-        # The first table of all has the vtable before it: so do the others of this file, which lie before both.
+        # The vtable is written before the first of all tables; the other tables of this file come before both.
         shift = len(shape.vtable)
         vtable = first_place + shift
     start = head - len(block) - shift

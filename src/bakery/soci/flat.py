@@ -1,8 +1,8 @@
-"""FlatBuffers: a writer that lays bytes out as the `flatbuffers` package does, and a reader that trusts nothing.
+"""FlatBuffers: a writer with the layout of the `flatbuffers` package, and a reader that checks every access.
 
-Only what a ztoc needs. FlatBuffers are written from their end to their beginning, and every alignment counts from the
-end; so a place is named by its distance from the end, which does not change when more is written before it.
-Source: FlatBuffers "Internals"; the tests compare with the package, which is slow where files are many.
+Only what a ztoc needs. FlatBuffers are written from their end to their beginning, and alignment counts from the end. So
+a place is the distance from the end, which does not change when more is written before it.
+Source: FlatBuffers "Internals". The tests compare with the package, which is slow for archives with many files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Bytes = bytes | bytearray | memoryview
 
 
 class Field(Struct, frozen=True):
-    """One field of a table that is to be written. `offset`: its value is the place of another object."""
+    """One field of a table to write. offset: the value is the place of another object."""
 
     slot: int
     format: str  # of struct; I for an offset
@@ -33,19 +33,19 @@ class Field(Struct, frozen=True):
 
 
 class TableShape(Struct, frozen=True):
-    """Where the fields of a table lie. `starts` are their distances from the end of what was before the table."""
+    """The layout of a table. starts: the distance of each field from the end of what was written before the table."""
 
     packer: struct.Struct  # the table's bytes: the distance to the vtable, then the fields, last one first
     starts: tuple[int, ...]  # in the order in which the fields are added
     size: int
     vtable: bytes
-    entries: bytes  # the vtable without its head: what makes two of them equal
+    entries: bytes  # the vtable without its head, which identifies it
     align: int
 
 
 @cache
 def table_shape(fields: tuple[tuple[int, str], ...], phase: int) -> TableShape:
-    """The shape of a table whose fields (slot, format) are added in this order, where `phase` = place modulo 8."""
+    """Return the layout of a table whose fields (slot, format) are added in this order. phase: place modulo 8."""
     at, align = phase, 4
     starts: list[int] = []
     pieces: list[str] = []
@@ -71,7 +71,7 @@ def table_shape(fields: tuple[tuple[int, str], ...], phase: int) -> TableShape:
 
 
 class Writer:
-    """Bytes from the end to the beginning. `place` is how many there are; every object's name is its place."""
+    """Writes from the end to the beginning. place: the number of bytes so far. Objects are named by their place."""
 
     def __init__(self) -> None:
         self._parts: list[Bytes] = []
@@ -80,17 +80,17 @@ class Writer:
         self._vtables: dict[bytes, int] = {}
 
     def put(self, part: Bytes) -> int:
-        """These bytes before the others, as they are. Gives their place."""
+        """Write bytes before the others, and return their place."""
         self._parts.append(part)
         self.place += len(part)
         return self.place
 
     def text(self, content: bytes) -> int:
-        """A string: length, bytes, a NUL, and zeros up to a multiple of four."""
+        """Write a string: length, bytes, a NUL, and zeros up to a multiple of four."""
         return self.put(_U32.pack(len(content)) + content + _ZEROS[: 1 + -(self.place + len(content) + 1) % 4])
 
     def byte_vector(self, *pieces: Bytes) -> int:
-        """A vector of bytes, in pieces that are not copied here."""
+        """Write a vector of bytes from pieces, which are not copied here."""
         length = sum(map(len, pieces))
         self.put(_ZEROS[: -(self.place + length) % 4])
         for piece in reversed(pieces):
@@ -98,8 +98,8 @@ class Writer:
         return self.put(_U32.pack(length))
 
     def offset_vector(self, places: Sequence[int]) -> int:
-        """A vector of objects."""
-        self.put(_ZEROS[: -self.place % 4])  # a vtable of an odd number of fields leaves two bytes over
+        """Write a vector of objects."""
+        self.put(_ZEROS[: -self.place % 4])  # a vtable with an odd number of fields has two bytes too many
         count = len(places)
         end = self.place  # the last element's place is end + 4, the first one's end + 4 * count
         values = array("I", (end + 4 * (count - n) - place for n, place in enumerate(places)))
@@ -109,7 +109,7 @@ class Writer:
         return self.put(_U32.pack(count))
 
     def table(self, fields: Sequence[Field]) -> int:
-        """A table of these fields, in the order of adding; the vtable before it, unless an equal one is there."""
+        """Write a table of these fields, added in this order, and its vtable unless an equal one was written."""
         shape = table_shape(tuple((field.slot, field.format) for field in fields), self.place % 8)
         values = [
             self.place + start - field.value if field.offset else field.value
@@ -123,7 +123,7 @@ class Writer:
         return place
 
     def vtable_place(self, shape: TableShape, place: int) -> int:
-        """Where the vtable of a table at `place` lies; 0 where it is new, and then it must be put right after."""
+        """Return the place of the vtable for a table at `place`; 0 if it is new and must be written right after it."""
         self._align = max(self._align, shape.align)
         known = self._vtables.get(shape.entries, 0)
         if not known:
@@ -131,7 +131,7 @@ class Writer:
         return known
 
     def finish(self, root: int) -> bytes:
-        """The whole buffer, whose first four bytes point to `root`."""
+        """Return the whole buffer, whose first four bytes point to `root`."""
         self.put(_ZEROS[: -(self.place + 4) % self._align])
         self.put(_U32.pack(self.place + 4 - root))
         parts = self._parts
@@ -141,7 +141,7 @@ class Writer:
 
 
 class Table:
-    """A table in foreign bytes. Every access is checked against the buffer; raises BadDocument."""
+    """A table in untrusted bytes. Checks every access against the buffer and raises BadDocument."""
 
     __slots__ = ("_at", "_buffer", "_slots", "_vtable", "about")
 
@@ -152,43 +152,43 @@ class Table:
 
     @classmethod
     def root(cls, content: Bytes, about: str) -> Table:
-        """The root table of a buffer."""
+        """Return the root table of a buffer."""
         buffer = memoryview(content)
         if len(buffer) < 4:
-            raise BadDocument("reading a FlatBuffer", about=about, why="it is shorter than four bytes")
+            raise BadDocument("invalid FlatBuffer in", about=about, why="it is shorter than four bytes")
         return cls(buffer, _U32.unpack_from(buffer)[0], about)
 
     def number(self, slot: int, code: str, default: int = 0) -> int:
-        """A scalar field."""
+        """Return a scalar field."""
         at = self._field(slot)
         return default if at is None else self._read(f"<{code}", at)
 
     def content(self, slot: int) -> memoryview:
-        """A string or a vector of bytes; empty where it is missing."""
+        """Return a string or a vector of bytes; empty if the field is missing."""
         start, count = self._vector(slot, 1)
         return self._buffer[start : start + count]
 
     def position(self, slot: int) -> int:
-        """Where in the buffer a vector's first element lies."""
+        """Return the position of a vector's first element in the buffer."""
         return self._vector(slot, 1)[0]
 
     def table(self, slot: int) -> Table | None:
-        """A table inside this one."""
+        """Return a table inside this one."""
         at = self._field(slot)
         return None if at is None else Table(self._buffer, at + self._read("<I", at), self.about)
 
     def tables(self, slot: int) -> Iterator[Table]:
-        """A vector of tables, one after the other."""
+        """Yield the tables of a vector."""
         start, count = self._vector(slot, 4)
         for at in range(start, start + 4 * count, 4):
             yield Table(self._buffer, at + self._read("<I", at), self.about)
 
     def count(self, slot: int) -> int:
-        """How many elements a vector of objects has."""
+        """Return the number of elements in a vector of objects."""
         return self._vector(slot, 4)[1]
 
     def texts(self, slot: int) -> Iterator[memoryview]:
-        """A vector of strings."""
+        """Yield the strings of a vector."""
         start, count = self._vector(slot, 4)
         for at in range(start, start + 4 * count, 4):
             text = at + self._read("<I", at)
@@ -213,7 +213,7 @@ class Table:
 
     def _check(self, at: int, size: int) -> None:
         if at < 0 or at + size > len(self._buffer):
-            raise BadDocument("reading a FlatBuffer", about=self.about, why="it points outside itself")
+            raise BadDocument("invalid FlatBuffer in", about=self.about, why="it points outside the buffer")
 
     def _read(self, code: str, at: int) -> int:
         self._check(at, struct.calcsize(code))

@@ -1,7 +1,7 @@
-"""Indexing one layer: its bytes in, in any pieces, its ztoc out. One inflate, one pass, nothing of the layer is kept.
+"""Index one layer: its bytes in, in chunks of any size, its ztoc out. One pass, one inflate; the layer is not kept.
 
-Synchronous and meant for a thread: libz and hashlib release the GIL. `stop()` may be called from another thread; the
-next `feed` then raises. Which layers get an index, and what is made of them, is in convert.py.
+Synchronous, to run in a thread: libz and hashlib release the GIL. `stop()` may be called from another thread; the next
+`feed` then raises. plan.py decides which layers are indexed, convert.py what is made of the result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bakery.errors import DigestMismatch
 from bakery.oci.digest import Digest
-from bakery.soci.checkpoint import Gauge, GzipSpans, PlainSpans, Spans
+from bakery.soci.checkpoint import GzipSpans, LayerGuard, PlainSpans, Spans
 from bakery.soci.inflate import Zlib
 from bakery.soci.options import SociSettings
 from bakery.soci.tar_scan import TarScanner
@@ -25,7 +25,7 @@ PLAIN: Final = "tar"
 
 
 class LayerIndex(Struct, frozen=True):
-    """What indexing a layer gave. `has_xattrs`: some entry has extended attributes or is an opaque whiteout."""
+    """The index of a layer. has_xattrs: some entry has extended attributes or is an opaque whiteout."""
 
     ztoc: bytes
     digest: Digest
@@ -38,7 +38,7 @@ class LayerIndex(Struct, frozen=True):
     __repr__ = repr_without("ztoc")
 
     def spans_of(self, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """First and last span of each of these files that the layer has; of a name that occurs twice, the first."""
+        """Return the first and last span of each of these files. If a name occurs twice, the first counts."""
         wanted = {path.encode("utf-8", "surrogateescape"): path for path in paths}
         if not wanted or not self.spans:
             return {}
@@ -50,11 +50,11 @@ class LayerIndex(Struct, frozen=True):
 
 
 class LayerIndexer:
-    """One layer on its way to its ztoc.
+    """Builds the ztoc of one layer.
 
-    compression: GZIP or PLAIN, from the media type. about: what errors call the layer. size: its compressed bytes,
-    where they are known; limits depend on it. Raises, from `feed` and `finish`: LayerDamaged, LayerUnsupported,
-    LayerLimit, Abandoned (failure.py); NoZlib from the constructor.
+    compression: GZIP or PLAIN, from the media type. about: the layer in errors. size: its compressed bytes, if known;
+    limits depend on it. `feed` and `finish` raise LayerDamaged, LayerUnsupported, LayerLimit or Abandoned (failure.py),
+    the constructor NoZlib.
     """
 
     def __init__(
@@ -67,18 +67,18 @@ class LayerIndexer:
         library: Zlib | None = None,
     ) -> None:
         self._settings = settings or SociSettings()
-        self._gauge = Gauge(about, self._settings.limits, size)
+        self._guard = LayerGuard(about, self._settings.limits, size)
         self._size = size
-        self._scanner = TarScanner(self._gauge)
+        self._scanner = TarScanner(self._guard)
         span_size = self._settings.span_size
         self._spans: Spans
         if compression == GZIP:
-            self._spans = GzipSpans(span_size, self._scanner.feed, self._gauge, library=library)
+            self._spans = GzipSpans(span_size, self._scanner.feed, self._guard, library=library)
         else:
-            self._spans = PlainSpans(span_size, self._scanner.feed, self._gauge)
+            self._spans = PlainSpans(span_size, self._scanner.feed, self._guard)
 
     def feed(self, chunk: bytes | memoryview) -> None:
-        """The next bytes of the layer. A memoryview is lent for the call only, and must be writable: C reads it."""
+        """Take the next bytes of the layer. A memoryview must be writable, and is not used after the call."""
         try:
             self._spans.feed(chunk)
         except BaseException:
@@ -86,24 +86,24 @@ class LayerIndexer:
             raise
 
     def stop(self) -> None:
-        """Nobody wants the result any more: the thread that feeds is told at its next chunk, or sooner."""
-        self._gauge.stopped = True
+        """Make the thread that feeds raise Abandoned, at the latest on its next chunk."""
+        self._guard.stopped = True
 
     def finish(self) -> LayerIndex:
-        """The layer's index; all of the layer must have been fed."""
+        """Return the layer's index. The whole layer must have been fed."""
         spans, settings = self._spans, self._settings
         try:
-            self._gauge.check(spans.uncompressed_size)
+            self._guard.check(spans.uncompressed_size)
             spans.finish()
             self._scanner.finish()
         finally:
             spans.close()
         if self._size is not None and spans.compressed_size != self._size:
             raise DigestMismatch(
-                "indexing",
-                about=self._gauge.about,
-                why=f"its descriptor says {self._size} bytes, {spans.compressed_size} came",
-                hint="the source is damaged: build and push it again",
+                "cannot index",
+                about=self._guard.about,
+                why=f"its descriptor says {self._size} bytes, but it has {spans.compressed_size}",
+                hint="build and push the image again",
             )
         ztoc = encode(
             self._scanner.files,
@@ -123,7 +123,7 @@ class LayerIndexer:
 
 
 def merge_spans(spans: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Sorted, and one where they overlap or touch."""
+    """Return the spans sorted, with those that overlap or touch merged."""
     merged: list[tuple[int, int]] = []
     for first, last in sorted(spans):
         if merged and first <= merged[-1][1] + 1:

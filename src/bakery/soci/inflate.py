@@ -1,10 +1,9 @@
-"""Inflating one gzip member after another, stopping where deflate blocks end. zlib-ng or libz, through ctypes.
+"""Inflate one gzip member after another, stopping at the ends of deflate blocks. zlib-ng or libz, through ctypes.
 
-Why ctypes: only `inflate(Z_BLOCK)` tells where a block ends (zlib manual, "inflate"), and no Python module offers it.
-No build step is needed, and the GIL is released during each call. zlib-ng comes inside the zlib-ng package, whose
-functions its extension module exports; it stops at the same places as libz and inflates two to three times faster
-(bench/soci.py). Where it is not there, or hides its functions, the machine's libz does the same.
-Knows nothing of checkpoints and tar.
+Only `inflate(Z_BLOCK)` stops where a block ends (zlib manual, "inflate"), and no Python module offers it. With ctypes
+there is no build step, and the GIL is released during each call. The extension module of the package zlib-ng exports
+the functions of zlib-ng, which stops at the same places as libz and inflates two to three times faster (bench/soci.py).
+Without that package, or if it hides its functions, the system's libz is used. Checkpoints are in checkpoint.py.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ WINDOW: Final = 32768
 
 _Z_OK, _Z_STREAM_END, _Z_BUF_ERROR, _Z_MEM_ERROR = 0, 1, -5, -4
 _Z_NO_FLUSH, _Z_BLOCK = 0, 5
-_GZIP_ONLY: Final = 31  # windowBits 15 + 16: the gzip format and no other
+_GZIP_ONLY: Final = 31  # windowBits 15 + 16: only the gzip format
 _RAW: Final = -15
 _NAMES: Final = ("libz.so.1", "libz.dylib", "libz.1.dylib", "zlib1.dll")
 
-# What one step found.
-MORE: Final = 0  # the output is full or the input used up, nothing else
-BLOCK_END: Final = 1  # at the end of a header, or of a block that is not the member's last
-MEMBER_END: Final = 2  # the member's trailer was read and is right
+# The results of one step.
+MORE: Final = 0  # the output is full or the input used up
+BLOCK_END: Final = 1  # at the end of a header, or of a block other than the member's last
+MEMBER_END: Final = 2  # after the member's trailer, which is valid
 CORRUPT: Final = 3
 
 
 class _Stream(ctypes.Structure):
-    """z_stream of zlib.h, the same since zlib 1.0; where long has 64 bits it is zng_stream of zlib-ng.h as well."""
+    """z_stream of zlib.h, unchanged since zlib 1.0. If long has 64 bits, also zng_stream of zlib-ng.h."""
 
     _fields_ = (
         ("next_in", ctypes.c_void_p),
@@ -54,7 +53,7 @@ class _Stream(ctypes.Structure):
 
 
 class Zlib:
-    """The functions of one libz, or with the prefix `zng_` of one zlib-ng. Raises AttributeError for one it lacks."""
+    """The functions of libz, or with the prefix `zng_` of zlib-ng. Raises AttributeError if one is missing."""
 
     def __init__(self, library: ctypes.CDLL, prefix: str = "") -> None:
         self.inflate = library[f"{prefix}inflate"]
@@ -71,7 +70,7 @@ class Zlib:
 
 
 def _init_of_libz(library: ctypes.CDLL) -> Callable[[int, int], int]:
-    """zlib.h's inflateInit2 is a macro: it passes the version and the size that it was compiled with."""
+    """Return inflateInit2, which is a macro in zlib.h: it passes the version and size that it was compiled with."""
     function = library.inflateInit2_
     function.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
     library.zlibVersion.restype = ctypes.c_char_p
@@ -87,8 +86,8 @@ def _init_of_ng(library: ctypes.CDLL) -> Callable[[int, int], int]:
 
 @lru_cache(maxsize=1)
 def load_ng() -> Zlib | None:
-    """The zlib-ng inside the package of that name; None where it is not to be had."""
-    if ctypes.sizeof(ctypes.c_long) != 8:  # then zlib-ng's stream is laid out otherwise than libz's
+    """Return zlib-ng from the package of that name, or None if it is not available."""
+    if ctypes.sizeof(ctypes.c_long) != 8:  # zlib-ng's stream then has another layout than libz's
         return None
     try:
         from zlib_ng import zlib_ng
@@ -102,11 +101,11 @@ _loaded: dict[tuple[str, ...], Zlib] = {}
 
 
 def load(names: Sequence[str] = _NAMES) -> Zlib:
-    """The machine's libz, under the first of `names` that is there. Raises NoZlib."""
+    """Return the system's libz, by the first of `names` that loads. Raises NoZlib."""
     key = tuple(names)
     if key not in _loaded:
         for name in (*names, None):
-            # The names first: find_library runs ldconfig or a compiler, which takes longer than a small layer.
+            # Names first: find_library runs ldconfig or a compiler, which takes longer than a small layer.
             found = name or (ctypes.util.find_library("z") if key == _NAMES else None)
             if found is None:
                 continue
@@ -117,66 +116,65 @@ def load(names: Sequence[str] = _NAMES) -> Zlib:
                 continue
         else:
             raise NoZlib(
-                "loading zlib",
-                about=", ".join(names),
-                why="none of these libraries is there",
+                "cannot load zlib",
+                why=f"none of these libraries is installed: {', '.join(names)}",
                 hint="install zlib (Debian, Ubuntu: zlib1g; Fedora, Alpine: zlib)",
             )
     return _loaded[key]
 
 
 def address_of(chunk: bytes | bytearray | memoryview) -> int:
-    """Where its bytes lie; a memoryview must be writable. 0 where there are none."""
+    """Return the address of its bytes, or 0 if it is empty. A memoryview must be writable."""
     if isinstance(chunk, bytes):
         return ctypes.cast(ctypes.c_char_p(chunk), ctypes.c_void_p).value or 0
     return ctypes.addressof(ctypes.c_char.from_buffer(chunk)) if chunk else 0
 
 
 class Inflater(Protocol):
-    """One stream of gzip members, a step at a time, into a buffer of the caller's.
+    """Inflates a stream of gzip members, step by step, into the caller's buffer.
 
-    `take(chunk)` gives it input, `room(address, size)` a place for output, and each `step()` goes on until the output
-    is full, the input used up, or something happened that has a name above. The members are checked (CRC-32, length).
-    Must be closed; closing twice is fine.
+    `take(chunk)` sets the input and `room(address, size)` the output. Each `step()` goes on until the output is full,
+    the input is used up, or another result above applies. Members are verified (CRC-32, length).
+    Must be closed; closing twice is allowed.
     """
 
     def take(self, chunk: bytes | memoryview) -> None:
-        """The next input. What was taken before must be used up. It is not copied: a memoryview must be writable."""
+        """Set the next input; the previous one must be used up. It is not copied. A memoryview must be writable."""
 
     def room(self, address: int, size: int) -> None:
-        """Where output goes, and how many bytes have place there. Before it lie the last 32 KiB of output, or all."""
+        """Set the address and size of the output. The 32 KiB of output before it must directly precede it."""
 
     def step(self, ahead: int = 0) -> int:
-        """Inflate on, at most to the end of the first block that ends behind more than `ahead` bytes.
+        """Inflate up to the end of the first block that ends after more than `ahead` bytes of output.
 
-        It may stop at the end of an earlier one.
+        May stop at an earlier block end.
         """
 
     @property
     def input_left(self) -> int:
-        """Bytes of input not yet read."""
+        """Return the number of input bytes not yet read."""
 
     @property
     def room_left(self) -> int:
-        """Bytes of output that still have place."""
+        """Return the number of output bytes that still fit."""
 
     @property
     def unused_bits(self) -> int:
-        """After BLOCK_END: how many bits of the last byte read belong to the next block."""
+        """Return how many bits of the last byte read belong to the next block. Valid after BLOCK_END."""
 
     @property
     def message(self) -> str:
-        """After CORRUPT: what is wrong."""
+        """Return what is wrong. Valid after CORRUPT."""
 
     def next_member(self) -> None:
-        """After MEMBER_END: be ready for another gzip header."""
+        """Prepare for another gzip header, after MEMBER_END."""
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
 
 
 class BlockInflater:
-    """Inflater by libz or zlib-ng; with `raw`, one deflate stream without header and checksum."""
+    """An Inflater that uses libz or zlib-ng. raw: one deflate stream without header and checksum."""
 
     def __init__(self, library: Zlib | None = None, *, raw: bool = False) -> None:
         self._zlib = library or load_ng() or load()
@@ -184,9 +182,9 @@ class BlockInflater:
         self._at = ctypes.addressof(self._stream)
         self._input: bytes | bytearray | memoryview = b""
         self._open = False
-        answer = self._zlib.init(self._at, _RAW if raw else _GZIP_ONLY)
-        if answer != _Z_OK:
-            raise MemoryError(f"inflateInit2 answered {answer}")
+        status = self._zlib.init(self._at, _RAW if raw else _GZIP_ONLY)
+        if status != _Z_OK:
+            raise MemoryError(f"inflateInit2 returned {status}")
         self._open = True
 
     def take(self, chunk: bytes | bytearray | memoryview) -> None:
@@ -195,7 +193,7 @@ class BlockInflater:
         self.point_at(address_of(chunk), len(chunk))
 
     def point_at(self, address: int, size: int) -> None:
-        """`take` for bytes that somebody else keeps alive."""
+        """Set the input by its address. The caller keeps the bytes alive."""
         self._stream.next_in = address
         self._stream.avail_in = size
 
@@ -221,17 +219,14 @@ class BlockInflater:
 
     @property
     def message(self) -> str:
-        """See Inflater: what libz says."""
+        """See Inflater: the message of libz."""
         return (self._stream.msg or b"invalid data").decode("ascii", "replace")
 
     def step(self, ahead: int = 0) -> int:
-        """See Inflater.
-
-        Each stop costs: a call from Python, and 32 KiB that libz copies into a window of its own.
-        """
+        """See Inflater. Each stop costs a call from Python, and libz copies 32 KiB into its own window."""
         stream = self._stream
         if ahead > 0:
-            # Not one byte more: with no room left libz still reads on, over the ends of blocks that give no output.
+            # Not one byte more: without room, libz still reads on, past the ends of blocks without output.
             spare = stream.avail_out - ahead
             if spare > 0:
                 stream.avail_out = ahead
@@ -245,15 +240,15 @@ class BlockInflater:
         return self._inflate(_Z_BLOCK)
 
     def _inflate(self, flush: int) -> int:
-        answer = self._zlib.inflate(self._at, flush)
-        if answer in (_Z_OK, _Z_BUF_ERROR):
-            # bit 7: at the end of a header or block; bit 6: the block was the last of its member. BUF_ERROR too: the
-            # end-of-block code can lie in bits read before, and then the call neither reads nor writes a byte.
+        status = self._zlib.inflate(self._at, flush)
+        if status in (_Z_OK, _Z_BUF_ERROR):
+            # bit 7: at the end of a header or block; bit 6: the block was the last of its member. BUF_ERROR too: if
+            # the end-of-block code was in bits read before, the call neither reads nor writes a byte.
             return BLOCK_END if flush == _Z_BLOCK and self._stream.data_type & 0xC0 == 0x80 else MORE
-        if answer == _Z_STREAM_END:
+        if status == _Z_STREAM_END:
             return MEMBER_END
-        if answer == _Z_MEM_ERROR:
-            raise MemoryError("inflate found no memory")
+        if status == _Z_MEM_ERROR:
+            raise MemoryError("inflate is out of memory")
         return CORRUPT
 
     def next_member(self) -> None:
@@ -261,7 +256,7 @@ class BlockInflater:
         self._zlib.reset(self._at)
 
     def start_at(self, window: int, size: int, bits: int, value: int) -> None:
-        """For a raw stream: begin inside it, with these unused bits and the `size` bytes at `window` behind us."""
+        """Start inside a raw stream, with these unused bits and the `size` bytes of output at `window` before it."""
         self._zlib.reset(self._at)
         if bits:
             self._zlib.prime(self._at, bits, value)

@@ -1,6 +1,6 @@
-"""What the SOCI indexes of an image hold: which layers, how many spans and files, which spans to prefetch. Pure.
+"""The contents of an image's SOCI indexes: layers, numbers of spans and files, spans to prefetch. Pure.
 
-Like plan.py: `missing_for` says which documents are needed next, then `describe` gives values; ztocs come as bytes.
+As with plan.py, `missing_for` names the documents to fetch next; then `describe` returns values. ztocs are bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bakery.soci.ztoc import Ztoc
 
 
 class IndexedLayer(Struct, frozen=True):
-    """A layer of an image and what its SOCI index has for it; `ztoc` is None for a layer that is pulled whole."""
+    """A layer of an image and its artifacts in the SOCI index. ztoc: None if the layer is pulled whole."""
 
     layer: Descriptor
     ztoc: Descriptor | None = None
@@ -38,11 +38,11 @@ class SociImage(Struct, frozen=True):
     soci: Descriptor
     build_tool_identifier: str
     layers: tuple[IndexedLayer, ...]
-    loose: tuple[str, ...] = field(default=())  # links between the two that are wrong
+    wrong_links: tuple[str, ...] = field(default=())  # between the two, in words
 
 
 def missing_for(root: Descriptor, documents: Documents) -> tuple[Descriptor, ...]:
-    """Which documents must be fetched before `soci_images` can answer."""
+    """Return the documents to fetch before `soci_images` can be called."""
     raw = documents.get(root.digest)
     if raw is None:
         return (root,)
@@ -59,10 +59,10 @@ def missing_for(root: Descriptor, documents: Documents) -> tuple[Descriptor, ...
 
 
 def soci_images(root: Descriptor, documents: Documents) -> tuple[SociImage, ...]:
-    """Every SOCI index of this image, with the image that it is for. Raises WrongIndex where one leads nowhere."""
+    """Return every SOCI index of this image, with the image that it is for. Raises WrongIndex if that is missing."""
     raw = documents.get(root.digest)
     if raw is None:
-        raise BadDocument("reading an image", about=root.digest, why="it is not there")
+        raise BadDocument("cannot read image", about=root.digest, why="it is missing")
     top = oci.parse(raw, media_type=root.media_type, about=root.digest)
     if not isinstance(top, Index):
         return ()
@@ -77,24 +77,24 @@ def _soci_image(soci: Descriptor, top: Index, documents: Documents) -> SociImage
     image = next((entry for entry in top.manifests if _is_image_of(soci, entry)), None)
     if image is None:
         raise WrongIndex(
-            "reading a SOCI index",
+            "wrong SOCI index",
             about=soci.digest,
-            why=f"its image {soci.annotations.get(media.IMAGE_DIGEST)} is not in the index",
+            why=f"its image {soci.annotations.get(media.IMAGE_DIGEST)} is not in the image index",
         )
     manifest, index = _manifest(image, documents), _manifest(soci, documents)
-    loose: list[str] = []
-    said = manifest.annotations.get(media.INDEX_DIGEST)
-    if said != str(soci.digest):
-        loose.append(f"the image {image.digest} names {said or 'no SOCI index'}, not {soci.digest}")
+    wrong: list[str] = []
+    named = manifest.annotations.get(media.INDEX_DIGEST)
+    if named != str(soci.digest):
+        wrong.append(f"image {image.digest} names {named or 'no SOCI index'}, not {soci.digest}")
     if index.config.media_type != media.SOCI_INDEX:
-        loose.append(f"the config of {soci.digest} is of type {index.config.media_type}")
+        wrong.append(f"the config of {soci.digest} has the type {index.config.media_type}")
     ztocs: dict[str, Descriptor] = {}
     prefetch: dict[str, Descriptor] = {}
     for artifact in index.layers:
         layer = artifact.annotations.get(media.LAYER_DIGEST, "")
         (prefetch if artifact.media_type == media.PREFETCH else ztocs)[layer] = artifact
         if layer not in {str(known.digest) for known in manifest.layers}:
-            loose.append(f"{artifact.digest} is for {layer or 'no layer'}, which the image does not have")
+            wrong.append(f"{artifact.digest} is for {layer or 'no layer'}, which is not in the image")
     layers = tuple(
         IndexedLayer(layer, ztocs.get(str(layer.digest)), prefetch.get(str(layer.digest))) for layer in manifest.layers
     )
@@ -104,65 +104,65 @@ def _soci_image(soci: Descriptor, top: Index, documents: Documents) -> SociImage
         soci,
         index.annotations.get(media.BUILD_TOOL, ""),
         layers,
-        tuple(loose),
+        tuple(wrong),
     )
 
 
 def _manifest(descriptor: Descriptor, documents: Documents) -> Manifest:
     raw = documents.get(descriptor.digest)
     if raw is None:
-        raise WrongIndex("reading a SOCI index", about=descriptor.digest, why="it is not there")
+        raise WrongIndex("cannot read", about=descriptor.digest, why="it is missing")
     found = oci.parse(raw, media_type=descriptor.media_type, about=descriptor.digest)
     if not isinstance(found, Manifest):
-        raise WrongIndex("reading a SOCI index", about=descriptor.digest, why="it is an index of images")
+        raise WrongIndex("cannot read", about=descriptor.digest, why="expected a manifest, got an image index")
     return found
 
 
 def prefetch_spans(raw: bytes, about: object) -> tuple[tuple[int, int], ...]:
-    """First and last of each run of spans in a prefetch artifact. Raises BadDocument for what is none."""
+    """Return first and last of each run of spans in a prefetch artifact. Raises BadDocument if it is not valid."""
     document = parse_object(raw, about=about)
     spans = document.get("prefetch_spans")
     if not isinstance(spans, list):
-        raise BadDocument("reading a prefetch artifact", about=about, why="prefetch_spans must be a list")
+        raise BadDocument("invalid prefetch artifact", about=about, why="prefetch_spans must be a list")
     found: list[tuple[int, int]] = []
     for span in spans:
         ends = (span.get("start_span", 0), span.get("end_span", 0)) if isinstance(span, dict) else ()
         if len(ends) != 2 or not all(isinstance(end, int) and not isinstance(end, bool) for end in ends):
-            raise BadDocument("reading a prefetch artifact", about=about, why=f"{span!r:.100} is no span")
+            raise BadDocument("invalid prefetch artifact", about=about, why=f"expected a span, got {span!r:.100}")
         found.append((ends[0], ends[1]))
     return tuple(found)
 
 
 def check_links(indexed: IndexedLayer, ztoc: Ztoc, spans: tuple[tuple[int, int], ...]) -> None:
-    """What an index says of a ztoc, beside the ztoc itself. Raises WrongIndex."""
+    """Compare what an index says about a ztoc with the ztoc. Raises WrongIndex."""
     descriptor = indexed.ztoc
     if descriptor is None:
         return
-    said = {
+    pairs = {
         media.SPAN_SIZE: (descriptor.annotations.get(media.SPAN_SIZE), str(ztoc.span_size)),
         media.LAYER_TYPE: (descriptor.annotations.get(media.LAYER_TYPE), indexed.layer.media_type),
     }
-    for name, (there, here) in said.items():
-        if there != here:
-            raise WrongIndex("verifying", about=descriptor.digest, why=f"{name} is {there}, should be {here}")
+    for name, (found, expected) in pairs.items():
+        if found != expected:
+            raise WrongIndex("wrong ztoc", about=descriptor.digest, why=f"{name} is {found}, expected {expected}")
     for first, last in spans:
         if not 0 <= first <= last <= ztoc.max_span_id:
             raise WrongIndex(
-                "verifying",
+                "wrong prefetch artifact",
                 about=indexed.prefetch.digest if indexed.prefetch else descriptor.digest,
-                why=f"prefetch spans {first} to {last}, the layer has 0 to {ztoc.max_span_id}",
+                why=f"it names spans {first} to {last}, but the layer has spans 0 to {ztoc.max_span_id}",
             )
 
 
 def claims_no_xattrs(ztoc: Descriptor) -> bool:
-    """Whether the index says that no file of the layer has extended attributes."""
+    """Return whether the index says that no file of the layer has extended attributes."""
     return ztoc.annotations.get(media.NO_XATTRS) == "true"
 
 
 def describe(
     image: SociImage, ztocs: Mapping[Digest, bytes], prefetch: Mapping[Digest, tuple[tuple[int, int], ...]]
 ) -> dict[str, Any]:
-    """One image's SOCI index as plain values, for JSON or a table."""
+    """Return one image's SOCI index as plain values, for JSON or a table."""
     return {
         "platform": image.platform,
         "image": str(image.image.digest),
@@ -176,7 +176,7 @@ def describe(
 def _describe_layer(
     indexed: IndexedLayer, ztocs: Mapping[Digest, bytes], prefetch: Mapping[Digest, tuple[tuple[int, int], ...]]
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "digest": str(indexed.layer.digest),
         "media_type": indexed.layer.media_type,
         "size": indexed.layer.size,
@@ -185,7 +185,7 @@ def _describe_layer(
     if indexed.ztoc is not None:
         ztoc = Ztoc(ztocs[indexed.ztoc.digest], about=f"ztoc {indexed.ztoc.digest}")
         spans = prefetch[indexed.prefetch.digest] if indexed.prefetch else ()
-        told["ztoc"] = {
+        described["ztoc"] = {
             "digest": str(indexed.ztoc.digest),
             "size": indexed.ztoc.size,
             "version": ztoc.version.decode("utf-8", "replace"),
@@ -196,4 +196,4 @@ def _describe_layer(
             "disable_xattrs": claims_no_xattrs(indexed.ztoc),
             "prefetch_spans": [list(span) for span in spans],
         }
-    return told
+    return described

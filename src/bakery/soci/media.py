@@ -1,4 +1,4 @@
-"""Media types and annotations of the SOCI world, and which layers can be indexed (soci.md)."""
+"""Media types and annotations of SOCI, and which layers can be indexed (soci.md)."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _COMPRESSION: Final[Mapping[str, str]] = {
 
 
 def compression(media_type: str) -> str | None:
-    """How a layer of this type is indexed: GZIP, PLAIN, or None where it cannot be."""
+    """Return how a layer of this type is indexed: GZIP, PLAIN, or None if it cannot be."""
     return _COMPRESSION.get(media_type)
 
 
 def is_layer(media_type: str) -> bool:
-    """Whether this is a layer at all, one that can be indexed or another, such as zstd."""
+    """Return whether this is the type of a layer, including layers that cannot be indexed, such as zstd."""
     return media_type.startswith((_OCI, _DOCKER))
 
 
 def is_soci_index(entry: Descriptor) -> bool:
-    """Whether an index entry is a SOCI index."""
+    """Return whether an index entry is a SOCI index."""
     return entry.artifact_type == SOCI_INDEX

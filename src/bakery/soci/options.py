@@ -1,7 +1,7 @@
-"""What a caller may choose about SOCI conversion, and what a layer may cost. Values only; nothing is read here.
+"""Settings of SOCI conversion, and limits for one layer. Values only; nothing is read here.
 
-Defaults of span and minimum size are those of the real tool (pipeline.md 5.6), so that the same image gives the same
-digests whoever converts it. The build tool identifier is ours: it is part of the digest and must stay as it is.
+The default span size and minimum layer size are those of the real tool (pipeline.md 5.6), so that both produce the same
+digests. The default build tool identifier is Bakery's: it is part of the digests and must never change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GIB: Final = 1024 * MIB
 
 DEFAULT_SPAN_SIZE: Final = 4 * MIB
 DEFAULT_MIN_LAYER_SIZE: Final = 10 * MIB
-# Part of every ztoc and SOCI index: another text gives other digests, so no version number of ours stands in it.
+# Part of every ztoc and SOCI index: a different text changes their digests, so it contains no version of Bakery.
 DEFAULT_BUILD_TOOL_IDENTIFIER: Final = "Bakery SOCI v1"
 BUILD_TOOL_IDENTIFIER_VARIABLE: Final = "BAKERY_BUILD_TOOL_IDENTIFIER"
 LIMITS_VARIABLE: Final = "BAKERY_SOCI_LIMITS"
@@ -30,12 +30,12 @@ _MAX_SPAN_SIZE: Final = 2**62
 
 
 class Limits(Struct, frozen=True):
-    """What one layer may cost before it is taken for an attack. All settable; each is named in the error it causes.
+    """What one layer may cost before it is treated as an attack. Errors name the limit, and every limit can be set.
 
-    uncompressed: bytes after inflating, whatever the layer's size. ratio: those bytes per compressed byte, which
-    counts above `allowance` bytes only, so that a small layer of zeros passes. entries, toc: files of the archive,
-    and bytes of their names, links and records. header: bytes of one extended header (the real tool's is the same).
-    headers: extended headers before one entry. checkpoints: bytes of windows, 32 KiB for each span.
+    uncompressed: total bytes after inflating. ratio: those bytes per compressed byte, which applies only above
+    `allowance` bytes, so that a small layer of zeros passes. entries, toc: files in the archive, and bytes of their
+    names, links and records. header: bytes of one extended header (as in the real tool). headers: extended headers
+    before one entry. checkpoints: bytes of windows, 32 KiB per span.
     """
 
     uncompressed: int = 1024 * GIB
@@ -48,22 +48,24 @@ class Limits(Struct, frozen=True):
     checkpoints: int = 512 * MIB
 
     def for_layer(self, size: int | None) -> int:
-        """The uncompressed bytes allowed for a layer of `size` compressed bytes (None: not known)."""
+        """Return the uncompressed bytes allowed for a layer of `size` compressed bytes (None: unknown)."""
         if size is None:
             return self.uncompressed
         return min(self.uncompressed, max(self.allowance, self.ratio * size))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`entries=1000000,ratio=500`: the defaults with these changed. Raises UsageError."""
+        """Return the defaults changed by a list such as `entries=1000000,ratio=500`. Raises UsageError."""
         return cls().changed(parse_limits(text))
 
     def changed(self, values: Mapping[str, int]) -> Self:
-        """The same limits but for these."""
+        """Return these limits with the given ones changed. Raises UsageError for an unknown name."""
         known = set(self.__struct_fields__)
         unknown = sorted(values.keys() - known)
         if unknown:
-            raise UsageError("choosing a limit", about=", ".join(unknown), hint=f"known: {', '.join(sorted(known))}")
+            raise UsageError(
+                "unknown SOCI limit", about=", ".join(unknown), why=f"expected one of: {', '.join(sorted(known))}"
+            )
         return replace(self, **values)
 
 
@@ -107,12 +109,12 @@ class SociSettings(Struct, frozen=True):
 
 
 def parse_limits(text: str) -> dict[str, int]:
-    """`entries=1000000,ratio=500` as a dictionary. Raises UsageError for what is no such list."""
+    """Return a list such as `entries=1000000,ratio=500` as a dictionary. Raises UsageError."""
     return dict(_pair(item) for item in text.split(",") if item.strip())
 
 
 def _pair(item: str) -> tuple[str, int]:
     name, _, number = item.partition("=")
     if not number.strip().isascii() or not number.strip().isdigit():
-        raise UsageError("choosing a limit", about=repr(item[:100]), hint="expected name=whole number")
+        raise UsageError("invalid SOCI limit", about=repr(item[:100]), why="expected name=NUMBER")
     return name.strip(), int(number)

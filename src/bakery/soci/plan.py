@@ -1,7 +1,7 @@
-"""Which layers of an image are to be indexed, and what becomes of every entry of its index. Pure.
+"""Plan the conversion of an image: which layers to index, and what to do with every entry of its index. Pure.
 
-The caller fetches: `missing_documents` says what is needed next, until nothing is; then `make_plan`. What is made of
-the plan when the layers are indexed is in convert.py. The rules are soci.md, "Conversion", 1 to 5.
+The caller fetches what `missing_documents` returns until it returns nothing, then calls `plan_conversion`. After the
+layers are indexed, convert.py builds the result. The rules are in soci.md, "Conversion", 1 to 5.
 """
 
 from __future__ import annotations
@@ -25,64 +25,64 @@ from bakery.soci import media
 from bakery.soci.options import SociSettings
 
 Documents = Mapping[Digest, bytes | None]
-"""Manifests, indexes and configs by digest. None: it is known not to be there, and is left out."""
+"""Manifests, indexes and configs by digest. None: known to be missing, and left out."""
 
 MAX_CONFIG_BYTES: Final = 16 * 1024 * 1024
 
 
-class Fate(Enum):
-    """What becomes of an entry of the index."""
+class EntryKind(Enum):
+    """How an entry of the index is treated."""
 
-    KEPT = "kept"  # bytes and descriptor as they are; an attestation's link may move
+    KEPT = "kept"  # bytes and descriptor unchanged, but an attestation's link is updated
     IMAGE = "image"  # rewritten as an OCI manifest
-    SOCI = "soci"  # a SOCI index that the input had
-    GONE = "gone"  # names what is not there
+    SOCI = "soci"  # a SOCI index of the input
+    MISSING = "missing"  # its content is missing: left out
 
 
-class Entry(Struct, frozen=True):
-    """One entry of the index (or the one manifest), and what becomes of it."""
+class IndexEntry(Struct, frozen=True):
+    """One entry of the index (or the single manifest), and how it is treated."""
 
     descriptor: Descriptor
-    fate: Fate
+    kind: EntryKind
     manifest: Manifest | None = None
-    platform: Platform | None = None  # of an image: the descriptor's, else the config's
+    platform: Platform | None = None  # of an image: from the descriptor, or else from the config
 
 
-class Indexed(Struct, frozen=True):
-    """An image that is to get a SOCI index: which entry, and the platform as it will be spelled beside it."""
+class ImageToIndex(Struct, frozen=True):
+    """An image that gets a SOCI index: the number of its entry, and its platform as written in the new index."""
 
     entry: int
     platform: Platform
 
 
 class LayerWork(Struct, frozen=True):
-    """A layer that is to be indexed. Once a digest, however many images have it."""
+    """A layer to index. One per digest, even if several images have it."""
 
     descriptor: Descriptor
     compression: str
 
 
-class Plan(Struct, frozen=True):
-    """Everything that is known before a layer is read.
+class ConversionPlan(Struct, frozen=True):
+    """Everything that is decided before a layer is read.
 
-    root and raw: the input. index: its view, None where it is one manifest. images: what is to be indexed, in order.
-    layers: the work, each once. notes: what a reader should know.
+    root and raw: the input. index: the parsed input, or None if it is a single manifest. images: those to index, in
+    order. layers: those to index, each once. notes: messages for the user.
     """
 
     settings: SociSettings
     root: Descriptor
     raw: bytes
     index: Index | None
-    entries: tuple[Entry, ...]
-    images: tuple[Indexed, ...]
+    entries: tuple[IndexEntry, ...]
+    images: tuple[ImageToIndex, ...]
     layers: tuple[LayerWork, ...]
     notes: tuple[str, ...]
 
 
 def missing_documents(root: Descriptor, documents: Documents) -> tuple[Descriptor, ...]:
-    """What must be fetched before `make_plan` can answer; empty when it can. Ask again after every fetch.
+    """Return the documents to fetch before `plan_conversion`. Call it again after every fetch, until it is empty.
 
-    Entries of types that are no manifests are not asked for; a caller that knows one to be missing says so with None.
+    Entries that are not manifests are not included; if one of them is known to be missing, pass it as None.
     """
     raw = _have(documents, root)
     if raw is None:
@@ -104,11 +104,11 @@ def missing_documents(root: Descriptor, documents: Documents) -> tuple[Descripto
     return tuple(wanted.values())
 
 
-def make_plan(root: Descriptor, documents: Documents, settings: SociSettings) -> Plan:
-    """The plan for this image. Raises BadDocument where a document is none, NothingSelected for a platform it lacks."""
+def plan_conversion(root: Descriptor, documents: Documents, settings: SociSettings) -> ConversionPlan:
+    """Return the plan for this image. Raises BadDocument, and NothingSelected if a wanted platform is missing."""
     raw = _have(documents, root)
     if raw is None:
-        raise BadDocument("converting to SOCI", about=root.digest, why="the image itself is not there")
+        raise BadDocument("cannot convert to SOCI", about=root.digest, why="the image is missing")
     top = oci.parse(raw, media_type=root.media_type, about=root.digest)
     index = top if isinstance(top, Index) else None
     notes: list[str] = []
@@ -124,7 +124,9 @@ def make_plan(root: Descriptor, documents: Documents, settings: SociSettings) ->
             compression = media.compression(layer.media_type)
             if compression and layer.size >= settings.min_layer_size:
                 layers.setdefault(layer.digest, LayerWork(layer, compression))
-    return Plan(settings, root, raw, index, tuple(entries), tuple(images), tuple(layers.values()), tuple(notes))
+    return ConversionPlan(
+        settings, root, raw, index, tuple(entries), tuple(images), tuple(layers.values()), tuple(notes)
+    )
 
 
 def _have(documents: Documents, descriptor: Descriptor) -> bytes | None:
@@ -135,32 +137,32 @@ def _is_image(manifest: Manifest) -> bool:
     return all(media.is_layer(layer.media_type) for layer in manifest.layers)
 
 
-def _entry(descriptor: Descriptor, documents: Documents, notes: list[str]) -> Entry:
+def _entry(descriptor: Descriptor, documents: Documents, notes: list[str]) -> IndexEntry:
     if descriptor.digest in documents and documents[descriptor.digest] is None:
-        notes.append(f"{_named(descriptor)} is not there: its entry is left out of the index")
-        return Entry(descriptor, Fate.GONE)
+        notes.append(f"{_named(descriptor)} is missing: its entry is removed from the index")
+        return IndexEntry(descriptor, EntryKind.MISSING)
     if media.is_soci_index(descriptor):
-        return Entry(descriptor, Fate.SOCI)
+        return IndexEntry(descriptor, EntryKind.SOCI)
     unknown = descriptor.platform is not None and descriptor.platform.is_unknown
     if not mt.is_manifest(descriptor.media_type) or unknown or oci.is_attestation(descriptor):
-        return Entry(descriptor, Fate.KEPT)
+        return IndexEntry(descriptor, EntryKind.KEPT)
     content = documents.get(descriptor.digest)
     if content is None:
-        raise ValueError(f"{descriptor.digest} was not fetched: ask missing_documents first")
+        raise ValueError(f"{descriptor.digest} was not fetched: see missing_documents")
     manifest = oci.parse(content, media_type=descriptor.media_type, about=descriptor.digest)
     if not isinstance(manifest, Manifest):
-        raise BadDocument("converting to SOCI", about=descriptor.digest, why="its descriptor says image, it is none")
+        raise BadDocument("cannot convert to SOCI", about=descriptor.digest, why="expected an image, got an index")
     return _image_entry(descriptor, manifest, documents, notes)
 
 
-def _image_entry(descriptor: Descriptor, manifest: Manifest, documents: Documents, notes: list[str]) -> Entry:
+def _image_entry(descriptor: Descriptor, manifest: Manifest, documents: Documents, notes: list[str]) -> IndexEntry:
     if not _is_image(manifest):
-        notes.append(f"{_named(descriptor)} is no container image: it stays as it is")
-        return Entry(descriptor, Fate.KEPT, manifest)
+        notes.append(f"{_named(descriptor)} is not a container image: it is left unchanged")
+        return IndexEntry(descriptor, EntryKind.KEPT, manifest)
     platform = descriptor.platform or _config_platform(manifest, documents)
     if platform is None:
-        notes.append(f"{_named(descriptor)} says no platform: it gets no SOCI index")
-    return Entry(descriptor, Fate.IMAGE, manifest, platform)
+        notes.append(f"{_named(descriptor)} has no platform: it gets no SOCI index")
+    return IndexEntry(descriptor, EntryKind.IMAGE, manifest, platform)
 
 
 def _config_platform(manifest: Manifest, documents: Documents) -> Platform | None:
@@ -171,42 +173,42 @@ def _config_platform(manifest: Manifest, documents: Documents) -> Platform | Non
     try:
         found = Platform.from_json(parse_object(raw, about=manifest.config.digest, limit_bytes=MAX_CONFIG_BYTES))
     except BakeryError:
-        return None  # an artifact's config is any bytes
+        return None  # the config of an artifact may be anything
     if not found.os or not found.architecture:
         return None
     return replace(found.normalised(), os_version=found.os_version)
 
 
-def _chosen(entries: list[Entry], asked: tuple[Platform, ...], root: Descriptor) -> list[Indexed]:
-    """The images to index: of each platform the first, in the order of the index or of the request."""
+def _chosen(entries: list[IndexEntry], wanted: tuple[Platform, ...], root: Descriptor) -> list[ImageToIndex]:
+    """Return the images to index: the first of each platform, in the order of the index or of `wanted`."""
     images: list[tuple[int, Platform]] = [
         (number, entry.platform)
         for number, entry in enumerate(entries)
-        if entry.fate is Fate.IMAGE and entry.platform is not None and not entry.platform.is_unknown
+        if entry.kind is EntryKind.IMAGE and entry.platform is not None and not entry.platform.is_unknown
     ]
-    if not asked:
-        first: list[Indexed] = []
-        builds: dict[Platform, set[str]] = {}  # of the first ones, by platform without version
+    if not wanted:
+        first: list[ImageToIndex] = []
+        builds: dict[Platform, set[str]] = {}  # Windows builds so far, by platform without version
         for number, platform in images:
             key, build = _key(platform), _windows_build(platform)
             known = builds.setdefault(key, set())
-            # A Windows image that says no version fits every one that does, and the other way round.
+            # A Windows image without a version matches every image with one, and vice versa.
             if not known or not (build in known or not build or "" in known):
                 known.add(build)
-                first.append(Indexed(number, platform))
+                first.append(ImageToIndex(number, platform))
         return first
-    chosen: dict[int, Indexed] = {}
-    for wanted in asked:
-        # Features are compared last: nobody can ask for them, and an image without them is what is meant.
-        fitting = [(bool(p.os_features), n) for n, p in images if _fits(wanted.normalised(), p.normalised())]
-        if not fitting:
+    chosen: dict[int, ImageToIndex] = {}
+    for platform in wanted:
+        # Images without OS features first: a wanted platform cannot name features, so those are meant.
+        matching = [(bool(p.os_features), n) for n, p in images if _matches(platform.normalised(), p.normalised())]
+        if not matching:
+            found = ", ".join(str(p) for _, p in images) or "none"
             raise NothingSelected(
-                "converting to SOCI",
+                "cannot convert to SOCI",
                 about=root.digest,
-                why=f"the image has no manifest for {wanted}",
-                hint=f"it has {', '.join(str(p) for _, p in images) or 'none with a platform'}",
+                why=f"the image has no manifest for {platform} (platforms: {found})",
             )
-        chosen.setdefault(min(fitting)[1], Indexed(min(fitting)[1], _spelled(wanted)))
+        chosen.setdefault(min(matching)[1], ImageToIndex(min(matching)[1], _spelled(platform)))
     return list(chosen.values())
 
 
@@ -215,12 +217,12 @@ def _key(platform: Platform) -> Platform:
 
 
 def _windows_build(platform: Platform) -> str:
-    """`10.0.17763` of `10.0.17763.6189`: what has to fit on Windows; the revision does not. "" elsewhere."""
+    """Return `10.0.17763` of `10.0.17763.6189`: Windows hosts need the same build, but not the same revision."""
     return ".".join(platform.normalised().os_version.split(".")[:3])
 
 
 def _spelled(wanted: Platform) -> Platform:
-    """A platform that was asked for, as the real tool writes it: aliases resolved, no variant added."""
+    """Return a wanted platform as the real tool writes it: aliases resolved, no variant added."""
     spelled = wanted.normalised()
     if not wanted.variant and (spelled.architecture, spelled.variant) == ("arm", "v7"):
         return replace(spelled, variant="")
@@ -229,7 +231,7 @@ def _spelled(wanted: Platform) -> Platform:
     return spelled
 
 
-def _fits(wanted: Platform, found: Platform) -> bool:
+def _matches(wanted: Platform, found: Platform) -> bool:
     same = (wanted.os, wanted.architecture, wanted.variant) == (found.os, found.architecture, found.variant)
     return same and wanted.os_version in ("", found.os_version)
 

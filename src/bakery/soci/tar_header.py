@@ -1,7 +1,7 @@
-"""One tar header, one extended header: bytes to values. Knows no stream.
+"""Parse single tar headers and extended headers. tar_scan.py finds them in a stream.
 
-It reads what Go's archive/tar reads and refuses what that refuses, because the SOCI snapshotter looks at layers through
-it (soci.md, "files"). Source: POSIX.1-2017, pax, "ustar" and "pax Interchange Format"; GNU tar manual.
+Accepts and rejects the same as Go's archive/tar, with which the SOCI snapshotter reads layers (soci.md, "files").
+Source: POSIX.1-2017, pax, "ustar" and "pax Interchange Format"; GNU tar manual.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ XATTR_PREFIX: Final = b"SCHILY.xattr."
 
 
 class BadHeader(Exception):
-    """The bytes are no tar header, or not such as Go reads. The scanner turns it into an error that names the layer."""
+    """The bytes are not a tar header that Go accepts. The scanner turns this into an error that names the layer."""
 
 
 def text(field: bytes) -> bytes:
-    """The field up to its first NUL."""
+    """Return the field up to its first NUL."""
     end = field.find(0)
     return field if end < 0 else field[:end]
 
 
 def number(field: bytes) -> int:
-    """An octal or base-256 number, as a signed 64-bit integer. Raises BadHeader."""
+    """Parse an octal or base-256 number as a signed 64-bit integer. Raises BadHeader."""
     digits = field[:-1]
-    if digits.isdigit() and field[-1] in _FILLS:  # nearly all are like that, and need no pattern
+    if digits.isdigit() and field[-1] in _FILLS:  # the fast path, for nearly all numbers
         try:
             return int(digits, 8)
         except ValueError:
             raise BadHeader from None
     if field and field[0] & 0x80:
-        # Base 256, two's complement; the first bit only marks it, the second is the sign.
+        # Base 256 in two's complement: the first bit marks the format, the second is the sign.
         value = int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
         if field[0] & 0x40:
             value -= 1 << 8 * len(field) - 1
@@ -62,11 +62,11 @@ def number(field: bytes) -> int:
 
 
 def checksum_fits(block: bytes) -> bool:
-    """Whether the header's checksum is right, summed over unsigned bytes or over signed ones, as old tars did."""
-    # adler32's low half is 1 plus the sum of the bytes, modulo 65521: exact for up to 256 bytes, and in C.
+    """Return whether the header's checksum is right, over unsigned bytes or, as in old tars, over signed ones."""
+    # The low half of adler32 is 1 plus the sum of the bytes, modulo 65521: exact for up to 256 bytes, and fast.
     around = (adler32(block[:148]) & 0xFFFF) + (adler32(block[156:384]) & 0xFFFF) + (adler32(block[384:]) & 0xFFFF) - 3
     field = block[148:156]
-    if field == b"%06o\0 " % (around + 256):  # as POSIX has it, and nearly everybody
+    if field == b"%06o\0 " % (around + 256):  # the form of POSIX, used by nearly every archive
         return True
     if field[0] & 0x80:
         return False
@@ -81,7 +81,7 @@ def checksum_fits(block: bytes) -> bool:
 
 
 def parse_decimal(value: bytes) -> int:
-    """A decimal 64-bit integer of an extended header. Raises BadHeader."""
+    """Parse a decimal 64-bit integer of an extended header. Raises BadHeader."""
     if len(value) > 40 or _DECIMAL.fullmatch(value) is None:
         raise BadHeader
     found = int(value)
@@ -91,7 +91,7 @@ def parse_decimal(value: bytes) -> int:
 
 
 def parse_time(value: bytes) -> tuple[int, int]:
-    """Seconds and nanoseconds of a PAX time such as `-1.5`. Raises BadHeader."""
+    """Return seconds and nanoseconds of a PAX time such as `-1.5`. Raises BadHeader."""
     whole, _, fraction = value.partition(b".")
     seconds = parse_decimal(whole)
     if not fraction:
@@ -105,7 +105,7 @@ def parse_time(value: bytes) -> tuple[int, int]:
 
 
 def time_text(seconds: int, nanoseconds: int) -> bytes:
-    """RFC 3339 in UTC; nothing for a year that it cannot write. Python's datetime has no year 0."""
+    """Return the time in RFC 3339, in UTC, or nothing if it has no such form. Python's datetime has no year 0."""
     days, rest = divmod(seconds, 86400)
     date = _date(days)
     if not date:
@@ -116,7 +116,7 @@ def time_text(seconds: int, nanoseconds: int) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _date(days: int) -> str:
-    # Civil date from days, by years that begin in March (proleptic Gregorian calendar).
+    # Civil date from days, with years that begin in March (proleptic Gregorian calendar).
     era, day_of_era = divmod(days + 719468, 146097)
     year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
     day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
@@ -128,7 +128,7 @@ def _date(days: int) -> str:
 
 
 def parse_records(data: bytes) -> dict[bytes, bytes]:
-    """The records of a PAX extended header; of a repeated key the last counts. Raises BadHeader."""
+    """Parse the records of a PAX extended header. The last one of a repeated key counts. Raises BadHeader."""
     records: dict[bytes, bytes] = {}
     sparse: list[bytes] = []
     at, end = 0, len(data)
@@ -143,7 +143,7 @@ def parse_records(data: bytes) -> dict[bytes, bytes]:
             raise BadHeader
         at = stop
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
-            # GNU sparse 0.0 repeats these two in turn; Go folds them into the map of 0.1.
+            # GNU sparse 0.0 repeats these two alternately; Go turns them into the map of 0.1.
             wanted = b"GNU.sparse.numbytes" if len(sparse) % 2 else b"GNU.sparse.offset"
             if key != wanted or b"," in value:
                 raise BadHeader
@@ -156,7 +156,7 @@ def parse_records(data: bytes) -> dict[bytes, bytes]:
 
 
 def is_sparse(records: dict[bytes, bytes]) -> bool:
-    """Whether Go takes a file with these records for a sparse one, whose data does not lie as its size says."""
+    """Return whether Go treats a file with these records as sparse: its data then differs from its size."""
     version = records.get(b"GNU.sparse.major", b""), records.get(b"GNU.sparse.minor", b"")
     if version in ((b"0", b"0"), (b"0", b"1"), (b"1", b"0")):
         return True
@@ -164,7 +164,7 @@ def is_sparse(records: dict[bytes, bytes]) -> bool:
 
 
 def check_times(records: dict[bytes, bytes]) -> None:
-    """Raises BadHeader for a time that Go would refuse, though only mtime is used."""
+    """Raise BadHeader for a time that Go rejects, although only mtime is used."""
     for key in _MTIME_KEYS:
         value = records.get(key)
         if value:

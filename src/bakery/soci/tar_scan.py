@@ -1,7 +1,7 @@
-"""Finding the files of a tar archive that comes in pieces. Reads headers, passes over data, keeps nothing but the list.
+"""Find the files in a tar archive that arrives in chunks. Reads headers, skips data, and keeps only the list of files.
 
-Follows soci.md, "files": what Go's archive/tar reads, with the differences that are named there. Headers differ in
-name, size, time and checksum, and in little else; what else they say is remembered, laid out for the ztoc.
+Follows soci.md, "files": what Go's archive/tar reads, except for the differences named there. Most headers differ only
+in name, size, time and checksum; the rest is parsed and laid out for the ztoc once, and cached.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import struct
 from typing import Final, NamedTuple
 from zlib import adler32
 
-from bakery.soci.checkpoint import Gauge
-from bakery.soci.failure import LayerLimit
+from bakery.soci.checkpoint import LayerGuard
 from bakery.soci.file_table import Common, FileTable, flat_text, lay_out
 from bakery.soci.tar_header import (
     BLOCK,
@@ -46,18 +45,18 @@ _GLOBAL: Final = 0x67  # g
 _LONG_NAME: Final = 0x4C  # L
 _LONG_LINK: Final = 0x4B  # K
 _OPAQUE: Final = b".wh..wh..opq"
-_MAX_REMEMBERED: Final = 8192
-_MAX_FACTS: Final = 2048  # each has half a kilobyte of raw header
+_MAX_CACHED: Final = 8192
+_MAX_FACTS: Final = 2048  # each keeps half a kilobyte of raw header
 _COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
 _USTAR: Final = b"ustar\0"
 _GNU: Final = b"ustar  \0"
 
-# name; mode, uid and gid; size; time; checksum; all from the type on
+# name; mode, uid and gid; size; time; checksum; everything from the type on
 _HEADER = struct.Struct("100s24s12s12s8s356s")
 
 
 class _Facts(NamedTuple):
-    """What a header says besides name, size and time. `common`: the same laid out, if it is that of a file."""
+    """The contents of a header except name, size and time. common: the same, laid out, if it describes a file."""
 
     kind: int
     prefix: bytes
@@ -79,37 +78,37 @@ def _laid_out(facts: _Facts) -> _Facts:
 
 
 class TarScanner:
-    """Feed it the uncompressed bytes; then `files` lists what is in them. Errors name the layer and the position."""
+    """Takes the uncompressed bytes and lists the files in `files`. Errors name the layer and the position."""
 
-    def __init__(self, gauge: Gauge) -> None:
+    def __init__(self, guard: LayerGuard) -> None:
         self.files = FileTable()
         self.has_xattrs = False  # an entry with extended attributes, or an opaque whiteout
-        self._gauge = gauge
-        self._limits = gauge.limits
-        self._position = 0  # bytes seen
-        self._next = 0  # where the next header begins
-        self._data_end = 0  # before this the stream must not end
+        self._guard = guard
+        self._limits = guard.limits
+        self._position = 0  # bytes so far
+        self._next = 0  # start of the next header
+        self._data_end = 0  # the stream must not end before this
         self._partial = b""
         self._collected: bytearray | None = None  # content of an extended header
         self._collecting = 0  # its type
         self._missing = 0  # bytes of it still to come
         self._zero_seen = False
-        self._end: int | None = None  # where the archive ends, once it has
+        self._end: int | None = None  # end of the archive, once known
         self._records: dict[bytes, bytes] | None = None
         self._long_name = self._long_link = b""
         self._headers = 0  # extended headers since the last entry
         self._numbers: dict[bytes, int] = {}
-        self._times: dict[bytes, bytes] = {}  # as the ztoc has them
+        self._times: dict[bytes, bytes] = {}  # laid out for the ztoc
         self._facts: dict[bytes, _Facts] = {}
-        self._sums: dict[bytes, int] = {}  # by the checksum's field: adler32's low half of a header that it fits
+        self._sums: dict[bytes, int] = {}  # by checksum field: the low half of adler32 of a header with this checksum
 
     @property
     def archive_size(self) -> int:
-        """After `finish()`: the position after the end mark, or of the end of the stream."""
+        """Return the position after the end mark, or of the end of the stream. Valid after `finish()`."""
         return self._position if self._end is None else self._end
 
     def feed(self, view: memoryview) -> None:
-        """The next bytes. They are not kept."""
+        """Take the next bytes. They are not kept."""
         base = self._position
         self._position = end = base + len(view)
         while self._end is None:
@@ -140,19 +139,19 @@ class TarScanner:
                 raise self._bad_header(block) from None
 
     def finish(self) -> None:
-        """The stream has ended. Raises LayerDamaged where it ends inside a header or a file's data."""
+        """End the stream. Raises LayerDamaged if it ends inside a header or a file's data."""
         if self._end is not None:
             return
         if self._partial or self._position < self._data_end:
             if not self.files.count and self._partial.startswith(_COMPRESSED):
-                raise self._gauge.unsupported("its media type says plain tar, but it is compressed")
-            raise self._gauge.damaged(f"the tar archive is cut off after {self._position} bytes")
+                raise self._guard.unsupported("its media type says plain tar, but it is compressed")
+            raise self._guard.damaged(f"the tar archive is cut off after {self._position} bytes")
 
     def _bad_header(self, block: bytes) -> Exception:
         position = self._next - BLOCK
         if position == 0 and block.startswith(_COMPRESSED):
-            return self._gauge.unsupported("where a tar archive should begin there is more compressed data")
-        return self._gauge.damaged(f"the tar header at byte {position} is invalid")
+            return self._guard.unsupported("it is compressed twice")
+        return self._guard.damaged(f"the tar header at byte {position} is invalid")
 
     def _header(self, block: bytes) -> None:
         if block == ZERO_BLOCK:
@@ -195,18 +194,18 @@ class TarScanner:
                 self._data_end = offset + size
                 self._next = offset + (size + BLOCK - 1) // BLOCK * BLOCK
         else:
-            size = 0  # whatever the header says: no data follows, and a reader counts on that
+            size = 0  # regardless of the header: no data follows, and readers rely on it
         if name.endswith(_OPAQUE):
             self.has_xattrs = True
         files = self.files
         files.add(name, offset, size, time, facts.common, records)
         if files.count > self._limits.entries:
-            raise self._limit(f"it has more than {self._limits.entries} entries", "entries")
+            raise self._guard.limit(f"it has more than {self._limits.entries} entries", "entries")
         if not files.count & 0xFF:
             self._check_size()
 
     def _checksum_fits(self, block: bytes, stated: bytes) -> bool:
-        # adler32's low half is 1 plus the sum of the bytes, modulo 65521: exact where all are ASCII.
+        # The low half of adler32 is 1 plus the sum of the bytes, modulo 65521: exact if all are ASCII.
         if block.isascii():
             known = self._sums.get(stated)
             if known is None:
@@ -216,15 +215,15 @@ class TarScanner:
         return checksum_fits(block)
 
     def _sum(self, stated: bytes) -> int:
-        if len(self._sums) >= _MAX_REMEMBERED:
+        if len(self._sums) >= _MAX_CACHED:
             self._sums.clear()
-        # As POSIX has it, and nearly everybody; it is summed with spaces in its own place.
+        # The form of POSIX, used by nearly every archive. The checksum field itself is summed as spaces.
         plain = stated[:6].isdigit() and stated[6:] == b"\0 "
         value = self._sums[stated] = number(stated) - 8 * 0x20 + sum(stated) + 1 if plain else -1
         return value
 
     def _described(self, facts: _Facts, name: bytes, size: int, time: bytes) -> tuple[_Facts, bytes, int, bytes]:
-        """The same with what the extended headers before it say of it."""
+        """Return these facts with the extended headers that precede the entry applied."""
         records, link = self._records, facts.linkname
         if records:
             check_times(records)
@@ -239,7 +238,7 @@ class TarScanner:
                 gname=records.get(b"gname") or facts.gname,
             )
             if is_sparse(records):
-                raise self._gauge.unsupported(f"the file {_shown(name)} is sparse")
+                raise self._guard.unsupported(f"the file {_shown(name)} is sparse")
             if not self.has_xattrs:
                 self.has_xattrs = any(key.startswith(XATTR_PREFIX) for key in records)
         name, link = self._long_name or name, self._long_link or link
@@ -247,15 +246,17 @@ class TarScanner:
         return _laid_out(facts._replace(linkname=link)), name, size, time
 
     def _special(self, kind: int, size: int) -> None:
-        """An entry that describes the next one, or one that a ztoc has no word for."""
+        """Handle an entry that describes the next one. Raises LayerUnsupported for any other type."""
         if kind not in (_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK):
-            raise self._gauge.unsupported(f"there is a tar entry of type {chr(kind)!r} at byte {self._next - BLOCK}")
+            raise self._guard.unsupported(
+                f"a ztoc cannot describe the tar entry of type {chr(kind)!r} at byte {self._next - BLOCK}"
+            )
         self._headers += 1
         if self._headers > self._limits.headers:
-            raise self._limit(f"more than {self._limits.headers} extended headers stand before one entry", "headers")
+            raise self._guard.limit(f"more than {self._limits.headers} extended headers precede one entry", "headers")
         if kind != _GLOBAL:
             if size > self._limits.header:
-                raise self._limit(f"an extended header has more than {self._limits.header} bytes", "header")
+                raise self._guard.limit(f"an extended header has more than {self._limits.header} bytes", "header")
             self._collected, self._collecting, self._missing = bytearray(), kind, size
         self._data_end = self._next + size
         self._next += (size + BLOCK - 1) // BLOCK * BLOCK
@@ -265,7 +266,7 @@ class TarScanner:
             try:
                 self._records = parse_records(data)
             except BadHeader:
-                raise self._gauge.damaged(
+                raise self._guard.damaged(
                     f"the extended tar header before byte {self._data_end} has malformed records"
                 ) from None
         elif self._collecting == _LONG_NAME:
@@ -276,27 +277,24 @@ class TarScanner:
 
     def _check_size(self) -> None:
         if self.files.size > self._limits.toc:
-            raise self._limit(f"the names and records of its files take more than {self._limits.toc} bytes", "toc")
-
-    def _limit(self, answer: str, limit: str) -> LayerLimit:
-        return LayerLimit(
-            "indexing", about=self._gauge.about, why=answer, hint=f"if it is meant to be so, raise the limit {limit}"
-        )
+            raise self._guard.limit(
+                f"the names and records of its files take more than {self._limits.toc} bytes", "toc"
+            )
 
     def _number(self, field: bytes) -> int:
-        if len(self._numbers) >= _MAX_REMEMBERED:
+        if len(self._numbers) >= _MAX_CACHED:
             self._numbers.clear()
         value = self._numbers[field] = number(field)
         return value
 
     def _time(self, field: bytes) -> bytes:
-        if len(self._times) >= _MAX_REMEMBERED:
+        if len(self._times) >= _MAX_CACHED:
             self._times.clear()
         value = self._times[field] = flat_text(time_text(number(field), 0))
         return value
 
     def _read(self, ids: bytes, rest: bytes) -> _Facts:
-        """A header's mode, uid and gid, and all of it from the type on."""
+        """Parse mode, uid and gid of a header (`ids`), and everything from the type on (`rest`)."""
         kind, magic, tail = rest[0], rest[101:109], rest[189:]
         linkname = text(rest[1:101])
         owner: tuple[bytes, bytes, int, int] = (b"", b"", 0, 0)
@@ -314,10 +312,10 @@ class TarScanner:
 
 
 def _ustar_prefix(tail: bytes) -> bytes:
-    """What stands before the name, in a header's last 167 bytes."""
+    """Return the prefix of the name, from the last 167 bytes of a header."""
     if not tail[0] or tail[163:] != b"tar\0":
         return text(tail[:155])
-    number(tail[131:143])  # star's variant: two times behind a shorter prefix
+    number(tail[131:143])  # the star variant: a shorter prefix, then two times
     number(tail[143:155])
     return text(tail[:131])
 
@@ -328,7 +326,7 @@ def _gnu_prefix(tail: bytes) -> bytes:
             if tail[start]:
                 number(tail[start : start + 12])
     except BadHeader:
-        # Go's own writer once put a prefix where GNU has times; its reader takes it for one where it is ASCII.
+        # Go's writer once put a prefix in the place of GNU's times; its reader accepts that if it is ASCII.
         found = text(tail[:155])
         return found if found.isascii() else b""
     return b""

@@ -1,6 +1,6 @@
-"""The ztoc of one layer: its files, and where inflating can begin. Written and read; soci.md says what each byte is.
+"""The ztoc of one layer: its files, and the checkpoints from which inflating can start. soci.md describes the format.
 
-`encode` writes what a scanner has put into a `FileTable`; `Ztoc` reads what anybody wrote.
+`encode` writes a ztoc from a scanner's `FileTable`; `Ztoc` reads one from any tool.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TAR_VERSION: Final = 2  # of the plain tar's checkpoint table
 
 
 class CompressionInfo(Struct, frozen=True):
-    """What a ztoc says of a layer's bytes. checkpoints: the bytes of that field."""
+    """The part of a ztoc about the bytes of a layer. checkpoints: the bytes of that field."""
 
     algorithm: int
     max_span_id: int
@@ -32,13 +32,13 @@ class CompressionInfo(Struct, frozen=True):
 
 
 def compression_info(spans: Spans, span_size: int) -> CompressionInfo:
-    """The same from a finished pass over the layer."""
+    """Return the compression info of a layer after a finished pass over it."""
     points = spans.checkpoints if isinstance(spans, GzipSpans) else _plain_table(span_size, spans.compressed_size)
     return CompressionInfo(spans.algorithm, spans.max_span_id, spans.digests, points, spans.compressed_size)
 
 
 def encode(files: FileTable, spans: CompressionInfo, *, archive_size: int, identifier: bytes) -> bytes:
-    """The ztoc's bytes. `archive_size` is the length of the tar up to its end mark."""
+    """Return the bytes of a ztoc. archive_size: the length of the tar up to its end mark."""
     writer = Writer()
     version = writer.text(VERSION)
     tool = writer.text(identifier)
@@ -68,14 +68,14 @@ def encode(files: FileTable, spans: CompressionInfo, *, archive_size: int, ident
 
 
 def _plain_table(span_size: int, size: int) -> bytes:
-    """The checkpoints of a plain tar: a FlatBuffer of its own inside the ztoc."""
+    """Return the checkpoints of a plain tar: a separate FlatBuffer inside the ztoc."""
     writer = Writer()
     fields = [Field(0, "i", TAR_VERSION), Field(1, "q", span_size), Field(2, "q", size)]
     return writer.finish(writer.table([field for field in fields if field.value]))
 
 
 class File(NamedTuple):
-    """One file as a ztoc lists it. `offset` and `size` are those of its data in the uncompressed archive."""
+    """A file in a ztoc. offset and size: of its data in the uncompressed archive."""
 
     name: bytes
     kind: bytes
@@ -103,7 +103,7 @@ class Point(Struct, frozen=True):
 
 
 class Ztoc:
-    """A ztoc that somebody wrote, read where it is asked. Raises BadDocument for what is none."""
+    """Reads a ztoc on demand. Raises BadDocument if it is not valid."""
 
     def __init__(self, content: Bytes, *, about: str = "ztoc") -> None:
         self._root = Table.root(content, about)
@@ -114,7 +114,7 @@ class Ztoc:
         self.archive_size = self._root.number(3, "q")
         toc, info = self._root.table(4), self._root.table(5)
         if toc is None or info is None:
-            raise BadDocument("reading a ztoc", about=about, why="it has no table of contents or no checkpoints")
+            raise self._bad("it has no table of contents or no checkpoints")
         self._toc, self._info = toc, info
         self.algorithm = info.number(0, "b", GZIP)
         self.max_span_id = info.number(1, "i")
@@ -124,27 +124,27 @@ class Ztoc:
         self.layer_size = self.compressed_size
         if self.algorithm == GZIP:
             if len(raw) < HEAD.size:
-                raise self._bad("its checkpoints are cut off")
+                raise self._bad("its checkpoints are truncated")
             self._count, self.span_size = HEAD.unpack_from(raw)
             self._points = raw[HEAD.size :]
-            self.points_at = info.position(3) + HEAD.size  # the first checkpoint's place in these bytes
+            self.points_at = info.position(3) + HEAD.size  # position of the first checkpoint in the ztoc
             if self._count < 1 or len(self._points) != self._count * POINT_SIZE:
-                raise self._bad(f"it says {self._count} checkpoints and has room for {len(self._points) / POINT_SIZE}")
+                raise self._bad(f"it declares {self._count} checkpoints in {len(self._points)} bytes")
             if self._count != self.max_span_id + 1:
-                raise self._bad(f"it has {self._count} checkpoints, its last span is {self.max_span_id}")
+                raise self._bad(f"it has {self._count} checkpoints, but its last span is {self.max_span_id}")
         elif self.algorithm == UNCOMPRESSED:
             table = Table.root(raw, about)
             self.span_size, self.layer_size = table.number(1, "q"), table.number(2, "q")
         else:
-            raise self._bad(f"compression algorithm {self.algorithm} is not known")
+            raise self._bad(f"unknown compression algorithm {self.algorithm}")
         if self.span_size < 1:
             raise self._bad(f"its span size is {self.span_size}")
 
-    def _bad(self, answer: str) -> BadDocument:
-        return BadDocument("reading a ztoc", about=self.about, why=answer)
+    def _bad(self, why: str) -> BadDocument:
+        return BadDocument("cannot read", about=self.about, why=why)
 
     def files(self) -> Iterator[File]:
-        """Its files, in the order of the archive."""
+        """Yield the files in the order of the archive."""
         for table in self._toc.tables(0):
             yield File(
                 bytes(table.content(0)),
@@ -164,7 +164,7 @@ class Ztoc:
             )
 
     def locate(self, names: Collection[bytes]) -> dict[bytes, tuple[int, int]]:
-        """Offset and size of each of these files that is there; of a name that occurs twice, the first."""
+        """Return offset and size of each of these files. If a name occurs twice, the first counts."""
         found: dict[bytes, tuple[int, int]] = {}
         if names:
             for table in self._toc.tables(0):
@@ -177,36 +177,36 @@ class Ztoc:
 
     @cached_property
     def file_count(self) -> int:
-        """How many files there are."""
+        """Return the number of files."""
         return self._toc.count(0)
 
     @cached_property
     def span_digests(self) -> tuple[str, ...]:
-        """The digest of each span's compressed bytes."""
+        """Return the digest of each span's compressed bytes."""
         return tuple(str(text, "ascii", "replace") for text in self._info.texts(2))
 
     def point(self, number: int) -> Point:
-        """A checkpoint of a gzip layer."""
+        """Return a checkpoint of a gzip layer."""
         start = number * POINT_SIZE
         compressed, uncompressed, bits = POINT.unpack_from(self._points, start)
         return Point(compressed, uncompressed, bits, self._points[start + POINT.size : start + POINT_SIZE])
 
     @cached_property
     def starts(self) -> Sequence[int]:
-        """The uncompressed offset at which each span begins; for gzip, of each checkpoint."""
+        """Return the uncompressed offset of the start of each span; for gzip, of each checkpoint."""
         if self.algorithm == GZIP:
             return [POINT.unpack_from(self._points, n * POINT_SIZE)[1] for n in range(self._count)]
         return range(0, (self.max_span_id + 1) * self.span_size, self.span_size)
 
     def span_start(self, number: int) -> int:
-        """The first of the layer's bytes that a span's digest covers."""
+        """Return the position of the first byte of the layer that a span's digest covers."""
         if self.algorithm == GZIP:
             point = self.point(number)
             return point.compressed - (1 if point.bits else 0)
         return int(number * self.span_size)
 
     def span_of(self, offset: int) -> int:
-        """The span that holds this uncompressed offset: that of the last checkpoint at or before it."""
+        """Return the span with this uncompressed offset: that of the last checkpoint at or before it."""
         if self.algorithm == GZIP:
             return bisect_right(self.starts, offset) - 1
         return int(min(offset // self.span_size, self.max_span_id))

@@ -17,7 +17,7 @@ from bakery.soci.convert import convert
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.options import DEFAULT_MIN_LAYER_SIZE, DEFAULT_SPAN_SIZE, SociSettings
-from bakery.soci.plan import make_plan
+from bakery.soci.plan import plan_conversion
 from bakery.transfer.layout import LayoutWriter, open_layout
 
 REAL_IDENTIFIER = "AWS SOCI CLI v0.2"
@@ -62,7 +62,7 @@ def main() -> None:
             child = source.document(entry)
             if child is not None:
                 documents[entry.digest] = child
-        plan = make_plan(root, documents, options)
+        plan = plan_conversion(root, documents, options)
         results: dict[object, LayerIndex | BakeryError] = {}
         for work in plan.layers:
             settings = options
