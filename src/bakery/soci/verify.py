@@ -72,7 +72,8 @@ class _GivenPoints(GzipSpans):
 
     def _wrong(self, within: int, why: str) -> WrongIndex:
         at = self._ztoc.points_at + self._count * POINT_SIZE + within
-        return WrongIndex("wrong", about=self._guard.about, why=f"checkpoint {self._count} (byte {at} of the ztoc) {why}")
+        checkpoint = f"checkpoint {self._count} (byte {at} of the ztoc)"
+        return WrongIndex("wrong", about=self._guard.about, why=f"{checkpoint} {why}")
 
 
 class LayerVerifier:
