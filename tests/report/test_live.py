@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.events import SourcesMissing, StepFinished, StepRetried, StepStarted, TargetFinished
-from bakery.report.live import Board, Look, Phase, Row, board, clip, display_width, draw, is_wanted, look_of
+from bakery.report.live import Board, Phase, Row, Terminal, board, clip, display_width, draw, is_wanted, terminal_of
 
 
 def after(*events, row=None, now=10.0):
@@ -22,8 +22,8 @@ def after(*events, row=None, now=10.0):
     return row
 
 
-def shown(row, now=75.0, **look):
-    return draw([row], now, Look(40, **look))[0]
+def shown(row, now=75.0, **terminal):
+    return draw([row], now, Terminal(40, **terminal))[0]
 
 
 def test_a_row_shows_what_it_waits_for_what_runs_and_how_it_ended():
@@ -65,7 +65,7 @@ def test_ascii_terminals_get_ascii():
         after(StepStarted("a", "copy"), row=Row("größe")),
         after(StepStarted("a", "copy"), TargetFinished("a", "failed", 1.0), row=Row("x" * 100)),
     ]
-    text = "\n".join(draw(rows, 11.0, Look(30, unicode=False)))
+    text = "\n".join(draw(rows, 11.0, Terminal(30, unicode=False)))
     assert text.isascii()
     assert "queued  gr??e-?" in text
     assert "x xxxxx" in text
@@ -95,7 +95,7 @@ def test_clipped_text_is_never_wider_than_allowed(text, width, unicode):
 )
 def test_the_board_fits_every_terminal(phases, width, height, unicode, label):
     rows = [Row(label, phase, ("stage", "soci"), 2, "3 missing", 1.0, 5.0) for phase in phases]
-    lines = draw(rows, 7.0, Look(width, height, unicode))
+    lines = draw(rows, 7.0, Terminal(width, height, unicode))
     assert 1 <= len(lines) <= max(1, height - 1)
     assert all(display_width(line) <= width and line.isprintable() for line in lines)
 
@@ -103,7 +103,7 @@ def test_the_board_fits_every_terminal(phases, width, height, unicode, label):
 def test_running_and_failed_rows_stay_if_there_are_more_rows_than_lines():
     phases = [Phase.DONE] * 20 + [Phase.FAILED] + [Phase.RUNNING] * 2 + [Phase.QUEUED] * 20
     rows = [Row(f"t{number}", phase) for number, phase in enumerate(phases)]
-    lines = draw(rows, 1.0, Look(80, 6))
+    lines = draw(rows, 1.0, Terminal(80, 6))
     assert [line.split()[-1] for line in lines[:3]] == ["t20", "t21", "t22"]
     assert lines[-1].split() == ["43", "targets:", "20", "queued,", "2", "running,", "20", "done,", "1", "failed"]
     assert len(lines) == 5
@@ -129,7 +129,7 @@ def test_a_board_needs_a_terminal_and_more_than_one_row(terminal, count, quiet, 
 
 def test_each_drawing_replaces_the_last_one_and_text_goes_above_it():
     out, now = io.StringIO(), [0.0]
-    drawing = Board({"a": "a", "b": "b"}, out, clock=lambda: now[0], look=lambda: Look(30))
+    drawing = Board({"a": "a", "b": "b"}, out, clock=lambda: now[0], terminal=lambda: Terminal(30))
     drawing.paint()
     assert out.getvalue() == "\r\x1b[J  queued  a\n  queued  b\n"
     out.truncate(0)
@@ -177,9 +177,9 @@ def test_a_real_terminal_shows_both_rows_and_log_lines(monkeypatch):
     assert "queued  two" in text
 
 
-def test_the_look_follows_the_encoding_of_the_stream():
-    utf = look_of(io.TextIOWrapper(io.BytesIO(), "utf-8"), {})
-    latin = look_of(io.TextIOWrapper(io.BytesIO(), "latin-1"), {"NO_COLOR": "1"})
+def test_what_is_drawn_follows_the_encoding_of_the_stream():
+    utf = terminal_of(io.TextIOWrapper(io.BytesIO(), "utf-8"), {})
+    latin = terminal_of(io.TextIOWrapper(io.BytesIO(), "latin-1"), {"NO_COLOR": "1"})
     assert (utf.unicode, utf.colour) == (True, True)
     assert (latin.unicode, latin.colour) == (False, False)
 

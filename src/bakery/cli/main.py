@@ -22,7 +22,7 @@ from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, UsageError
 from bakery.parallel.root import interruptible
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """A command: its name, its module and attribute, and its line in the help. hidden: an alias or old name."""
 
     name: str
@@ -37,26 +37,28 @@ class Entry(NamedTuple):
         return command
 
 
-COMMANDS: tuple[Entry, ...] = (
-    Entry("get", "bakery.cli.get:group", "Print tags, targets, a version or the configuration of a project."),
-    Entry("check", "bakery.cli.check:command", "Report every problem in the project, and count what it defines."),
-    Entry("build", "bakery.cli.build:command", "Build images; --plan prints the bake file."),
-    Entry("b", "bakery.cli.build:command", "Short for `build`.", hidden=True),
-    Entry("bake", "bakery.cli.build:command", "Old name of `build`.", hidden=True),
-    Entry("ci", "bakery.cli.ci:group", "Commands for CI runs: matrix, publish, merge, summary."),
-    Entry(
+COMMANDS: tuple[CommandEntry, ...] = (
+    CommandEntry("get", "bakery.cli.get:group", "Print tags, targets, a version or the configuration of a project."),
+    CommandEntry(
+        "check", "bakery.cli.check:command", "Report every problem in the project, and count what it defines."
+    ),
+    CommandEntry("build", "bakery.cli.build:command", "Build images; --plan prints the bake file."),
+    CommandEntry("b", "bakery.cli.build:command", "Short for `build`.", hidden=True),
+    CommandEntry("bake", "bakery.cli.build:command", "Old name of `build`.", hidden=True),
+    CommandEntry("ci", "bakery.cli.ci:group", "Commands for CI runs: matrix, publish, merge, summary."),
+    CommandEntry(
         "imagetools",
         "bakery.cli.imagetools:group",
         "Single steps of publishing: merge, soci-convert, publish; soci-inspect, soci-verify.",
     ),
-    Entry("oras", "bakery.cli.oras:group", "Old name of `imagetools merge`."),
-    Entry("soci", "bakery.cli.soci:group", "Convert images to SOCI, inspect SOCI indexes, verify them."),
-    Entry("rehearse", "bakery.cli.rehearse:command", "Publish a project to registries inside the command."),
-    Entry("registry", "bakery.cli.registry:group", "Serve the embedded registry, for your own tests."),
-    Entry("dgoss", "bakery.cli.dgoss:group", "Test images with goss, in containers."),
-    Entry("run", "bakery.cli.run:group", "Old name of `dgoss run`."),
-    Entry("r", "bakery.cli.run:group", "Short for `run`.", hidden=True),
-    Entry("version", "bakery.cli.version:command", "Print the version."),
+    CommandEntry("oras", "bakery.cli.oras:group", "Old name of `imagetools merge`."),
+    CommandEntry("soci", "bakery.cli.soci:group", "Convert images to SOCI, inspect SOCI indexes, verify them."),
+    CommandEntry("rehearse", "bakery.cli.rehearse:command", "Publish a project to registries inside the command."),
+    CommandEntry("registry", "bakery.cli.registry:group", "Serve the embedded registry, for your own tests."),
+    CommandEntry("dgoss", "bakery.cli.dgoss:group", "Test images with goss, in containers."),
+    CommandEntry("run", "bakery.cli.run:group", "Old name of `dgoss run`."),
+    CommandEntry("r", "bakery.cli.run:group", "Short for `run`.", hidden=True),
+    CommandEntry("version", "bakery.cli.version:command", "Print the version."),
 )
 _BY_NAME = {entry.name: entry for entry in COMMANDS}
 

@@ -79,7 +79,7 @@ class Row(Struct, frozen=True):
                 return self
 
 
-class Look(Struct, frozen=True):
+class Terminal(Struct, frozen=True):
     """What the terminal can show: its size, whether it shows more than ASCII, and colours."""
 
     width: int = 80
@@ -98,47 +98,47 @@ _MARKS = {
 _COLOURS = {Phase.QUEUED: "2", Phase.RUNNING: "34", Phase.DONE: "32", Phase.FAILED: "31", Phase.STOPPED: "33"}
 
 
-def draw(rows: Sequence[Row], now: float, look: Look) -> list[str]:
+def draw(rows: Sequence[Row], now: float, terminal: Terminal) -> list[str]:
     """Return the board as lines, none wider than the terminal.
 
     If there are more rows than lines, finished and queued rows are left out first, and the last line counts all rows.
     """
-    room = max(1, look.height - 1)
+    room = max(1, terminal.height - 1)
     shown = list(range(len(rows)))
     if len(rows) > room:
         urgency = {Phase.RUNNING: 0, Phase.FAILED: 1, Phase.STOPPED: 2, Phase.QUEUED: 3, Phase.DONE: 4}
         first = sorted(shown, key=lambda number: (urgency[rows[number].phase], number))
         shown = sorted(first[: room - 1])
-    lines = [_row(rows[number], now, look) for number in shown]
+    lines = [_row(rows[number], now, terminal) for number in shown]
     if len(shown) < len(rows):
         counts = [(phase, sum(row.phase is phase for row in rows)) for phase in Phase]
         by_phase = ", ".join(f"{count} {phase.value}" for phase, count in counts if count)
-        lines.append(clip(f"  {plural(len(rows), 'target')}: {by_phase}", look.width, unicode=look.unicode))
+        lines.append(clip(f"  {plural(len(rows), 'target')}: {by_phase}", terminal.width, unicode=terminal.unicode))
     return lines
 
 
-def _row(row: Row, now: float, look: Look) -> str:
+def _row(row: Row, now: float, terminal: Terminal) -> str:
     if row.phase is Phase.RUNNING:
-        frames = _SPINNER[look.unicode]
+        frames = _SPINNER[terminal.unicode]
         mark = frames[int(now / REPAINT_S) % len(frames)]
     else:
-        mark = _MARKS[row.phase][look.unicode]
+        mark = _MARKS[row.phase][terminal.unicode]
     text = row.label
     if row.phase is Phase.QUEUED:
         text = f"queued  {row.label}"
     elif row.phase is Phase.RUNNING:
         step = ", ".join(dict.fromkeys(step.partition(" ")[0] for step in row.steps))
         more = "".join(f" ({text})" for text in (row.note, f"retry {row.retries}" if row.retries else "") if text)
-        dash = "—" if look.unicode else "-"
+        dash = "—" if terminal.unicode else "-"
         text = f"{row.label}{f' {dash} {step}' if step else ''}{more}"
     elapsed = ""
     if row.phase is not Phase.QUEUED and row.began:
         elapsed = _duration((now if row.phase is Phase.RUNNING else row.ended) - row.began)
-    room = look.width - len(elapsed) - 1 if look.width > len(elapsed) + 12 else look.width
-    line = clip(f"{mark} {text}", room, unicode=look.unicode)
-    if room < look.width and elapsed:
-        line = f"{line}{' ' * (look.width - display_width(line) - len(elapsed))}{elapsed}"
-    return f"\x1b[{_COLOURS[row.phase]}m{line}\x1b[0m" if look.colour else line
+    room = terminal.width - len(elapsed) - 1 if terminal.width > len(elapsed) + 12 else terminal.width
+    line = clip(f"{mark} {text}", room, unicode=terminal.unicode)
+    if room < terminal.width and elapsed:
+        line = f"{line}{' ' * (terminal.width - display_width(line) - len(elapsed))}{elapsed}"
+    return f"\x1b[{_COLOURS[row.phase]}m{line}\x1b[0m" if terminal.colour else line
 
 
 def _duration(seconds: float) -> str:
@@ -186,11 +186,11 @@ class Board:
         stream: TextIO,
         *,
         clock: Callable[[], float] = time.monotonic,
-        look: Callable[[], Look] | None = None,
+        terminal: Callable[[], Terminal] | None = None,
     ) -> None:
         self._rows = {key: Row(label) for key, label in labels.items()}
         self._stream, self._clock = stream, clock
-        self._look = look or (lambda: look_of(stream))
+        self._terminal = terminal or (lambda: terminal_of(stream))
         self._lock = threading.Lock()
         self._drawn = 0  # lines of the board on the screen
         self._stop = threading.Event()
@@ -219,7 +219,7 @@ class Board:
     def write(self, text: str) -> int:
         """Print text above the board as it is. Together with `flush`, this makes the board a stream for logging."""
         with self._lock:
-            lines = draw(list(self._rows.values()), self._clock(), self._look())
+            lines = draw(list(self._rows.values()), self._clock(), self._terminal())
             back = f"\x1b[{self._drawn}A" if self._drawn else ""
             board = "".join(f"{line}\n" for line in lines)
             self._stream.write(f"{back}\r\x1b[J{text}{board}")
@@ -235,7 +235,7 @@ class Board:
             self.paint()
 
 
-def look_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Look:
+def terminal_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Terminal:
     """Return what a terminal can show."""
     import shutil  # only needed with a terminal
 
@@ -243,7 +243,7 @@ def look_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Look
     encoding = (stream.encoding or "ascii").lower().replace("-", "").replace("_", "")
     colour = not environment.get("NO_COLOR")
     # One column stays free: some terminals start a new line as soon as the last column is filled.
-    return Look(max(1, size.columns - 1), size.lines, unicode=encoding.startswith("utf"), colour=colour)
+    return Terminal(max(1, size.columns - 1), size.lines, unicode=encoding.startswith("utf"), colour=colour)
 
 
 def is_wanted(stream: TextIO, count: int, *, quiet: bool, environment: Mapping[str, str] = os.environ) -> bool:
