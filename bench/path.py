@@ -28,7 +28,7 @@ from bakery.engines.native import NativeEngine
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.publish.outcome import State
-from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.registry.client import Client
 from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
@@ -138,7 +138,9 @@ async def _copy() -> Recorder:
         client = Client(settings=Settings(), policy=RetryPolicy())
         sys.setprofile(recorder.profile)
         try:
-            outcome = await Run(plan(first, second), NativeEngine(client), options=RunOptions(jobs=1)).execute()
+            outcome = await Pipeline(
+                plan(first, second), NativeEngine(client), options=PipelineOptions(jobs=1)
+            ).execute()
         finally:
             sys.setprofile(None)
             loop.set_task_factory(None)

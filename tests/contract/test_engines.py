@@ -13,7 +13,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
 from bakery.oci.reference import Repository
 from bakery.publish.outcome import State, Step
-from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.rehearsal.faults import Refuse
 from bakery.targets.metadata import BuildResult
 from tests.contract.conftest import cli, native
@@ -26,7 +26,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 async def publish(engine, *targets, **options):
-    return await Run(plan(*targets), engine, options=RunOptions(jobs=4, **options)).execute()
+    return await Pipeline(plan(*targets), engine, options=PipelineOptions(jobs=4, **options)).execute()
 
 
 def assert_whole(registry, path, tag, digest):

@@ -12,7 +12,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
 from bakery.publish.outcome import State
-from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.registry.client import Client
 from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
@@ -33,7 +33,9 @@ def client(clock=None) -> Client:
 
 
 async def publish(*targets, engine=None, **options):
-    return await Run(plan(*targets), engine or NativeEngine(client()), options=RunOptions(**options)).execute()
+    return await Pipeline(
+        plan(*targets), engine or NativeEngine(client()), options=PipelineOptions(**options)
+    ).execute()
 
 
 def assert_published(registry, path, tag, digest):

@@ -10,7 +10,7 @@ from bakery.errors import ExitCode
 from bakery.oci import manifest as views
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
-from bakery.publish.image import Image
+from bakery.publish.image import AssembledImage
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from bakery.rehearsal.profiles import ECR
@@ -133,7 +133,7 @@ async def test_a_tag_that_this_run_moved_is_known_to_be_there_though_the_list_is
     where = target.destinations[0].repository
     await publish(target)
     media_type, raw = one.manifest("acme/app", "1")
-    image = Image(RawManifest.of(raw, media_type), ())
+    image = AssembledImage(RawManifest.of(raw, media_type), ())
     async with NativeEngine(client()) as engine:
         assert await engine.read_tags(where, ["1", "2"]) == {"1": image.digest, "2": None}
         await engine.tag(image, where.with_tag("2"), previous=None)

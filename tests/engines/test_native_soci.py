@@ -13,7 +13,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
 from bakery.oci.reference import Repository
 from bakery.publish.outcome import State, Step
-from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.registry.client import Client
 from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
@@ -33,7 +33,7 @@ async def registries():
 
 async def publish(*targets):
     client = Client(settings=Settings.from_environment({}), policy=RetryPolicy(base_delay=0.01))
-    return await Run(plan(*targets), NativeEngine(client), options=RunOptions()).execute()
+    return await Pipeline(plan(*targets), NativeEngine(client), options=PipelineOptions()).execute()
 
 
 def index_of(registry, path="acme/app", tag="latest"):

@@ -17,7 +17,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
-from bakery.publish.image import Image
+from bakery.publish.image import AssembledImage
 from bakery.publish.plan import Destination, PlannedTarget
 from bakery.targets.metadata import BuildResult
 
@@ -47,7 +47,7 @@ class DictionaryEngine:
         self.tags: dict[tuple[Repository, str], Digest] = {}
         self.log: list[str] = []
         self.refuse: Callable[[str, Repository], Exception | None] = lambda action, repository: None
-        self.on_stage: Callable[[Image, Repository], Any] | None = None
+        self.on_stage: Callable[[AssembledImage, Repository], Any] | None = None
         self.on_tag: Callable[[Repository, str], None] = lambda repository, tag: None
 
     async def __aenter__(self) -> Self:
@@ -79,11 +79,13 @@ class DictionaryEngine:
     async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         return self.content[repository, descriptor.digest][1]
 
-    async def convert(self, image: Image, options: SociOptions, *, towards: Sequence[Repository]) -> Image:
+    async def convert(
+        self, image: AssembledImage, options: SociOptions, *, towards: Sequence[Repository]
+    ) -> AssembledImage:
         self._check("convert", towards[0])
         return image
 
-    async def stage(self, image: Image, repository: Repository) -> None:
+    async def stage(self, image: AssembledImage, repository: Repository) -> None:
         self._check("stage", repository)
         if self.on_stage is not None:
             await self.on_stage(image, repository)
@@ -93,7 +95,7 @@ class DictionaryEngine:
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         return {tag: self.tags.get((repository, tag)) for tag in tags}
 
-    async def tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+    async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
         repository, tag = reference.repository, reference.tag
         self._check("tag", repository)
         assert (repository, image.digest) in self.content, "a tag moved before its index was staged"
@@ -101,7 +103,7 @@ class DictionaryEngine:
         self.log.append(f"tag {reference}")
         self.on_tag(repository, tag)
 
-    async def verify_tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+    async def verify_tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
         self._check("verify", reference.repository)
         if self.tags.get((reference.repository, reference.tag)) != image.digest:
             raise NotFound("verifying", about=reference, status=404)

@@ -14,22 +14,23 @@ from bakery.oci.annotation import CREATED
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import ATTESTATION_OF, Index, is_attestation, parse
 from bakery.oci.platform import Platform
-from bakery.publish.assemble import ConfigFacts, assemble, choose, index_annotations, missing_platforms
-from bakery.publish.sources import read_sources, wait_for_sources
+from bakery.publish.assemble import assemble, choose, index_annotations, missing_platforms
+from bakery.publish.image import ConfigFacts
+from bakery.publish.stage import read_builds, wait_for_builds
 from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
 
 LAYOUT = Path(__file__).parents[2] / "examples" / "hello" / "builds" / "layout"
 
 
-async def holdings(engine, builds):
+async def resolved(engine, builds):
     planned = target(builds)
-    found = await wait_for_sources(planned, engine, limit_s=1, clock=Clock(), emit=lambda event: None)
-    return await read_sources(planned, engine, found)
+    found = await wait_for_builds(planned, engine, limit_s=1, clock=Clock(), emit=lambda event: None)
+    return await read_builds(planned, engine, found)
 
 
 async def index_of(engine, builds) -> Index:
-    held = await holdings(engine, builds)
-    children, notes = choose(held.builds)
+    found = await resolved(engine, builds)
+    children, notes = choose(found)
     image = assemble(children, {}, notes)
     view = parse(image.index.raw)
     assert isinstance(view, Index)
@@ -75,8 +76,8 @@ async def test_attested_indexes_of_real_buildx_are_flattened_and_both_platforms_
 async def test_the_order_of_files_and_runs_does_not_change_the_digest():
     engine = DictionaryEngine()
     builds = [build(add_image(engine, name)) for name in ("linux/arm64", "linux/amd64", "linux/arm/v7")]
-    one = assemble(choose((await holdings(engine, builds)).builds)[0], {"b": "2", "a": "1"})
-    two = assemble(choose((await holdings(engine, builds[::-1])).builds)[0], {"a": "1", "b": "2"})
+    one = assemble(choose(await resolved(engine, builds))[0], {"b": "2", "a": "1"})
+    two = assemble(choose(await resolved(engine, builds[::-1]))[0], {"a": "1", "b": "2"})
     assert one.index.raw == two.index.raw
     assert [str(child.descriptor.platform) for child in one.children] == ["linux/amd64", "linux/arm/v7", "linux/arm64"]
 
@@ -86,8 +87,8 @@ async def test_of_two_builds_of_one_platform_the_newest_wins_with_a_warning():
     old = build(add_image(engine, "linux/amd64", salt="old"), created=datetime(2026, 1, 1, tzinfo=UTC))
     new = build(add_image(engine, "linux/amd64", salt="new"), created=datetime(2026, 2, 1, tzinfo=UTC))
     for builds in ([old, new], [new, old]):
-        held = await holdings(engine, builds)
-        (child,), notes = choose(held.builds)
+        found = await resolved(engine, builds)
+        (child,), notes = choose(found)
         assert child.descriptor.digest == new.reference.digest
         assert str(old.reference.digest) in notes[0]
 
@@ -98,7 +99,7 @@ async def test_of_two_builds_of_one_platform_and_age_the_higher_digest_wins(crea
     builds = [build(add_image(engine, "linux/amd64", salt=salt), created=created) for salt in ("one", "two", "three")]
     highest = max(str(one.reference.digest) for one in builds)
     for order in permutations(builds):
-        (child,), _ = choose((await holdings(engine, order)).builds)
+        (child,), _ = choose(await resolved(engine, order))
         assert str(child.descriptor.digest) == highest
 
 
@@ -111,9 +112,9 @@ async def test_a_platform_that_nobody_tells_is_an_error_that_says_what_to_do():
         "config": {"mediaType": mt.OCI_CONFIG, "digest": str(config.digest), "size": config.size},
         "layers": [],
     }
-    held = await holdings(engine, [build(engine.put(TEMPORARY, json.dumps(manifest).encode(), mt.OCI_MANIFEST))])
+    found = await resolved(engine, [build(engine.put(TEMPORARY, json.dumps(manifest).encode(), mt.OCI_MANIFEST))])
     with pytest.raises(BadDocument, check=lambda error: "--platform" in error.hint):
-        choose(held.builds)
+        choose(found)
 
 
 def wrapped(engine, *entries):
@@ -144,7 +145,7 @@ async def test_artifacts_beside_the_images_are_kept_and_count_as_no_platform():
         engine, "as SOCI has it", platform=Platform("linux", "arm64"), artifact_type="application/vnd.example.bundle"
     )
     source = build(wrapped(engine, plain, typed, image))
-    children, _ = choose((await holdings(engine, [source])).builds)
+    children, _ = choose(await resolved(engine, [source]))
     assert children[0].descriptor.digest == image.digest
     assert {child.descriptor.digest for child in children[1:]} == {plain.digest, typed.digest}
     assert missing_platforms(children, ["linux/amd64", "linux/arm64"]) == ("linux/arm64",)
@@ -159,7 +160,7 @@ async def test_an_artifact_about_a_build_that_was_not_chosen_is_left_with_it():
         )
         for month, one in enumerate((old, new), 1)
     ]
-    children, _ = choose((await holdings(engine, made)).builds)
+    children, _ = choose(await resolved(engine, made))
     assert len(children) == 2
     subject = children[1].manifest.subject
     assert subject is not None
@@ -170,16 +171,16 @@ async def test_a_reference_that_is_no_digest_is_kept_as_it_stands():
     engine = DictionaryEngine()
     image = add_image(engine, "linux/amd64")
     odd = artifact(engine, "odd", annotations={ATTESTATION_OF: "sha256:none"})
-    children, _ = choose((await holdings(engine, [build(wrapped(engine, image, odd))])).builds)
+    children, _ = choose(await resolved(engine, [build(wrapped(engine, image, odd))]))
     assert [child.descriptor.digest for child in children] == [image.digest, odd.digest]
 
 
 async def test_a_build_that_holds_no_image_is_told():
     engine = DictionaryEngine()
     source = build(artifact(engine, "a chart"))
-    held = await holdings(engine, [source])
+    found = await resolved(engine, [source])
     with pytest.raises(BadDocument, match=rf"{source.reference}.*image", check=lambda error: "digest" in error.hint):
-        choose(held.builds)
+        choose(found)
 
 
 async def test_indexes_in_indexes_are_flattened_but_not_without_end():
@@ -196,21 +197,21 @@ async def test_indexes_in_indexes_are_flattened_but_not_without_end():
     for _ in range(6):
         nested = wrap(nested)
     with pytest.raises(BadDocument, match="nested"):
-        await holdings(engine, [build(nested)])
+        await resolved(engine, [build(nested)])
 
 
 def test_created_is_the_newest_config_or_the_epoch_and_never_now():
-    facts = [ConfigFacts(None, datetime(2026, 1, day, tzinfo=UTC)) for day in (3, 5, 4)]
+    configs = [ConfigFacts(None, datetime(2026, 1, day, tzinfo=UTC)) for day in (3, 5, 4)]
     labels = {"title": "x", CREATED: "now"}
-    assert index_annotations(labels, facts, None) == {"title": "x", CREATED: "2026-01-05T00:00:00Z"}
-    assert index_annotations(labels, facts, 0) == {"title": "x", CREATED: "1970-01-01T00:00:00Z"}
+    assert index_annotations(labels, configs, None) == {"title": "x", CREATED: "2026-01-05T00:00:00Z"}
+    assert index_annotations(labels, configs, 0) == {"title": "x", CREATED: "1970-01-01T00:00:00Z"}
     assert index_annotations(labels, [], None) == {"title": "x"}
 
 
 async def test_a_declared_platform_is_covered_by_any_variant_of_it():
     engine = DictionaryEngine()
-    held = await holdings(
+    found = await resolved(
         engine, [build(add_image(engine, "linux/arm64/v8")), build(add_image(engine, "linux/arm/v7"))]
     )
-    children, _ = choose(held.builds)
+    children, _ = choose(found)
     assert missing_platforms(children, ["linux/arm64", "linux/amd64", "linux/arm"]) == ("linux/amd64",)

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from bakery.errors import BudgetSpent, ExitCode, NotFound
-from bakery.publish import pipeline
+from bakery.publish import pipeline as pipeline_module
 from bakery.publish.outcome import State, Step
-from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
 from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, target
 
@@ -17,7 +17,7 @@ TAGS = ("1.0", "latest")
 
 @pytest.fixture(autouse=True)
 def no_grace(monkeypatch):
-    monkeypatch.setattr(pipeline, "GRACE_S", 0.0)
+    monkeypatch.setattr(pipeline_module, "GRACE_S", 0.0)
 
 
 def builds(engine, salt=""):
@@ -25,9 +25,9 @@ def builds(engine, salt=""):
 
 
 async def publish(engine, *targets, clock=None, **options):
-    run = Run(Plan(targets), engine, options=RunOptions(**options), clock=clock or Clock())
+    pipeline = Pipeline(Plan(targets), engine, options=PipelineOptions(**options), clock=clock or Clock())
     async with asyncio.timeout(10):
-        return await run.execute()
+        return await pipeline.execute()
 
 
 async def for_ever(*_):

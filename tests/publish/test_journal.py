@@ -9,7 +9,7 @@ from bakery.errors import UsageError
 from bakery.events import TagMoved
 from bakery.oci.digest import Digest
 from bakery.publish.journal import Journal
-from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
 from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, target
 
@@ -41,15 +41,15 @@ def test_a_full_disk_ends_the_journal_and_not_the_publish(caplog):
 
     with Journal(Path("/dev/full")) as journal:
         journal(MOVED)
-    assert "ends here" in caplog.text
+    assert "cannot write to the journal" in caplog.text
 
 
 async def test_a_run_writes_every_tag_that_it_moves(tmp_path):
     engine = DictionaryEngine()
     builds = [build(add_image(engine, name)) for name in ("linux/amd64", "linux/arm64")]
     with Journal(tmp_path / "j.jsonl") as journal:
-        run = Run(Plan((target(builds),)), engine, options=RunOptions(), clock=Clock(), emit=journal)
-        await run.execute()
+        pipeline = Pipeline(Plan((target(builds),)), engine, options=PipelineOptions(), clock=Clock(), emit=journal)
+        await pipeline.execute()
     lines = [json.loads(line) for line in (tmp_path / "j.jsonl").read_text().splitlines()]
     assert [line["reference"] for line in lines if line["event"] == "TagMoved"] == [
         "one.example/app:1.0",

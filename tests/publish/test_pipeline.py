@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from bakery.config.schema.options import SociOptions
-from bakery.errors import AuthError, ExitCode, NotFound
+from bakery.errors import AuthError, ExitCode, NotFound, one_line
 from bakery.events import Event, SourcesMissing
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.outcome import State, Step
-from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
 from bakery.report.table import outcome_lines
 from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
@@ -25,8 +25,8 @@ def builds(engine, **more):
 
 async def publish(engine, *targets, clock=None, events=None, **options):
     emit = (events if events is not None else []).append
-    run = Run(Plan(targets), engine, options=RunOptions(**options), clock=clock or Clock(), emit=emit)
-    return await run.execute()
+    pipeline = Pipeline(Plan(targets), engine, options=PipelineOptions(**options), clock=clock or Clock(), emit=emit)
+    return await pipeline.execute()
 
 
 async def test_tags_are_written_after_staging_with_latest_last_and_read_back():
@@ -59,6 +59,18 @@ async def test_one_dead_destination_does_not_stop_the_other():
     assert states == {ONE: State.PUBLISHED, TWO: State.FAILED}
     assert outcome.exit_code == ExitCode.FAILED
     assert not [tag for tag in engine.tags if str(tag[0]) == TWO]
+
+
+@pytest.mark.parametrize("action", ["stage", "tag", "verify"])
+async def test_a_bug_at_one_destination_is_that_destinations_failure_alone(action):
+    engine = DictionaryEngine()
+    engine.refuse = lambda asked, repository: (
+        ZeroDivisionError("bug") if asked == action and repository == Repository.parse(TWO) else None
+    )
+    outcome = await publish(engine, target(builds(engine), BOTH))
+    one, two = outcome.targets[0].destinations
+    assert (one.state, two.state) == (State.PUBLISHED, State.FAILED)
+    assert one_line(two.failure.error) == "internal error: ZeroDivisionError: bug"
 
 
 async def test_a_slow_destination_does_not_hold_back_the_other():
@@ -195,15 +207,15 @@ async def test_an_interrupt_leaves_an_outcome_that_says_what_stands():
             await asyncio.Event().wait()
 
     engine.on_stage = on_stage
-    run = Run(Plan((done, stuck)), engine, options=RunOptions(), clock=Clock())
-    task = asyncio.ensure_future(run.execute())
+    pipeline = Pipeline(Plan((done, stuck)), engine, options=PipelineOptions(), clock=Clock())
+    task = asyncio.ensure_future(pipeline.execute())
     async with asyncio.timeout(5):
         await reached.wait()
         await tagged.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    outcome = run.outcome(interrupted=True)
+    outcome = pipeline.outcome(interrupted=True)
     assert outcome.interrupted
     assert {one.uid: one.state for one in outcome.targets}["stuck"] is State.STOPPED
     assert [tag for _, tag in engine.tags] == ["1.0"]
@@ -219,18 +231,18 @@ async def test_a_tag_that_was_asked_for_when_the_run_was_stopped_is_told_as_perh
 
     monkeypatch.setattr(engine, "tag", no_answer)
     plan = Plan((target(builds(engine), ((ONE, ("1.0", "latest")),)),))
-    run = Run(plan, engine, options=RunOptions(), clock=Clock())
-    task = asyncio.ensure_future(run.execute())
+    pipeline = Pipeline(plan, engine, options=PipelineOptions(), clock=Clock())
+    task = asyncio.ensure_future(pipeline.execute())
     async with asyncio.timeout(5):
         await asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    outcome = run.outcome(interrupted=True)
+    outcome = pipeline.outcome(interrupted=True)
     (place,) = outcome.targets[0].destinations
     assert {tag.tag: tag.state for tag in place.tags} == {"1.0": State.UNSURE, "latest": State.STOPPED}
     assert place.state is State.STOPPED
-    assert f"perhaps moved: app: {ONE}:1.0 (was new)" in outcome_lines(outcome)
+    assert f"possibly moved: app: {ONE}:1.0 (was new)" in outcome_lines(outcome)
 
 
 async def test_a_tag_that_fails_does_not_break_off_the_others_and_latest_stays_where_it_is():

@@ -15,7 +15,7 @@ from bakery.publish.outcome import (
     TagOutcome,
     TargetOutcome,
 )
-from bakery.publish.plan import Skipped
+from bakery.publish.plan import SkippedTarget
 from bakery.report.markdown import escape, size, summary_page
 from bakery.report.summary import merge, to_json
 from bakery.report.table import aligned, outcome_lines, outcome_table
@@ -85,7 +85,7 @@ def test_a_summary_of_the_older_tool_is_read_with_the_members_it_has():
 def test_cells_are_escaped_and_failures_and_skipped_targets_are_listed():
     outcome = Outcome(
         (target(failure=Failure(Step.WAIT, RegistryError("a | b", status=404)), state=State.FAILED),),
-        (Skipped("lost", "no <image.name>"),),
+        (SkippedTarget("lost", "no <image.name>"),),
     )
     page = summary_page(merge([to_json(outcome)]), disclaimer="one job *failed*")
     assert page.startswith("> ⚠️ **one job \\*failed\\***")

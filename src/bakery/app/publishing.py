@@ -19,7 +19,7 @@ from bakery.events import Emit, ignore
 
 if TYPE_CHECKING:
     from bakery.publish.outcome import Outcome
-    from bakery.publish.pipeline import RunOptions
+    from bakery.publish.pipeline import PipelineOptions
     from bakery.publish.plan import Plan
 
 EngineName = Literal["native", "cli"]
@@ -55,12 +55,12 @@ class PublishOptions(Struct, frozen=True):
         if self.engine not in _JOBS:
             raise UsageError(f"invalid engine {self.engine!r}", why=f"expected one of: {', '.join(_JOBS)}")
 
-    def run_options(self, targets: int) -> RunOptions:
+    def run_options(self, targets: int) -> PipelineOptions:
         """Return the options of the pipeline for so many targets."""
         from bakery.parallel.jobs import resolve_max_workers
-        from bakery.publish.pipeline import RunOptions
+        from bakery.publish.pipeline import PipelineOptions
 
-        return RunOptions(
+        return PipelineOptions(
             jobs=resolve_max_workers(self.jobs, targets, default=_JOBS[self.engine], environment=self.environment),
             wait_limit_s=self.wait_timeout,
             time_budget_s=self.time_budget,
@@ -76,14 +76,14 @@ def publish(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Outc
     """
     from bakery.app.engine import make_engine
     from bakery.parallel.root import run_interruptible
-    from bakery.publish.pipeline import Run
+    from bakery.publish.pipeline import Pipeline
 
     engine = make_engine(plan, options, emit)
-    run = Run(plan, engine, options=options.run_options(len(plan.targets)), emit=emit)
+    pipeline = Pipeline(plan, engine, options=options.run_options(len(plan.targets)), emit=emit)
     try:
-        return run_interruptible(run.execute())
+        return run_interruptible(pipeline.execute())
     except ExecutorInterrupted as error:
-        raise Interrupted(error.signum, run.outcome(interrupted=True, signum=error.signum)) from error
+        raise Interrupted(error.signum, pipeline.outcome(interrupted=True, signum=error.signum)) from error
 
 
 def _source_date_epoch(environment: Mapping[str, str]) -> int | None:

@@ -34,7 +34,7 @@ from bakery.oci.reference import Repository
 from bakery.parallel.jobs import resolve_max_workers
 from bakery.parallel.root import run_interruptible
 from bakery.publish.outcome import Outcome
-from bakery.publish.pipeline import Run, RunOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan, PlannedTarget, make_plan
 from bakery.registry.client import Client
 from bakery.registry.settings import Settings
@@ -138,8 +138,8 @@ async def _publish(plan: Plan, rehearsal: Rehearsal, policy: RetryPolicy, emit: 
     # An empty environment, so that the user's proxies, credentials and CA files play no part.
     client = Client(settings=Settings.from_environment({}), policy=policy, clock=clock, emit=emit, deadline=deadline)
     client.announce_writes(plan.repositories)
-    options = RunOptions(jobs=rehearsal.jobs, time_budget_s=rehearsal.time_budget_s)
-    return await Run(plan, NativeEngine(client), options=options, clock=clock, emit=emit).execute()
+    options = PipelineOptions(jobs=rehearsal.jobs, time_budget_s=rehearsal.time_budget_s)
+    return await Pipeline(plan, NativeEngine(client), options=options, clock=clock, emit=emit).execute()
 
 
 def make_image(uid: str, platform: str) -> tuple[bytes, bytes, bytes]:

@@ -43,7 +43,7 @@ from bakery.parallel.program import ProgramMissing, find_program
 from bakery.parallel.root import scratch_directory
 from bakery.parallel.spawn import command_line
 from bakery.parallel.transient import looks_transient, says_not_found, says_refused
-from bakery.publish.image import Child, Image
+from bakery.publish.image import AssembledImage, Child
 from bakery.registry.settings import Settings
 from bakery.retry import Clock, RetryPolicy, SystemClock
 from bakery.tasks import together
@@ -153,11 +153,11 @@ class CliEngine:
 
     async def convert(
         self,
-        image: Image,
+        image: AssembledImage,
         options: SociOptions,
         *,
         towards: Sequence[Repository],  # noqa: ARG002 - nothing overlaps here: oras copies what soci has finished
-    ) -> Image:
+    ) -> AssembledImage:
         # soci reads a layout, so the image is needed whole in one place first, wherever its parts lie.
         home = image.children[0].origin
         strangers = {child.descriptor.digest: child for child in image.children if child.origin != home}
@@ -174,7 +174,7 @@ class CliEngine:
                 said = done.stderr.decode(errors="replace")
                 if _NOTHING_TO_INDEX in said and "error" not in said.replace("produced errors", ""):
                     note = "no layer is large enough for a SOCI index: published unconverted"
-                    return Image(image.index, image.children, image.made, (*image.notes, note))
+                    return AssembledImage(image.index, image.children, image.made, (*image.notes, note))
                 raise self._failure(done, "converting to SOCI", reference)
             converted = _read_layout(result, home, image)
             target = home.with_digest(converted.digest)
@@ -184,7 +184,7 @@ class CliEngine:
         await self._once.once((home, converted.digest), _nothing)
         return converted
 
-    async def stage(self, image: Image, repository: Repository) -> None:
+    async def stage(self, image: AssembledImage, repository: Repository) -> None:
         reference = repository.with_digest(image.digest)
         there = await self._is_there(reference)
         if there:
@@ -216,12 +216,12 @@ class CliEngine:
         result = await self._ask(self._oras.describe(str(reference)), "reading the tag", reference)
         return None if result is None else _descriptor(result, reference).digest
 
-    async def tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+    async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
         _log.debug("%s: %s -> %s", reference, previous, image.digest)
         staged = reference.repository.with_digest(image.digest)
         await self._do(self._oras.tag(str(staged), reference.tag), "moving the tag", reference)
 
-    async def verify_tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+    async def verify_tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
         pause_s, found = 0.25, None
         limit = self._clock.now() + VERIFY_LIMIT_S
         while (found := await self._read_tag(reference)) != image.digest:
@@ -242,7 +242,7 @@ class CliEngine:
         _log.debug("oras cannot delete the tag %s without its manifest", reference)
         return False
 
-    async def _bring_image(self, image: Image, repository: Repository, *, repair: bool) -> None:
+    async def _bring_image(self, image: AssembledImage, repository: Repository, *, repair: bool) -> None:
         homes = {child.origin for child in image.children}
         if len(homes) == 1:
             home = homes.pop()
@@ -265,7 +265,7 @@ class CliEngine:
         if child.origin != repository:
             await self._once.once((repository, child.descriptor.digest), copy)
 
-    async def _make_index(self, image: Image, home: Repository) -> None:
+    async def _make_index(self, image: AssembledImage, home: Repository) -> None:
         """Have the index under its digest in the repository where its children are. Once, whoever needs it."""
 
         async def make() -> None:
@@ -282,7 +282,7 @@ class CliEngine:
 
         await self._once.once((home, image.digest), make)
 
-    async def _push_index(self, image: Image, repository: Repository) -> None:
+    async def _push_index(self, image: AssembledImage, repository: Repository) -> None:
         reference = repository.with_digest(image.digest)
         file = self._scratch / f"{next(self._files)}.json"
         file.write_bytes(image.index.raw)
@@ -406,7 +406,7 @@ def _descriptor(result: CommandResult, about: object) -> Descriptor:
     return Descriptor.from_json(canonical.parse_object(result.stdout, about=about), about=about)
 
 
-def _plain(image: Image) -> bool:
+def _plain(image: AssembledImage) -> bool:
     """Whether `oras manifest index create` says of each child all that our index says: type, digest, size, platform."""
     return all(
         child.descriptor == child.descriptor.bare().with_platform(child.descriptor.platform)
@@ -428,7 +428,7 @@ def _keep_only_tagged(file: Path) -> None:
     file.write_text(json.dumps(document))
 
 
-def _read_layout(folder: Path, home: Repository, before: Image) -> Image:
+def _read_layout(folder: Path, home: Repository, before: AssembledImage) -> AssembledImage:
     """The image that soci left in a layout."""
 
     with open_layout(folder) as layout:
@@ -447,7 +447,7 @@ def _read_layout(folder: Path, home: Repository, before: Image) -> Image:
     notes = before.notes
     if any(is_attestation(child.descriptor) for child in before.children):
         notes = (*notes, "soci drops the annotations of attestations; the native engine keeps them")
-    return Image(RawManifest(root, raw), tuple(children), notes=notes)
+    return AssembledImage(RawManifest(root, raw), tuple(children), notes=notes)
 
 
 def _held(layout: Layout, descriptor: Descriptor) -> bytes:

@@ -22,7 +22,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
-from bakery.publish.image import Child, Image
+from bakery.publish.image import AssembledImage, Child
 from bakery.registry.client import Client
 from bakery.registry.faults import ContentMissing
 from bakery.tasks import together
@@ -125,7 +125,9 @@ class NativeEngine:
         async with self._spools.holding(descriptor, self._store(repository)) as spool:
             return b"".join([chunk async for chunk in spool.chunks()])
 
-    async def convert(self, image: Image, options: SociOptions, *, towards: Sequence[Repository]) -> Image:
+    async def convert(
+        self, image: AssembledImage, options: SociOptions, *, towards: Sequence[Repository]
+    ) -> AssembledImage:
         for blob, origin in image.blobs:  # conversion changes no layer: uploads need not wait for it
             for repository in towards:
                 self._owner.create_task(self._bring_early(blob, origin, repository))
@@ -139,7 +141,7 @@ class NativeEngine:
 
         return Converter(self._owner, self._spools, self._store, self._soci or SociSettings())
 
-    async def stage(self, image: Image, repository: Repository) -> None:
+    async def stage(self, image: AssembledImage, repository: Repository) -> None:
         to, index = self._store(repository), repository.with_digest(image.digest)
         children = [repository.with_digest(child.descriptor.digest) for child in image.children]
         written = await together(
@@ -166,12 +168,12 @@ class NativeEngine:
     async def _names_of(self, repository: Repository) -> frozenset[str] | None:
         return await self._tag_names.once(repository, lambda: self._client.tag_names(repository))
 
-    async def tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+    async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
         _log.debug("%s: %s -> %s", reference, previous, image.digest)
         self._tagged.add(reference)
         await self._client.put_manifest(reference, image.index.descriptor, image.index.raw)
 
-    async def verify_tag(self, image: Image, reference: TagReference, *, previous: Digest | None) -> None:
+    async def verify_tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
         await self._client.await_tag(reference, image.digest, previous=previous)
 
     async def remove_tag(self, reference: TagReference) -> bool:
@@ -180,7 +182,7 @@ class NativeEngine:
     def _store(self, repository: Repository) -> RepositoryStore:
         return RepositoryStore(self._client, repository)
 
-    async def _stage_child(self, image: Image, child: Child, to: Store, reference: DigestReference) -> bool:
+    async def _stage_child(self, image: AssembledImage, child: Child, to: Store, reference: DigestReference) -> bool:
         """Stage a child manifest and its blobs. Return whether anything had to be written."""
         manifest, origin = child.manifest, self._store(child.origin)
 
@@ -212,7 +214,7 @@ class NativeEngine:
         except Exception as error:  # noqa: BLE001  # raised here it would end the run
             _log.debug("left for the staging, which asks again and tells: %s", error)
 
-    async def _put_index(self, image: Image, repository: Repository) -> None:
+    async def _put_index(self, image: AssembledImage, repository: Repository) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._put(image.index, repository.with_digest(image.digest))

@@ -22,7 +22,7 @@ from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.reference import Repository
-from bakery.publish.image import Child, Image
+from bakery.publish.image import AssembledImage, Child
 from bakery.soci.convert import Converted, convert
 from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
@@ -51,7 +51,7 @@ class Converter:
         for _ in range(os.cpu_count() or 1):
             self._processors.put_nowait(memoryview(bytearray(_BUFFER_BYTES)))
 
-    async def convert(self, image: Image, options: SociOptions) -> Image:
+    async def convert(self, image: AssembledImage, options: SociOptions) -> AssembledImage:
         """The image with SOCI indexes; as it is, with a note, where nothing can be indexed.
 
         Raises what indexing a layer raised, but for a layer that no ztoc can describe: it goes without one.
@@ -96,7 +96,7 @@ def _feed(indexer: LayerIndexer, piece: Piece, buffer: memoryview) -> None:
             indexer.feed(part.read_into(buffer))
 
 
-def _image(before: Image, converted: Converted, origins: Mapping[Digest, Repository]) -> Image:
+def _image(before: AssembledImage, converted: Converted, origins: Mapping[Digest, Repository]) -> AssembledImage:
     """The converted image as publishing has it: every child with its bytes and where its blobs are."""
     notes = (*before.notes, *converted.notes)
     if not converted.changed:
@@ -112,7 +112,7 @@ def _image(before: Image, converted: Converted, origins: Mapping[Digest, Reposit
         assert isinstance(manifest, Manifest)
         children.append(Child(RawManifest(entry, raw[entry.digest]), manifest, _origin(manifest, origins, fallback)))
     made = {blob.descriptor.digest: blob.raw for blob in converted.blobs}
-    return Image(converted.root, tuple(children), made, notes)
+    return AssembledImage(converted.root, tuple(children), made, notes)
 
 
 def _origin(manifest: Manifest, origins: Mapping[Digest, Repository], fallback: Repository) -> Repository:

@@ -1,1 +1,1 @@
-"""The heart: from build results to published tags. Knows engines by their protocol, not how bytes travel."""
+"""From build results to published tags. Knows engines only by their protocol, not how bytes travel."""

@@ -1,8 +1,9 @@
-"""An assembled image: the index, its children as bytes, and where their blobs lie. Values only."""
+"""An assembled image: its index, its children as bytes, and where their blobs are. Values only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from msgspec import Struct, field
 
@@ -10,20 +11,29 @@ from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Manifest, RawManifest, is_attestation
+from bakery.oci.platform import Platform
 from bakery.oci.reference import Repository
 from bakery.values import repr_without
 
 
+class ConfigFacts(Struct, frozen=True):
+    """What an image config says about its image. A config of another kind says neither."""
+
+    platform: Platform | None = None
+    created: datetime | None = None
+
+
 class Child(Struct, frozen=True):
-    """One manifest of an image's index, with its bytes, its view, and the repository where its blobs can be read."""
+    """One manifest of an image's index: its bytes, its view, and the repository from which its blobs can be read."""
 
     content: RawManifest
     manifest: Manifest
     origin: Repository
+    config: ConfigFacts = ConfigFacts()  # a frozen value
 
     @property
     def descriptor(self) -> Descriptor:
-        """As it stands in the index: with platform and annotations."""
+        """The entry of the index: with platform and annotations."""
         return self.content.descriptor
 
     @property
@@ -37,11 +47,11 @@ class Child(Struct, frozen=True):
         return platform is not None and not (descriptor.artifact_type or self.manifest.artifact_type)
 
 
-class Image(Struct, frozen=True):
-    """What is published under a target's tags.
+class AssembledImage(Struct, frozen=True):
+    """What is published under the tags of a target.
 
-    made: blobs that exist nowhere yet, because we made them (ztocs, empty configs), by digest.
-    notes: what a reader should know, such as "nothing to index".
+    made: blobs that are in no registry yet, because this run made them (ztocs, empty configs), by digest.
+    notes: what the user should know, such as "nothing to index".
     """
 
     index: RawManifest
@@ -58,6 +68,6 @@ class Image(Struct, frozen=True):
 
     @property
     def blobs(self) -> tuple[tuple[Descriptor, Repository], ...]:
-        """Every blob that exists somewhere, each once, with where it lies."""
+        """Every blob that is in a registry, each once, with its repository."""
         found = {blob.digest: (blob, child.origin) for child in self.children for blob in child.manifest.blobs}
         return tuple(found.values())

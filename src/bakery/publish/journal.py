@@ -1,7 +1,7 @@
 """The journal of a run: an append-only file of JSON lines, written as things happen.
 
-A run that is killed leaves what it did up to the last moment: which tag named what before, and names what now. Each
-line has `time` (RFC 3339, UTC), `event` (the name of a record of bakery.events) and that record's fields.
+A run that is killed leaves a record of what it did until then: what each tag named before, and what it names now. Each
+line has `time` (RFC 3339, UTC), `event` (the name of a record in bakery.events) and that record's fields.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ def _now() -> datetime:
 
 
 class Journal:
-    """An `Emit` that writes. Enter it for the run. Raises UsageError where the file cannot be opened.
+    """An `Emit` that writes events to a file. Use it as a context manager. Raises UsageError if it cannot be opened.
 
-    A disk that fills up later ends the journal with a warning, not the publish.
+    If the file cannot be written later, for example because the disk is full, a warning is logged; the publish goes on.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], datetime] = _now) -> None:
         self._path, self._now = path, now
         try:
-            self._file = path.open("a", encoding="utf-8", buffering=1)  # line by line: a kill loses at most one
+            self._file = path.open("a", encoding="utf-8", buffering=1)  # by line: a kill loses at most one
         except OSError as error:
-            raise UsageError("opening the journal", about=path, why=str(error.strerror)) from error
+            raise UsageError("cannot open the journal", about=path, why=str(error.strerror)) from error
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with contextlib.suppress(OSError):  # what could not be written was told when it was tried
+        with contextlib.suppress(OSError):  # reported when it was written
             self._file.close()
 
     def __call__(self, event: Event) -> None:
@@ -52,4 +52,4 @@ class Journal:
         try:
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         except (OSError, ValueError) as error:
-            _log.warning("the journal %s ends here: %s", self._path, error)
+            _log.warning("cannot write to the journal %s: %s", self._path, error)

@@ -1,4 +1,4 @@
-"""What became of a run: target × destination × tag, and the exit code that follows. Values only."""
+"""The result of a run: target × destination × tag, and the exit code that follows. Values only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from msgspec import Struct
 from bakery.errors import AuthError, ExitCode
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
-from bakery.publish.plan import Skipped
+from bakery.publish.plan import SkippedTarget
 
 
 class Step(StrEnum):
-    """Where in the pipeline something happened."""
+    """The steps of the pipeline."""
 
     PLAN = "plan"
     WAIT = "wait"
@@ -28,27 +28,27 @@ class State(StrEnum):
     """How something ended."""
 
     PUBLISHED = "published"  # written or moved by this run, and read back
-    UNCHANGED = "unchanged"  # all was in place already
-    MOVED = "moved"  # of a tag: written by this run and not read back, because the run or its step ended before
-    UNSURE = "unsure"  # of a tag: asked for, and the run ended before the registry answered
+    UNCHANGED = "unchanged"  # everything was in place already
+    MOVED = "moved"  # of a tag: written by this run, but not read back before the run or its step ended
+    UNSURE = "unsure"  # of a tag: the request was in flight when the run ended
     FAILED = "failed"
-    STOPPED = "stopped"  # the run was interrupted before it was done
+    STOPPED = "stopped"  # interrupted before it was done
 
 
 class Failure(Struct, frozen=True):
-    """Where a target or destination failed, and why."""
+    """In which step a target or destination failed, and why."""
 
     step: Step
     error: Exception
 
     @property
     def is_authentication(self) -> bool:
-        """Whether better credentials would have helped."""
+        """Whether other credentials might have helped."""
         return isinstance(self.error, AuthError)
 
 
 class TagOutcome(Struct, frozen=True):
-    """One tag at one destination. `previous` is what it named before this run; None where it was new or unknown."""
+    """One tag at one destination. previous: what it named before this run; None if it was new or is unknown."""
 
     tag: str
     state: State
@@ -65,7 +65,7 @@ class DestinationOutcome(Struct, frozen=True):
 
 
 class PlatformOutcome(Struct, frozen=True):
-    """One entry of the published index. size_bytes is that of config and layers."""
+    """One image of the published index. size_bytes: config and layers together."""
 
     platform: str
     digest: Digest
@@ -74,7 +74,7 @@ class PlatformOutcome(Struct, frozen=True):
 
 
 class TargetOutcome(Struct, frozen=True):
-    """One target. `digest` is the published index; None where it was never assembled."""
+    """One target. digest: of the published index; None if it was never assembled."""
 
     uid: str
     image: str
@@ -91,7 +91,7 @@ class TargetOutcome(Struct, frozen=True):
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """All that went wrong with it."""
+        """Its own failure and those of its destinations."""
         own = (self.failure,) if self.failure else ()
         return own + tuple(place.failure for place in self.destinations if place.failure)
 
@@ -100,11 +100,11 @@ class Outcome(Struct, frozen=True):
     """A whole run."""
 
     targets: tuple[TargetOutcome, ...]
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedTarget, ...] = ()
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
     elapsed_s: float = 0.0
-    signum: int = 2  # which signal, where one interrupted it
+    signum: int = 2  # the signal, if interrupted
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -113,7 +113,7 @@ class Outcome(Struct, frozen=True):
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 done · 1 a target failed · 4 when every failure is one of authentication · 130, 143 (pipeline.md 5.9)."""
+        """0 done · 1 a target failed · 4 every failure is an authentication failure · 130, 143 (pipeline.md 5.9)."""
         if self.interrupted:
             return ExitCode(128 + self.signum)
         failures = self.failures

@@ -1,4 +1,4 @@
-"""What a run is going to do: which builds become which tags where. Pure and local: no registry is asked.
+"""What a run will do: which builds become which tags in which repository. Pure: no registry is queried.
 
 Source: pipeline.md 4.2 and 5.1 ("→ ours").
 """
@@ -23,19 +23,19 @@ LATEST: Final = "latest"
 
 
 class Destination(Struct, frozen=True):
-    """A repository and the tags that a target gets there, in the order in which they are written: `latest` last."""
+    """A repository and the tags of a target there, in the order in which they are written: `latest` last."""
 
     repository: Repository
     tags: tuple[str, ...]
 
     @property
     def references(self) -> tuple[TagReference, ...]:
-        """The tags as full references."""
+        """Each tag as a reference."""
         return tuple(self.repository.with_tag(tag) for tag in self.tags)
 
 
 class PlannedTarget(Struct, frozen=True):
-    """One target of a run: its builds, its destinations, and how its index is made."""
+    """One target of a run: its builds, its destinations, and what its index consists of."""
 
     uid: str
     image: str
@@ -49,15 +49,15 @@ class PlannedTarget(Struct, frozen=True):
     soci: SociOptions | None = None  # None: not converted
 
 
-class Skipped(Struct, frozen=True):
-    """A target that the files name but that takes no part, and why."""
+class SkippedTarget(Struct, frozen=True):
+    """A target that the metadata files name but that is not published, and why."""
 
     uid: str
     reason: str
 
 
-class Refused(Struct, frozen=True):
-    """A target that must not be published as it stands; the others go on."""
+class RefusedTarget(Struct, frozen=True):
+    """A target that must not be published as planned. The others are."""
 
     target: PlannedTarget
     error: BakeryError
@@ -67,29 +67,29 @@ class Plan(Struct, frozen=True):
     """The targets in push order (the newest is pushed last), and what is left out."""
 
     targets: tuple[PlannedTarget, ...]
-    refused: tuple[Refused, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
+    refused: tuple[RefusedTarget, ...] = ()
+    skipped: tuple[SkippedTarget, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
     def repositories(self) -> tuple[Repository, ...]:
-        """Every destination, each once, in push order."""
+        """Every destination repository, in push order."""
         return tuple(dict.fromkeys(place.repository for target in self.targets for place in target.destinations))
 
 
 def push_order(tags: Iterable[str]) -> tuple[str, ...]:
-    """Tags in the order of writing: sorted, `latest` last, because registries list tags by push time."""
+    """Return tags in the order of writing: sorted, `latest` last, because some registries list tags by push time."""
     return tuple(sorted(tags, key=lambda tag: (tag == LATEST, tag)))
 
 
 def make_plan(targets: Sequence[Target], metadata: Metadata, *, with_soci: bool = True) -> Plan:
-    """The plan for those of these targets that the files name.
+    """Return the plan for those of these targets that the metadata names.
 
     targets: all that were selected, in any order. with_soci: False leaves the conversion out (`imagetools merge`).
-    Two targets that claim one tag are both refused. Raises BadReference where a destination is no valid reference.
+    Two targets that claim the same tag are both refused. Raises BadReference for an invalid destination.
     """
     planned: list[PlannedTarget] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedTarget] = []
     warnings: list[str] = []
     for target in sorted(targets, key=lambda target: target.push_key()):
         builds = metadata.results.get(target.uid, ())
@@ -97,20 +97,20 @@ def make_plan(targets: Sequence[Target], metadata: Metadata, *, with_soci: bool 
             warnings += [f"{target.uid}: left out: {reason}" for reason in metadata.incomplete.get(target.uid, ())]
             planned.append(_planned(target, builds, with_soci))
         elif target.uid in metadata.incomplete:
-            skipped.append(Skipped(target.uid, "; ".join(metadata.incomplete[target.uid])))
+            skipped.append(SkippedTarget(target.uid, "; ".join(metadata.incomplete[target.uid])))
     clashes = _clashes(planned)
-    refused = tuple(Refused(target, clashes[target.uid]) for target in planned if target.uid in clashes)
+    refused = tuple(RefusedTarget(target, clashes[target.uid]) for target in planned if target.uid in clashes)
     sound = tuple(target for target in planned if target.uid not in clashes)
     return Plan(sound, refused, tuple(skipped), tuple(warnings))
 
 
 def conversion_only(plan: Plan) -> Plan:
-    """The same builds, assembled and converted to SOCI, kept by digest where the builds are: no destination, no tag.
+    """Return a plan that only assembles and converts to SOCI: results are pushed next to the builds, without a tag.
 
-    Targets whose conversion is not enabled are skipped.
+    Targets without SOCI are skipped.
     """
-    wanted = (*plan.targets, *(item.target for item in plan.refused))  # a tag that two claim matters to nobody here
-    skipped = tuple(Skipped(target.uid, "soci.enabled is false") for target in wanted if target.soci is None)
+    wanted = (*plan.targets, *(item.target for item in plan.refused))  # no tag is written, so duplicates do not matter
+    skipped = tuple(SkippedTarget(target.uid, "soci.enabled is false") for target in wanted if target.soci is None)
     targets = tuple(
         replace(target, destinations=(Destination(target.builds[0].reference.repository, ()),))
         for target in wanted
@@ -136,7 +136,7 @@ def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -
 
 
 def _destinations(target: Target) -> tuple[Destination, ...]:
-    """Each repository once: docker.io and index.docker.io, say, are one, and no tag is to be written twice."""
+    """Return each repository once. docker.io and index.docker.io, for example, are the same one."""
     tags: dict[Repository, set[str]] = {}
     for name, of_target in target.destinations:
         tags.setdefault(Repository.parse(name), set()).update(of_target)
@@ -144,7 +144,7 @@ def _destinations(target: Target) -> tuple[Destination, ...]:
 
 
 def _clashes(planned: Iterable[PlannedTarget]) -> dict[str, BakeryError]:
-    """By uid: the targets that claim a tag which another one claims too."""
+    """Return an error for each target that claims a tag of another one, by uid."""
     claimed: dict[TagReference, str] = {}
     clashes: dict[str, BakeryError] = {}
     for target in planned:
@@ -152,9 +152,9 @@ def _clashes(planned: Iterable[PlannedTarget]) -> dict[str, BakeryError]:
             other = claimed.setdefault(reference, target.uid)
             if other != target.uid:
                 error = BakeryError(
-                    "planning the tag",
+                    "cannot publish tag",
                     about=reference,
-                    why=f"both {other} and {target.uid} claim it",
+                    why=f"{other} and {target.uid} both claim it",
                     hint="change tagPatterns in bakery.yaml, or publish one of them with --image-name",
                 )
                 clashes.setdefault(other, error)

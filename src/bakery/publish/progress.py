@@ -1,0 +1,113 @@
+"""How far each target is, and the outcome that follows from it at any moment of a run."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct, field
+
+from bakery.oci.digest import Digest
+from bakery.publish.image import AssembledImage
+from bakery.publish.outcome import (
+    DestinationOutcome,
+    Failure,
+    PlatformOutcome,
+    State,
+    Step,
+    TagOutcome,
+    TargetOutcome,
+)
+from bakery.publish.plan import Destination, PlannedTarget
+
+
+class DestinationProgress(Struct):
+    """One target at one destination."""
+
+    destination: Destination
+    previous: dict[str, Digest | None] = field(default_factory=dict)  # what each tag named before this run, once read
+    in_flight: set[str] = field(default_factory=set)  # tags whose move has had no response yet
+    written: set[str] = field(default_factory=set)  # tags that this run moved
+    verified: set[str] = field(default_factory=set)
+    staged: asyncio.Event = field(default_factory=asyncio.Event)  # or failed: it no longer transfers content
+    step: Step = Step.STAGE  # the current or last one
+    failure: Failure | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every tag was verified."""
+        return self.verified.issuperset(self.destination.tags) and self.step is Step.VERIFY
+
+    def outcome(self, target_failed: bool) -> DestinationOutcome:
+        """Return the outcome at this destination."""
+        tags = tuple(self._tag_outcome(tag) for tag in self.destination.tags)
+        if self.failure is not None or target_failed:
+            state = State.FAILED
+        elif any(tag.state in (State.STOPPED, State.UNSURE, State.MOVED) for tag in tags):
+            state = State.STOPPED
+        else:
+            state = State.PUBLISHED if self.written else State.UNCHANGED
+        return DestinationOutcome(self.destination.repository, state, tags, self.failure)
+
+    def _tag_outcome(self, tag: str) -> TagOutcome:
+        if tag in self.verified:
+            state = State.PUBLISHED if tag in self.written else State.UNCHANGED
+        elif tag in self.written:
+            state = State.MOVED
+        elif tag in self.in_flight:
+            state = State.UNSURE
+        else:
+            state = State.FAILED if self.failure else State.STOPPED
+        return TagOutcome(tag, state, self.previous.get(tag))
+
+
+class TargetProgress(Struct):
+    """One target of a run."""
+
+    target: PlannedTarget
+    places: tuple[DestinationProgress, ...] = ()
+    image: AssembledImage | None = None
+    notes: list[str] = field(default_factory=list)
+    step: Step = Step.PLAN  # the current or last one, before any destination
+    failure: Failure | None = None
+    ended: bool = False
+    elapsed_s: float = 0.0
+
+    @property
+    def state(self) -> State:
+        """The state of the target as a whole."""
+        if self.failure is not None or any(place.failure for place in self.places):
+            return State.FAILED
+        if not self.ended:
+            return State.STOPPED
+        return State.PUBLISHED if any(place.written for place in self.places) else State.UNCHANGED
+
+    def outcome(self) -> TargetOutcome:
+        """Return the outcome of the target."""
+        target, image = self.target, self.image
+        return TargetOutcome(
+            target.uid,
+            target.image,
+            target.version,
+            target.variant,
+            target.os,
+            self.state,
+            image.digest if image else None,
+            _platforms(image) if image else (),
+            tuple(place.outcome(self.failure is not None) for place in self.places),
+            self.failure,
+            tuple(self.notes),
+            self.elapsed_s,
+        )
+
+
+def _platforms(image: AssembledImage) -> tuple[PlatformOutcome, ...]:
+    return tuple(
+        PlatformOutcome(
+            str(child.descriptor.platform or ""),
+            child.descriptor.digest,
+            sum(blob.size for blob in child.manifest.blobs),
+            len(child.manifest.layers),
+        )
+        for child in image.children
+        if child.is_image
+    )
