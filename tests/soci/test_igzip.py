@@ -1,4 +1,4 @@
-"""ISA-L and zlib in turns find what zlib alone finds: the same checkpoints, windows and digests, the same errors."""
+"""ISA-L with zlib gives the same result as only zlib: checkpoints, windows, digests and errors."""
 
 import random
 import sys
@@ -11,11 +11,11 @@ from bakery.soci import igzip, inflate
 from bakery.soci.checkpoint import GzipSpans, LayerGuard
 from bakery.soci.options import Limits
 
-SPANS = (524_289, 1_000_000)  # below 512 KiB zlib does everything
+SPANS = (524_289, 1_000_000)  # below 512 KiB, zlib does everything
 
 
-def told(pieces, span_size, library=None):
-    """All that a pass over a layer gives, and the checksum of what came out of it; or its error."""
+def result_of(pieces, span_size, library=None):
+    """Return the result of a pass over a layer and the checksum of its output, or its error."""
     checksum = 0
 
     def sink(view):
@@ -33,14 +33,14 @@ def told(pieces, span_size, library=None):
 
 
 def by_zlib(layer, span_size):
-    return told([layer], span_size, inflate.load_ng() or inflate.load())
+    return result_of([layer], span_size, inflate.load_ng() or inflate.load())
 
 
 def cut(dice, layer, most):
     pieces, at = [], 0
     while at < len(layer):
         size = dice.randrange(1, most)
-        # Lent memory is overwritten once the call is over: so is this.
+        # Not bytes: the caller may overwrite a memoryview after the call.
         pieces.append(memoryview(bytearray(layer[at : at + size])))
         at += size
     return pieces
@@ -58,13 +58,13 @@ CONTENT = {
         for _ in range(60)
     ),
 }
-COMPRESSORS = {  # level, memory level, strategy; a flush after so many bytes
-    "as gzip does": ((6, 8, zlib.Z_DEFAULT_STRATEGY), 0, 0),
-    "quickly": ((1, 8, zlib.Z_DEFAULT_STRATEGY), 0, 0),
+COMPRESSORS = {  # level, memory level, strategy; the kind of flush, and after how many bytes
+    "like gzip": ((6, 8, zlib.Z_DEFAULT_STRATEGY), 0, 0),
+    "fast": ((1, 8, zlib.Z_DEFAULT_STRATEGY), 0, 0),
     "in small blocks": ((1, 1, zlib.Z_DEFAULT_STRATEGY), 0, 0),
     "stored": ((0, 8, zlib.Z_DEFAULT_STRATEGY), 0, 0),
     "without matches": ((6, 8, zlib.Z_HUFFMAN_ONLY), 0, 0),
-    "by the fixed code": ((6, 8, zlib.Z_FIXED), 0, 0),
+    "with the fixed code": ((6, 8, zlib.Z_FIXED), 0, 0),
     "with blocks that end within a byte": ((6, 8, zlib.Z_DEFAULT_STRATEGY), zlib.Z_BLOCK, 3000),
     "with empty blocks": ((6, 8, zlib.Z_DEFAULT_STRATEGY), zlib.Z_SYNC_FLUSH, 70_000),
 }
@@ -84,36 +84,36 @@ def gzipped(content, how, members=1):
     return b"".join(out)
 
 
-def test_isa_l_is_what_inflates_here():
+def test_isa_l_is_available():
     assert igzip.load_igzip() is not None
 
 
 @pytest.mark.parametrize("how", COMPRESSORS)
 @pytest.mark.parametrize("kind", CONTENT)
-def test_whatever_compressed_it_and_however_it_was_cut_all_is_as_by_zlib_alone(kind, how):
+def test_the_result_is_that_of_zlib_for_every_compressor_and_however_the_layer_is_cut(kind, how):
     dice = random.Random(f"{kind} {how}")
     content = CONTENT[kind](dice)
     one, three = gzipped(content, how), gzipped(content, how, members=3)
     for layer, span_size, most in ((one, SPANS[0], 300_000), (one, SPANS[1], 5000), (three, SPANS[0], 40_000)):
-        assert told(cut(dice, layer, most), span_size) == by_zlib(layer, span_size)
+        assert result_of(cut(dice, layer, most), span_size) == by_zlib(layer, span_size)
 
 
 def block_of_13_bytes():
-    """A block that repeats the byte before it 258 times; nothing of it can be read before its last byte has come."""
+    """Return a block that repeats the byte before it 258 times, and gives no output before its last byte."""
     bits: list[int] = []
 
     def put(value, size):
         bits.extend(value >> n & 1 for n in range(size))
 
-    for value, size in ((0, 1), (2, 2), (29, 5), (0, 5), (15, 4)):  # not the last, dynamic; 286 codes, 1, 19
+    for value, size in ((0, 1), (2, 2), (29, 5), (0, 5), (15, 4)):  # not last, dynamic; 286, 1 and 19 codes
         put(value, size)
     for symbol in (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15):
         put(symbol in (1, 18), 3)
-    for zeros in (138, 118, 0, 28, 0, 0):  # the end of the block, a length of 258 and the distance have a bit each
+    for zeros in (138, 118, 0, 28, 0, 0):  # end of block, length 258 and the distance have one bit each
         put(zeros > 0, 1)
         if zeros:
             put(zeros - 11, 7)
-    put(0b001, 3)  # that length, that distance, the end
+    put(0b001, 3)  # the length, the distance, end of block
     return bytes(sum(bits[at + n] << n for n in range(8)) for at in range(0, len(bits), 8))
 
 
@@ -129,7 +129,7 @@ def stored(content, *, last=False):
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 13])
-def test_blocks_that_never_show_themselves_between_two_pieces_are_zlibs_in_the_end(size):
+def test_tiny_blocks_in_tiny_pieces_are_left_to_zlib(size):
     dice = random.Random(size)
     before, after, count = dice.randbytes(450_000), dice.randbytes(900_000), 2000
     deflated = stored(before) + block_of_13_bytes() * count + stored(after, last=True)
@@ -140,11 +140,11 @@ def test_blocks_that_never_show_themselves_between_two_pieces_are_zlibs_in_the_e
     first, last = 10 + len(stored(before)) - 20_000, 10 + len(stored(before)) + 13 * count
     pieces = [layer[:first], *(layer[at : at + size] for at in range(first, last, size))]
     pieces.append(layer[sum(map(len, pieces)) :])
-    assert told(pieces, 700_000) == by_zlib(layer, 700_000)
+    assert result_of(pieces, 700_000) == by_zlib(layer, 700_000)
 
 
-@pytest.mark.parametrize("how", ["as gzip does", "stored", "with blocks that end within a byte"])
-def test_a_damaged_layer_is_refused_as_by_zlib_alone(how):
+@pytest.mark.parametrize("how", ["like gzip", "stored", "with blocks that end within a byte"])
+def test_a_damaged_layer_gives_the_same_error_as_with_zlib(how):
     dice = random.Random(how)
     layer = gzipped(CONTENT["words"](dice), how)
     for _ in range(6):
@@ -152,46 +152,46 @@ def test_a_damaged_layer_is_refused_as_by_zlib_alone(how):
         damaged[dice.randrange(len(layer))] ^= 1 << dice.randrange(8)
         cut_off = layer[: dice.randrange(20, len(layer))]
         for bad in (bytes(damaged), cut_off):
-            found, expected = told(cut(dice, bad, 90_000), SPANS[0]), by_zlib(bad, SPANS[0])
-            assert found[0] == expected[0]  # how far each got before it noticed is its own affair
+            found, expected = result_of(cut(dice, bad, 90_000), SPANS[0]), by_zlib(bad, SPANS[0])
+            assert found[0] == expected[0]  # but not necessarily at the same position
 
 
 @pytest.mark.parametrize(
     ("place", "message"), [(-8, "incorrect data check"), (-1, "incorrect length check")], ids=["checksum", "length"]
 )
 @pytest.mark.parametrize("most", [5, 300_000])
-def test_the_trailer_is_checked_however_it_comes(place, message, most):
-    layer = bytearray(gzipped(CONTENT["hexadecimal"](random.Random(1)), "quickly"))
+def test_the_trailer_is_verified_however_it_arrives(place, message, most):
+    layer = bytearray(gzipped(CONTENT["hexadecimal"](random.Random(1)), "fast"))
     layer[place] ^= 1
     pieces = [bytes(layer[:-20]), *(bytes(layer[-20:])[at : at + most] for at in range(0, 20, most))]
-    _, answer = told(pieces, SPANS[0])
-    assert message in answer
+    _, why = result_of(pieces, SPANS[0])
+    assert message in why
 
 
 @pytest.fixture
-def anew():
+def reloaded():
     igzip.load_igzip.cache_clear()
     yield
     igzip.load_igzip.cache_clear()
 
 
-@pytest.mark.usefixtures("anew")
-def test_a_version_whose_state_is_not_known_is_left_alone(monkeypatch):
+@pytest.mark.usefixtures("reloaded")
+def test_an_unknown_version_is_not_used(monkeypatch):
     import isal
 
     monkeypatch.setattr(isal, "ISAL_MINOR_VERSION", 99)
     assert igzip.load_igzip() is None
 
 
-@pytest.mark.usefixtures("anew")
-def test_one_that_stops_elsewhere_is_left_alone(monkeypatch):
-    monkeypatch.setattr(igzip._State, "bfinal", igzip._State.hist_bits)  # as if the state were laid out otherwise
+@pytest.mark.usefixtures("reloaded")
+def test_a_library_that_stops_elsewhere_is_not_used(monkeypatch):
+    monkeypatch.setattr(igzip._State, "bfinal", igzip._State.hist_bits)  # as if the state had another layout
     assert igzip.load_igzip() is None
 
 
-@pytest.mark.usefixtures("anew")
-def test_where_isal_is_missing_zlib_does_it(monkeypatch):
+@pytest.mark.usefixtures("reloaded")
+def test_zlib_is_used_if_isal_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "isal", None)
-    layer = gzipped(CONTENT["zeros"](None), "as gzip does")
+    layer = gzipped(CONTENT["zeros"](None), "like gzip")
     assert igzip.load_igzip() is None
-    assert told([layer], SPANS[0]) == by_zlib(layer, SPANS[0])
+    assert result_of([layer], SPANS[0]) == by_zlib(layer, SPANS[0])

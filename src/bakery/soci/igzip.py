@@ -1,15 +1,15 @@
-"""Inflating by ISA-L from checkpoint to checkpoint, and by zlib around them.
+"""Inflate with ISA-L between checkpoints, and with zlib around them (decision 0013).
 
-ISA-L's `isal_inflate` goes over the ends of blocks, and nothing asks it to stop there. But its state is public
-(igzip_lib.h: the caller allocates it), and in it stands whether the block in hand is the stream's last. Told so of the
-block in which the next checkpoint can first lie, it stops at that block's end; what it has not used of its input tells
-the bit. The rest is zlib's as ever: gzip headers, small members, and what is left up to a checkpoint where that block
-ended too early. After a checkpoint ISA-L starts anew with nothing but offset, bits and window, as a reader will: so the
-checksum at the member's end proves every checkpoint before it.
+ISA-L's `isal_inflate` does not stop at the ends of blocks. But its state is public (igzip_lib.h: the caller allocates
+it) and records whether the current block is the last one of the stream. If that is set in the first block in which the
+next checkpoint is possible, ISA-L stops at the end of that block, and the state tells how many bits it has not used.
+zlib does the rest: gzip headers, small members, and the remaining way if that block ended before the checkpoint. After
+a checkpoint, ISA-L restarts with only offset, bits and window, as a reader will. So the checksum at the end of the
+member verifies every checkpoint in it.
 
-ISA-L takes some Huffman codes for sound that zlib refuses: those that leave codes unused. No compressor writes them.
-The package isal carries ISA-L in an extension module and exports its functions, as zlib-ng does (inflate.py). Where it
-is not there, or not as it is known here, zlib does all of it, with the same result.
+ISA-L accepts Huffman codes that leave codes unused, which zlib rejects. No compressor writes them. The extension module
+of the package isal exports the functions of ISA-L, like that of zlib-ng (inflate.py). Without the package, or with an
+unknown version, zlib does everything, with the same result.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from bakery.soci.inflate import BLOCK_END, CORRUPT, MEMBER_END, MORE, WINDOW, Bl
 
 # enum isal_block_state
 _TYPE0, _CODED, _INPUT_DONE, _FINISH = 2, 3, 4, 5
-_MIDST: Final = (_TYPE0, _CODED)  # between the header of a block and its end
+_IN_BLOCK: Final = (_TYPE0, _CODED)  # between the header of a block and its end
 _MESSAGES: Final = {-1: "invalid block", -2: "invalid symbol", -3: "invalid distance"}
-_VERSIONS: Final = ((2, 31), (2, 32))  # those whose state is laid out as below
+_VERSIONS: Final = ((2, 31), (2, 32))  # whose state has the layout below
 
-# With so much of the way to a checkpoint left it can go on once more without coming there: ISA-L inflates up to 32 KiB
-# more than it is given room for, into its state, and a match.
+# The most that one call can inflate beyond its output buffer: ISA-L keeps up to 32 KiB, and a match, in its state. At
+# this distance from a checkpoint, one more call cannot pass it.
 _FURTHER: Final = 33 * 1024
-_CLOSE: Final = 5 * _FURTHER  # from here on it is to stop at a block's end
-_WORTH: Final = 512 * 1024  # less on the way to the next checkpoint is left to zlib
-_MEMBER: Final = 64 * 1024  # so much of a member is zlib's: some layers have a member for every file
+_CLOSE: Final = 5 * _FURTHER  # from here on, make it stop at the end of a block
+_WORTH: Final = 512 * 1024  # a shorter way to the next checkpoint is left to zlib
+_MEMBER: Final = 64 * 1024  # the start of a member is left to zlib: some layers have one member per file
 _TRAILER_SIZE: Final = 8
-_GIVEN_UP: Final = 9  # beside what inflate.py says that a step found
+_GIVEN_UP: Final = 9  # a further result of a step, besides those of inflate.py
 
-# Who goes on.
+# What continues.
 _ZLIB: Final = 0
-_BOUNDARY: Final = 1  # whoever it is worth for: ISA-L has stopped at the end of a block
+_BOUNDARY: Final = 1  # ISA-L has stopped at the end of a block: either may continue
 _ISAL: Final = 2
-_TRAILER: Final = 3  # nobody: the member's deflate stream has ended
+_TRAILER: Final = 3  # the member's deflate stream has ended
 
 
 class _State(ctypes.Structure):
@@ -52,7 +52,7 @@ class _State(ctypes.Structure):
         ("avail_out", ctypes.c_uint32),
         ("total_out", ctypes.c_uint32),
         ("next_in", ctypes.c_void_p),
-        ("read_in", ctypes.c_uint64),  # bits read and not used; above `read_in_length` of them lies anything
+        ("read_in", ctypes.c_uint64),  # bits read and not used; those above `read_in_length` are undefined
         ("avail_in", ctypes.c_uint32),
         ("read_in_length", ctypes.c_int32),
         ("literal_codes", ctypes.c_uint8 * (4 * 4096 + 2 * 1264)),
@@ -70,16 +70,16 @@ class _State(ctypes.Structure):
         ("copy_overflow_distance", ctypes.c_int32),
         ("wrapper_flag", ctypes.c_int16),
         ("tmp_in_size", ctypes.c_int16),
-        ("tmp_out_valid", ctypes.c_int32),  # up to where there is output in tmp_out_buffer,
-        ("tmp_out_processed", ctypes.c_int32),  # and up to where it was given out
-        ("tmp_in_buffer", ctypes.c_uint8 * 328),  # of a header that has not come whole
+        ("tmp_out_valid", ctypes.c_int32),  # end of the output in tmp_out_buffer,
+        ("tmp_out_processed", ctypes.c_int32),  # and of the part that was returned
+        ("tmp_in_buffer", ctypes.c_uint8 * 328),  # of an incomplete header
         ("tmp_out_buffer", ctypes.c_uint8 * (2 * WINDOW + 288)),
-        ("unknown", ctypes.c_uint8 * 4096),  # not of ISA-L: a state that is larger than we know must not harm us
+        ("unknown", ctypes.c_uint8 * 4096),  # not in ISA-L: protects our memory if its state is larger than here
     )
 
 
 class Igzip:
-    """The functions of ISA-L. Raises AttributeError for one that the library lacks."""
+    """The functions of ISA-L. Raises AttributeError if one is missing."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.init = library.isal_inflate_init
@@ -94,7 +94,7 @@ class Igzip:
 
 @lru_cache(maxsize=1)
 def load_igzip() -> Igzip | None:
-    """The ISA-L inside the package isal; None where it is not to be had, or not as we know it."""
+    """Return ISA-L from the package isal, or None if it is missing or behaves differently than expected."""
     try:
         import isal
         from isal import igzip_lib
@@ -108,38 +108,38 @@ def load_igzip() -> Igzip | None:
 
 
 def _stops_where_zlib_does(igzip: Igzip) -> bool:
-    """A trial before it is trusted: over two blocks that end within a byte, the second from a checkpoint."""
+    """Try whether ISA-L stops like zlib, on two blocks that end within a byte, the second one from a checkpoint."""
     deflate, data = zlib.compressobj(6, zlib.DEFLATED, -15), [bytes(range(32, 127)), bytes(range(126, 31, -1)) * 4]
     stream = b"".join(deflate.compress(part) + deflate.flush(zlib.Z_BLOCK) for part in data) + deflate.flush()
     buffer = ctypes.create_string_buffer(WINDOW)
     address, out = address_of(stream), ctypes.addressof(buffer)
-    judge, sprint = BlockInflater(raw=True), _Sprint(igzip)
-    judge.take(stream)
+    expected, run = BlockInflater(raw=True), _BlockRun(igzip)
+    expected.take(stream)
     filled = at = 0
     for _ in range(2):
-        judge.room(out + filled, WINDOW - filled)
-        if judge.step() != BLOCK_END:
+        expected.room(out + filled, WINDOW - filled)
+        if expected.step() != BLOCK_END:
             return False
-        end = len(stream) - judge.input_left
-        sprint.start(out, filled, sprint.bits, sprint.value)
-        sprint.next_out, sprint.room_left = out + filled, WINDOW - filled
+        end = len(stream) - expected.input_left
+        run.start(out, filled, run.bits, run.value)
+        run.next_out, run.room_left = out + filled, WINDOW - filled
         for stop, found in ((end - 8, MORE), (len(stream), BLOCK_END)):
-            sprint.next_in, sprint.input_left = address + at, stop - at
-            if sprint.go(_CLOSE) != found:
+            run.next_in, run.input_left = address + at, stop - at
+            if run.go(_CLOSE) != found:
                 return False
-            at = sprint.next_in - address
-        if (at, sprint.bits, sprint.room_left) != (end, judge.unused_bits, judge.room_left):
+            at = run.next_in - address
+        if (at, run.bits, run.room_left) != (end, expected.unused_bits, expected.room_left):
             return False
-        filled = WINDOW - sprint.room_left
-    judge.close()
+        filled = WINDOW - run.room_left
+    expected.close()
     return buffer.raw[:filled] == b"".join(data)
 
 
-class _Sprint:
-    """ISA-L from one block's end to another.
+class _BlockRun:
+    """Inflates with ISA-L from the end of one block to the end of another.
 
-    `start` says from where; the caller sets next_in and input_left, next_out and room_left, and finds them moved on
-    after each `go`. After BLOCK_END and _GIVEN_UP `bits` and `value` are those of the last byte that it has not used.
+    After `start`, the caller sets next_in and input_left, next_out and room_left, which each `go` advances. After
+    BLOCK_END and _GIVEN_UP, `bits` and `value` are the unused bits of the last byte read.
     """
 
     def __init__(self, igzip: Igzip) -> None:
@@ -150,13 +150,13 @@ class _Sprint:
         self.next_in = self.input_left = self.next_out = self.room_left = 0
         self.bits = self.value = 0
         self.message = ""
-        self.carry = b""  # after _GIVEN_UP: bytes behind the last block's end that were read
-        self._made_to_stop = False  # at the end of the block in hand
-        self._is_last = False  # that block is the last of the stream
-        self._found = MORE  # once it has stopped: what at; output may be left
+        self.carry = b""  # after _GIVEN_UP: bytes read after the end of the last block
+        self._made_to_stop = False  # at the end of the current block
+        self._is_last = False  # that block is the last one of the stream
+        self._found = MORE  # the result once it has stopped; output may be left
 
     def start(self, window: int, size: int, bits: int, value: int) -> None:
-        """Begin where a block begins, with these unused bits and the `size` bytes of output at `window` behind us."""
+        """Start at a block, with these unused bits and the `size` bytes of output at `window` before it."""
         state = self._state
         self._igzip.init(self._at)
         if size:
@@ -165,16 +165,16 @@ class _Sprint:
         self._made_to_stop, self._found = False, MORE
 
     def go(self, ahead: int) -> int:
-        """Inflate on until input or room are used up, or to the first block's end behind more than `ahead` bytes.
+        """Inflate until input or room is used up, or up to the first block end after more than `ahead` bytes of output.
 
-        Gives MORE or BLOCK_END, MEMBER_END at the stream's end (which is not the member's), CORRUPT; or _GIVEN_UP, at
-        the end of an earlier block, where blocks are too small and come in too small pieces.
+        Returns MORE, BLOCK_END, MEMBER_END (at the end of the stream, before the trailer), CORRUPT, or _GIVEN_UP at the
+        end of an earlier block, if blocks are too small and arrive in too small pieces.
         """
         state = self._state
         while True:
             pending = state.tmp_out_valid - state.tmp_out_processed
             if self._found != MORE:
-                self._give_out(min(pending, self.room_left))
+                self._return_output(min(pending, self.room_left))
                 return self._found if state.tmp_out_valid == state.tmp_out_processed else MORE
             if not self.room_left:
                 return MORE
@@ -185,35 +185,35 @@ class _Sprint:
                 self._give_up()
                 continue
             else:
-                # A byte stays: with the last one given out at a stream's end ISA-L forgets the bits it has not used.
+                # Keep one byte: after returning the last one at the end of a stream, ISA-L loses the unused bits.
                 most = max(0, min(self.room_left, pending - 1))
-            had_place = state.tmp_out_valid < 2 * WINDOW
-            answer = self._inflate(most)
-            handed = most - state.avail_out
-            ahead -= handed
-            if answer < 0:
-                self.message = _MESSAGES.get(answer, f"error {answer}")
+            had_room = state.tmp_out_valid < 2 * WINDOW
+            status = self._inflate(most)
+            returned = most - state.avail_out
+            ahead -= returned
+            if status < 0:
+                self.message = _MESSAGES.get(status, f"error {status}")
                 return CORRUPT
             now_pending = state.tmp_out_valid - state.tmp_out_processed
             if state.block_state in (_INPUT_DONE, _FINISH):
                 self._stop(BLOCK_END if self._made_to_stop and not self._is_last else MEMBER_END)
                 continue
             is_close = now_pending and ahead - now_pending <= _CLOSE
-            if is_close and not self._made_to_stop and state.block_state in _MIDST:
+            if is_close and not self._made_to_stop and state.block_state in _IN_BLOCK:
                 self._made_to_stop, self._is_last = True, bool(state.bfinal)
                 state.bfinal = 1
-            if not self.input_left and had_place and handed + now_pending == pending:
+            if not self.input_left and had_room and returned + now_pending == pending:
                 return MORE
 
     def _inflate(self, most: int) -> int:
         state = self._state
         state.next_in, state.avail_in = self.next_in, self.input_left
         state.next_out, state.avail_out = self.next_out, most
-        answer: int = self._igzip.inflate(self._at)
+        status: int = self._igzip.inflate(self._at)
         self.next_in, self.input_left = state.next_in, state.avail_in
         self.next_out += most - state.avail_out
         self.room_left -= most - state.avail_out
-        return answer
+        return status
 
     def _stop(self, found: int) -> None:
         state = self._state
@@ -225,7 +225,7 @@ class _Sprint:
         self._found = found
 
     def _give_up(self) -> None:
-        # No block in hand: its header has not come whole. What of it has come is in two places.
+        # Between blocks: the next header is incomplete, and the part read so far is in two places.
         state = self._state
         unused: int = state.read_in_length
         read = state.read_in & (1 << unused) - 1
@@ -235,8 +235,8 @@ class _Sprint:
         self.carry += bytes(state.tmp_in_buffer[: state.tmp_in_size])
         self._found = _GIVEN_UP
 
-    def _give_out(self, size: int) -> None:
-        """What lies in the state, by ourselves: ISA-L would forget how many bits it has not used."""
+    def _return_output(self, size: int) -> None:
+        """Copy output from the state, since ISA-L would then lose the number of unused bits."""
         ctypes.memmove(self.next_out, self._output + self._state.tmp_out_processed, size)
         self._state.tmp_out_processed += size
         self.next_out += size
@@ -244,33 +244,33 @@ class _Sprint:
 
 
 class SwiftInflater:
-    """Inflater by ISA-L and zlib in turns."""
+    """An Inflater that alternates between ISA-L and zlib."""
 
     def __init__(self, igzip: Igzip, library: Zlib | None = None) -> None:
         self._igzip = igzip
-        self._member = BlockInflater(library)  # from the beginning of a member
+        self._member = BlockInflater(library)  # from the start of a member
         self._library = library
         self._zlib = self._member
-        self._who = _ZLIB
+        self._turn = _ZLIB
         self._at_block_end = False
         self._input: bytes | memoryview = b""
         self._address = self._used = self._size = 0
         self._last_byte = 0  # before the input
         self._carry = b""  # before the input, and not used yet
-        self._out = self._room = 0
+        self._out = self.room_left = 0
         self._crc = self._length = 0  # of the member's output
         self._trailer = b""
-        self._message = ""
-        self._bits = self._value = 0
+        self.message = ""
+        self.unused_bits = self._value = 0
 
     @cached_property
     def _raw(self) -> BlockInflater:
-        """From the end of a block."""
+        """The zlib inflater from the end of a block."""
         return BlockInflater(self._library, raw=True)
 
     @cached_property
-    def _sprint(self) -> _Sprint:
-        return _Sprint(self._igzip)
+    def _run(self) -> _BlockRun:
+        return _BlockRun(self._igzip)
 
     def take(self, chunk: bytes | memoryview) -> None:
         """See Inflater."""
@@ -279,101 +279,86 @@ class SwiftInflater:
 
     def room(self, address: int, size: int) -> None:
         """See Inflater."""
-        self._out, self._room = address, size
+        self._out, self.room_left = address, size
 
     @property
     def input_left(self) -> int:
         """See Inflater."""
         return self._size - self._used
 
-    @property
-    def room_left(self) -> int:
-        """See Inflater."""
-        return self._room
-
-    @property
-    def unused_bits(self) -> int:
-        """See Inflater."""
-        return self._bits
-
-    @property
-    def message(self) -> str:
-        """See Inflater."""
-        return self._message
-
     def step(self, ahead: int = 0) -> int:
         """See Inflater."""
-        if self._who == _TRAILER:
+        if self._turn == _TRAILER:
             return self._check()
         if self._at_block_end:
             self._choose(ahead)
         out = self._out
-        found = self._sprinted(ahead) if self._who == _ISAL else self._stepped(ahead)
+        found = self._with_isal(ahead) if self._turn == _ISAL else self._with_zlib(ahead)
         if self._out != out:
             self._crc = self._igzip.crc32(self._crc, out, self._out - out)
             self._length += self._out - out
         if self._used == self._size and self._size:
             self._last_byte = self._input[-1]
         if found == MEMBER_END and self._zlib is not self._member:
-            self._who = _TRAILER
+            self._turn = _TRAILER
             return self._check()
         return found
 
     def _choose(self, ahead: int) -> None:
-        """Who goes on from the end of a block."""
+        """Choose what continues from the end of a block."""
         window = min(WINDOW, self._length)
         if ahead >= _WORTH and not self._carry and (self._length >= _MEMBER or self._zlib is not self._member):
-            self._sprint.start(self._out - window, window, self._bits, self._value)
-            self._zlib, self._who = self._raw, _ISAL
-        elif self._who == _BOUNDARY:
-            self._raw.start_at(self._out - window, window, self._bits, self._value)
-            self._zlib, self._who = self._raw, _ZLIB
-            if self._carry:  # a part of a block's header: nothing comes of it yet
+            self._run.start(self._out - window, window, self.unused_bits, self._value)
+            self._zlib, self._turn = self._raw, _ISAL
+        elif self._turn == _BOUNDARY:
+            self._raw.start_at(self._out - window, window, self.unused_bits, self._value)
+            self._zlib, self._turn = self._raw, _ZLIB
+            if self._carry:  # part of a block header, which gives no output yet
                 self._raw.take(self._carry)
                 self._raw.step()
                 self._carry = b""
         self._at_block_end = False
 
-    def _stepped(self, ahead: int) -> int:
-        """By zlib; block by block where the end of one may be ISA-L's beginning."""
+    def _with_zlib(self, ahead: int) -> int:
+        """Inflate with zlib, and block by block if ISA-L may continue after one of them."""
         inflater = self._zlib
         inflater.point_at(self._address + self._used, self._size - self._used)
-        inflater.room(self._out, self._room)
+        inflater.room(self._out, self.room_left)
         found = inflater.step(ahead if ahead < _WORTH else 0)
         self._used = self._size - inflater.input_left
-        self._out += self._room - inflater.room_left
-        self._room = inflater.room_left
+        self._out += self.room_left - inflater.room_left
+        self.room_left = inflater.room_left
         if found == BLOCK_END:
             self._at_block_end = True
-            self._bits = inflater.unused_bits
+            self.unused_bits = inflater.unused_bits
             last = self._input[self._used - 1] if self._used else self._last_byte
-            self._value = last >> (8 - self._bits)
+            self._value = last >> (8 - self.unused_bits)
         elif found == CORRUPT:
-            self._message = inflater.message
+            self.message = inflater.message
         return found
 
-    def _sprinted(self, ahead: int) -> int:
-        sprint = self._sprint
-        sprint.next_in, sprint.input_left = self._address + self._used, self._size - self._used
-        sprint.next_out, sprint.room_left = self._out, self._room
-        found = sprint.go(ahead)
-        self._used = self._size - sprint.input_left
-        self._out, self._room = sprint.next_out, sprint.room_left
-        self._bits, self._value = sprint.bits, sprint.value
+    def _with_isal(self, ahead: int) -> int:
+        run = self._run
+        run.next_in, run.input_left = self._address + self._used, self._size - self._used
+        run.next_out, run.room_left = self._out, self.room_left
+        found = run.go(ahead)
+        self._used = self._size - run.input_left
+        self._out, self.room_left = run.next_out, run.room_left
+        self.unused_bits, self._value = run.bits, run.value
         if found == CORRUPT:
-            self._message = sprint.message
+            self.message = run.message
         elif found == BLOCK_END:
-            self._at_block_end, self._who = True, _BOUNDARY
+            self._at_block_end, self._turn = True, _BOUNDARY
         elif found == _GIVEN_UP:
-            self._at_block_end, self._who = True, _BOUNDARY
-            back = min(len(sprint.carry), self._used)
+            self._at_block_end, self._turn = True, _BOUNDARY
+            back = min(len(run.carry), self._used)
             self._used -= back
-            self._carry = sprint.carry[: len(sprint.carry) - back]
+            self._carry = run.carry[: len(run.carry) - back]
             return MORE
         return found
 
     def _check(self) -> int:
-        """The member's trailer."""
+        """Verify the trailer of the member."""
         taken = min(_TRAILER_SIZE - len(self._trailer), self._size - self._used)
         self._trailer += bytes(self._input[self._used : self._used + taken])
         self._used += taken
@@ -381,9 +366,9 @@ class SwiftInflater:
             return MORE
         crc, length = struct.unpack("<II", self._trailer)
         if crc != self._crc:
-            self._message = "incorrect data check"
+            self.message = "incorrect data check"
         elif length != self._length & 0xFFFFFFFF:
-            self._message = "incorrect length check"
+            self.message = "incorrect length check"
         else:
             return MEMBER_END
         return CORRUPT
@@ -391,7 +376,7 @@ class SwiftInflater:
     def next_member(self) -> None:
         """See Inflater."""
         self._member.next_member()
-        self._zlib, self._who = self._member, _ZLIB
+        self._zlib, self._turn = self._member, _ZLIB
         self._at_block_end = False
         self._crc = self._length = 0
         self._trailer = b""
@@ -404,6 +389,6 @@ class SwiftInflater:
 
 
 def fastest(library: Zlib | None = None) -> Inflater:
-    """The fastest that is to be had; with `library`, that one alone."""
+    """Return the fastest inflater available, or one that uses only `library`."""
     igzip = load_igzip() if library is None else None
     return BlockInflater(library) if igzip is None else SwiftInflater(igzip)
