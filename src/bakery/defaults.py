@@ -19,6 +19,7 @@ POLL_GROWTH: Final = 1.2
 LONGEST_POLL_S: Final = 5.0
 
 # Retries (retry.RetryPolicy)
+REQUEST_BACKOFF_S: Final = 0.5  # the first backoff of a registry request; commands start with FIRST_BACKOFF_S
 RETRY_ATTEMPTS: Final = 5
 FIRST_BACKOFF_S: Final = 2.0
 LONGEST_BACKOFF_S: Final = 32.0

@@ -12,7 +12,7 @@ from bakery.oci.reference import Repository
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
-from bakery.report.table import outcome_lines
+from bakery.report.outcome import outcome_lines
 from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
 
 ONE, TWO = "one.example/app", "two.example/app"

@@ -17,8 +17,9 @@ from bakery.publish.outcome import (
 )
 from bakery.publish.plan import SkippedTarget
 from bakery.report.markdown import escape, size, summary_page
+from bakery.report.outcome import outcome_lines, outcome_table
 from bakery.report.summary import merge, to_json
-from bakery.report.table import aligned, outcome_lines, outcome_table
+from bakery.report.table import aligned
 
 DIGEST = Digest.of(b"index")
 PLACE = Repository("registry.example", "acme/app")

@@ -1,21 +1,25 @@
-"""The composition root: makes the engine of a publish from options and environment variables."""
+"""The composition root: creates engines and registry clients from options and environment variables."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bakery.events import Emit
+from bakery.defaults import REQUEST_BACKOFF_S
+from bakery.events import Emit, ignore
 from bakery.registry.settings import Settings as RegistrySettings
 
 if TYPE_CHECKING:
     from bakery.app.publishing import PublishOptions
     from bakery.publish.engine import Engine
     from bakery.publish.plan import Plan
+    from bakery.registry.client import Client
+    from bakery.retry import Clock, RetryPolicy
 
 
 def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
     """Return the engine that the options name, ready to be entered. Its time budget starts now."""
-    from bakery.retry import RetryPolicy, SystemClock
+    from bakery.retry import SystemClock
 
     clock, environment = SystemClock(), options.environment
     deadline = clock.now() + options.time_budget
@@ -32,18 +36,32 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
             deadline=deadline,
         )
     from bakery.engines.native import NativeEngine
-    from bakery.registry.client import Client
     from bakery.soci.options import SociSettings
 
-    client = Client(
+    client = make_client(environment, clock=clock, emit=emit, deadline=deadline)
+    client.announce_writes(plan.repositories)
+    return NativeEngine(client, soci=SociSettings.from_environment(environment), towards=plan.repositories)
+
+
+def make_client(
+    environment: Mapping[str, str],
+    *,
+    policy: RetryPolicy | None = None,
+    clock: Clock | None = None,
+    emit: Emit = ignore,
+    deadline: float | None = None,
+) -> Client:
+    """Return a registry client as the variables ask for it. policy: retries, in place of those of the variables."""
+    from bakery.registry.client import Client
+    from bakery.retry import RetryPolicy
+
+    return Client(
         settings=RegistrySettings.from_environment(environment),
-        policy=RetryPolicy.from_environment(environment, base_delay=0.5),
+        policy=policy or RetryPolicy.from_environment(environment, base_delay=REQUEST_BACKOFF_S),
         clock=clock,
         emit=emit,
         deadline=deadline,
     )
-    client.announce_writes(plan.repositories)
-    return NativeEngine(client, soci=SociSettings.from_environment(environment), towards=plan.repositories)
 
 
 def command_lines(plan: Plan, options: PublishOptions) -> list[str]:

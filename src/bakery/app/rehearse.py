@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from bakery.app.engine import make_client
 from bakery.app.planning import project_targets
-from bakery.defaults import NATIVE_JOBS, TIME_BUDGET_S
+from bakery.defaults import NATIVE_JOBS, REQUEST_BACKOFF_S, TIME_BUDGET_S
 from bakery.engines.native import NativeEngine
 from bakery.errors import UsageError
 from bakery.events import Emit, ignore
@@ -36,8 +37,6 @@ from bakery.parallel.root import run_interruptible
 from bakery.publish.outcome import Outcome
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan, PlannedTarget, make_plan
-from bakery.registry.client import Client
-from bakery.registry.settings import Settings
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.serving import ServeOptions, create_registry
 from bakery.retry import RetryPolicy, SystemClock
@@ -80,7 +79,7 @@ def rehearse_project(request: RehearseRequest, *, emit: Emit = ignore) -> Rehear
     rehearsal = Rehearsal(
         targets, builds, request.layout, request.faults, request.seed, jobs, time_budget_s=request.time_budget
     )
-    policy = RetryPolicy.from_environment(request.environment, base_delay=0.5)
+    policy = RetryPolicy.from_environment(request.environment, base_delay=REQUEST_BACKOFF_S)
     return run_interruptible(rehearse(rehearsal, policy=policy, emit=emit))
 
 
@@ -136,7 +135,7 @@ async def _publish(plan: Plan, rehearsal: Rehearsal, policy: RetryPolicy, emit: 
     clock = SystemClock()
     deadline = clock.now() + rehearsal.time_budget_s
     # An empty environment, so that the user's proxies, credentials and CA files play no part.
-    client = Client(settings=Settings.from_environment({}), policy=policy, clock=clock, emit=emit, deadline=deadline)
+    client = make_client({}, policy=policy, clock=clock, emit=emit, deadline=deadline)
     client.announce_writes(plan.repositories)
     options = PipelineOptions(jobs=rehearsal.jobs, time_budget_s=rehearsal.time_budget_s)
     return await Pipeline(plan, NativeEngine(client), options=options, clock=clock, emit=emit).execute()

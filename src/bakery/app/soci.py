@@ -116,6 +116,7 @@ def verify(
 
 @asynccontextmanager
 async def _source(image: str, select: str, environment: Mapping[str, str]) -> AsyncIterator[Source]:
+    from bakery.app.engine import make_client
     from bakery.engines.soci_images import LayoutSource, RegistrySource
     from bakery.oci.reference import parse_reference
     from bakery.transfer.layout import open_layout
@@ -126,16 +127,11 @@ async def _source(image: str, select: str, environment: Mapping[str, str]) -> As
         return
     if select:
         raise UsageError("--image is only for layouts", hint="put the tag or digest into the reference")
-    from bakery.registry.client import Client
-    from bakery.registry.settings import Settings
-    from bakery.retry import RetryPolicy
-
     try:
         reference = parse_reference(image)
     except BadReference as error:
         raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
-    policy = RetryPolicy.from_environment(environment, base_delay=0.5)
-    async with Client(settings=Settings.from_environment(environment), policy=policy) as client:
+    async with make_client(environment) as client:
         yield RegistrySource(client, reference)
 
 

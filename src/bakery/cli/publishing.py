@@ -97,8 +97,8 @@ def run(wanted: Publishing) -> None:
 
 def _show_plan(plan: Plan, wanted: Publishing) -> ExitCode:
     from bakery.app.engine import command_lines
+    from bakery.report.outcome import plan_table
     from bakery.report.summary import dump, plan_json
-    from bakery.report.table import plan_table
 
     if wanted.reporting.summary and wanted.reporting.summary_format == "json":
         sys.stdout.write(dump(plan_json(plan)))
@@ -143,8 +143,8 @@ def _publish(plan: Plan, wanted: Publishing) -> ExitCode:
 def _report(outcome: Outcome, wanted: Publishing) -> None:
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.markdown import summary_page
+    from bakery.report.outcome import outcome_lines, outcome_table
     from bakery.report.summary import dump, merge, to_json
-    from bakery.report.table import outcome_lines, outcome_table
 
     if wanted.request.only_soci:
         from bakery.report.soci import conversion_lines, converted_references

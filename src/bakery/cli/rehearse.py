@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 def command(request: RehearseRequest, summary_format: Literal["table", "json"]) -> None:
     """Publish a project to registries inside the command: small images, real transfers, nothing left behind."""
     from bakery.app.rehearse import rehearse_project
+    from bakery.report.outcome import outcome_lines, outcome_table, stand_ins_table
     from bakery.report.summary import dump, to_json
-    from bakery.report.table import outcome_lines, outcome_table, stand_ins_table
 
     done = rehearse_project(request, emit=output.emit)
     if summary_format == "json":

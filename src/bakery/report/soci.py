@@ -6,7 +6,8 @@ from textwrap import indent
 from typing import Any
 
 from bakery.publish.outcome import Outcome, TargetOutcome
-from bakery.report.table import aligned, failure_lines
+from bakery.report.outcome import failure_lines
+from bakery.report.table import aligned
 
 _HEADING = ("layer", "size", "ztoc", "spans", "span size", "files", "uncompressed", "prefetch")
 
