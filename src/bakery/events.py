@@ -1,6 +1,6 @@
-"""What happens during a run, as frozen records for users and reports. Logs are for us; these are not logs.
+"""Events of a run, as frozen records for users and reports. Log messages are for developers; these are not logs.
 
-`emit` is passed in to whoever has something to tell; it returns at once and never raises.
+Code that has something to report is given an `emit`, which returns at once and never raises.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class StepStarted(Struct, frozen=True):
 
 
 class StepFinished(Struct, frozen=True):
-    """A target left a step. `error` is one line, or "" where it went well."""
+    """A target left a step. `error` is one line, or "" on success."""
 
     target: str
     step: str
@@ -48,7 +48,7 @@ class RequestRetried(Struct, frozen=True):
 
 
 class HostPaused(Struct, frozen=True):
-    """A registry told us to stay away; every request to it waits."""
+    """A registry asked clients to wait; every request to it is held back."""
 
     host: str
     wait_s: float
@@ -56,7 +56,7 @@ class HostPaused(Struct, frozen=True):
 
 
 class SourcesMissing(Struct, frozen=True):
-    """A target still waits for these sources."""
+    """A target is still waiting for these sources."""
 
     target: str
     missing: tuple[str, ...]
@@ -65,7 +65,7 @@ class SourcesMissing(Struct, frozen=True):
 
 
 class TagMoved(Struct, frozen=True):
-    """A tag names something new. `previous` is the digest that it named before, or ""."""
+    """A tag was moved. `previous` is the digest that it named before, or "" for a new tag."""
 
     target: str
     reference: str
@@ -74,7 +74,7 @@ class TagMoved(Struct, frozen=True):
 
 
 class TargetFinished(Struct, frozen=True):
-    """A target is through. `state` is `published`, `unchanged`, `done` (not publishing), `failed` or `stopped`."""
+    """A target has ended. `state` is `published`, `unchanged`, `done` (not publishing), `failed` or `stopped`."""
 
     target: str
     state: str
@@ -82,7 +82,7 @@ class TargetFinished(Struct, frozen=True):
 
 
 class Noted(Struct, frozen=True):
-    """Something a reader should know that is no failure."""
+    """A note or a warning for the user; not a failure. `target` is "" if it is about the whole run."""
 
     target: str
     message: str
@@ -117,4 +117,4 @@ Emit = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """An `Emit` for those who do not want to know."""
+    """An `Emit` that ignores every event."""

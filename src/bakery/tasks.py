@@ -1,4 +1,4 @@
-"""Tasks side by side whose failure is one error. For the plain case; who needs more uses asyncio.TaskGroup itself."""
+"""Concurrent tasks whose failure is a single error, and threads that are always waited for."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ T = TypeVar("T")
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all of it at once and give the results in the order asked.
+    """Run all coroutines concurrently, and return their results in the given order.
 
-    The first failure cancels the others and is raised as itself, not in a group; a bug goes before an expected error.
+    The first failure cancels the others and is raised itself, not in a group. If several fail, a bug takes precedence
+    over an expected error.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -25,9 +26,9 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def each_to_its_end(work: Iterable[Coroutine[Any, Any, object]]) -> None:
-    """Run all of it at once, and let all of it end, before the most telling failure is raised.
+    """Run all coroutines concurrently to their end, and only then raise a failure.
 
-    For writes: one that is cancelled under way has happened or not, and nobody knows.
+    For writes: a write that is cancelled half-way may or may not have happened.
     """
     failures: list[Exception] = []
 
@@ -43,9 +44,9 @@ async def each_to_its_end(work: Iterable[Coroutine[Any, Any, object]]) -> None:
 
 
 async def in_thread(work: Callable[[], T], *, stop: Callable[[], object] | None = None) -> T:
-    """Run this in a thread, and leave only when it has ended: what it uses can be closed then, cancelled or not.
+    """Run `work` in a thread, and return only when it has ended, even if cancelled; then what it uses can be closed.
 
-    For work that never waits for anybody else. stop: tells work that takes long that nobody wants it any more.
+    For work that never waits for other tasks. stop: called on cancellation, to end long work early.
     """
     job = asyncio.get_running_loop().run_in_executor(None, work)
     try:
@@ -56,10 +57,10 @@ async def in_thread(work: Callable[[], T], *, stop: Callable[[], object] | None 
         while not job.done():
             try:
                 await asyncio.wait((job,))
-            except asyncio.CancelledError:  # cancelled twice: it is still being used
+            except asyncio.CancelledError:  # cancelled again; the thread still uses its files
                 continue
         if not job.cancelled():
-            job.exception()  # seen: whoever wanted it has gone
+            job.exception()  # retrieved, or asyncio would log it; nobody awaits it any more
         raise
 
 

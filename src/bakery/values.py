@@ -1,4 +1,4 @@
-"""What frozen records share. They are msgspec's Structs: decision 0015 tells why not dataclasses."""
+"""Helpers for frozen records, which are msgspec Structs (decision 0015)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 def repr_without(*hidden: str) -> Callable[[Any], str]:
-    """A `__repr__` that leaves these fields out: secrets, and content that would fill the screen."""
+    """Return a `__repr__` that omits these fields: secrets, and content that would fill the screen."""
 
     def shown(self: Struct) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in hidden)

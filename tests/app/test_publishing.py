@@ -1,4 +1,4 @@
-"""Publishing as a library user does it: a request gives a plan, a plan gives an outcome, and nothing is printed."""
+"""Publishing as a library user does it: a request becomes a plan, a plan becomes an outcome, nothing is printed."""
 
 import asyncio
 import json

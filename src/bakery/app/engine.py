@@ -51,7 +51,7 @@ def make_client(
     emit: Emit = ignore,
     deadline: float | None = None,
 ) -> Client:
-    """Return a registry client as the variables ask for it. policy: retries, in place of those of the variables."""
+    """Return a registry client, configured by environment variables. policy: replaces the retries they configure."""
     from bakery.registry.client import Client
     from bakery.retry import RetryPolicy
 

@@ -155,7 +155,7 @@ def _find_targets(project: Project, request: PublishRequest, uids: Sequence[str]
     if found.failed and not set(uids) <= {target.uid for target in found.targets}:
         raise NothingSelected(
             "cannot find the targets that the metadata files name",
-            why="product APIs could not be queried; the warnings above say why",
+            why="product APIs could not be queried; see the warnings above",
             hint="run again later, or name the version with --dev-spec",
         )
     return found.targets

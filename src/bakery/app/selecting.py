@@ -123,6 +123,6 @@ def _check_found(filters: Filters, any_left: bool, failed: int) -> None:
     if not any_left and failed and filters.dev_versions == "only":
         raise NothingSelected(
             "cannot find any development version",
-            why="every lookup failed; the warnings above say why",
+            why="every lookup failed; see the warnings above",
             hint="run again later, or name the version with --dev-spec",
         )

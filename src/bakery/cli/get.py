@@ -1,4 +1,4 @@
-"""`bakery get`: print what a project says, for people and programs."""
+"""`bakery get`: print what a project defines, for people and programs."""
 
 from __future__ import annotations
 

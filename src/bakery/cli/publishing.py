@@ -103,9 +103,9 @@ def _show_plan(plan: Plan, wanted: Publishing) -> ExitCode:
     if wanted.reporting.summary and wanted.reporting.summary_format == "json":
         sys.stdout.write(dump(plan_json(plan)))
     else:
-        _say(plan_table(plan))
+        _print(plan_table(plan))
     if wanted.options.engine == "cli":
-        _say("".join(f"{line}\n" for line in command_lines(plan, wanted.options)))
+        _print("".join(f"{line}\n" for line in command_lines(plan, wanted.options)))
     return ExitCode.FAILED if plan.refused else ExitCode.DONE
 
 
@@ -150,12 +150,12 @@ def _report(outcome: Outcome, wanted: Publishing) -> None:
         from bakery.report.soci import conversion_lines, converted_references
 
         sys.stdout.write(converted_references(outcome))
-        _say(conversion_lines(outcome))
+        _print(conversion_lines(outcome))
         return
     reporting = wanted.reporting
     if reporting.summary and reporting.summary_format == "table":
-        _say(outcome_table(outcome))
-    _say(outcome_lines(outcome))
+        _print(outcome_table(outcome))
+    _print(outcome_lines(outcome))
     # After the lines for people, which must be printed even if a file cannot be written or the pipe is closed.
     summary = to_json(outcome)
     document = dump(summary)
@@ -194,7 +194,7 @@ def _check_writable(option: str, file: Path | None) -> None:
         raise UsageError(f"invalid value for {option}", about=repr(str(file)), why="the file cannot be written")
 
 
-def _say(text: str) -> None:
-    from bakery.report.lines import annotated, is_github, say
+def _print(text: str) -> None:
+    from bakery.report.lines import annotated, is_github, print_text
 
-    say(annotated(text) if is_github(os.environ) else text)
+    print_text(annotated(text) if is_github(os.environ) else text)

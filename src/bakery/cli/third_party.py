@@ -1,6 +1,6 @@
 """Commands of third-party plugins: each is a Typer application behind a click command that passes on its arguments.
 
-Typer contains its own click, whose commands cannot be part of a group of ours. It is only imported here, so that only
+Typer contains its own click, whose commands cannot be part of one of our groups. It is only imported here, so that only
 installations with such a plugin pay for it. Source: pipeline.md 7.
 """
 

@@ -1,4 +1,4 @@
-"""Errors of click, and of the click inside Typer, in the form of ours: what is wrong, and how to find what is right."""
+"""Errors of click, and of the click inside Typer, as errors of ours: what is wrong, and how to find what is right."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def typer_error(error: TyperException) -> BakeryError:
 
 
 def _sentence(text: str) -> str:
-    """The text of a message as part of ours: without a capital letter and a full stop."""
+    """The text without its capital letter and its full stop."""
     return f"{text[:1].lower()}{text[1:]}".rstrip(".")
 
 

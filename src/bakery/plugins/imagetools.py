@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakery.errors import ExitCode, UsageError, message
+from bakery.errors import ExitCode, UsageError
 from bakery.events import Emit, ignore
 from bakery.plugin_api import ToolCallResult
 
@@ -46,6 +46,7 @@ class ImagetoolsPlugin:
         from bakery.app.publishing import PublishOptions, publish
         from bakery.publish.outcome import Outcome
         from bakery.publish.plan import make_plan
+        from bakery.report.outcome import failure_lines
         from bakery.report.summary import target_json
 
         if metadata is None:
@@ -59,7 +60,7 @@ class ImagetoolsPlugin:
                 self.name,
                 by_uid[one.uid],
                 stdout="",
-                stderr="\n".join(message(failure.error) for failure in one.failures),
+                stderr="".join(f"{line}\n" for failure in one.failures for line in failure_lines(one.uid, failure)),
                 artifacts=target_json(one),
             )
             for one in outcome.targets
@@ -67,11 +68,9 @@ class ImagetoolsPlugin:
 
     def results(self, results: Sequence[ToolCallResult]) -> None:
         """Print failures on stderr, and the targets as JSON on stdout. Raises SystemExit(1) if a target failed."""
-        from bakery.report.lines import say
+        from bakery.report.lines import print_text
 
-        for result in results:
-            if result.exit_code:
-                say(f"{result.target.uid}: {result.stderr}\n")
-        say(json.dumps([result.artifacts for result in results], indent=2) + "\n", sys.stdout)
+        print_text("".join(result.stderr for result in results))
+        print_text(json.dumps([result.artifacts for result in results], indent=2) + "\n", sys.stdout)
         if any(result.exit_code for result in results):
             raise SystemExit(ExitCode.FAILED)

@@ -130,12 +130,12 @@ def group(title: str, environment: Mapping[str, str]) -> Iterator[None]:
     """Make output foldable on GitHub; do nothing elsewhere. The group is always closed, also by an interrupt."""
     folded = is_github(environment)
     if folded:
-        say(f"::group::{title}\n")
+        print_text(f"::group::{title}\n")
     try:
         yield
     finally:
         if folded:
-            say("::endgroup::\n")
+            print_text("::endgroup::\n")
 
 
 def is_github(environment: Mapping[str, str]) -> bool:
@@ -143,7 +143,7 @@ def is_github(environment: Mapping[str, str]) -> bool:
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
+def print_text(text: str, stream: TextIO | None = None) -> None:
     """Print text as it is, by default on stderr."""
     out = sys.stderr if stream is None else stream
     out.write(showable(text, out.encoding or "utf-8"))

@@ -31,7 +31,7 @@ from bakery.plugins.dgoss.invocation import (
 )
 from bakery.plugins.dgoss.result import GossResult, GossStatus, goss_result
 from bakery.plugins.dgoss.show import closing, junit, markdown, table
-from bakery.report.lines import say
+from bakery.report.lines import print_text
 
 if TYPE_CHECKING:
     import typer
@@ -105,7 +105,7 @@ class DgossPlugin:
     def results(self, results: Sequence[ToolCallResult]) -> None:
         """Show table and failures on stderr, and a summary on GitHub. Raises SystemExit(1) if anything failed."""
         goss: list[GossResult] = [(result.artifacts or {})["goss"] for result in results]
-        say(f"{table(goss)}\n{closing(goss)}")
+        print_text(f"{table(goss)}\n{closing(goss)}")
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             with Path(summary).open("a", encoding="utf-8") as file:
