@@ -17,7 +17,6 @@ _REASON = re.compile(r"# long: \S+")
 
 # Being split; the entry goes with the split.
 PENDING = {
-    "engines/cli.py: module",
     "registry/blobs.py: module",
     "registry/client.py: module",
     "registry/client.py: put_manifest",
