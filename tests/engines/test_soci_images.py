@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bakery.engines.soci_images import LayoutSource, convert_layout, inspect_image, verify_image
+from bakery.engines.soci_inspection import LayoutSource, inspect_image, verify_image
+from bakery.engines.soci_layout import convert_layout
 from bakery.errors import DigestMismatch
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bakery.engines.soci_images import LayoutSource, convert_layout, verify_image
+from bakery.engines.soci_inspection import LayoutSource, verify_image
+from bakery.engines.soci_layout import convert_layout
 from bakery.oci.platform import Platform
 from bakery.soci.options import SociSettings
 from bakery.transfer.layout import open_layout

@@ -15,7 +15,7 @@ from bakery.errors import BadReference, UsageError
 from bakery.events import Emit, Noted, ignore
 
 if TYPE_CHECKING:
-    from bakery.engines.soci_images import Checked, Source, Verification
+    from bakery.engines.soci_inspection import ImageSource, Verification, VerifiedLayer
     from bakery.oci.digest import Digest
     from bakery.soci.options import Limits
 
@@ -49,7 +49,7 @@ def convert(
     source, destination: folders, or tars. An image with nothing to index is copied as it is, with a note.
     """
     from bakery.config.schema.options import SociOptions
-    from bakery.engines.soci_images import convert_layout
+    from bakery.engines.soci_layout import convert_layout
     from bakery.engines.soci_settings import settings_for
     from bakery.soci.options import SociSettings
     from bakery.transfer.layout import open_layout
@@ -79,7 +79,7 @@ def inspect(image: str, *, select: str = "", environment: Mapping[str, str] = os
 
     image: a layout (a path that exists or looks like one), or a reference in a registry.
     """
-    from bakery.engines.soci_images import inspect_image
+    from bakery.engines.soci_inspection import inspect_image
     from bakery.parallel.root import run_interruptible
 
     async def inspecting() -> dict[str, Any]:
@@ -95,13 +95,13 @@ def verify(
     select: str = "",
     limit: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
-    on_layer: Callable[[Checked], None] = lambda _checked: None,
+    on_layer: Callable[[VerifiedLayer], None] = lambda _layer: None,
 ) -> Verification:
     """Check the SOCI index of an image against its layers. Every indexed layer is read once.
 
     on_layer: called with the result of each layer as soon as it is known.
     """
-    from bakery.engines.soci_images import verify_image
+    from bakery.engines.soci_inspection import verify_image
     from bakery.parallel.root import run_interruptible
     from bakery.soci.options import SociSettings
 
@@ -109,15 +109,15 @@ def verify(
 
     async def verifying() -> Verification:
         async with _source(image, select, environment) as source:
-            return await verify_image(source, limits=limits, tell=on_layer)
+            return await verify_image(source, limits=limits, on_layer=on_layer)
 
     return run_interruptible(verifying())
 
 
 @asynccontextmanager
-async def _source(image: str, select: str, environment: Mapping[str, str]) -> AsyncIterator[Source]:
+async def _source(image: str, select: str, environment: Mapping[str, str]) -> AsyncIterator[ImageSource]:
     from bakery.app.engine import make_client
-    from bakery.engines.soci_images import LayoutSource, RegistrySource
+    from bakery.engines.soci_inspection import LayoutSource, RegistrySource
     from bakery.oci.reference import parse_reference
     from bakery.transfer.layout import open_layout
 

@@ -18,7 +18,7 @@ from bakery.text import plural
 
 if TYPE_CHECKING:
     from bakery.app.soci import ConvertOptions
-    from bakery.engines.soci_images import Checked
+    from bakery.engines.soci_inspection import VerifiedLayer
 
 _image = click.argument(
     "image", metavar="REF|LAYOUT", type=options.FILES, help="A layout (folder or tar), or a reference in a registry."
@@ -123,9 +123,9 @@ def verify_command(image: str, select: str, limit: tuple[str, ...]) -> None:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def _show_layer(checked: Checked) -> None:
-    if checked.error:
-        output.write(f"wrong: {checked.platform} {checked.error}")
+def _show_layer(layer: VerifiedLayer) -> None:
+    if layer.error:
+        output.write(f"wrong: {layer.platform} {layer.error}")
     else:
-        counts = f"{plural(checked.spans, 'span')}, {plural(checked.files, 'file')}"
-        output.write(f"right: {checked.platform} layer {checked.layer}: {counts}")
+        counts = f"{plural(layer.spans, 'span')}, {plural(layer.files, 'file')}"
+        output.write(f"right: {layer.platform} layer {layer.layer}: {counts}")

@@ -1,1 +1,1 @@
-"""The two ways to do what a publish needs: natively, and by driving other programs."""
+"""The two engines of a publish: the native one, and one that drives oras and soci."""

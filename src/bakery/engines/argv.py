@@ -1,4 +1,4 @@
-"""The command lines of the cli engine, word by word. Pure: whoever runs or prints them is elsewhere.
+"""The command lines of the cli engine, argument by argument. Pure: they are run and printed elsewhere.
 
 Source: pipeline.md 5.2; oras 1.3.6, soci 0.11 and later.
 """
@@ -21,80 +21,87 @@ from bakery.registry.settings import Settings
 if TYPE_CHECKING:
     from bakery.config.schema.options import SociOptions
 
-INDEX_DIGEST = "<index-digest>"  # in a dry run: it is known once sources have been read
+INDEX_DIGEST = "<index-digest>"  # in a dry run: it is only known once the builds have been read
 Command = tuple[str, ...]
 
 
 class Oras(Struct, frozen=True):
-    """Builds commands of oras. `program` is what is started; settings decide on plain HTTP and the CA file."""
+    """Builds commands of oras. program: the executable. settings: which registries use plain HTTP, and the CA file."""
 
     program: str
     settings: Settings
 
     def describe(self, reference: str, output: Path | None = None) -> Command:
-        """Ask for the descriptor; write the manifest itself to `output` where that is given."""
+        """Print the descriptor of a manifest; write the manifest itself to `output`, if given."""
         files = () if output is None else ("--output", str(output))
-        return self._ask(reference, "manifest", "fetch", "--descriptor", *files)
+        return self._command(reference, "manifest", "fetch", "--descriptor", *files)
 
     def manifest(self, reference: str) -> Command:
-        """The manifest, byte for byte, on stdout."""
-        return self._ask(reference, "manifest", "fetch", "--output", "-")
+        """Print the exact bytes of a manifest."""
+        return self._command(reference, "manifest", "fetch", "--output", "-")
 
     def blob(self, reference: str) -> Command:
-        """The blob on stdout."""
-        return self._ask(reference, "blob", "fetch", "--output", "-")
+        """Print a blob."""
+        return self._command(reference, "blob", "fetch", "--output", "-")
 
     def describe_blob(self, reference: str) -> Command:
-        """Ask whether a blob is there, without reading it."""
-        return self._ask(reference, "blob", "fetch", "--descriptor")
+        """Print the descriptor of a blob, without reading it."""
+        return self._command(reference, "blob", "fetch", "--descriptor")
 
     def create_index(self, repository: str, digests: Iterable[str], annotations: Mapping[str, str]) -> Command:
-        """Make an index of manifests of this repository there, without a tag."""
+        """Create an index of manifests of this repository there, without a tag."""
         words = [word for key in sorted(annotations) for word in ("--annotation", f"{key}={annotations[key]}")]
-        return (*self._ask(repository, "manifest", "index", "create"), *digests, *words)
+        return (*self._command(repository, "manifest", "index", "create"), *digests, *words)
 
     def push_manifest(self, reference: str, media_type: str, file: Path | str) -> Command:
-        """Put these bytes under their digest."""
-        return (*self._ask(reference, "manifest", "push", "--media-type", media_type), str(file))
+        """Push a manifest under its digest."""
+        return (*self._command(reference, "manifest", "push", "--media-type", media_type), str(file))
 
     def copy(self, source: str, destination: str, *, force: bool = False) -> Command:
-        """Copy an index or manifest with all it names. Without a tag at the destination none is written."""
+        """Copy an index or manifest with everything it names. Writes a tag only if the destination has one."""
         return (
             *(self.program, "cp"),
             *(("--force",) if force else ()),
-            *self._reach(source, "--from-"),
-            *self._reach(destination, "--to-"),
+            *self._options_for(source, "--from-"),
+            *self._options_for(destination, "--to-"),
             *(source, destination),
         )
 
     def copy_to_layout(self, source: str, layout: Path | str, name: str) -> Command:
-        """Bring it into an OCI layout."""
-        return (self.program, "cp", *self._reach(source, "--from-"), "--to-oci-layout", source, f"{layout}:{name}")
+        """Copy an image into an OCI layout."""
+        return (
+            self.program,
+            "cp",
+            *self._options_for(source, "--from-"),
+            "--to-oci-layout",
+            source,
+            f"{layout}:{name}",
+        )
 
     def copy_from_layout(self, layout: Path | str, digest: str, destination: str) -> Command:
-        """Bring it from an OCI layout into a repository, without a tag."""
+        """Copy an image from an OCI layout into a repository, without a tag."""
         return (
             *(self.program, "cp", "--from-oci-layout"),
-            *self._reach(destination, "--to-"),
+            *self._options_for(destination, "--to-"),
             *(f"{layout}@{digest}", destination),
         )
 
     def tag(self, reference: str, *tags: str) -> Command:
-        """Make tags name what is there under a digest."""
-        return (*self._ask(reference, "tag"), *tags)
+        """Make tags name the manifest with this digest."""
+        return (*self._command(reference, "tag"), *tags)
 
     def tags(self, repository: str) -> Command:
         """List every tag."""
-        return self._ask(repository, "repo", "tags")
+        return self._command(repository, "repo", "tags")
 
     def version(self) -> Command:
         return (self.program, "version")
 
-    def _ask(self, reference: str, *words: str) -> Command:
-        return (self.program, *words, *self._reach(reference, "--"), reference)
+    def _command(self, reference: str, *words: str) -> Command:
+        return (self.program, *words, *self._options_for(reference, "--"), reference)
 
-    def _reach(self, reference: str, prefix: str) -> Command:
-        """How the registry of this reference is reached: the same rule as the native engine's."""
+    def _options_for(self, reference: str, prefix: str) -> Command:
+        """Return the options for the registry of this reference, by the same rule as the native engine."""
         registry = reference.partition("/")[0]
         if api_origin(registry, self.settings.plain_http).scheme == "http":
             return (f"{prefix}plain-http",)
@@ -120,9 +127,9 @@ def soci_convert(program: str, options: SociOptions, source: Path | str, result:
 
 
 def dry_run_lines(plan: Plan, oras: Oras, soci: str = "soci") -> list[str]:
-    """What a run would start for each target, as lines for a shell. No program need exist.
+    """Return the commands of a run as shell lines, per target. The programs need not be installed.
 
-    Taken for granted, because no registry is asked: sources are plain manifests, and nothing is there yet.
+    No registry is queried, so it is assumed that builds are plain manifests and that no destination has content yet.
     """
     lines: list[str] = []
     for target in plan.targets:

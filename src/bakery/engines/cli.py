@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 from bakery.engines.argv import Oras, soci_convert
 from bakery.engines.commands import Commands
 from bakery.engines.owner import owning
-from bakery.engines.soci_layout import keep_only_tagged, read_converted
+from bakery.engines.soci_program import keep_only_tagged, read_converted
 from bakery.errors import BadDocument, DigestMismatch, Unavailable
 from bakery.events import Emit, ignore
 from bakery.oci import canonical

@@ -1,6 +1,6 @@
 """The native engine: our own registry client and transfer, no other program. Implements publish.engine.Engine.
 
-It joins rooms that do not know each other: a repository of the client becomes a Store of transfer.
+It joins two rooms that do not know each other: a repository of the client is a Store of transfer.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class RepositoryStore(Struct, frozen=True):
 
 
 class NativeEngine:
-    """Publishes by itself. Enter it once a run; it enters the client too.
+    """Publishes without other programs. Enter it once per run; it enters the client too.
 
-    spool_limit_bytes bounds what lies between sources and destinations at one time; spool_directory None means the
-    system's temporary directory. soci: what all conversions of the run have in common. towards: where the run will
-    publish; what takes long there (connecting, logging in) begins at once.
+    spool_limit_bytes: the maximum content in transit at one time. spool_directory: None is the system's temporary
+    directory. soci: the settings that all conversions share. towards: where the run will publish; connecting and
+    logging in start there at once.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class NativeEngine:
         self._mover = Mover(owner, self._spools)
         self._manifests: Ledger[bool] = Ledger(owner)  # by DigestReference: whether it was written
         self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)
-        self._tagged: set[TagReference] = set()  # by this run: newer than the names
-        for repository in self._towards:  # connections and logins are ready when the sources have been read
+        self._tagged: set[TagReference] = set()  # moved by this run, after the listing
+        for repository in self._towards:  # then connections and logins are ready once the builds have been read
             owner.create_task(self._names_of(repository))
         return self
 
@@ -116,9 +116,9 @@ class NativeEngine:
     async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         if descriptor.size > limit_bytes:
             raise BadDocument(
-                "reading a blob",
+                "cannot read blob",
                 about=repository.with_digest(descriptor.digest),
-                why=f"{descriptor.size} bytes, more than the {limit_bytes} allowed",
+                why=f"it has {descriptor.size} bytes, more than the {limit_bytes} allowed",
             )
         if descriptor.data is not None:
             return descriptor.data
@@ -128,7 +128,7 @@ class NativeEngine:
     async def convert(
         self, image: AssembledImage, options: SociOptions, *, towards: Sequence[Repository]
     ) -> AssembledImage:
-        for blob, origin in image.blobs:  # conversion changes no layer: uploads need not wait for it
+        for blob, origin in image.blobs:  # conversion changes no layer, so uploads need not wait for it
             for repository in towards:
                 self._owner.create_task(self._bring_early(blob, origin, repository))
         return await self._converter.convert(image, options)
@@ -158,7 +158,7 @@ class NativeEngine:
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         names = await self._names_of(repository)
-        # One listing for all targets of a repository instead of a look for each tag: most are new.
+        # One listing for all targets of a repository instead of a request per tag: most are new.
         references = [repository.with_tag(tag) for tag in tags]
         listed = [one for one in references if names is None or one.tag in names or one in self._tagged]
         found = await together(self._client.head_manifest(reference) for reference in listed)
@@ -211,8 +211,8 @@ class NativeEngine:
     async def _bring_early(self, blob: Descriptor, origin: Repository, repository: Repository) -> None:
         try:
             await self._mover.bring(blob, self._store(origin), self._store(repository))
-        except Exception as error:  # noqa: BLE001  # raised here it would end the run
-            _log.debug("left for the staging, which asks again and tells: %s", error)
+        except Exception as error:  # noqa: BLE001  # raised here, it would end the run
+            _log.debug("left to staging, which tries again and reports it: %s", error)
 
     async def _put_index(self, image: AssembledImage, repository: Repository) -> None:
         for attempt in range(1, ATTEMPTS + 1):

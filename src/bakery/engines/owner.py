@@ -1,4 +1,4 @@
-"""The group of tasks that a whole run owns: what one target began and others wait for."""
+"""The task group that a whole run owns: work that one target started and others wait for."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class _RunIsOver(Exception):
-    """Ends the owner's tasks; never seen outside."""
+class _RunEnded(Exception):
+    """Cancels the tasks of the group; never visible outside."""
 
 
 @asynccontextmanager
 async def owning() -> AsyncIterator[asyncio.TaskGroup]:
-    """The group that owns what targets share. At the end it cancels what nobody waits for any more."""
+    """Return the group that owns the work targets share. Tasks still running at the end are cancelled."""
     failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             try:
                 yield group
-            except BaseException as error:  # noqa: BLE001  # raised again below, when the tasks have ended
+            except BaseException as error:  # noqa: BLE001  # raised below, after the tasks have ended
                 failure = error
-            raise _RunIsOver
-    except* _RunIsOver:
+            raise _RunEnded
+    except* _RunEnded:
         pass
     if failure is not None:
         raise failure

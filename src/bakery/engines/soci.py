@@ -1,7 +1,7 @@
-"""SOCI in the native engine: which layers are indexed when, while they are on their way anyway.
+"""SOCI in the native engine: layers are indexed while they are in transit anyway.
 
-A layer is one more reader of its spool: it is downloaded once for the index and for every upload. Layers that images
-or targets share are indexed once a run. What the bytes are is decided in the soci room alone.
+The indexer is one more reader of a layer's spool: the layer is downloaded once for the index and for every upload.
+Layers that images or targets share are indexed once per run. The soci room alone decides what the bytes are.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from bakery.transfer.store import Store
 if TYPE_CHECKING:
     from bakery.config.schema.options import SociOptions
 
-_BUFFER_BYTES: Final = 512 * 1024  # of a layer at a time, between the file, inflating and the hash
+_BUFFER_BYTES: Final = 512 * 1024  # of a layer, read from the file, inflated and hashed at a time
 
 
 class Converter:
-    """Converts the images of one run. `owner` runs the indexing, `store_of` gives a repository as transfer sees it."""
+    """Converts the images of one run. owner: runs the indexing. store_of: returns a repository as a Store."""
 
     def __init__(
         self, owner: asyncio.TaskGroup, spools: Spools, store_of: Callable[[Repository], Store], settings: SociSettings
     ) -> None:
         self._spools, self._store_of, self._settings = spools, store_of, settings
         self._indexes: Ledger[LayerIndex] = Ledger(owner)
-        self._processors: asyncio.Queue[memoryview] = asyncio.Queue()  # those that index nothing, each with its buffer
+        self._processors: asyncio.Queue[memoryview] = asyncio.Queue()  # idle ones, each with its buffer
         for _ in range(os.cpu_count() or 1):
             self._processors.put_nowait(memoryview(bytearray(_BUFFER_BYTES)))
 
     async def convert(self, image: AssembledImage, options: SociOptions) -> AssembledImage:
-        """The image with SOCI indexes; as it is, with a note, where nothing can be indexed.
+        """Return the image with SOCI indexes; the same image with a note if nothing can be indexed.
 
-        Raises what indexing a layer raised, but for a layer that no ztoc can describe: it goes without one.
+        Raises the error of a layer that cannot be indexed, except that a layer no ztoc can describe gets none.
         """
         settings = settings_for(options, self._settings)
         documents = {child.descriptor.digest: child.content.raw for child in image.children}
@@ -75,7 +75,9 @@ class Converter:
         blob = work.descriptor
         about = f"layer {origin.with_digest(blob.digest)}"
         if blob.media_type in mt.NONDISTRIBUTABLE and not await self._store_of(origin).has(blob):
-            raise LayerUnsupported("indexing", about=about, why="no registry holds it, only its URLs lead to it")
+            raise LayerUnsupported(
+                "cannot index", about=about, why="it is in no registry; clients fetch it from its URLs"
+            )
         indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
         async with self._spools.holding(blob, self._store_of(origin)) as spool:
             async for piece in spool.read():
@@ -88,7 +90,7 @@ class Converter:
 
 
 def _feed(indexer: LayerIndexer, piece: Piece, buffer: memoryview) -> None:
-    """All that has come of a layer since the last time, in one thread: going to and fro for each MiB costs more."""
+    """Index what has arrived of a layer, in one thread: switching threads for each MiB costs more."""
     if isinstance(piece, bytes):
         indexer.feed(piece)
     else:
@@ -97,7 +99,7 @@ def _feed(indexer: LayerIndexer, piece: Piece, buffer: memoryview) -> None:
 
 
 def _image(before: AssembledImage, converted: Converted, origins: Mapping[Digest, Repository]) -> AssembledImage:
-    """The converted image as publishing has it: every child with its bytes and where its blobs are."""
+    """Return the converted image for publishing: every child with its bytes and the repository of its blobs."""
     notes = (*before.notes, *converted.notes)
     if not converted.changed:
         return replace(before, notes=notes)
@@ -116,5 +118,5 @@ def _image(before: AssembledImage, converted: Converted, origins: Mapping[Digest
 
 
 def _origin(manifest: Manifest, origins: Mapping[Digest, Repository], fallback: Repository) -> Repository:
-    """Where the blobs of a manifest lie: where those of the image that it was made from lie."""
+    """Return the repository of a manifest's blobs: that of the image it was made from."""
     return next((origins[blob.digest] for blob in manifest.blobs if blob.digest in origins), fallback)
