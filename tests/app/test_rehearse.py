@@ -12,7 +12,7 @@ from bakery.config.load import load_project
 from bakery.events import ignore
 from bakery.publish.outcome import State
 from bakery.retry import RetryPolicy
-from bakery.targets.expand import written_targets
+from bakery.targets.expand import defined_targets
 from bakery.targets.metadata import find_files, read_metadata
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
@@ -20,7 +20,7 @@ POLICY = RetryPolicy(base_delay=0.01)
 
 
 def targets():
-    return written_targets(load_project(HELLO))
+    return defined_targets(load_project(HELLO))
 
 
 async def test_every_target_of_a_project_reaches_every_registry_that_it_names():

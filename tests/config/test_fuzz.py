@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bakery.config.yaml.document import Document
 from bakery.config.yaml.problem import InvalidProject
 from bakery.targets.expand import check_expansion
-from bakery.targets.select import Selection, choose, select
+from bakery.targets.select import Selection, select, select_versions
 from tests import projects
 from tests.config import parsing
 from tests.hypothesis_profiles import examples
@@ -54,7 +54,7 @@ def test_a_broken_project_is_reported_as_problems(data):
     try:
         project = parsing.project(text)
         select(project, Selection(matrix_versions="include", dev_versions="include"))
-        choose(project, Selection(matrix_versions="include"))
+        select_versions(project, Selection(matrix_versions="include"))
         check_expansion(project)
     except InvalidProject as error:
         invalid = error

@@ -13,7 +13,7 @@ from bakery.oci.reference import Repository
 from bakery.plugin_api import GROUP
 from bakery.plugins.imagetools import ImagetoolsPlugin
 from bakery.rehearsal.embedded import EmbeddedRegistry
-from bakery.targets.expand import written_targets
+from bakery.targets.expand import defined_targets
 from bakery.targets.metadata import read_metadata
 from tests.engines.workload import add_image, layer
 
@@ -41,7 +41,7 @@ async def test_it_publishes_and_returns_one_result_per_target(tmp_path, capsys):
             name = str(Repository(registry.address, f"tmp/{image}"))
             entries[f"{image}-1-0-0-ubuntu-24-04"] = {"image.name": name, "containerimage.digest": str(built.digest)}
         (tmp_path / "m.json").write_text(json.dumps(entries))
-        targets = written_targets(load_project(tmp_path))
+        targets = defined_targets(load_project(tmp_path))
         plugin = ImagetoolsPlugin()
         results = await asyncio.to_thread(
             plugin.execute, tmp_path, targets, metadata=read_metadata([tmp_path / "m.json"]), environment={}

@@ -1,4 +1,4 @@
-"""Worked projects with their exact results, and a way to read them. `nightly` needs the answers in `http/`."""
+"""Example projects with their expected results. `nightly` needs the recorded responses in `http/`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NAMES = ("atlas-app", "lab-matrix", "relay-registries", "nightly")
 
 
 def expected(name: str) -> dict[str, Any]:
-    """What a project gives, by command."""
+    """Return the expected results of a project, by command."""
     loaded: dict[str, Any] = json.loads((HERE / name / "expected.json").read_text())
     return loaded
 
 
 def cases(command: str, names: Sequence[str] = NAMES) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(project, case, what it is called with and gives) of a command, in all projects that have it."""
+    """Yield project, case, and arguments with result of a command, for all projects that have it."""
     for name in names:
         for case, entry in expected(name).get(command, {}).items():
             yield name, case, entry

@@ -1,4 +1,4 @@
-"""Targets and selections as the expected results of example projects write them."""
+"""Targets and selections in the form of the expected results of the example projects."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bakery.targets.target import Target
 
 
 def described(target: Target) -> dict[str, Any]:
-    """A target in the shape of expected.json, which leaves out what changes from commit to commit."""
+    """Return a target in the form of expected.json, without labels that change with every commit."""
     labels = {key: value for key, value in target.labels.items() if not key.endswith((".revision", ".created"))}
     return listing.described(target) | {"labels": labels}
 
 
 def selection(arguments: Sequence[str]) -> Selection:
-    """The selection that these words of a command line mean."""
+    """Return the selection that these words of a command line describe."""
     given: dict[str, Any] = {}
     words = iter(arguments)
     for word in words:
@@ -26,7 +26,7 @@ def selection(arguments: Sequence[str]) -> Selection:
         elif word == "--image-platform":
             given["image_platforms"] = (*given.get("image_platforms", ()), next(words))
         elif word == "--dev-spec":
-            next(words)  # not a filter: it goes to the catalogue
+            next(words)  # not a filter, but an argument of the catalog
         else:
             given[word.removeprefix("--").replace("-", "_")] = next(words)
     return Selection(**given)

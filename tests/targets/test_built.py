@@ -1,4 +1,4 @@
-"""Publishing finds a target by its uid, and asks product APIs only when no written target has it."""
+"""Publishing finds a target by its uid, and queries product APIs only if no defined target has it."""
 
 import pytest
 
@@ -19,27 +19,27 @@ def nightly():
 
 
 def never():
-    raise AssertionError("nothing needed to be asked")
+    raise AssertionError("no lookup is needed")
 
 
-def test_nobody_is_asked_when_every_uid_is_written(nightly):
+def test_nothing_is_queried_if_every_uid_is_defined(nightly):
     found = find_built(nightly, [WRITTEN], never)
     assert WRITTEN in {target.uid for target in found.targets}
 
 
-def test_a_uid_of_no_image_that_could_have_it_asks_nobody(nightly):
+def test_nothing_is_queried_for_a_uid_that_no_image_can_have(nightly):
     assert find_built(nightly, [WRITTEN, "buildx", "elsewhere-1-0-0"], never).problems == ()
 
 
 @pytest.mark.parametrize("uid", [DEV, ROW])
-def test_a_version_that_is_not_written_is_looked_up(nightly, uid):
+def test_a_version_that_is_not_defined_is_looked_up(nightly, uid):
     found = find_built(nightly, [WRITTEN, uid], lambda: ProductCatalog(Replay(projects.HTTP)))
     uids = [target.uid for target in found.targets]
     assert {WRITTEN, uid} <= set(uids)
     assert len(uids) == len(set(uids))
 
 
-def test_only_the_image_that_a_uid_may_belong_to_is_asked_about(nightly):
+def test_only_the_image_that_a_uid_may_belong_to_is_looked_up(nightly):
     asked = []
 
     class Counting(Replay):
@@ -52,7 +52,7 @@ def test_only_the_image_that_a_uid_may_belong_to_is_asked_about(nightly):
     assert not any("connect" in url or "positron" in url for url in asked)
 
 
-def test_what_cannot_be_looked_up_is_told_and_the_written_targets_stay(nightly):
+def test_a_failed_lookup_is_reported_and_the_defined_targets_remain(nightly):
     found = find_built(nightly, [WRITTEN, DEV, ROW], lambda: ProductCatalog(Offline()))
     assert WRITTEN in {target.uid for target in found.targets}
     assert found.failed

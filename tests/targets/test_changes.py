@@ -1,4 +1,4 @@
-"""What changed decides what is built: a row a path, a row a change of bakery.yaml; and git says what changed."""
+"""Which versions a changed path, or a change of bakery.yaml, affects; and `ci matrix` limited to what changed."""
 
 import json
 from textwrap import dedent
@@ -29,7 +29,7 @@ images:
 
 
 def built(found, project):
-    """Names of what would be built, with `dev` for development versions; None for everything."""
+    """Return the names of the affected versions, with `dev` for development versions; None for everything."""
     from msgspec.structs import replace
 
     from bakery.config.matrix import rows
@@ -47,27 +47,27 @@ def built(found, project):
 
 RELEASES = {"app 2.0.0", "app 1.0.0"}
 PATHS = {
-    "a page": ("app/2.0.0/README.MD", set()),
+    "a Markdown file": ("app/2.0.0/README.MD", set()),
     "a workflow": (".github/workflows/x.yml", None),
-    "another file of .github": (".github/CODEOWNERS", set()),
+    "another file in .github": (".github/CODEOWNERS", set()),
     ".gitignore": (".gitignore", set()),
     ".pre-commit-config.yaml": (".pre-commit-config.yaml", set()),
     "an editor's settings": (".idea/x/y", set()),
-    "a .gitignore further down": ("tools/.gitignore", None),
+    "a .gitignore in a subdirectory": ("tools/.gitignore", None),
     "a file of a version": ("app/2.0.0/deps/x.txt", {"app 2.0.0"}),
     "a template": ("app/template/Containerfile.jinja2", {"app dev"}),
     "a test of the image": ("app/test/goss.yaml", RELEASES),
-    "below a version whose directory is nested": ("app/old/one/x", RELEASES),
+    "a file of a version in a nested directory": ("app/old/one/x", RELEASES),
     "a file of a matrix image": ("lab/matrix/Containerfile", {"lab R4.5.2-xy"}),
     "a template of a matrix image": ("lab/template/x", {"lab R4.5.2-xy"}),
-    "a file beside the images": ("Makefile", None),
-    "a directory that begins like an image": ("apple/x", None),
+    "a file outside the images": ("Makefile", None),
+    "a directory whose name starts like an image": ("apple/x", None),
     "bakery.yaml without its old text": ("bakery.yaml", None),
 }
 
 
 @pytest.mark.parametrize(("path", "wanted"), PATHS.values(), ids=PATHS)
-def test_a_changed_path_concerns(path, wanted):
+def test_a_changed_path_affects(path, wanted):
     project = parsing.project(PROJECT)
     assert built(affected_versions(project, [path]), project) == wanted
 
@@ -76,8 +76,8 @@ EDITS = {
     "nothing": (("", ""), set()),
     "a comment": (("images:", "# x\nimages:"), set()),
     "the repository": (("example.org", "example.com"), None),
-    "no yaml before": ((PROJECT, "a: [\n"), None),
-    "another shape before": ((PROJECT, "images: 3\n"), None),
+    "invalid YAML before": ((PROJECT, "a: [\n"), None),
+    "an unexpected structure before": ((PROJECT, "images: 3\n"), None),
     "a new version": (("      - {name: 2.0.0, latest: true}\n", ""), {"app 2.0.0"}),
     "a removed version": (("      - {name: 1", "      - {name: 0.1.0}\n      - {name: 1"), set()),
     "a changed version": (("subpath: old/one", "subpath: older"), {"app 1.0.0"}),
@@ -92,8 +92,8 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("edit", "wanted"), EDITS.values(), ids=EDITS)
-def test_a_changed_project_file_concerns(edit, wanted):
-    """Each edit makes the old text from the new one."""
+def test_a_changed_project_file_affects(edit, wanted):
+    """Each edit turns the new text into the old one."""
     project = parsing.project(PROJECT)
     old = PROJECT.replace(*edit) if edit[0] else PROJECT
     assert built(affected_versions(project, ["bakery.yaml"], old), project) == wanted
@@ -101,7 +101,7 @@ def test_a_changed_project_file_concerns(edit, wanted):
 
 @pytest.fixture
 def repository(tmp_path):
-    """A project in a directory of a repository, with a branch on which files changed."""
+    """A project in a subdirectory of a git repository, with changes on the branch `work`."""
     context = tmp_path / "images"
     (context / "app" / "2.0.0").mkdir(parents=True)
     (context / "bakery.yaml").write_text(PROJECT)
@@ -117,7 +117,7 @@ def repository(tmp_path):
 
 
 @pytest.mark.parametrize("ref", ["0" * 40, "no-such-branch", "--output=x"])
-def test_a_commit_that_git_does_not_know_gives_the_full_matrix_and_a_warning(repository, ref):
+def test_an_unknown_commit_is_a_warning_and_every_job_is_listed(repository, ref):
     with pytest.raises(GitFailed):
         changed_files(repository, ref, run_git)
     ran = bakery("ci", "matrix", "--context", repository, f"--base-ref={ref}", "--exclude", "platform")
@@ -126,12 +126,12 @@ def test_a_commit_that_git_does_not_know_gives_the_full_matrix_and_a_warning(rep
     assert "listing every job" in ran.err
 
 
-def test_the_matrix_is_narrowed_by_a_commit(repository):
+def test_the_matrix_lists_what_changed_since_a_commit(repository):
     ran = bakery("ci", "matrix", "--context", repository, environ={"BAKERY_BASE_REF": "main"})
     assert [(job["image"], job["version"]) for job in json.loads(ran.out)] == [("app", "2.0.0")]
 
 
-def test_the_matrix_is_narrowed_by_a_file_of_paths(repository, tmp_path):
+def test_the_matrix_lists_what_a_file_of_changed_paths_affects(repository, tmp_path):
     (tmp_path / "paths").write_text("app/2.0.0/x\n\n")
     ran = bakery("ci", "matrix", "--context", repository, "--changed-files-from", tmp_path / "paths")
     assert [job["version"] for job in json.loads(ran.out)] == ["2.0.0"]
@@ -139,7 +139,7 @@ def test_the_matrix_is_narrowed_by_a_file_of_paths(repository, tmp_path):
     assert missing.code == 3
 
 
-def test_fields_are_left_out_and_equal_jobs_name_their_channel(tmp_path):
+def test_excluded_fields_are_left_out_and_equal_jobs_have_a_channel(tmp_path):
     (tmp_path / "bakery.yaml").write_text(
         dedent("""\
         repository: {url: example.org}

@@ -25,7 +25,7 @@ def write(path: Path, value: object) -> Path:
     return path
 
 
-def test_what_real_buildx_wrote_for_single_manifests_has_the_platform():
+def test_metadata_of_single_manifests_from_real_buildx_has_platforms():
     metadata = read_metadata([BUILDS / "plain-amd64.json", BUILDS / "plain-arm64.json"])
     platforms = {uid: [str(result.platform) for result in results] for uid, results in metadata.results.items()}
     assert platforms == {
@@ -34,14 +34,14 @@ def test_what_real_buildx_wrote_for_single_manifests_has_the_platform():
     }
 
 
-def test_the_provenance_names_the_builders_platform_and_is_not_believed():
+def test_the_platform_in_the_provenance_is_ignored():
     metadata = read_metadata([BUILDS / "attested-arm64.json"])
     results = [result for results in metadata.results.values() for result in results]
     assert [result.platform for result in results] == [None, None]
-    assert all(result.created is not None for result in results)  # the label that the provenance records is believed
+    assert all(result.created is not None for result in results)  # from the label in the provenance
 
 
-def test_a_pattern_is_expanded_sorted_and_one_that_matches_nothing_gives_nothing(tmp_path):
+def test_a_pattern_is_expanded_in_sorted_order(tmp_path):
     for name in ("b.json", "a.json"):
         write(tmp_path / name, {})
     assert [path.name for path in find_files(["*.json"], tmp_path)] == ["a.json", "b.json"]
@@ -49,7 +49,7 @@ def test_a_pattern_is_expanded_sorted_and_one_that_matches_nothing_gives_nothing
     assert find_files(["a.json", str(tmp_path / "a.json")], tmp_path) == (tmp_path / "a.json",)
 
 
-def test_every_bad_file_is_told_before_any_work_with_its_line_and_key(tmp_path):
+def test_every_invalid_file_is_reported_with_line_and_key(tmp_path):
     files = [
         tmp_path / "missing.json",
         write(tmp_path / "text.json", "{ not json"),
@@ -66,12 +66,12 @@ def test_every_bad_file_is_told_before_any_work_with_its_line_and_key(tmp_path):
     assert caught.value.exit_code == ExitCode.CONFIGURATION
 
 
-def test_a_key_that_is_no_target_is_ignored(tmp_path):
+def test_keys_of_buildx_itself_are_ignored(tmp_path):
     file = write(tmp_path / "m.json", {"buildx.build.warnings": [{"level": 1}], "app": entry()})
     assert read_metadata([file]).uids == ("app",)
 
 
-def test_an_entry_without_name_or_digest_is_named_and_not_used(tmp_path):
+def test_an_entry_without_a_name_or_digest_is_incomplete(tmp_path):
     file = write(tmp_path / "m.json", {"a": {"containerimage.digest": DIGEST}, "b": {"image.name": "r.example/b"}})
     metadata = read_metadata([file])
     assert metadata.results == {}
@@ -79,14 +79,14 @@ def test_an_entry_without_name_or_digest_is_named_and_not_used(tmp_path):
     assert "containerimage.digest" in metadata.incomplete["b"][0]
 
 
-def test_the_same_build_twice_counts_once_and_others_add_up(tmp_path):
+def test_a_duplicate_build_counts_once_and_different_builds_add_up(tmp_path):
     first = write(tmp_path / "1.json", {"app": entry()})
     second = write(tmp_path / "2.json", {"app": entry(OTHER)})
     results = read_metadata([first, second, first]).results["app"]
     assert [str(result.reference.digest) for result in results] == [DIGEST, OTHER]
 
 
-def test_the_first_name_counts_and_its_tag_is_dropped(tmp_path):
+def test_the_first_name_is_used_without_its_tag(tmp_path):
     name = "registry.example/tmp/app/tmp:latest, registry.example/other"
     file = write(tmp_path / "m.json", {"app": entry(name=name)})
     (result,) = read_metadata([file]).results["app"]
@@ -101,7 +101,7 @@ TIMES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), TIMES.values(), ids=TIMES)
-def test_times_with_and_without_zone_can_be_compared(tmp_path, text, expected):
+def test_a_time_without_a_zone_is_utc(tmp_path, text, expected):
     descriptor = {
         "annotations": {"org.opencontainers.image.created": text},
         "platform": {"os": "linux", "architecture": "arm64"},
@@ -112,7 +112,7 @@ def test_times_with_and_without_zone_can_be_compared(tmp_path, text, expected):
     assert result.platform == Platform("linux", "arm64")
 
 
-def test_a_name_with_wildcards_that_is_there_is_that_file_and_else_a_pattern(tmp_path):
+def test_a_name_with_wildcards_is_a_pattern_unless_the_file_exists(tmp_path):
     for name in ("app [1].json", "app 1.json"):
         (tmp_path / name).write_text("{}")
     assert [path.name for path in find_files(["app [1].json"], tmp_path)] == ["app [1].json"]
@@ -121,12 +121,13 @@ def test_a_name_with_wildcards_that_is_there_is_that_file_and_else_a_pattern(tmp
     assert unmatched(["app [1].json", "b*.json", "missing.json"], tmp_path) == ("b*.json",)
 
 
-def test_a_flood_of_problems_is_told_a_line_each_and_cut(tmp_path):
+def test_a_long_list_of_problems_is_cut(tmp_path):
     (tmp_path / "m.json").write_text(json.dumps({f"uid-{n}": None for n in range(2000)}))
     with pytest.raises(MetadataError) as caught:
         read_metadata([tmp_path / "m.json"])
+    assert "--metadata-file" in caught.value.hint
     lines = str(caught.value).splitlines()
     assert len(lines) < 60
     assert "2000 problems" in lines[0]
-    assert "it is null" in lines[1]
+    assert "got null" in lines[1]
     assert "and 1950 more" in lines[-1]

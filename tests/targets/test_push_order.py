@@ -17,25 +17,25 @@ ASCENDING = [
 
 
 @pytest.mark.parametrize(("low", "high"), list(pairwise(ASCENDING)))
-def test_versions_rise(low, high):
+def test_versions_are_ordered(low, high):
     assert version_rank(low) < version_rank(high)
 
 
-def test_zeros_and_builds_do_not_count():
+def test_trailing_zeros_and_build_metadata_are_ignored():
     assert version_rank("1.2") == version_rank("1.2.0") == version_rank("1.2.0+7")
 
 
 @pytest.mark.parametrize("name", ["1", "noble", "R4.5.2-python3", "1.2_3", "v1.2"])
-def test_what_is_no_version_ranks_below_all(name):
+def test_text_that_is_not_a_version_ranks_below_every_version(name):
     assert version_rank(name) == UNKNOWN < version_rank("0.0")
 
 
 @given(st.lists(st.text(alphabet="0123456789.-+abcR", max_size=12), max_size=8))
-def test_every_name_can_be_compared_with_every_other(names):
+def test_any_two_names_can_be_compared(names):
     assert len(sorted(names, key=version_rank)) == len(names)
 
 
-def test_latest_and_primary_come_last_within_an_image():
+def test_latest_and_primary_targets_are_last_within_an_image():
     project = parsing.image(
         "variants: [{name: min}, {name: std, primary: true}]\n"
         "versions: [{name: 3.0.0, os: [{name: U}, {name: V, primary: true}]},"
@@ -49,7 +49,7 @@ def test_latest_and_primary_come_last_within_an_image():
     ]  # fmt: skip
 
 
-def test_rows_of_a_matrix_rank_below_versions_whatever_they_are_called():
+def test_rows_of_a_matrix_rank_below_every_version():
     project = parsing.image("matrix: {namePattern: '{{ Values.v }}', values: {v: ['9.9.9', '1.0.0']}}")
     keys = [target.push_key() for target in select(project, Selection(matrix_versions="include")).targets]
     assert all(key[2] == UNKNOWN for key in keys)

@@ -1,4 +1,4 @@
-"""Every example project gives exactly the targets that are expected, whatever filter is given."""
+"""Every example project expands to exactly the expected targets, with every filter."""
 
 import pytest
 

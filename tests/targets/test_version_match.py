@@ -1,4 +1,4 @@
-"""What `--image-version` means: the rules of config.md 15, a row an example."""
+"""What `--image-version` matches: the rules of config.md 15, one example per row."""
 
 import pytest
 
@@ -13,7 +13,7 @@ ROWS = [
     ("2026.05.1-rc1", "2026.05.1-rc2", False),
     ("2026.05.1-rc1", "2026.05.1", False),
     ("2026.05.1+7", "2026.05.1+7", True),
-    ("2026.05.1+7", "2026.05.1+8", False),  # ours: builds are told apart
+    ("2026.05.1+7", "2026.05.1+8", False),  # unlike the original tool
     ("2026.05.1+7", "2026.05.1", False),
     ("2026", "2026.05.0", True),
     ("202", "2026.05.0", False),
@@ -23,7 +23,7 @@ ROWS = [
     ("noble", "noble", True),
     ("R4.5.2-python3.13.9", "R4.5.2-python3.13.9-quarto1.8.26", True),
     ("R4.5.2", "R4.5.2-python3.13.9", True),
-    ("R4.5", "R4.5.2-python3.13.9", True),  # ours: a version may stop at a dot
+    ("R4.5", "R4.5.2-python3.13.9", True),  # unlike the original tool
     ("R4.5-python3.12", "R4.5.2-python3.13.9", False),
     ("R4.5.1", "R4.5.2-python3.13.9", False),
     ("R4", "R4.5.2-python3.13.9", True),
@@ -37,5 +37,5 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("wanted", "version", "taken"), ROWS, ids=[f"{row[0]} ~ {row[1]}" for row in ROWS])
-def test_a_version_is_meant_or_not(wanted, version, taken):
+def test_a_version_matches_or_not(wanted, version, taken):
     assert matches(wanted, version) is taken

@@ -70,13 +70,13 @@ def plan(request: PublishRequest, *, emit: Emit = ignore) -> Plan | None:
 
 def project_targets(context: Path, image_name: str = "", *, emit: Emit = ignore) -> Sequence[Target]:
     """Return every target that a project writes out, of the images that match. Raises NothingSelected for none."""
-    from bakery.targets.expand import written_targets
+    from bakery.targets.expand import defined_targets
 
     expression = _expression("--image-name", image_name)
-    written = written_targets(open_project(context, emit=emit))
-    targets = [target for target in written if expression.search(target.image)]
+    defined = defined_targets(open_project(context, emit=emit))
+    targets = [target for target in defined if expression.search(target.image)]
     if not targets:
-        why = f"no image matches --image-name {image_name}" if written else "the project has no image with a version"
+        why = f"no image matches --image-name {image_name}" if defined else "the project has no image with a version"
         raise NothingSelected("cannot find a target", about=f"in {context}", why=why)
     return targets
 

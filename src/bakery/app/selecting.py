@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bakery.config.project import Project
     from bakery.config.yaml.problem import Problem
     from bakery.products.catalog import ProductCatalog
-    from bakery.targets.select import Chosen, Selected, Selection
+    from bakery.targets.select import SelectedTargets, SelectedVersions, Selection
 
 Mode = Literal["exclude", "include", "only"]  # whether some versions take part
 Channel = Literal["release", "preview", "daily"]  # of development versions
@@ -93,17 +93,17 @@ def open_project(context: Path, *, strict: bool = False, emit: Emit = ignore) ->
     return project
 
 
-def choose_versions(project: Project, filters: Filters, *, emit: Emit = ignore) -> Chosen:
+def choose_versions(project: Project, filters: Filters, *, emit: Emit = ignore) -> SelectedVersions:
     """Return the versions that pass the filters, in file order."""
-    from bakery.targets.select import choose
+    from bakery.targets.select import select_versions
 
-    chosen = choose(project, *filters.selection(emit))
+    chosen = select_versions(project, *filters.selection(emit))
     emit_problems(chosen.problems, emit)
     _check_found(filters, bool(chosen.pairs), chosen.failed)
     return chosen
 
 
-def select_targets(project: Project, filters: Filters, *, strict: bool = False, emit: Emit = ignore) -> Selected:
+def select_targets(project: Project, filters: Filters, *, strict: bool = False, emit: Emit = ignore) -> SelectedTargets:
     """Return the targets that pass the filters, in target order. strict: a tag that two targets claim is an error."""
     from bakery.targets.select import select
 

@@ -154,7 +154,7 @@ class Matrix(Struct, frozen=True):
     place: Keys
 
     @property
-    def written(self) -> bool:
+    def is_pinned(self) -> bool:
         """Whether its rows are known without querying a product API."""
         return not self.constraints
 

@@ -1,1 +1,1 @@
-"""What will be published: targets, their order, which of them are meant, and what build metadata says about them."""
+"""What a project builds and publishes: targets, their selection and order, and build metadata files."""

@@ -1,4 +1,4 @@
-"""The bake file: what `docker buildx bake` reads, and what `build --plan` prints. Pure. Source: config.md 16."""
+"""The bake file that `docker buildx bake` reads and `build --plan` prints. Pure. Source: config.md 16."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def bake_file(
     temp_registry: str | None = None,
     created: str | None = None,
 ) -> dict[str, Any]:
-    """Groups and targets by uid. `created`: a fixed creation time for the labels; a plan without one says none."""
+    """Return groups and targets by uid. created: a fixed creation time for the labels; without it they have none."""
     groups: dict[str, dict[str, list[str]]] = {"default": {"targets": []}}
     entries: dict[str, Any] = {}
     for target in targets:

@@ -1,7 +1,7 @@
-"""What has to be built again after some files changed. Pure. Source: config.md 16, "Only what changed".
+"""The versions that some changed files affect. Pure. Source: config.md 16, "Only what changed".
 
-Paths are relative to the context. What this page cannot tell apart counts as everything: building too much costs time,
-building too little ships an old image.
+Paths are relative to the context. If in doubt, a change affects everything: building too much costs time, building too
+little ships an old image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NO_EFFECT_UNDER = (".idea/", ".claude/", ".github/")
 
 
 class _ImageChange(Struct):
-    """What of one image is to be built."""
+    """What is affected of one image."""
 
     versions: set[str] = field(default_factory=set)
     releases: bool = False
@@ -30,23 +30,23 @@ class _ImageChange(Struct):
     latest_row: bool = False
 
 
-class _Everything(Exception):  # control flow, not a failure
-    """The change may concern every image."""
+class _Everything(Exception):  # control flow, not an error
+    """The change may affect every image."""
 
 
 class AffectedVersions:
-    """Which versions the changed files concern. `everything`: the files say nothing that narrows."""
+    """The versions that the changed files affect. everything: all of them."""
 
     def __init__(self) -> None:
         self.everything = False
         self._images: dict[str, _ImageChange] = {}
 
     def image(self, name: str) -> _ImageChange:
-        """What is to be built of an image; to be added to."""
+        """Return what is affected of an image, for the caller to add to."""
         return self._images.setdefault(name, _ImageChange())
 
     def includes(self, image: Image, version: Version) -> bool:
-        """Whether a version is to be built."""
+        """Return whether a version is affected."""
         if self.everything:
             return True
         change = self._images.get(image.name)
@@ -60,7 +60,7 @@ class AffectedVersions:
 
 
 def affected_versions(project: Project, paths: Iterable[str], old_text: str | None = None) -> AffectedVersions:
-    """What these changed files concern. old_text: bakery.yaml as it was, where that can be read."""
+    """Return the versions that these files affect. old_text: bakery.yaml before the change, or None if unknown."""
     found = AffectedVersions()
     try:
         for path in paths:
@@ -118,7 +118,7 @@ def _project_file(found: AffectedVersions, project: Project, old_text: str | Non
     for image in project.images:
         before, after = old_images.get(image.name), new_images[image.name]
         if before is None or before == after:
-            continue  # the files of a new image tell
+            continue  # the files of a new image are in the list as well
         change = found.image(image.name)
         if image.matrix is not None:
             if not _only_pins_removed(before, after):
@@ -131,7 +131,7 @@ def _project_file(found: AffectedVersions, project: Project, old_text: str | Non
 
 
 def _images(document: Any) -> dict[str, Mapping[str, Any]]:
-    """The images by name. Raises _Everything where the document has not the shape that can be compared."""
+    """Return the images by name. Raises _Everything if the document does not have the expected shape."""
     if not isinstance(document, dict) or not isinstance(document.get("images", []), list):
         raise _Everything
     return _named(document.get("images", []))
@@ -188,7 +188,7 @@ def _only_pins_removed(before: Mapping[str, Any], after: Mapping[str, Any]) -> b
 
 
 def _pins(matrix: Mapping[str, Any]) -> dict[str, list[str]] | None:
-    """The pinned versions by dependency, or None where they are written in a way that cannot be compared."""
+    """Return the pinned versions by dependency, or None if they cannot be compared."""
     pins: dict[str, list[str]] = {}
     for entry in matrix.get("dependencies", []):
         if not isinstance(entry, dict):

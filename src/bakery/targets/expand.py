@@ -1,6 +1,6 @@
-"""From a version of an image to its targets: one per variant and system. Pure but for the environment passed in.
+"""Expand a version of an image into its targets: one per variant and system. Pure but for the environment passed in.
 
-Which versions there are is decided by `bakery.targets.select`. Source: config.md 13 and 14.
+`bakery.targets.select` decides which versions are expanded. Source: config.md 13 and 14.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from bakery.config.tags import TagPatterns, TagValues, UnusablePattern, pattern_
 from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem
 from bakery.targets.labels import project_labels, target_labels, version_labels
 from bakery.targets.target import Target
+from bakery.text import plural
 
 NO_SYSTEM_PLATFORMS = ("linux/amd64",)
 Pair = tuple[Image, Version]
 
 
-def written_versions(image: Image) -> Iterator[Version]:
-    """The versions of an image that are known without asking anybody: listed ones, and rows of a pinned matrix."""
+def defined_versions(image: Image) -> Iterator[Version]:
+    """Yield the versions that bakery.yaml defines: the listed ones, and the rows of a matrix without constraints."""
     yield from image.versions
-    if image.matrix is not None and image.matrix.written:
+    if image.matrix is not None and image.matrix.is_pinned:
         yield from rows(image.matrix, {}).versions
 
 
 def sort_key(target: Target) -> str:
-    """The text that targets are sorted by, in plain character order (config.md 13)."""
+    """Return the text that targets are sorted by, in plain character order (config.md 13)."""
     text = f"ImageTarget(image='{target.image}', version='{target.version}'"
     if target.variant is not None:
         text += f", variant='{target.variant}'"
@@ -43,14 +44,14 @@ def sort_key(target: Target) -> str:
 
 
 class Claim(Struct, frozen=True):
-    """One tag that several targets would push: the last one would win."""
+    """A tag that several targets would push: the last one would win."""
 
     tag: str
     uids: tuple[str, ...]
 
 
 def contested(targets: Iterable[Target]) -> tuple[Claim, ...]:
-    """The tags that more than one target claims, sorted by tag."""
+    """Return the tags that more than one target claims, sorted by tag."""
     owners: dict[str, str] = {}
     several: dict[str, list[str]] = {}
     for target in targets:
@@ -63,7 +64,7 @@ def contested(targets: Iterable[Target]) -> tuple[Claim, ...]:
 
 
 class Expander:
-    """Makes the targets of a project's versions, and keeps what is to be told about them."""
+    """Creates the targets of a project's versions, and collects findings about them."""
 
     def __init__(self, project: Project, environ: Mapping[str, str] = os.environ) -> None:
         self.findings: dict[tuple[Keys, str], Finding] = {}
@@ -72,11 +73,7 @@ class Expander:
         self._shared = project_labels(project.repository, project.revision)
         self._patterns: dict[tuple[str, str | None], TagPatterns] = {}
 
-    def problems(self) -> tuple[Problem, ...]:
-        """What was found, with places."""
-        return tuple(self._project.document.problem(found) for found in self.findings.values())
-
-    def _tell(self, found: Finding) -> None:
+    def _add(self, found: Finding) -> None:
         self.findings.setdefault((found.path, found.message), found)
 
     def targets(
@@ -85,7 +82,7 @@ class Expander:
         variants: Sequence[Variant | None] | None = None,
         systems: Sequence[System | None] | None = None,
     ) -> list[Target]:
-        """The targets of one version, in the order of variants and of sorted systems. By default all of them."""
+        """Return the targets of a version, in the order of its variants and sorted systems; by default all of them."""
         image, version = pair
         shared = self._shared | version_labels(image, version)
         args = build_args(version) if version.matrix else {}
@@ -118,7 +115,7 @@ class Expander:
         uid = make_uid(image.name, version.name, variant_name, system_name, channel)
         fault = uid_fault(uid)
         if fault:
-            self._tell(Finding(version.place, f"the version {version.name!r} cannot be used: {fault}"))
+            self._add(Finding(version.place, f"invalid version name {version.name!r}: {fault}"))
         return Target(
             uid=uid,
             image=image.name,
@@ -178,14 +175,14 @@ class Expander:
             tags, empty = patterns.tags(subject)
         except UnusablePattern as error:
             place = pattern_place(self._project.document.value, image.place, error.pattern)
-            about = f"the tag pattern {error.pattern!r} cannot be used for the version {version.name!r}: {error.reason}"
-            self._tell(Finding(place, about))
+            about = f"cannot use the tag pattern {error.pattern!r} for version {version.name!r}: {error.reason}"
+            self._add(Finding(place, about))
             return ()
         for pattern in empty:
-            self._tell(
+            self._add(
                 Finding(
                     pattern_place(self._project.document.value, image.place, pattern),
-                    f"the tag pattern {pattern!r} gives an empty tag for the version {version.name!r}: it is left out",
+                    f"the tag pattern {pattern!r} renders to nothing for version {version.name!r} and is skipped",
                     warning=True,
                 )
             )
@@ -194,7 +191,7 @@ class Expander:
 
 @lru_cache(maxsize=16384)
 def _joined(*parts: str) -> str:
-    """A path without what means nothing in it: `a/./b//` → `a/b`."""
+    """Join and normalize a path: `a/./b//` → `a/b`."""
     return PurePosixPath(*parts).as_posix()
 
 
@@ -202,16 +199,16 @@ def _references(repositories: Sequence[str], tags: Sequence[str]) -> tuple[str, 
     return tuple(sorted([f"{repository}:{tag}" for repository in repositories for tag in tags]))
 
 
-def written_targets(project: Project, environ: Mapping[str, str] = os.environ) -> tuple[Target, ...]:
-    """Every target that bakery.yaml names without asking anybody, in target order.
+def defined_targets(project: Project, environ: Mapping[str, str] = os.environ) -> tuple[Target, ...]:
+    """Return every target that bakery.yaml defines, without lookups, in target order.
 
-    Raises InvalidProject where a name or pattern gives something that no registry takes, or two targets have one uid.
+    Raises InvalidProject if a name or pattern makes an invalid uid or tag, or two targets have the same uid.
     """
     expander = Expander(project, environ)
     targets = [
         target
         for image in project.images
-        for version in written_versions(image)
+        for version in defined_versions(image)
         for target in expander.targets((image, version))
     ]
     refuse(project, [*expander.findings.values(), *same_uids(project, targets)])
@@ -219,20 +216,20 @@ def written_targets(project: Project, environ: Mapping[str, str] = os.environ) -
 
 
 def same_uids(project: Project, targets: Iterable[Target]) -> list[Finding]:
-    """An error for each uid that two targets have: metadata files could not tell them apart."""
+    """Return an error for each uid that two targets share: metadata files could not distinguish them."""
     first: dict[str, Target] = {}
     findings: dict[str, Finding] = {}
     for target in targets:
         other = first.setdefault(target.uid, target)
         if other is not target:
             place = _place(project, target)
-            text = f"two targets have the uid {target.uid!r}: {sort_key(other)} and {sort_key(target)}"
+            text = f"two targets have the same uid {target.uid!r}: {sort_key(other)} and {sort_key(target)}"
             findings.setdefault(target.uid, Finding(place, text, "rename one of them"))
     return list(findings.values())
 
 
 def claim_findings(project: Project, claims: Iterable[Claim], targets: Iterable[Target]) -> list[Finding]:
-    """A warning for each pair of targets that claim tags of one name; the tags are counted, the first one is named."""
+    """Return a warning for each group of targets that claim the same tags, with the first tag and their number."""
     by_uid = {target.uid: target for target in targets}
     groups: dict[tuple[str, ...], list[str]] = {}
     for claim in claims:
@@ -240,14 +237,14 @@ def claim_findings(project: Project, claims: Iterable[Claim], targets: Iterable[
     findings = []
     for uids, tags in groups.items():
         more = f" and {len(tags) - 1} more" if len(tags) > 1 else ""
-        text = f"{' and '.join(uids)} claim one tag: {tags[0]}{more}; the last one pushed would win"
-        hint = "give them different tags, or leave one of them out"
+        text = f"{' and '.join(uids)} claim the same tag {tags[0]}{more}: the last one pushed would win"
+        hint = "give them different tags, or remove one of them"
         findings.append(Finding(_place(project, by_uid[uids[-1]]), text, hint, warning=True, strict=True))
     return findings
 
 
 def refuse(project: Project, findings: Iterable[Finding]) -> None:
-    """Raise InvalidProject where one of the findings is an error."""
+    """Raise InvalidProject if one of the findings is an error."""
     found = list(findings)
     if any(not one.warning for one in found):
         problems = [project.document.problem(one) for one in found]
@@ -267,12 +264,12 @@ def _place(project: Project, target: Target) -> Keys:
 def secret_findings(
     project: Project, targets: Iterable[Target], environ: Mapping[str, str] = os.environ
 ) -> list[Finding]:
-    """A warning for each secret of these targets' images whose variable is not set: builds go without it."""
+    """Return a warning for each build secret of these targets whose variable is not set."""
     names = {target.image for target in targets}
     return [
         Finding(
             (*image.place, "buildSecrets", index),
-            f"the secret {secret.id!r} is left out: {secret.variable} is not set",
+            f"the build secret {secret.id!r} is left out: {secret.variable} is not set",
             warning=True,
         )
         for image in project.images
@@ -283,39 +280,42 @@ def secret_findings(
 
 
 class Expansion(Struct, frozen=True):
-    """What a whole project expands to without asking anybody, in one sentence, and what is to be told."""
+    """What a project expands to without lookups: one line of counts, and the problems found."""
 
     summary: str
     problems: tuple[Problem, ...]
 
 
 def check_expansion(project: Project, *, strict: bool = False) -> Expansion:
-    """Expand all that is written, and refuse what cannot be; with `strict` also tags that two targets claim."""
+    """Expand everything that bakery.yaml defines. Raises InvalidProject; with `strict` also for tags claimed twice."""
     expander = Expander(project)
     findings: list[Finding] = []
     targets: list[Target] = []
-    waiting = many = 0
+    version_count = pending = 0
     for image in project.images:
         versions = list(image.versions)
-        if image.matrix is not None and image.matrix.written:
+        if image.matrix is not None and image.matrix.is_pinned:
             made = rows(image.matrix, {})
             findings += made.findings
             versions += made.versions
         elif image.matrix is not None:
-            waiting += 1
-        many += len(versions)
+            pending += 1
+        version_count += len(versions)
         targets += [target for version in versions for target in expander.targets((image, version))]
     claims = claim_findings(project, contested(targets), targets)
     findings += [*expander.findings.values(), *same_uids(project, targets)]
     findings += [replace(one, warning=False) for one in claims] if strict else claims
     refuse(project, findings)
-    summary = (
-        f"{project.file}: {len(project.images)} images, {many} versions, {len(targets)} targets, "
-        f"{sum(len(target.references) for target in targets)} tags"
+    counts = (
+        plural(len(project.images), "image"),
+        plural(version_count, "version"),
+        plural(len(targets), "target"),
+        plural(sum(len(target.references) for target in targets), "tag"),
     )
+    summary = f"{project.file}: {', '.join(counts)}"
     dev = sum(len(image.dev_sources) for image in project.images)
-    asked = [f"{waiting} matrices"] if waiting else []
-    asked += [f"{dev} development versions"] if dev else []
-    if asked:
-        summary += f"; not counted, since product APIs would be asked: {' and '.join(asked)}"
+    lookups = [plural(pending, "matrix", "matrices")] if pending else []
+    lookups += [plural(dev, "development version")] if dev else []
+    if lookups:
+        summary += f" (not counted: {' and '.join(lookups)}, which product APIs must be queried for)"
     return Expansion(summary, tuple(project.document.problem(found) for found in dict.fromkeys(findings)))

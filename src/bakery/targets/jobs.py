@@ -1,4 +1,4 @@
-"""The jobs of a CI run: one for each version and platform that is to be built. Pure. Source: config.md 16."""
+"""The jobs of a CI run: one per version and platform. Pure. Source: config.md 16."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bakery.targets.expand import NO_SYSTEM_PLATFORMS, Pair
 
 
 def jobs(pairs: Iterable[Pair], exclude: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One object per version and platform, in the order of the versions. Without `platform` one per version.
+    """Return one object per version and platform, in the order of the versions; without `platform`, one per version.
 
-    Jobs of one development version on two channels would be equal: each then names its channel.
+    If a development version is on two channels, each of its jobs has a channel, since they would be equal otherwise.
     """
     listed = list(pairs)
     channels = Counter((image.name, version.name) for image, version in listed if version.development)
@@ -30,6 +30,6 @@ def jobs(pairs: Iterable[Pair], exclude: Sequence[str] = ()) -> list[dict[str, A
 
 
 def platforms(version: Version) -> tuple[str, ...]:
-    """The platforms of a version: those of its systems in sorted order, each once, first seen first."""
+    """Return the platforms of a version: those of its systems, each once, in the order of the sorted systems."""
     found = dict.fromkeys(platform for system in version.systems for platform in system.platforms)
     return tuple(found) or NO_SYSTEM_PLATFORMS

@@ -14,7 +14,7 @@ CREATED = f"{_OCI}created"
 
 
 def project_labels(repository: ProjectRepository, revision: str | None) -> dict[str, str]:
-    """What all images of a project share."""
+    """Return the labels that all images of a project share."""
     labels = {
         f"{_OCI}source": repository.url,
         f"{_OCI}vendor": repository.vendor,
@@ -28,7 +28,7 @@ def project_labels(repository: ProjectRepository, revision: str | None) -> dict[
 
 
 def version_labels(image: Image, version: Version) -> dict[str, str]:
-    """What all targets of a version share."""
+    """Return the labels that all targets of a version share."""
     labels = {
         f"{_OCI}title": image.display_name,
         f"{_OWN}name": image.display_name,
@@ -43,7 +43,7 @@ def version_labels(image: Image, version: Version) -> dict[str, str]:
 
 
 def target_labels(version: Version, variant: str | None, system: str | None) -> dict[str, str]:
-    """What only one target has."""
+    """Return the labels of one target only."""
     labels: dict[str, str] = {}
     if variant is not None:
         labels[f"{_OWN}variant"] = variant
@@ -56,7 +56,7 @@ def target_labels(version: Version, variant: str | None, system: str | None) -> 
 
 
 def created(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The creation time that SOURCE_DATE_EPOCH fixes, in UTC; None where nothing fixes it."""
+    """Return the creation time set by SOURCE_DATE_EPOCH, in UTC, or None."""
     epoch = environ.get("SOURCE_DATE_EPOCH", "")
     if not epoch.isdigit():
         return None

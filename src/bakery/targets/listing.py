@@ -1,4 +1,4 @@
-"""Targets and versions as reading commands show them: plain values for JSON, and a table. Pure."""
+"""Targets, tags and versions as the reading commands print them, as values for JSON. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bakery.config.project import Project
+from bakery.config.yaml.problem import alternatives
 from bakery.errors import NothingSelected
 from bakery.targets.target import Target
 
 
 def described(target: Target) -> dict[str, Any]:
-    """A target with all that is known of it."""
+    """Return a target with all its fields."""
     return {
         "uid": target.uid,
         "image": target.image,
@@ -34,12 +35,12 @@ def described(target: Target) -> dict[str, Any]:
 
 
 def tags_by_uid(targets: Iterable[Target]) -> dict[str, Sequence[str]]:
-    """Tags by uid, in target order."""
+    """Return the tags by uid, in target order."""
     return {target.uid: target.references for target in targets}
 
 
 def tags_by_component(targets: Iterable[Target]) -> dict[str, Any]:
-    """Tags nested by image, version, variant and system; a level that a target lacks is left out."""
+    """Return the tags nested by image, version, variant and system. A level that a target does not have is left out."""
     nested: dict[str, Any] = {}
     for target in targets:
         names = [name for name in (target.image, target.version, target.variant, target.os) if name is not None]
@@ -47,27 +48,32 @@ def tags_by_component(targets: Iterable[Target]) -> dict[str, Any]:
         for name in names[:-1]:
             level = level.setdefault(name, {})
         known = level.get(names[-1])
-        # Two channels may have one version; what has the same names is shown together.
+        # Two channels may have the same version: their tags are merged.
         level[names[-1]] = target.references if known is None else tuple(sorted({*known, *target.references}))
     return nested
 
 
 def version_name(project: Project, name: str, subpath: str | None) -> str:
-    """The name of an image's first latest version, or of the version with this subpath. Raises NothingSelected."""
+    """Return the name of the first latest version of an image, or of its version with this subpath.
+
+    Raises NothingSelected.
+    """
     image = project.image(name)
     if image is None:
-        known = ", ".join(one.name for one in project.images) or "none"
-        raise NothingSelected("looking for an image", about=name, why="there is none", hint=f"there are: {known}")
+        raise NothingSelected("cannot find image", about=repr(name), why=_known([one.name for one in project.images]))
     for version in image.versions:
         if version.latest if subpath is None else version.subpath == subpath:
             return version.name
     if subpath is not None:
-        known = ", ".join(version.subpath for version in image.versions) or "none"
         raise NothingSelected(
-            "looking for a version", about=f"{name} --subpath {subpath}", why="there is none",
-            hint=f"there are: {known}",
+            f"cannot find a version of {name} in", about=repr(subpath),
+            why=_known([version.subpath for version in image.versions]),
         )  # fmt: skip
     raise NothingSelected(
-        "looking for the latest version", about=name, why="none of its versions is latest",
-        hint="write `latest: true` at one of them, or name it with --subpath",
+        "cannot find the latest version of", about=name, why="no version is marked as latest",
+        hint="set `latest: true` on one of them, or name a version with --subpath",
     )  # fmt: skip
+
+
+def _known(names: Sequence[str]) -> str:
+    return f"expected {alternatives(names)}" if names else "there are none"

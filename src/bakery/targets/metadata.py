@@ -1,7 +1,7 @@
-"""Build metadata files: which digest belongs to which target. Reads and checks them; asks no registry.
+"""Build metadata files: which digest belongs to which target. Files are read and checked; no registry is queried.
 
-A file is one JSON object: target uid → what buildx reports (pipeline.md 4). Several files may speak of one target, one
-per platform: their entries add up. The provenance's platform is the *builder's* and is never used.
+A file is a JSON object: target uid → what buildx reports (pipeline.md 4). Several files may have entries for one
+target, one per platform. The platform in the provenance is that of the *builder* and is never used.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import DigestReference, repository_in
 
-_JSON_NAMES: Final = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
-MOST_PROBLEMS: Final = 50  # told at once
-MAX_METADATA_BYTES: Final = 64 * 1024 * 1024  # a provenance with many materials is large; more is no metadata file
+_JSON_NAMES: Final = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+MAX_PROBLEMS: Final = 50  # in one error
+MAX_METADATA_BYTES: Final = 64 * 1024 * 1024  # a provenance with many materials is large
 
 
 class BuildResult(Struct, frozen=True):
-    """One entry: a platform's build of one target. `platform` and `created` are None where the file does not say."""
+    """One entry: the build of a target for one platform. platform and created: None if the file does not have them."""
 
     uid: str
     reference: DigestReference
@@ -37,38 +37,38 @@ class BuildResult(Struct, frozen=True):
 
 
 class Metadata(Struct, frozen=True):
-    """All that the files say. `incomplete` are entries without name or digest, told as text."""
+    """The entries of all files. incomplete: entries without a name or digest, as text that says so."""
 
     files: tuple[Path, ...]
-    results: Mapping[str, tuple[BuildResult, ...]]  # by uid, each in the order of files
-    incomplete: Mapping[str, tuple[str, ...]]  # uid → why an entry is of no use
+    results: Mapping[str, tuple[BuildResult, ...]]  # by uid, in the order of the files
+    incomplete: Mapping[str, tuple[str, ...]]  # by uid: why entries cannot be used
 
     @property
     def uids(self) -> tuple[str, ...]:
-        """Every uid that the files name, in the order of first appearance."""
+        """Every uid in the files, in the order of first appearance."""
         return tuple(dict.fromkeys((*self.results, *self.incomplete)))
 
 
 def is_pattern(argument: str, base: Path) -> bool:
-    """Whether this is to be expanded: it has a wildcard, and no file has just this name."""
+    """Return whether an argument is a pattern: it has a wildcard, and no file has exactly this name."""
     return any(character in argument for character in "*?[") and not (base / argument).exists()
 
 
 def unmatched(arguments: Iterable[str], base: Path) -> tuple[str, ...]:
-    """The patterns that match nothing."""
+    """Return the patterns that match no file."""
     return tuple(one for one in arguments if is_pattern(one, base) and not find_files([one], base))
 
 
 def find_files(arguments: Iterable[str], base: Path) -> tuple[Path, ...]:
-    """The files that these paths and patterns name, absolute, each once. A pattern that matches nothing gives none.
+    """Return the files that these paths and patterns refer to, absolute, each once.
 
-    What names a file that is there is that file, whatever characters it has: the shell may have expanded it.
+    The name of an existing file is never a pattern, even with wildcards: the shell may have expanded it.
     """
     found: dict[Path, None] = {}
     for argument in arguments:
         if is_pattern(argument, base):
-            # sorted: the shell would have done so, and the order of files must not depend on the file system
-            matches = sorted(glob.glob(argument, root_dir=base, recursive=True))  # noqa: PTH207  # takes absolute patterns too
+            # sorted, as a shell does: the order must not depend on the file system
+            matches = sorted(glob.glob(argument, root_dir=base, recursive=True))  # noqa: PTH207  # accepts absolute patterns too
             paths = [base / match for match in matches]
         else:
             paths = [base / argument]
@@ -77,7 +77,7 @@ def find_files(arguments: Iterable[str], base: Path) -> tuple[Path, ...]:
 
 
 def read_metadata(files: Sequence[Path]) -> Metadata:
-    """Read every file. Raises one MetadataError that tells all that is wrong in any of them."""
+    """Read every file. Raises one MetadataError with all problems of all files."""
     problems: list[str] = []
     results: dict[str, list[BuildResult]] = {}
     incomplete: dict[str, list[str]] = {}
@@ -106,8 +106,8 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
                 results.setdefault(uid, []).append(result)
     if problems:
         raise MetadataError(
-            "reading build metadata",
-            why=_told(problems),
+            "cannot read build metadata",
+            why=_listed(problems),
             hint="pass the files that `docker buildx bake --metadata-file` wrote",
         )
     return Metadata(
@@ -117,30 +117,30 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
     )
 
 
-def _told(problems: Sequence[str]) -> str:
-    """One problem on the line that it ends, several on a line each; a flood is cut."""
+def _listed(problems: Sequence[str]) -> str:
+    """Return one problem as is, several on lines of their own. A long list is cut."""
     if len(problems) == 1:
         return problems[0]
-    shown = list(problems[:MOST_PROBLEMS])
-    if len(problems) > MOST_PROBLEMS:
-        shown.append(f"and {len(problems) - MOST_PROBLEMS} more")
+    shown = list(problems[:MAX_PROBLEMS])
+    if len(problems) > MAX_PROBLEMS:
+        shown.append(f"and {len(problems) - MAX_PROBLEMS} more")
     return "\n  ".join((f"{len(problems)} problems:", *shown))
 
 
 def _read_entry(uid: str, entry: object, file: Path) -> BuildResult | str:
-    """The entry as a value, or a text that says what it lacks. Raises BakeryError where it is malformed."""
+    """Return the entry as a value, or a text that says what is missing. Raises BakeryError if it is malformed."""
     if not isinstance(entry, Mapping):
-        raise MetadataError("reading an entry", why=f"it is {_named(entry)}, not an object")
+        raise MetadataError(f"expected an object, got {_named(entry)}")
     names = _text(entry, "image.name")
     digest_text = _text(entry, "containerimage.digest")
     name = names.partition(",")[0].strip()
     if not name:
-        return "it has no image.name, so nobody knows where the build lies"
+        return "`image.name` is missing, so the location of the build is unknown"
     if not digest_text:
-        return "it has no containerimage.digest, so nobody knows which build is meant"
+        return "`containerimage.digest` is missing, so the build cannot be identified"
     descriptor = entry.get("containerimage.descriptor") or {}
     if not isinstance(descriptor, Mapping):
-        raise MetadataError("reading containerimage.descriptor", why="it is no object")
+        raise MetadataError(f"expected an object for `containerimage.descriptor`, got {_named(descriptor)}")
     platform = descriptor.get("platform")
     return BuildResult(
         uid,
@@ -158,12 +158,12 @@ def _named(value: object) -> str:
 def _text(entry: Mapping[str, Any], key: str) -> str:
     found = entry.get(key, "")
     if not isinstance(found, str):
-        raise MetadataError(f"reading {key}", why=f"it is {_named(found)}, not text")
+        raise MetadataError(f"expected a string for `{key}`, got {_named(found)}")
     return found
 
 
 def _created(entry: Mapping[str, Any], descriptor: Mapping[str, Any]) -> datetime | None:
-    """The descriptor's annotation, else the label that the provenance records; a time without zone is UTC."""
+    """Return the time in the descriptor's annotation, else in the provenance. A time without a zone is UTC."""
     annotations = descriptor.get("annotations")
     value = annotations.get(CREATED) if isinstance(annotations, Mapping) else None
     place: Any = entry.get("buildx.build.provenance")
@@ -173,7 +173,7 @@ def _created(entry: Mapping[str, Any], descriptor: Mapping[str, Any]) -> datetim
 
 
 def _unique(results: Iterable[BuildResult]) -> Iterable[BuildResult]:
-    """Each reference once: the same file twice, or the same build in two files, says nothing new."""
+    """Return each reference once: a file may be given twice, and a build may be in two files."""
     seen: dict[DigestReference, BuildResult] = {}
     for result in results:
         seen.setdefault(result.reference, result)
@@ -181,6 +181,6 @@ def _unique(results: Iterable[BuildResult]) -> Iterable[BuildResult]:
 
 
 def _line_of(raw: bytes, uid: str) -> int:
-    """The line where this key stands (1-based); 1 where it is written with escapes."""
+    """Return the line of a key (1-based); 1 if it is written with escapes."""
     place = raw.find(f'"{uid}"'.encode())
     return raw.count(b"\n", 0, max(place, 0)) + 1

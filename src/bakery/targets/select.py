@@ -1,6 +1,6 @@
-"""Which targets are meant: the filters of the command line over what a project expands to. Source: config.md 13, 15.
+"""The versions and targets that the filters of a command select from a project. Source: config.md 13, 15.
 
-Versions that must be looked up come from a `VersionCatalog`; without one, what would need it is left out and told.
+Versions that must be looked up come from a `VersionCatalog`; without one they are left out, with a warning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.config.matrix import rows
-from bakery.config.project import Image, Matrix, Project, Version
+from bakery.config.project import Image, Matrix, Project, System, Variant, Version
 from bakery.config.yaml.problem import Finding, Problem
 from bakery.errors import UsageError
 from bakery.targets.catalog import VersionCatalog
@@ -23,10 +23,10 @@ from bakery.targets.expand import (
     Pair,
     claim_findings,
     contested,
+    defined_versions,
     refuse,
     same_uids,
     sort_key,
-    written_versions,
 )
 from bakery.targets.target import Target
 from bakery.targets.version_match import matches
@@ -35,7 +35,7 @@ Mode = Literal["exclude", "include", "only"]
 
 
 class Selection(Struct, frozen=True):
-    """The filters of a command. Empty text and None mean: everything. Raises UsageError for a bad expression."""
+    """The filters of a command. Empty text and None select everything. Raises UsageError for a bad expression."""
 
     image_name: str = ""
     image_version: str = ""
@@ -59,12 +59,12 @@ class Selection(Struct, frozen=True):
                     re.compile(text)
                 except re.error as error:
                     raise UsageError(
-                        f"reading {option}", about=repr(text), why=f"this is no regular expression: {error}",
-                        hint="write . [ ( * + ? with a backslash where the character itself is meant",
+                        f"invalid {option}", about=repr(text), why=f"not a regular expression: {error}",
+                        hint="escape . [ ( * + ? with a backslash to match the character itself",
                     ) from error  # fmt: skip
 
     def described(self) -> str:
-        """The filters as they are written on a command line; for messages."""
+        """Return the filters as on a command line, for messages."""
         given = [
             f"{option} {value}"
             for option, value in (
@@ -82,24 +82,24 @@ class Selection(Struct, frozen=True):
         return " ".join(given)
 
 
-class Chosen(Struct, frozen=True):
-    """The versions that pass the filters, in file order (not in target order), and what is to be told."""
+class SelectedVersions(Struct, frozen=True):
+    """The versions that pass the filters, in file order, and the problems found."""
 
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...]
-    failed: int = 0  # development versions that could not be found out
+    failed: int = 0  # lookups of development versions that failed
 
 
-class Selected(Struct, frozen=True):
-    """The targets that pass the filters, in target order; what is to be told; and tags that several of them claim."""
+class SelectedTargets(Struct, frozen=True):
+    """The targets that pass the filters, in target order, and the problems found."""
 
     targets: tuple[Target, ...]
     problems: tuple[Problem, ...]
-    failed: int = 0
+    failed: int = 0  # lookups of development versions that failed
 
 
-class _Choosing:
-    """One pass over the images, with the notes that it leaves."""
+class _VersionFilter:
+    """The filters on images and versions, applied in one pass that collects findings."""
 
     def __init__(self, project: Project, selection: Selection, catalog: VersionCatalog | None) -> None:
         self.project, self.selection, self.catalog = project, selection, catalog
@@ -114,26 +114,26 @@ class _Choosing:
         if selection.dev_channel and selection.dev_versions == "exclude":
             self.warn("--dev-channel has no effect while development versions are excluded")
         if selection.latest and selection.dev_versions != "exclude":
-            self.warn("--latest drops every development version: none is ever latest")
+            self.warn("--latest excludes development versions, which are never latest")
         images = [image for image in self.project.images if re.search(selection.image_name, image.name)]
-        images = [image for image in images if self._taken(image)]
+        images = [image for image in images if self._is_included(image)]
         if self.catalog is not None:
             dev = images if selection.dev_versions != "exclude" and not selection.latest else []
-            asked = [image.matrix for image in images if image.matrix and self._rows_wanted(image)]
-            self.catalog.prepare(dev, matrices=[one for one in asked if not one.written], channel=selection.dev_channel)
+            matrices = [image.matrix for image in images if image.matrix and self._rows_wanted(image)]
+            pending = [matrix for matrix in matrices if not matrix.is_pinned]
+            self.catalog.prepare(dev, matrices=pending, channel=selection.dev_channel)
         return [(image, version) for image in images for version in self._versions(image)]
 
-    def _taken(self, image: Image) -> bool:
+    def _is_included(self, image: Image) -> bool:
         mode = self.selection.matrix_versions
         if image.matrix is None and mode == "only":
             if self.selection.image_name:
-                self.warn(
-                    Finding(image.place, f"{image.name} has no matrix: --matrix-versions only drops it", warning=True)
-                )
+                text = f"{image.name} is left out: it has no matrix (--matrix-versions only)"
+                self.warn(Finding(image.place, text, warning=True))
             return False
         if image.matrix is not None and mode == "exclude":
             if self.selection.image_name:
-                text = f"{image.name} has a matrix: it is left out without --matrix-versions include"
+                text = f"{image.name} is left out: it has a matrix (--matrix-versions exclude)"
                 self.warn(Finding(image.place, text, warning=True))
             return False
         return True
@@ -149,40 +149,39 @@ class _Choosing:
         if selection.dev_versions != "exclude" and image.dev_sources and not selection.latest:
             versions += self._dev_versions(image)
         for version in versions:
-            if self._dropped(version) is None:
+            if self._exclusion(version) is None:
                 yield version
         if selection.image_version:
-            self._tell_dropped(image, versions)
+            self._warn_excluded(image, versions)
 
-    def _tell_dropped(self, image: Image, versions: Sequence[Version]) -> None:
-        """Warn where the version that was asked for is there, and another filter drops it."""
-        asked = [version for version in versions if matches(self.selection.image_version, version.name)]
-        reasons = [(version, self._dropped(version)) for version in asked]
-        for version, reason in reasons:
-            if reason is not None:
+    def _warn_excluded(self, image: Image, versions: Sequence[Version]) -> None:
+        """Warn if a version matches --image-version and another filter drops it."""
+        for version in versions:
+            reason = self._exclusion(version)
+            if reason is not None and matches(self.selection.image_version, version.name):
                 self.warn(Finding(version.place, f"{image.name} {version.name} is left out: {reason}", warning=True))
 
-    def _dropped(self, version: Version) -> str | None:
-        """Why a version is left out, or None. `--image-version` comes last: what others drop can then be told."""
+    def _exclusion(self, version: Version) -> str | None:
+        """Return why a version is left out, or None. `--image-version` is last, so that other reasons are reported."""
         selection = self.selection
         if version.development:
             if selection.dev_versions == "exclude":
                 return "it is a development version (--dev-versions exclude)"
             if selection.dev_channel and version.channel != selection.dev_channel:
-                return f"its channel is {version.channel or 'none'} (--dev-channel {selection.dev_channel})"
+                return f"its channel is {version.channel or 'not set'} (--dev-channel {selection.dev_channel})"
         elif selection.dev_versions == "only":
-            return "it is no development version (--dev-versions only)"
+            return "it is not a development version (--dev-versions only)"
         if selection.latest and (not version.latest or version.development):
             return "it is not latest (--latest)"
         if selection.image_version and not matches(selection.image_version, version.name):
-            return "another version was asked for"
+            return f"its name does not match (--image-version {selection.image_version})"
         return None
 
     def _rows(self, matrix: Matrix) -> list[Version]:
         resolved: Mapping[str, tuple[str, ...]] = {}
-        if not matrix.written:
+        if not matrix.is_pinned:
             if self.catalog is None:
-                text = "the rows of this matrix are not known without asking product APIs: it is left out"
+                text = "the matrix is left out: its rows are only known to product APIs"
                 self.warn(Finding(matrix.place, text, warning=True))
                 return []
             resolved = self.catalog.constrained(matrix)
@@ -193,7 +192,7 @@ class _Choosing:
 
     def _dev_versions(self, image: Image) -> list[Version]:
         if self.catalog is None:
-            text = f"the development versions of {image.name} are not known without asking product APIs"
+            text = f"the development versions of {image.name} are left out: they are only known to product APIs"
             self.warn(Finding(image.place, text, warning=True))
             return []
         versions, findings = self.catalog.dev_versions(image, self.selection.dev_channel)
@@ -202,11 +201,11 @@ class _Choosing:
         return versions
 
 
-def choose(project: Project, selection: Selection, catalog: VersionCatalog | None = None) -> Chosen:
-    """The versions that pass the filters on images and versions, in file order. `ci matrix` lists these."""
-    choosing = _Choosing(project, selection, catalog)
-    pairs = tuple(choosing.pairs())
-    return Chosen(pairs, _located(project, choosing.findings), choosing.failed)
+def select_versions(project: Project, selection: Selection, catalog: VersionCatalog | None = None) -> SelectedVersions:
+    """Return the versions that pass the filters on images and versions, in file order."""
+    versions = _VersionFilter(project, selection, catalog)
+    pairs = tuple(versions.pairs())
+    return SelectedVersions(pairs, _located(project, versions.findings), versions.failed)
 
 
 def select(
@@ -216,33 +215,33 @@ def select(
     *,
     environ: Mapping[str, str] = os.environ,
     strict: bool = False,
-) -> Selected:
-    """The targets that pass all filters, in target order. Tags that two targets claim are told, selected or not.
+) -> SelectedTargets:
+    """Return the targets that pass all filters, in target order.
 
-    Raises InvalidProject where two targets have one uid or a name cannot be used, and with `strict` where two targets
-    claim one tag; UsageError for a bad expression.
+    A tag that a selected target and any other target claim is reported. Raises InvalidProject for an invalid name, a
+    duplicate uid, and with `strict` for a tag that two targets claim.
     """
-    choosing = _Choosing(project, selection, catalog)
-    pairs = choosing.pairs()
+    versions = _VersionFilter(project, selection, catalog)
+    pairs = versions.pairs()
     expander = Expander(project, environ)
-    narrowing = _Narrowing(selection, choosing.warn)
-    targets = [target for pair in pairs for target in narrowing.targets(expander, pair)]
+    target_filter = _TargetFilter(selection, versions.warn)
+    targets = [target for pair in pairs for target in target_filter.targets(expander, pair)]
     refuse(project, [*expander.findings.values(), *same_uids(project, targets)])
     targets.sort(key=sort_key)
-    everything = [*targets, *_beside(project, selection, targets, () if narrowing.filtered else pairs)]
+    everything = [*targets, *_unselected(project, selection, targets, () if target_filter.filtered else pairs)]
     claims = claim_findings(project, contested(everything), everything)
     if strict:
         refuse(project, [replace(claim, warning=False) for claim in claims])
-    found = [*choosing.findings, *expander.findings.values(), *claims]
-    return Selected(tuple(targets), _located(project, found), choosing.failed)
+    found = [*versions.findings, *expander.findings.values(), *claims]
+    return SelectedTargets(tuple(targets), _located(project, found), versions.failed)
 
 
-def _beside(
+def _unselected(
     project: Project, selection: Selection, targets: Iterable[Target], whole: Iterable[Pair]
 ) -> Iterable[Target]:
-    """The written targets that the filters leave out. whole: versions that are selected with all their targets.
+    """Return the defined targets that the filters leave out. whole: versions that are selected with all their targets.
 
-    What cannot be used among them is not told here: it was not asked for, and `bakery check` tells it.
+    Their problems are not reported: `bakery check` does that.
     """
     if selection == Selection() and not any(image.matrix for image in project.images):
         return ()
@@ -252,15 +251,15 @@ def _beside(
     return [
         target
         for image in project.images
-        for version in written_versions(image)
+        for version in defined_versions(image)
         if (image.name, version.name) not in done
         for target in expander.targets((image, version))
         if target.uid not in selected
     ]
 
 
-class _Narrowing:
-    """The filters on variant, system and platform. What lacks the thing that is filtered on is kept, with a warning."""
+class _TargetFilter:
+    """The filters on variant, system and platform. A version without variants or systems is kept, with a warning."""
 
     def __init__(self, selection: Selection, warn: Callable[[Finding | str], None]) -> None:
         self._selection, self._warn = selection, warn
@@ -271,12 +270,12 @@ class _Narrowing:
             return expander.targets(pair)
         image, version = pair
         wanted = self._selection
-        variants: Sequence[object | None] = image.variants or (None,)
+        variants: Sequence[Variant | None] = image.variants or (None,)
         if wanted.image_variant and image.variants:
             variants = [one for one in image.variants if re.search(wanted.image_variant, one.name)]
         elif wanted.image_variant:
             self._kept(pair, "variants", "--image-variant")
-        systems: Sequence[object | None] = version.systems or (None,)
+        systems: Sequence[System | None] = version.systems or (None,)
         if version.systems:
             systems = [
                 one
@@ -291,11 +290,11 @@ class _Narrowing:
             self._kept(pair, "systems", "--image-os")
         elif wanted.image_platforms:
             self._kept(pair, "systems", "--image-platform")
-        return expander.targets(pair, variants, systems)  # type: ignore[arg-type]  # narrowed lists of the same things
+        return expander.targets(pair, variants, systems)
 
     def _kept(self, pair: Pair, lacking: str, option: str) -> None:
         image, version = pair
-        text = f"{image.name} {version.name} has no {lacking}: {option} does not apply to it"
+        text = f"{image.name} {version.name} is kept: it has no {lacking}, so {option} does not apply"
         self._warn(Finding(version.place, text, warning=True))
 
 

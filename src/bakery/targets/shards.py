@@ -1,4 +1,4 @@
-"""Shares of the images for several machines: whole images, balanced by targets, the same on every machine."""
+"""Shards: the images of a project divided among machines, balanced by targets, in the same way on every machine."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from msgspec import Struct
 
 from bakery.config.project import Project
 from bakery.errors import UsageError
-from bakery.targets.expand import written_targets
+from bakery.targets.expand import defined_targets
 
 _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 
 class Shard(Struct, frozen=True):
-    """The `index`-th of `count` shares, counted from 1."""
+    """The `index`-th of `count` shards, counted from 1."""
 
     index: int
     count: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`2/5`. Raises UsageError for anything else."""
+        """Parse a text such as `2/5`. Raises UsageError."""
         match = _SHARD.fullmatch(text.strip())
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise UsageError("reading --shard", about=repr(text), hint="write I/N with 1 <= I <= N, such as 2/5")
+            raise UsageError("invalid --shard", about=repr(text), why="expected I/N with 1 <= I <= N, such as 2/5")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
@@ -34,22 +34,22 @@ class Shard(Struct, frozen=True):
 
 
 def target_counts(project: Project) -> dict[str, int]:
-    """How many targets each image of the project writes out; 0 where product APIs must tell.
+    """Return the number of targets of each image, without those whose versions are looked up.
 
-    All machines of a run see the same, whatever their filters, their metadata or the day's versions are.
+    It does not depend on filters, metadata or product APIs, so that all machines of a run compute the same shards.
     """
     found = dict.fromkeys((image.name for image in project.images), 0)
-    for target in written_targets(project):
+    for target in defined_targets(project):
         found[target.image] += 1
     return found
 
 
 def split_images(images: Mapping[str, int], count: int) -> tuple[tuple[str, ...], ...]:
-    """The image names of each share, sorted. The heaviest images are dealt out first, each to the lightest share."""
+    """Return the sorted image names of each shard. The largest images come first, each in the smallest shard."""
     loads = [0] * count
     names: list[list[str]] = [[] for _ in range(count)]
     for image in sorted(images, key=lambda name: (-images[name], name)):
         lightest = min(range(count), key=lambda number: (loads[number], len(names[number]), number))
         loads[lightest] += images[image]
         names[lightest].append(image)
-    return tuple(tuple(sorted(share)) for share in names)
+    return tuple(tuple(sorted(shard)) for shard in names)

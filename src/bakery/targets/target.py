@@ -1,6 +1,6 @@
-"""A target: one image to build and publish, with everything that the project file says about it.
+"""A target: one image to build and publish, with everything that bakery.yaml says about it. Source: config.md 14.
 
-Made by `bakery.targets.expand`; nothing here reads files or asks anybody. Source: config.md 14.
+Created by `bakery.targets.expand`. Pure.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Target(Struct, frozen=True):
-    """One (image, version, variant?, system?) of a project.
+    """One combination of image, version, variant and system of a project.
 
-    references: `repository:tag`, sorted as text. platforms: as declared, such as `linux/amd64`. labels: without
-    `created`, which publishing adds. options: the effective options of every tool. image_path and version_path are
-    relative to the context.
+    references: `repository:tag`, sorted as text. platforms: as declared, such as `linux/amd64`.
+    labels: without `created`, which publishing adds; they become the annotations of the index. options: the effective
+    options of every tool. image_path and version_path are relative to the context.
     """
 
     uid: str
@@ -60,20 +60,20 @@ class Target(Struct, frozen=True):
 
     @property
     def primary(self) -> bool:
-        """Whether both system and variant are primary; one that is absent counts as primary."""
+        """Whether both system and variant are primary. A missing one counts as primary."""
         return self.primary_os and self.primary_variant
 
     @property
     def destinations(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The repositories that the tags live in, sorted, each with its tags, sorted."""
+        """The repositories to publish to, sorted, each with its sorted tags."""
         return tuple((repository, self.tags) for repository in self.repositories) if self.tags else ()
 
     def option(self, tool: str) -> Any:
-        """The effective options of a tool. Raises KeyError for a tool that no plugin brought."""
+        """Return the effective options of a tool. Raises KeyError for an unknown tool."""
         return self.options[tool]
 
     def push_key(self) -> tuple[Any, ...]:
-        """What targets are sorted by for pushing: the newest and primary last (pipeline.md 1)."""
+        """Return the sort key for pushing: the newest and primary targets are last (pipeline.md 1)."""
         return (
             self.image,
             self.latest,
@@ -85,11 +85,11 @@ class Target(Struct, frozen=True):
         )
 
     def temp_name(self, temp_registry: str) -> str:
-        """The repository in the temporary registry that builds are pushed to by digest."""
-        return f"{temp_registry.rstrip('/')}/{self.image}/tmp"  # noqa: S108  # a repository, no directory
+        """Return the repository in the temporary registry that builds are pushed to by digest."""
+        return f"{temp_registry.rstrip('/')}/{self.image}/tmp"  # noqa: S108  # a repository, not a directory
 
     def cache_name(self, cache_registry: str, platforms: Sequence[str] = ()) -> str:
-        """The reference of the build cache. platforms: those that are built, the declared ones by default."""
+        """Return the reference of the build cache. platforms: those that are built, by default all."""
         built = platforms or self.platforms
         parts = [tag_safe(self.version.partition("+")[0])]
         parts += [name for name in (self.system.tag_name if self.system else None, self.variant_tag_name) if name]

@@ -1,4 +1,4 @@
-"""Whether the text of `--image-version` means a version. Pure. Source: config.md 15, the four rules."""
+"""Match `--image-version` against the names of versions. Pure. Source: config.md 15, the four rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _plain(text: str) -> _Plain | None:
 
 @lru_cache(maxsize=16384)
 def _pairs(text: str) -> _Pairs | None:
-    """`R4.5.2-python3.13.9` as names and numbers; None for other text."""
+    """Return `R4.5.2-python3.13.9` as names and numbers; None for other text."""
     found = []
     for part in text.split("-"):
         match = _PAIR.fullmatch(part)
@@ -43,7 +43,7 @@ def _pairs(text: str) -> _Pairs | None:
 
 
 def matches(wanted: str, version: str) -> bool:
-    """Whether `wanted` selects the version. The first rule that speaks of both texts decides."""
+    """Return whether `wanted` selects the version. The first rule that applies to both texts decides."""
     if wanted == version:
         return True
     plain, other = _plain(wanted), _plain(version)
@@ -51,7 +51,7 @@ def matches(wanted: str, version: str) -> bool:
         return _plain_matches(plain, other)
     pairs, others = _pairs(wanted), _pairs(version)
     if pairs is not None and others is not None:
-        # Each version may stop at a dot: R4.5 means R4.5.2 (the original wants them in full).
+        # Each version may be cut at a dot: R4.5 matches R4.5.2 (the original tool requires all of it).
         return len(pairs) <= len(others) and all(
             name == other_name and numbers == other_numbers[: len(numbers)]
             for (name, numbers), (other_name, other_numbers) in zip(pairs, others, strict=False)
@@ -66,7 +66,7 @@ def _plain_matches(wanted: _Plain, version: _Plain) -> bool:
         return False
     if wanted.pre is not None and wanted.pre != version.pre:
         return False
-    # A build that is named tells builds apart: +7 is not +8 (the original takes both).
+    # If a build is given, it must match: +7 does not match +8 (the original tool ignores it).
     return wanted.build is None or wanted.build == version.build
 
 
