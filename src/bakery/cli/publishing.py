@@ -1,6 +1,6 @@
 """What every publishing command shares: its options, and how its plan and outcome are shown.
 
-`ci publish`, `ci merge`, `imagetools publish`, `imagetools merge` and `oras merge` are one command; the merges leave
+`ci publish`, `ci merge`, `imagetools publish`, `imagetools merge` and `oras merge` are one command; the last two leave
 SOCI out. `soci convert` takes the same options but for the report.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
@@ -81,46 +82,34 @@ def publishing(*, metadata: Declared = options.metadata, report: bool = True) ->
 
 
 def run(wanted: Publishing) -> None:
-    """Plan, publish and report, or print the plan. Ends the command with its exit code."""
+    """Plan, then carry out the plan. Ends the command with its exit code."""
     from bakery.app.planning import plan
 
-    _check_writable("--summary-file", wanted.reporting.summary_file)
     made = plan(wanted.request, emit=output.emit)
-    if made is None:
-        code = ExitCode.DONE
-    elif wanted.reporting.dry_run:
-        code = _show_plan(made, wanted)
-    else:
-        code = _publish(made, wanted)
-    raise click.exceptions.Exit(code)
+    report = _report_conversions if wanted.request.only_soci else _report
+    raise click.exceptions.Exit(
+        ExitCode.DONE if made is None else carry_out(made, wanted.options, wanted.reporting, report)
+    )
 
 
-def _show_plan(plan: Plan, wanted: Publishing) -> ExitCode:
-    from bakery.app.engine import command_lines
-    from bakery.report.outcome import plan_table
-    from bakery.report.summary import dump, plan_json
-
-    if wanted.reporting.summary and wanted.reporting.summary_format == "json":
-        sys.stdout.write(dump(plan_json(plan)))
-    else:
-        _print(plan_table(plan))
-    if wanted.options.engine == "cli":
-        _print("".join(f"{line}\n" for line in command_lines(plan, wanted.options)))
-    return ExitCode.FAILED if plan.refused else ExitCode.DONE
+Report = Callable[["Outcome", PublishOptions, Reporting], None]
 
 
-def _publish(plan: Plan, wanted: Publishing) -> ExitCode:
+def carry_out(plan: Plan, how: PublishOptions, reporting: Reporting, report: Report) -> ExitCode:
+    """Publish and report, or print the plan for a dry run; the same for every plan, wherever it comes from."""
+    _check_writable("--summary-file", reporting.summary_file)
+    if reporting.dry_run:
+        return _show_plan(plan, how, reporting)
     from bakery.app.publishing import Interrupted, publish
     from bakery.publish.journal import Journal
     from bakery.report.lines import group
     from bakery.report.live import board
     from bakery.text import plural
 
-    journal = wanted.reporting.journal
     labels = [target.uid for target in plan.targets]
     interrupted: Interrupted | None = None
     with (
-        nullcontext(ignore) if journal is None else Journal(journal) as record,
+        nullcontext(ignore) if reporting.journal is None else Journal(reporting.journal) as record,
         group(f"Publishing {plural(len(labels), 'target')}", os.environ),
         board(labels, quiet=general.is_quiet()) as show,
     ):
@@ -131,28 +120,42 @@ def _publish(plan: Plan, wanted: Publishing) -> ExitCode:
             show(event)
 
         try:
-            outcome = publish(plan, wanted.options, emit=emit)
+            outcome = publish(plan, how, emit=emit)
         except Interrupted as error:
             outcome, interrupted = error.outcome, error
-    _report(outcome, wanted)
+    report(outcome, how, reporting)
     if interrupted is not None:
         raise interrupted
     return outcome.exit_code
 
 
-def _report(outcome: Outcome, wanted: Publishing) -> None:
+def _show_plan(plan: Plan, how: PublishOptions, reporting: Reporting) -> ExitCode:
+    from bakery.app.engine import command_lines
+    from bakery.report.outcome import plan_table
+    from bakery.report.summary import dump, plan_json
+
+    if reporting.summary and reporting.summary_format == "json":
+        sys.stdout.write(dump(plan_json(plan)))
+    else:
+        _print(plan_table(plan))
+    if how.engine == "cli":
+        _print("".join(f"{line}\n" for line in command_lines(plan, how)))
+    return ExitCode.FAILED if plan.refused else ExitCode.DONE
+
+
+def _report_conversions(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - a Report
+    from bakery.report.soci import conversion_lines, converted_references
+
+    sys.stdout.write(converted_references(outcome))
+    _print(conversion_lines(outcome))
+
+
+def _report(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None:
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.markdown import summary_page
     from bakery.report.outcome import outcome_lines, outcome_table
     from bakery.report.summary import dump, merge, to_json
 
-    if wanted.request.only_soci:
-        from bakery.report.soci import conversion_lines, converted_references
-
-        sys.stdout.write(converted_references(outcome))
-        _print(conversion_lines(outcome))
-        return
-    reporting = wanted.reporting
     if reporting.summary and reporting.summary_format == "table":
         _print(outcome_table(outcome))
     _print(outcome_lines(outcome))
@@ -162,7 +165,7 @@ def _report(outcome: Outcome, wanted: Publishing) -> None:
     if reporting.summary_file is not None:
         as_json = reporting.summary_format == "json" or reporting.summary_file.suffix == ".json"
         _write(reporting.summary_file, document if as_json else outcome_table(outcome))
-    page = wanted.options.environment.get("GITHUB_STEP_SUMMARY", "")
+    page = how.environment.get("GITHUB_STEP_SUMMARY", "")
     if reporting.summary and page:
         _write(Path(page), summary_page(merge([summary])), mode="a")
     if reporting.summary and reporting.summary_format == "json":
