@@ -21,5 +21,5 @@ def group() -> None:
 def old_command(ctx: click.Context, /, **given: Any) -> None:
     """Old name of `dgoss run`."""
     general.configure_logging()
-    output.emit(Noted("", "`bakery run dgoss` is now called `bakery dgoss run`"))
+    output.emit(Noted("", "`bakery run dgoss` is now `bakery dgoss run`"))
     ctx.invoke(dgoss.run_command, **given)
