@@ -13,7 +13,8 @@ import pytest
 from bakery.errors import BadDigest, BadDocument, BakeryError, DigestMismatch, UsageError
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
-from bakery.transfer.layout import BadLayout, LayoutWriter, open_layout
+from bakery.transfer.layout import BadLayout, open_layout
+from bakery.transfer.layout_writer import LayoutWriter
 from tests.transfer.making import Content
 
 BLOB = b"some content" * 1000
@@ -44,7 +45,7 @@ def test_content_is_found_by_digest_in_a_folder_and_in_a_tar(layout_path):
         missing = Descriptor.of(b"missing", "x/y")
         assert not layout.has(missing)
         assert layout.document(missing) is None
-        with pytest.raises(BadLayout, match="does not hold"):
+        with pytest.raises(BadLayout, match="is missing"):
             list(layout.read(missing))
 
 
@@ -80,7 +81,7 @@ def test_the_wanted_image_is_chosen_by_name_or_digest_when_there_are_several(tmp
     with open_layout(content.folder(tmp_path / "l")) as layout:
         assert str(layout.root("b").digest) == content.top[1]["digest"]
         assert str(layout.root(content.top[0]["digest"]).digest) == content.top[0]["digest"]
-        with pytest.raises(BadLayout, match="2 of its 2 images", check=lambda error: "a, b" in error.hint):
+        with pytest.raises(BadLayout, match="it has 2 images", check=lambda error: "a, b" in error.hint):
             layout.root()
         with pytest.raises(BadLayout, match="0 of its 2"):
             layout.root("c")
@@ -183,7 +184,7 @@ def test_members_of_a_tar_that_are_no_regular_files_are_refused(tmp_path, type_,
             layout.root()
             list(layout.read(blob))
 
-    with pytest.raises(BadLayout, match="no regular file"):
+    with pytest.raises(BadLayout, match="not a regular file"):
         use()
 
 
@@ -305,7 +306,7 @@ def test_writing_into_a_layout_adds_to_it_and_a_failure_leaves_its_image(tmp_pat
 def test_a_folder_that_is_something_else_is_not_written_into(tmp_path):
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "letter").write_text("dear")
-    with pytest.raises(BadLayout, match="there is no oci-layout"):
+    with pytest.raises(BadLayout, match="it has no oci-layout"):
         LayoutWriter(tmp_path / "documents")
     (tmp_path / "file").write_text("x")
     for name in ("file", "new.tar.gz"):

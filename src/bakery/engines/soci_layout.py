@@ -24,7 +24,8 @@ from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.options import SociSettings
 from bakery.soci.plan import ConversionPlan, LayerWork, missing_documents, plan_conversion
-from bakery.transfer.layout import BadLayout, Layout, LayoutWriter
+from bakery.transfer.layout import BadLayout, Layout
+from bakery.transfer.layout_writer import LayoutWriter
 
 _MAX_DEPTH: Final = 4  # indexes inside indexes
 

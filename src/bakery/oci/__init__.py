@@ -1,1 +1,1 @@
-"""The OCI image and distribution vocabulary as values. Pure: no I/O, no clock, no network."""
+"""The terms of the OCI image and distribution specs, as values. Pure: no I/O, no clock, no network."""

@@ -1,4 +1,4 @@
-"""Annotation keys that we read and write, and the times in them.
+"""The annotation that Bakery reads and writes, and the format of its time.
 
 Source: OCI image-spec 1.1, annotations.md.
 """
@@ -12,7 +12,7 @@ CREATED: Final = "org.opencontainers.image.created"
 
 
 def parse_time(text: object) -> datetime | None:
-    """An RFC 3339 time in UTC, or None where it is none. A time without zone is taken as UTC (pipeline.md 4.2)."""
+    """Return an RFC 3339 time in UTC, or None for anything else. A time without a zone is UTC (pipeline.md 4.2)."""
     if not isinstance(text, str):
         return None
     try:
@@ -23,5 +23,5 @@ def parse_time(text: object) -> datetime | None:
 
 
 def format_time(time: datetime) -> str:
-    """RFC 3339 in UTC with `Z`; a fraction only where there is one."""
+    """Return a time as RFC 3339 in UTC with `Z`; with a fraction of a second only if it has one."""
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

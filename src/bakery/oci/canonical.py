@@ -1,8 +1,8 @@
-"""JSON as the container world writes it: strict reading, and the one encoding that gives the same digest everywhere.
+"""Canonical JSON: read strictly, and written in one encoding, so that the same value always has the same digest.
 
-Reading refuses what could be read in two ways (doubled keys, NaN) and keeps numbers as they were written.
-Writing follows soci.md, "JSON bytes": Go's compact encoding, known members in a fixed order, unknown ones after them.
-The bytes of a manifest that somebody else wrote are never re-encoded to be compared, copied or pushed.
+Reading refuses ambiguous JSON (duplicate keys, NaN) and keeps numbers as they were written. Writing follows soci.md,
+"JSON bytes": Go's compact encoding, known members in a fixed order, then unknown ones. The bytes of an existing
+manifest are never re-encoded to be compared, copied or pushed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from msgspec import Struct, field
 
 from bakery.errors import BadDocument
 
-MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024  # OCI distribution-spec: registries take at least this much, many no more
+MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024  # OCI distribution-spec: registries accept at least this much, many no more
 
+_TYPES: Final = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 _SHORT = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 _ESCAPED = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
 
 
 class RawNumber(str):
-    """A JSON number that Python would print otherwise: kept as written (`1.50`, `1e3`, `-0`)."""
+    """A JSON number that Python would print differently: kept as written (`1.50`, `1e3`, `-0`)."""
 
     __slots__ = ()
 
@@ -31,8 +32,8 @@ class RawNumber(str):
 class Shape(Struct, frozen=True):
     """How one kind of object is written.
 
-    order: its known members, in order. always: those written even when empty. children: the shapes of members that
-    are objects, or lists of them. sorted_maps: members that are maps, written with sorted keys.
+    order: its known members, in order. always: those written even if empty. children: the shapes of members that are
+    objects or lists of objects. sorted_maps: members that are maps, written with sorted keys.
     """
 
     order: tuple[str, ...]
@@ -74,8 +75,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()
-        doubled = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # the idiom for "first repeated"
-        raise ValueError(f"the key {doubled!r} occurs twice in one object")
+        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # the idiom for "first repeated"
+        raise ValueError(f"the key {repeated!r} occurs twice in one object")
     return members
 
 
@@ -84,14 +85,14 @@ def _refuse_constant(text: str) -> Any:
 
 
 def parse_json(raw: bytes, *, about: object = "", limit_bytes: int = MAX_MANIFEST_BYTES) -> Any:
-    """Read JSON strictly: UTF-8, no doubled keys, no NaN. Integers of up to 19 digits are `int`, others `RawNumber`.
+    """Read JSON strictly: UTF-8, no duplicate keys, no NaN. Integers of up to 19 digits are `int`, others `RawNumber`.
 
-    Raises BadDocument, naming `about` (file, URL or reference), for everything that is not such JSON or is longer
-    than `limit_bytes`.
+    Raises BadDocument, naming `about` (a file, URL or reference), for anything else and for more than `limit_bytes`.
     """
-    doing = "reading JSON"
+    what = "invalid JSON in" if about else "invalid JSON"
     if len(raw) > limit_bytes:
-        raise BadDocument(doing, about=about, why=f"{len(raw)} bytes, more than the {limit_bytes} allowed")
+        why = f"it has {len(raw)} bytes, more than the {limit_bytes} allowed"
+        raise BadDocument(what, about=about, why=why)
     try:
         return json.loads(
             raw.decode("utf-8"),
@@ -101,23 +102,28 @@ def parse_json(raw: bytes, *, about: object = "", limit_bytes: int = MAX_MANIFES
             parse_constant=_refuse_constant,
         )
     except RecursionError:
-        raise BadDocument(doing, about=about, why="nested too deeply") from None
+        raise BadDocument(what, about=about, why="it is nested too deeply") from None
     except (UnicodeDecodeError, ValueError) as error:
-        raise BadDocument(doing, about=about, why=str(error)[:300]) from None
+        raise BadDocument(what, about=about, why=str(error)[:300]) from None
+
+
+def json_type(value: object) -> str:
+    """Return the JSON type of a value with its article, such as "a list"."""
+    return _TYPES.get(type(value), "a number")
 
 
 def parse_object(raw: bytes, *, about: object = "", limit_bytes: int = MAX_MANIFEST_BYTES) -> dict[str, Any]:
-    """As parse_json, for documents whose top must be an object."""
+    """Read JSON as `parse_json` does. Raises BadDocument if it is not an object."""
     document = parse_json(raw, about=about, limit_bytes=limit_bytes)
     if not isinstance(document, dict):
-        raise BadDocument("reading JSON", about=about, why=f"the top is {type(document).__name__}, not an object")
+        raise BadDocument("invalid document", about=about, why=f"expected an object, got {json_type(document)}")
     return document
 
 
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
     if "\ud800" <= character <= "\udfff":
-        return "\ufffd"  # Go replaces what is no Unicode
+        return "\ufffd"  # as Go does for invalid Unicode
     return _SHORT.get(character) or f"\\u{ord(character):04x}"
 
 
@@ -170,7 +176,7 @@ def _write_members(members: Iterable[tuple[str, Any]], shape: Shape | None, out:
 
 
 def encode(value: Mapping[str, Any], shape: Shape) -> bytes:
-    """The one encoding of this object (soci.md, "JSON bytes"). The same value gives the same bytes, always."""
+    """Return the canonical encoding of an object (soci.md, "JSON bytes")."""
     out: list[str] = []
     _write(value, shape, False, out)
     return "".join(out).encode("utf-8")

@@ -1,4 +1,4 @@
-"""Descriptors: digest, size and type of some content, and what the one who points at it says of it.
+"""Descriptors: the type, digest and size of some content, with what the document that refers to it adds.
 
 Source: OCI image-spec 1.1, descriptor.md.
 """
@@ -23,10 +23,10 @@ _KNOWN = frozenset({"mediaType", "digest", "size", "urls", "annotations", "data"
 
 
 class Descriptor(Struct, frozen=True):
-    """A pointer to content. Equal when all it says is equal; hashed by digest, so it can be a key.
+    """A reference to content. Equal if all members are equal; hashed by digest, size and type, so it can be a key.
 
-    size is in bytes. data is the inline content where it is what digest and size say, else None: such data is never
-    used. extra holds members that the specification does not name, in their order.
+    size: in bytes. data: inline content, or None if there is none or it does not match digest and size.
+    extra: members that the specification does not define, in their order.
     """
 
     media_type: str
@@ -46,32 +46,32 @@ class Descriptor(Struct, frozen=True):
 
     @classmethod
     def of(cls, content: bytes, media_type: str) -> Self:
-        """The descriptor of these bytes."""
+        """Return the descriptor of some content."""
         return cls(media_type, Digest.of(content), len(content))
 
     @classmethod
     def from_json(cls, value: object, *, about: object = "") -> Self:
-        """Read a descriptor. Raises BadDocument or BadDigest, naming `about` and the member that is wrong."""
+        """Read a descriptor. Raises BadDocument or BadDigest, naming `about` and the invalid member."""
 
-        def refuse(member: str, found: object, rule: str) -> BadDocument:
-            return BadDocument("reading a descriptor", about=about, why=f"{member} {rule}, found {found!r:.100}")
+        def invalid(member: str, found: object, rule: str) -> BadDocument:
+            return BadDocument("invalid descriptor", about=about, why=f"{member} must be {rule}, got {found!r:.100}")
 
         if not isinstance(value, Mapping):
-            raise refuse("a descriptor", value, "must be an object")
+            raise invalid("it", value, "an object")
         media_type, size = value.get("mediaType", ""), value.get("size")
         if not isinstance(media_type, str):
-            raise refuse("mediaType", media_type, "must be text")
+            raise invalid("mediaType", media_type, "a string")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
-            raise refuse("size", size, "must be a whole number from 0 to 2^63-1")
+            raise invalid("size", size, "an integer from 0 to 2^63-1")
         annotations = value.get("annotations") or {}
         if not isinstance(annotations, Mapping) or not all(isinstance(text, str) for text in annotations.values()):
-            raise refuse("annotations", annotations, "must map text to text")
+            raise invalid("annotations", annotations, "an object of strings")
         urls = value.get("urls") or []
         if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
-            raise refuse("urls", urls, "must be a list of texts")
+            raise invalid("urls", urls, "a list of strings")
         artifact_type = value.get("artifactType", "")
         if not isinstance(artifact_type, str):
-            raise refuse("artifactType", artifact_type, "must be text")
+            raise invalid("artifactType", artifact_type, "a string")
         platform = value.get("platform")
         digest = Digest.parse(value.get("digest"))
         return cls(
@@ -87,7 +87,7 @@ class Descriptor(Struct, frozen=True):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object, for `canonical.encode` with `canonical.DESCRIPTOR` (which drops what is empty)."""
+        """Return the JSON object for `canonical.encode` with `canonical.DESCRIPTOR`, which omits empty members."""
         return {
             "mediaType": self.media_type,
             "digest": str(self.digest),
@@ -101,22 +101,22 @@ class Descriptor(Struct, frozen=True):
         }
 
     def check(self, content: bytes, *, about: object = "") -> bytes:
-        """These bytes, if they are what the descriptor names. Raises DigestMismatch."""
+        """Return the content if its size and digest are as described. Raises DigestMismatch otherwise."""
         if len(content) != self.size or Digest.of(content, self.digest.algorithm) != self.digest:
             raise DigestMismatch(
-                "checking content",
+                "wrong content for",
                 about=about or self.digest,
                 why=f"expected {self.size} bytes of {self.digest}, got {len(content)} bytes of {Digest.of(content)}",
-                hint="the source or a proxy before it altered the content; build and push it again",
+                hint="check for a proxy that alters content, or build and push it again",
             )
         return content
 
     def bare(self) -> Self:
-        """Type, digest and size alone."""
+        """Return a descriptor with only the type, digest and size."""
         return type(self)(self.media_type, self.digest, self.size)
 
     def with_platform(self, platform: Platform | None) -> Self:
-        """The same pointer with this platform."""
+        """Return the same descriptor with this platform."""
         return replace(self, platform=platform)
 
 
@@ -128,6 +128,6 @@ def _inline(data: object, digest: Digest, size: int) -> bytes | None:
     except (binascii.Error, ValueError):
         content = None
     if content is None or len(content) != size or Digest.of(content, digest.algorithm) != digest:
-        # Not refused: some tools leave data behind when they rewrite what it was of (registry.md 7, row 30).
+        # Not an error: some tools rewrite content and leave the old data in the descriptor (registry.md 7, row 30).
         return None
     return content

@@ -1,4 +1,4 @@
-"""Digests: the names of bytes. Parses and computes them; compares nothing else.
+"""Digests: names of content, parsed and computed.
 
 Source: OCI image-spec 1.1, descriptor.md, "Digests".
 """
@@ -17,7 +17,7 @@ _SHAPES = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f
 
 
 class Hasher(Protocol):
-    """What `hashlib` gives: it is fed chunks and then names them all."""
+    """A hash of `hashlib`: takes content in chunks."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
 
@@ -27,10 +27,10 @@ class Hasher(Protocol):
 
 
 class Digest(Struct, frozen=True, order=True):
-    """The name of some bytes, such as `sha256:9f86…`. Content is compared by digest and by nothing else.
+    """The digest of some content, such as `sha256:9f86…`. Content is only ever compared by digest.
 
-    Only sha256 and sha512 are taken: this text ends up in URLs and file paths, so what we do not know we refuse.
-    Raises BadDigest where the text is not exactly `algorithm:lower-case hex` of the right length.
+    Digests become part of URLs and file paths, so anything but sha256 and sha512 is refused. Raises BadDigest unless
+    the text is exactly `algorithm:hex`, in lower case and of the right length.
     """
 
     algorithm: str
@@ -40,26 +40,26 @@ class Digest(Struct, frozen=True, order=True):
         shape = _SHAPES.get(self.algorithm)
         if shape is None or shape.fullmatch(self.hex) is None:
             raise BadDigest(
-                "reading a digest",
+                "invalid digest",
                 about=repr(f"{self.algorithm}:{self.hex}"[:200]),
-                hint="expected sha256:<64 hex> or sha512:<128 hex>",
+                why="expected sha256:<64 hex digits> or sha512:<128 hex digits>",
             )
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """The digest that this text spells. Raises BadDigest, also where it is no text at all."""
+        """Read a digest. Raises BadDigest, also if `text` is not a string."""
         algorithm, _, hex_digits = (text if isinstance(text, str) else repr(text)).partition(":")
         return cls(algorithm, hex_digits)
 
     @classmethod
     def of(cls, content: bytes | bytearray | memoryview, algorithm: str = "sha256") -> Self:
-        """The digest of these bytes."""
+        """Return the digest of some content."""
         hasher = new_hasher(algorithm)
         hasher.update(content)
         return cls(algorithm, hasher.hexdigest())
 
     def hasher(self) -> Hasher:
-        """A fresh hasher of this digest's algorithm."""
+        """Return a new hasher of this digest's algorithm."""
         return new_hasher(self.algorithm)
 
     def __str__(self) -> str:
@@ -67,9 +67,9 @@ class Digest(Struct, frozen=True, order=True):
 
 
 def new_hasher(algorithm: str) -> Hasher:
-    """A hasher by name; only the two algorithms that we know."""
+    """Return a hasher for sha256 or sha512. Raises BadDigest for any other algorithm."""
     if algorithm == "sha256":
         return hashlib.sha256()
     if algorithm == "sha512":
         return hashlib.sha512()
-    raise BadDigest("choosing a hash", about=repr(algorithm[:200]), hint="sha256 and sha512 are known")
+    raise BadDigest("unknown hash algorithm", about=repr(algorithm[:200]), why="expected one of: sha256, sha512")

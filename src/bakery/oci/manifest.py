@@ -1,4 +1,4 @@
-"""Manifests and indexes as views of bytes. The bytes are the truth; a view is derived and never written back.
+"""Manifests and indexes as views of their bytes. A view is derived from the bytes and never written back.
 
 Source: OCI image-spec 1.1, manifest.md and image-index.md; ambiguity: GHSA-77vh-xpmg-72qh (registry.md 7, row 12).
 """
@@ -18,7 +18,7 @@ from bakery.values import repr_without
 
 ATTESTATION_TYPE: Final = "vnd.docker.reference.type"
 ATTESTATION_OF: Final = "vnd.docker.reference.digest"
-MAX_ENTRIES: Final = 10_000  # layers of a manifest, manifests of an index; 4 MiB hold more only when hostile
+MAX_ENTRIES: Final = 10_000  # layers of a manifest, manifests of an index; only hostile documents have more in 4 MiB
 
 
 class RawManifest(Struct, frozen=True):
@@ -36,7 +36,7 @@ class RawManifest(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """One image (or artifact): config and layers. `document` is the whole JSON, unknown members included."""
+    """One image (or artifact): config and layers. document: the whole JSON, unknown members included."""
 
     media_type: str
     config: Descriptor
@@ -50,12 +50,12 @@ class Manifest(Struct, frozen=True):
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Config and layers: what must be readable before this manifest is put."""
+        """Config and layers: they must be readable before this manifest is pushed."""
         return (self.config, *self.layers)
 
 
 class Index(Struct, frozen=True):
-    """A list of manifests, usually one a platform. `document` is the whole JSON, unknown members included."""
+    """A list of manifests, usually one per platform. document: the whole JSON, unknown members included."""
 
     media_type: str
     manifests: tuple[Descriptor, ...]
@@ -68,12 +68,12 @@ class Index(Struct, frozen=True):
 
 
 def is_attestation(entry: Descriptor) -> bool:
-    """Whether an index entry is a BuildKit attestation manifest, which describes another entry."""
+    """Return whether an index entry is an attestation manifest of BuildKit, which describes another entry."""
     return entry.annotations.get(ATTESTATION_TYPE) == "attestation-manifest"
 
 
 def sniff_media_type(document: Mapping[str, Any], content_type: str = "") -> str:
-    """The media type of a manifest: what the body says, else the Content-Type, else what its members show."""
+    """Return the media type of a manifest: from the body, else the Content-Type, else by its members."""
     stated = document.get("mediaType")
     if isinstance(stated, str) and stated:
         return stated
@@ -83,47 +83,47 @@ def sniff_media_type(document: Mapping[str, Any], content_type: str = "") -> str
 
 
 def parse(raw: bytes, *, media_type: str = "", about: object = "") -> Manifest | Index:
-    """The view of these bytes.
+    """Return the view of these bytes.
 
-    media_type: what the descriptor or the Content-Type says, "" where nothing does. Raises BadDocument where the
-    body contradicts it, could be read both as manifest and as index, or is malformed or larger than 4 MiB.
+    media_type: from the descriptor or the Content-Type, "" if unknown. Raises BadDocument if the body contradicts it,
+    could be read both as a manifest and as an index, is malformed, or is larger than 4 MiB.
     """
 
-    def refuse(answer: str) -> BadDocument:
-        return BadDocument("reading a manifest", about=about, why=answer)
+    def invalid(why: str) -> BadDocument:
+        return BadDocument("invalid manifest", about=about, why=why)
 
     document = parse_object(raw, about=about, limit_bytes=MAX_MANIFEST_BYTES)
     found = sniff_media_type(document, media_type)
     expected = mt.essence(media_type)
     if expected in mt.ALL_MANIFESTS and found != expected:
-        raise refuse(f"the body says {found!r:.100}, its descriptor or Content-Type says {expected!r}")
+        raise invalid(f"its media type is {found!r:.100}, but its descriptor or Content-Type says {expected!r}")
     if found not in mt.ALL_MANIFESTS:
-        hint = " (schema 1 is not supported: build the image anew)" if document.get("schemaVersion") == 1 else ""
-        raise refuse(f"media type {found!r:.100} is no manifest{hint}")
+        hint = " (schema 1 is not supported: rebuild the image)" if document.get("schemaVersion") == 1 else ""
+        raise invalid(f"{found!r:.100} is not the media type of a manifest{hint}")
     if document.get("schemaVersion") != 2:
-        raise refuse(f"schemaVersion must be 2, found {document.get('schemaVersion')!r:.20}")
+        raise invalid(f"schemaVersion must be 2, got {document.get('schemaVersion')!r:.20}")
     has_list, has_image = "manifests" in document, bool({"config", "layers", "fsLayers"} & document.keys())
     if has_list and has_image:
-        raise refuse("it has the members of an index and of an image: ambiguous")
+        raise invalid("it is ambiguous: it has the members of an index and of an image")
     if mt.is_index(found) != has_list:
-        raise refuse(f"media type {found} does not fit its members")
+        raise invalid(f"media type {found} does not fit its members")
 
     def descriptors(member: str) -> tuple[Descriptor, ...]:
         items = document.get(member)
         if not isinstance(items, list):
-            raise refuse(f"{member} must be a list")
+            raise invalid(f"{member} must be a list")
         if len(items) > MAX_ENTRIES:
-            raise refuse(f"{member} has {len(items)} entries, more than the {MAX_ENTRIES} allowed")
+            raise invalid(f"{member} has {len(items)} entries, more than the {MAX_ENTRIES} allowed")
         return tuple(Descriptor.from_json(item, about=f"{about} {member}[{n}]".strip()) for n, item in enumerate(items))
 
     annotations = document.get("annotations") or {}
     if not isinstance(annotations, Mapping) or not all(isinstance(text, str) for text in annotations.values()):
-        raise refuse("annotations must map text to text")
+        raise invalid("annotations must be an object of strings")
     subject_value = document.get("subject")
     subject = None if subject_value is None else Descriptor.from_json(subject_value, about=f"{about} subject".strip())
     artifact_type = document.get("artifactType", "")
     if not isinstance(artifact_type, str):
-        raise refuse("artifactType must be text")
+        raise invalid("artifactType must be a string")
     if has_list:
         return Index(found, descriptors("manifests"), subject, annotations, artifact_type, document)
     config = Descriptor.from_json(document.get("config"), about=f"{about} config".strip())

@@ -1,4 +1,4 @@
-"""Media types of the image world, and which of them mean the same kind of thing."""
+"""Media types of images, in the OCI and the Docker form, and what each of them is."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ NONDISTRIBUTABLE: Final = frozenset(
 
 
 def is_index(media_type: str) -> bool:
-    """Whether this names a list of manifests."""
+    """Return whether this is the type of an index, that is, of a list of manifests."""
     return media_type in INDEXES
 
 
 def is_manifest(media_type: str) -> bool:
-    """Whether this names one image manifest (or artifact manifest)."""
+    """Return whether this is the type of an image (or artifact) manifest."""
     return media_type in MANIFESTS
 
 
 def essence(content_type: str) -> str:
-    """A Content-Type without its parameters, lower case: `a/B; charset=x` gives `a/b`."""
+    """Return a Content-Type without its parameters, in lower case: `a/b` for `a/B; charset=x`."""
     return content_type.partition(";")[0].strip().lower()

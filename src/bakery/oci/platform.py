@@ -1,4 +1,4 @@
-"""Platforms: what a manifest's content runs on. Reads, normalises, sorts and prints them.
+"""Platforms: what an image runs on. Reads, normalises, sorts and prints them.
 
 Source: OCI image-spec 1.1 image-index.md, "platform"; normal form: soci.md, "Normalised platform".
 """
@@ -23,7 +23,7 @@ _ARCHITECTURES = {
 
 
 class Platform(Struct, frozen=True, order=True):
-    """Operating system, architecture and what narrows them. Spelled as found; `normalised()` is for comparing."""
+    """Operating system, architecture, and what narrows them. Kept as written; compare with `normalised()`."""
 
     os: str
     architecture: str
@@ -33,36 +33,36 @@ class Platform(Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`linux/arm64` or `linux/arm/v7`. Raises BadDocument for anything else."""
+        """Read `linux/arm64` or `linux/arm/v7`. Raises BadDocument for anything else."""
         parts = text.strip().split("/")
         if len(parts) not in (2, 3) or not all(parts):
-            raise BadDocument("reading a platform", about=repr(text[:200]), hint="expected os/architecture[/variant]")
+            raise BadDocument("invalid platform", about=repr(text[:200]), why="expected os/architecture[/variant]")
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """The `platform` member of a descriptor. Raises BadDocument where it is no such object."""
+        """Read the `platform` member of a descriptor. Raises BadDocument if it is not valid."""
         if not isinstance(value, Mapping):
-            raise BadDocument("reading a platform", about=repr(value)[:200], hint="expected an object")
+            raise BadDocument("invalid platform", about=repr(value)[:200], why="expected an object")
 
         def text(key: str) -> str:
             found = value.get(key, "")
             if not isinstance(found, str):
-                raise BadDocument("reading a platform", about=f"{key}={found!r}"[:200], hint="expected text")
+                raise BadDocument("invalid platform", why=f"{key} must be a string, got {found!r}"[:200])
             return found
 
         features = value.get("os.features") or []
         if not isinstance(features, list) or not all(isinstance(feature, str) for feature in features):
-            raise BadDocument("reading a platform", about=f"os.features={features!r}"[:200], hint="expected texts")
+            raise BadDocument("invalid platform", why=f"os.features must be a list of strings, got {features!r}"[:200])
         return cls(text("os"), text("architecture"), text("variant"), text("os.version"), tuple(features))
 
     def to_json(self) -> dict[str, Any]:
-        """The `platform` member, in canonical order, optional members left out when empty."""
+        """Return the `platform` member in canonical order, without optional members that are empty."""
         optional = {"os.version": self.os_version, "os.features": list(self.os_features), "variant": self.variant}
         return {"architecture": self.architecture, "os": self.os} | {k: v for k, v in optional.items() if v}
 
     def normalised(self) -> Self:
-        """The same platform in its one spelling: lower case, aliases resolved, default variants dropped."""
+        """Return the platform in its normal form: lower case, aliases resolved, default variants dropped."""
         os_name, architecture, variant = self.os.lower(), self.architecture.lower(), self.variant.lower()
         os_name = {"macos": "darwin"}.get(os_name, os_name)
         if architecture in _ARCHITECTURES:
@@ -86,7 +86,7 @@ class Platform(Struct, frozen=True, order=True):
 
     @property
     def is_unknown(self) -> bool:
-        """Whether this is BuildKit's mark for what runs nowhere: an attestation."""
+        """Whether this is the platform that BuildKit gives to attestations, which run nowhere."""
         return self.os == "unknown" or self.architecture == "unknown"
 
     def __str__(self) -> str:

@@ -1,1 +1,1 @@
-"""Moves content between stores: once, streaming, checked. Knows neither HTTP nor SOCI."""
+"""Moves content between stores: once, streaming and verified. Knows neither HTTP nor SOCI."""

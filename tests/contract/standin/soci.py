@@ -18,7 +18,8 @@ from bakery.soci.failure import LayerUnsupported
 from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.options import DEFAULT_MIN_LAYER_SIZE, DEFAULT_SPAN_SIZE, SociSettings
 from bakery.soci.plan import plan_conversion
-from bakery.transfer.layout import LayoutWriter, open_layout
+from bakery.transfer.layout import open_layout
+from bakery.transfer.layout_writer import LayoutWriter
 
 REAL_IDENTIFIER = "AWS SOCI CLI v0.2"
 
