@@ -1,5 +1,5 @@
-"""Templates render to the files that the example projects hold; macros emit what config.md 17 says; faults are told."""
-# ruff: noqa: E501 - rows of a table, and commands that are one line
+"""Templates render to the files in the example projects; macros emit what config.md 17 says; errors are reported."""
+# ruff: noqa: E501 - rows of a table, and commands on one line
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from bakery.templates import render
 from bakery.templates.render import TemplatesFailed, render_template_tree, tidy, write_files
 from tests import projects
 
-# Made by the original for every version, though these versions have no such system: we leave them out (config.md 17).
-NOT_OURS = {
+# The original tool renders them for every version; we skip versions that do not have the system (config.md 17).
+SKIPPED = {
     ("relay", "3.4.1"): {"Containerfile.rhel8"},
     ("relay", "3.3.9"): {"Containerfile.rhel8", "Containerfile.scratch"},
     ("relay", "2.9.0"): {"Containerfile.scratch", "Containerfile.almalinux9"},
@@ -38,11 +38,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "image", "version"), CASES)
-def test_every_example_renders_to_the_files_it_holds(name, image, version):
+def test_every_example_renders_to_the_files_in_it(name, image, version):
     context = projects.HERE / name
     directory = context / image.subpath / version.subpath
     wanted = {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
-    for path in NOT_OURS.get((image.name, version.name), ()):
+    for path in SKIPPED.get((image.name, version.name), ()):
         del wanted[path]
     rendered = render_template_tree(context, image, version)
     assert {file.path: file.content for file in rendered.files} == wanted
@@ -61,7 +61,7 @@ def image_with(tmp_path, templates, extra=""):
     return image, image.versions[0]
 
 
-def test_modes_are_kept_and_all_three_endings_are_taken_off(tmp_path):
+def test_modes_are_kept_and_template_suffixes_removed(tmp_path):
     image, version = image_with(
         tmp_path, {"a.jinja2": "{{ v }}", "b.j2": "{{ v }}", "c.jinja": "{{ v }}", "d.sh": "#!x"}
     )
@@ -74,19 +74,19 @@ def test_modes_are_kept_and_all_three_endings_are_taken_off(tmp_path):
     assert (tmp_path / "out" / "d.sh").stat().st_mode & 0o777 == 0o755
 
 
-def test_an_image_without_variants_has_one_containerfile_per_system_it_has(tmp_path):
+def test_an_image_without_variants_gets_one_containerfile_per_system(tmp_path):
     templates = {f"Containerfile.{one}.jinja2": "FROM {{ Image.OS.Name }}" for one in ("ubuntu2404", "debian12")}
     rendered = render_template_tree(tmp_path, *image_with(tmp_path, templates))
     assert [(file.path, file.content) for file in rendered.files] == [("Containerfile.ubuntu2404", b"FROM ubuntu\n")]
     assert "debian12" in rendered.notes[0]
 
 
-def test_only_templates_that_match_from_their_start_are_rendered(tmp_path):
+def test_only_templates_whose_path_starts_with_a_match_are_rendered(tmp_path):
     image, version = image_with(tmp_path, {"deps/a.jinja2": "x", "b.jinja2": "y"})
     assert [file.path for file in render_template_tree(tmp_path, image, version, ["deps/"]).files] == ["deps/a"]
 
 
-def test_every_fault_is_told_with_template_line_image_version_and_variant(tmp_path):
+def test_every_error_has_template_line_image_version_and_variant(tmp_path):
     templates = {
         "Containerfile.ubuntu2404.jinja2": "FROM x\n\n{{ Image.Nothing }}",
         "bad.jinja2": "{% if %}",
@@ -95,30 +95,30 @@ def test_every_fault_is_told_with_template_line_image_version_and_variant(tmp_pa
     image, version = image_with(tmp_path, templates, extra="variants: [{name: Std}, {name: Min}],")
     with pytest.raises(TemplatesFailed) as caught:
         render_template_tree(tmp_path, image, version)
-    told = str(caught.value)
+    text = str(caught.value)
     assert len(caught.value.faults) == 4
-    assert "app/template/Containerfile.ubuntu2404.jinja2:3: " in told
-    assert "(app 1.0.0 Std)" in told
-    assert "(app 1.0.0 Min)" in told
-    assert "bad.jinja2:1" in told
-    assert "not this one" in told
+    assert "app/template/Containerfile.ubuntu2404.jinja2:3: " in text
+    assert "(app 1.0.0 Std)" in text
+    assert "(app 1.0.0 Min)" in text
+    assert "bad.jinja2:1" in text
+    assert "not this one" in text
 
 
 @pytest.mark.parametrize(
     "text", ["{{ ''.__class__.__mro__ }}", "{{ Image.__init__.__globals__ }}", "{{ [].append(1) }}"], ids=str
 )
-def test_templates_cannot_leave_their_sandbox(tmp_path, text):
+def test_templates_cannot_escape_the_sandbox(tmp_path, text):
     with pytest.raises(TemplatesFailed):
         render_template_tree(tmp_path, *image_with(tmp_path, {"a.jinja2": text}))
 
 
-def test_a_template_outside_of_the_directory_cannot_be_included(tmp_path):
+def test_a_file_outside_the_template_directory_cannot_be_included(tmp_path):
     (tmp_path / "secret").write_text("s3cret")
     with pytest.raises(TemplatesFailed):
         render_template_tree(tmp_path, *image_with(tmp_path, {"a.jinja2": "{% include '../../secret' %}"}))
 
 
-def test_a_macro_file_of_the_project_takes_the_place_of_ours(tmp_path):
+def test_a_macro_file_of_the_project_replaces_ours(tmp_path):
     templates = {"apt.j2": "{% macro run_setup() %}mine{% endmacro %}",
                  "a.jinja2": "{% import 'apt.j2' as apt %}{{ apt.run_setup() }}"}  # fmt: skip
     rendered = render_template_tree(tmp_path, *image_with(tmp_path, templates))
@@ -161,7 +161,7 @@ MACROS = {
 
 
 @pytest.mark.parametrize(("text", "pieces"), MACROS.items(), ids=MACROS)
-def test_a_macro_emits_what_the_page_says(text, pieces):
+def test_a_macro_emits_what_the_spec_says(text, pieces):
     emitted = macro(text)
     for piece in pieces:
         assert piece in emitted
@@ -174,12 +174,12 @@ def test_a_macro_emits_what_the_page_says(text, pieces):
     "text", ["apt.setup_posit_repo('x')", "apt.install()", "dnf.install()", "python.install_packages('3')",
              "quarto.install(['1', '2'])"],
 )  # fmt: skip
-def test_a_macro_that_is_asked_for_nonsense_fails(text):
+def test_a_macro_with_invalid_arguments_fails(text):
     with pytest.raises(TemplateError):
         macro(text)
 
 
-def test_an_empty_text_stays_empty_and_others_end_in_one_line_end():
+def test_rendered_text_is_tidied():
     assert tidy("") == ""
     assert tidy("\n\n") == ""
     assert tidy("a  \nb\t\n\n\n") == "a\nb\n"

@@ -1,1 +1,1 @@
-"""Templates of an image's files: which file they become, what they may use, and the macros that they may import."""
+"""Containerfile templates and macros, for editing commands to come: no command renders them yet."""

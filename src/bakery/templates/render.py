@@ -1,7 +1,7 @@
-"""From an image's template directory to the files of a version. Reads templates, writes nothing. Source: config.md 17.
+"""Render the template directory of an image to the files of a version. Source: config.md 17.
 
-An undefined name is an error; every error of a tree is told, not just the first one. Templates run in a sandbox: they
-come from the project, and a pull request may have changed them.
+An undefined name is an error; all errors of a directory are reported together. Templates run in a sandbox: they belong
+to the project, and a pull request may have changed them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from msgspec import Struct
 from bakery.config import jinja
 from bakery.config.project import Image, System, Variant, Version
 from bakery.errors import ConfigurationError
+from bakery.text import plural
 
 ENDINGS = (".jinja2", ".j2", ".jinja")
 _MACROS = Path(__file__).parent / "macros"
@@ -26,7 +27,7 @@ _CONTAINERFILE = "Containerfile"
 
 
 class RenderedFile(Struct, frozen=True):
-    """A file of a version: its path under the version's directory, its bytes, and its mode."""
+    """A file of a version: its path in the directory of the version, its content and its mode."""
 
     path: str
     content: bytes
@@ -34,25 +35,27 @@ class RenderedFile(Struct, frozen=True):
 
 
 class Rendered(Struct, frozen=True):
-    """The files of a version in the order of their paths, and notes on templates that were skipped."""
+    """The files of a version, sorted by path, and notes about skipped templates."""
 
     files: tuple[RenderedFile, ...]
     notes: tuple[str, ...]
 
 
 class TemplatesFailed(ConfigurationError):
-    """Some templates cannot be rendered. `faults` has one line for each."""
+    """Some templates cannot be rendered. faults: one line for each."""
 
     def __init__(self, image: str, version: str, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        super().__init__("rendering templates", about=f"{image} {version}", why=f"{len(self.faults)} failed")
+        super().__init__(
+            "cannot render templates of", about=f"{image} {version}", why=plural(len(self.faults), "error")
+        )
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.what} of {self.about}: {self.why}", *self.faults])
+        return "\n".join([super().__str__(), *self.faults])
 
 
 class _Job(Struct, frozen=True):
-    """One output of one template. system and variant: what the template may name, where it is a Containerfile."""
+    """One output of one template. variant and system: those of a Containerfile."""
 
     template: str
     output: str
@@ -61,16 +64,16 @@ class _Job(Struct, frozen=True):
 
 
 def render_template_tree(context: Path, image: Image, version: Version, only: Sequence[str] = ()) -> Rendered:
-    """The files of a version. only: expressions, of which a template's path must match one from its start.
+    """Return the files of a version. only: regular expressions, of which one must match the start of a template's path.
 
-    For a matrix, `version` is any of its rows: what tells rows apart comes through build arguments.
-    Raises TemplatesFailed with every fault, ConfigurationError where there is no template directory.
+    For a matrix, `version` is any of its rows: they differ only in build arguments.
+    Raises TemplatesFailed with all errors, ConfigurationError if there is no template directory.
     """
     directory = context / image.subpath / "template"
     if not directory.is_dir():
         raise ConfigurationError(
-            "rendering templates", about=f"{image.name} {version.name}",
-            why=f"{image.subpath}/template is no directory", hint="put the templates of the image there",
+            "cannot render templates of", about=f"{image.name} {version.name}",
+            why=f"{image.subpath}/template is not a directory", hint="add a directory with the templates of the image",
         )  # fmt: skip
     environment = _environment(directory)
     shared = _shared(image, version)
@@ -88,7 +91,7 @@ def render_template_tree(context: Path, image: Image, version: Version, only: Se
         for job in _jobs(name, image, version, notes):
             try:
                 text = environment.get_template(job.template).render(_variables(shared, version, job))
-            except Exception as error:  # noqa: BLE001  # a template may raise anything; all of them are told together
+            except Exception as error:  # noqa: BLE001  # a template may raise anything
                 faults.append(_fault(job, image, version, error))
             else:
                 files.append(RenderedFile(job.output, tidy(text).encode(), mode))
@@ -98,7 +101,7 @@ def render_template_tree(context: Path, image: Image, version: Version, only: Se
 
 
 def write_files(directory: Path, files: Sequence[RenderedFile]) -> None:
-    """Put rendered files under a directory, with their modes. Files that stand there are overwritten, none removed."""
+    """Write rendered files to a directory, with their modes. Existing files are overwritten, none are removed."""
     for file in files:
         target = directory / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +110,7 @@ def write_files(directory: Path, files: Sequence[RenderedFile]) -> None:
 
 
 def tidy(text: str) -> str:
-    """Lines without trailing blanks, and one line end at the end; an empty text stays empty."""
+    """Remove trailing blanks from every line, and end the text with one line end. An empty text stays empty."""
     cleaned = "\n".join(line.rstrip(" \t") for line in text.split("\n")).rstrip("\n")
     return f"{cleaned}\n" if cleaned else ""
 
@@ -119,7 +122,7 @@ def _environment(directory: Path) -> ImmutableSandboxedEnvironment:
 
 @lru_cache(maxsize=1)
 def _macro_names() -> frozenset[str]:
-    """Names that a template directory may use to replace our macros: such a file is no template of an output."""
+    """Return the names of our macro files. A file with such a name replaces ours and is not rendered itself."""
     return frozenset(path.name for path in _MACROS.iterdir())
 
 
@@ -132,7 +135,7 @@ def _jobs(name: str, image: Image, version: Version, notes: list[str]) -> Iterat
     systems = {system.extension: system for system in version.systems}
     last = output.rpartition(".")[2] if "." in output else ""
     if last and systems and last not in systems and not version.matrix:
-        notes.append(f"{image.name} {version.name} has no system {last!r}: {name} is skipped")
+        notes.append(f"{name} is skipped: {image.name} {version.name} has no system {last!r}")
         return
     for variant in image.variants or (None,):
         yield _Job(name, f"{output}.{variant.extension}" if variant else output, variant, systems.get(last))
@@ -169,13 +172,13 @@ def _variables(shared: Mapping[str, Any], version: Version, job: _Job) -> dict[s
 def _fault(job: _Job, image: Image, version: Version, error: Exception) -> str:
     line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_in(job.template, error)
     where = f"{image.subpath}/template/{job.template}{f':{line}' if line else ''}"
-    whom = " ".join(filter(None, [image.name, version.name, job.variant.name if job.variant else ""]))
-    said = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-    return f"{where}: {said} ({whom})"
+    of = " ".join(filter(None, [image.name, version.name, job.variant.name if job.variant else ""]))
+    text = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+    return f"{where}: {text} ({of})"
 
 
 def _line_in(template: str, error: Exception) -> int:
-    """The line of the template that was being rendered; Jinja2 rewrites tracebacks so that they name it."""
+    """Return the line of the template that failed: Jinja2 rewrites tracebacks to contain it."""
     line = 0
     trace = error.__traceback__
     while trace is not None:
