@@ -162,6 +162,6 @@ def test_the_command_reports_failed_tests_and_exits_with_one(project):
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "is now `bakery dgoss run`" in done.stderr
+    assert "`bakery dgoss run`" in done.stderr
     assert "❌ dgoss tests failed" in done.stderr
     assert done.stdout == ""
