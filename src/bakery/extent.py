@@ -1,4 +1,4 @@
-"""A stretch of an open file: how content travels between rooms without passing through Python's memory."""
+"""Extents: parts of an open file, so that content moves between rooms without a copy in Python's memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Extent(Struct, frozen=True):
-    """`size` bytes of the file open as descriptor `file`, from `offset` on. Valid while its owner keeps it open."""
+    """`size` bytes of an open file, from `offset`. file: its descriptor; valid while the owner keeps it open."""
 
     file: int
     offset: int
@@ -19,7 +19,7 @@ class Extent(Struct, frozen=True):
         return self.size
 
     def read(self) -> bytes:
-        """The bytes. For threads: a disk may be slow."""
+        """Return the bytes. Call it in a thread: a disk may be slow."""
         content = os.pread(self.file, self.size, self.offset)
         while len(content) < self.size:
             more = os.pread(self.file, self.size - len(content), self.offset + len(content))
@@ -29,11 +29,11 @@ class Extent(Struct, frozen=True):
         return content
 
     def after(self, size: int) -> Extent:
-        """What is left of it without its first `size` bytes."""
+        """Return the extent without its first `size` bytes."""
         return Extent(self.file, self.offset + size, self.size - size)
 
     def read_into(self, buffer: memoryview) -> memoryview:
-        """The bytes, at the beginning of a buffer that is large enough: nothing is allocated. For threads."""
+        """Read the bytes into a buffer that is large enough, and return that part of it. Call it in a thread."""
         view, at = buffer[: self.size], 0
         while at < self.size:
             got = os.preadv(self.file, [view[at:]], self.offset + at)
@@ -43,7 +43,7 @@ class Extent(Struct, frozen=True):
         return view
 
     def pieces(self, most_bytes: int) -> list[Extent]:
-        """The same stretch as extents of at most so many bytes."""
+        """Return the same bytes as extents of at most `most_bytes` each."""
         end = self.offset + self.size
         return [Extent(self.file, at, min(most_bytes, end - at)) for at in range(self.offset, end, most_bytes)]
 

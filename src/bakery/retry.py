@@ -1,6 +1,6 @@
-"""How often and how long to try again: RetryPolicy, and the Clock that makes waiting testable.
+"""How often to retry and how long to wait: RetryPolicy, and the Clock that makes waiting testable.
 
-Decides nothing about *what* may be retried in the native engine: there the error says it (`BakeryError.transient`).
+In the native engine, the error decides *what* may be retried (`BakeryError.transient`).
 Source: pipeline.md 3.1.
 """
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class Clock(Protocol):
-    """Where time comes from. Tests pass one that jumps."""
+    """The source of time. Tests pass one that jumps."""
 
     def now(self) -> float:
-        """Seconds from an arbitrary start; never goes back."""
+        """Return seconds since an arbitrary start; never goes back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -43,11 +43,11 @@ class SystemClock:
 
 
 class RetryPolicy(Struct, frozen=True):
-    """How many attempts, and how long to wait between them.
+    """How many attempts to make, and how long to wait between them.
 
     max_attempts counts the first one. Delays are in seconds: `min(base_delay * multiplier ** (n - 1), max_delay)`
-    after attempt n (from 1), and with jitter a uniform draw between 0 and that ("full jitter").
-    retry_on looks at a failed result and says whether another attempt is worth it; None means never.
+    after attempt n (from 1), and with jitter a random time between 0 and that ("full jitter").
+    retry_on: returns whether a failed result is worth another attempt; None means never.
     """
 
     max_attempts: int = RETRY_ATTEMPTS
@@ -56,10 +56,10 @@ class RetryPolicy(Struct, frozen=True):
     multiplier: float = BACKOFF_GROWTH
     jitter: bool = True
     retry_on: Callable[[Any], bool] | None = None
-    attempts_were_set: bool = False  # by a user: then attempts bound the native engine
+    attempts_were_set: bool = False  # by the user: then they limit the native engine too
 
     def ceiling_for(self, attempt: int) -> float:
-        """The longest wait after this attempt (1-based), in seconds."""
+        """Return the longest wait after this attempt (1-based), in seconds."""
         try:
             wait = self.base_delay * self.multiplier ** (attempt - 1)
         except OverflowError:
@@ -67,18 +67,18 @@ class RetryPolicy(Struct, frozen=True):
         return min(wait, self.max_delay)
 
     def delay_for(self, attempt: int, draw: Callable[[], float] | None = None) -> float:
-        """The wait after this attempt (1-based), in seconds. `draw` gives a number in [0, 1)."""
+        """Return the wait after this attempt (1-based), in seconds. draw: returns a number in [0, 1)."""
         ceiling = self.ceiling_for(attempt)
         if not self.jitter:
             return ceiling
         if draw is None:
-            from random import random  # most runs try nothing again
+            from random import random  # most runs retry nothing
 
             draw = random
         return ceiling * draw()
 
     def should_retry(self, result: object, attempt: int) -> bool:
-        """Whether a result of this attempt (1-based) deserves another one."""
+        """Return whether to make another attempt after this result of this attempt (1-based)."""
         return attempt < self.max_attempts and self.retry_on is not None and self.retry_on(result)
 
     @classmethod
@@ -90,9 +90,9 @@ class RetryPolicy(Struct, frozen=True):
         base_delay: float = FIRST_BACKOFF_S,
         jitter: bool = True,
     ) -> RetryPolicy:
-        """The policy that the four `BAKERY_REGISTRY_RETRY_*` variables ask for.
+        """Return the policy that the four `BAKERY_REGISTRY_RETRY_*` variables set.
 
-        A value that is no number, or too small, warns and gives the default.
+        An invalid value, or one that is too small, is ignored with a warning.
         """
 
         def number(suffix: str, default: float, least: float) -> float:
