@@ -113,8 +113,7 @@ class Expander:
         endings = [one.extension for one in (system, variant) if one is not None]
         channel = version.channel if version.development else None
         uid = make_uid(image.name, version.name, variant_name, system_name, channel)
-        fault = uid_fault(uid)
-        if fault:
+        if fault := uid_fault(uid):
             self._add(Finding(version.place, f"invalid version name {version.name!r}: {fault}"))
         return Target(
             uid=uid,
