@@ -30,14 +30,14 @@ from bakery.oci.digest import Digest
 from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.registry.client import Client
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.retry import RetryPolicy
 
 _SOURCE = str(Path(inspect.getfile(NativeEngine)).parents[1])
 _SERVER = str(Path(inspect.getfile(EmbeddedRegistry)).parent)
 _TOUCHES = frozenset({"send", "sendfile", "recv_into", "pwrite", "pread", "preadv"})
-_WAITS = frozenset({"write", "create_future"})  # of asyncio's transports and loops
+_WAITS = frozenset({"write", "wait"})  # of asyncio's transports and events
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})  # functions until Python 3.12
 _START = "NativeEngine.stage"
 
@@ -135,7 +135,7 @@ async def _copy() -> Recorder:
         loop = asyncio.get_running_loop()
         loop.set_task_factory(recorder.make_task)  # type: ignore[arg-type]  # typeshed wants a Future's own type
         loop.set_default_executor(recorder.threads())
-        client = Client(settings=Settings(), policy=RetryPolicy())
+        client = Client(config=RegistryConfig(), policy=RetryPolicy())
         sys.setprofile(recorder.profile)
         try:
             outcome = await Pipeline(

@@ -15,7 +15,7 @@ from bakery.cli import options
 from bakery.errors import ExitCode
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse, Slow
 from tests.engines.workload import add_image, layer
@@ -246,7 +246,7 @@ def test_options_override_their_environment_variables(tmp_path):
     new, hosts = tmp_path / "new.pem", ["b.example", "c.example:5000"]
     new.touch()
     found = options.overlaid(environment, ca_file=new, plain_http=hosts, trusted_realm=["https://auth.example"])
-    settings = Settings.from_environment(found)
+    settings = RegistryConfig.from_environment(found)
     assert settings.ca_file == new
     assert settings.plain_http == {"b.example", "c.example:5000"}
     assert {str(origin) for origin in settings.trusted_realms} == {"https://auth.example"}

@@ -13,7 +13,7 @@ from bakery.engines.cli import CliEngine
 from bakery.engines.native import NativeEngine
 from bakery.publish.engine import Engine
 from bakery.registry.client import Client
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.retry import RetryPolicy
 from bakery.soci.options import SociSettings
@@ -26,14 +26,14 @@ QUICK = RetryPolicy(base_delay=0.01, jitter=False)
 
 
 def native(**_: object) -> Engine:
-    client = Client(settings=Settings.from_environment({}), policy=QUICK)
+    client = Client(config=RegistryConfig.from_environment({}), policy=QUICK)
     return NativeEngine(client, soci=SociSettings(build_tool_identifier=REAL_IDENTIFIER))
 
 
 def cli(environment: dict[str, str] | None = None, *, needs_soci: bool = False) -> Engine:
     variables = os.environ | {"ORAS_PATH": str(need("oras"))} | (environment or {})
     return CliEngine(
-        ROOT, settings=Settings.from_environment({}), environment=variables, needs_soci=needs_soci, policy=QUICK
+        ROOT, settings=RegistryConfig.from_environment({}), environment=variables, needs_soci=needs_soci, policy=QUICK
     )
 
 

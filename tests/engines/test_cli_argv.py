@@ -12,11 +12,11 @@ from bakery.engines.argv import Oras, dry_run_lines, soci_convert
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.plan import Destination, Plan, PlannedTarget
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from bakery.targets.metadata import BuildResult
 
 A, B = ("sha256:" + letter * 64 for letter in "ab")
-HUB = Oras("oras", Settings())
+HUB = Oras("oras", RegistryConfig())
 
 
 def reference(text):
@@ -99,13 +99,13 @@ def test_every_option_of_the_conversion():
 
 
 REACHED = {  # name: (registry, settings, words)
-    "a loopback name is plain": ("localhost:5000", Settings(), ("--plain-http",)),
-    "so is a loopback address": ("127.0.0.1:5000", Settings(), ("--plain-http",)),
-    "nothing else is": ("registry.acme.test", Settings(), ()),
+    "a loopback name is plain": ("localhost:5000", RegistryConfig(), ("--plain-http",)),
+    "so is a loopback address": ("127.0.0.1:5000", RegistryConfig(), ("--plain-http",)),
+    "nothing else is": ("registry.acme.test", RegistryConfig(), ()),
     "but what the variable names": (
-        "registry.acme.test", Settings(plain_http=frozenset({"registry.acme.test"})), ("--plain-http",)
+        "registry.acme.test", RegistryConfig(plain_http=frozenset({"registry.acme.test"})), ("--plain-http",)
     ),
-    "a CA of one's own": ("registry.acme.test", Settings(ca_file=Path("ca.pem")), ("--ca-file", "ca.pem")),
+    "a CA of one's own": ("registry.acme.test", RegistryConfig(ca_file=Path("ca.pem")), ("--ca-file", "ca.pem")),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from bakery.oci.manifest import Index, Manifest
 from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.registry.client import Client
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from bakery.retry import RetryPolicy
@@ -29,7 +29,7 @@ async def registries():
 
 
 def client(clock=None) -> Client:
-    return Client(settings=Settings.from_environment({}), policy=RetryPolicy(base_delay=0.01), clock=clock)
+    return Client(config=RegistryConfig.from_environment({}), policy=RetryPolicy(base_delay=0.01), clock=clock)
 
 
 async def publish(*targets, engine=None, **options):

@@ -15,7 +15,7 @@ from bakery.oci.reference import Repository
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.registry.client import Client
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.retry import RetryPolicy
 from bakery.soci import media
@@ -32,7 +32,7 @@ async def registries():
 
 
 async def publish(*targets):
-    client = Client(settings=Settings.from_environment({}), policy=RetryPolicy(base_delay=0.01))
+    client = Client(config=RegistryConfig.from_environment({}), policy=RetryPolicy(base_delay=0.01))
     return await Pipeline(plan(*targets), NativeEngine(client), options=PipelineOptions()).execute()
 
 

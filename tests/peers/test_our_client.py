@@ -12,9 +12,9 @@ from bakery.errors import AuthError
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.media_type import OCI_CONFIG
 from bakery.oci.reference import Repository
+from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
-from bakery.registry.origin import Origin
-from bakery.registry.settings import Settings
+from bakery.registry.http.url import Origin
 from tests.peers.conftest import StartRegistry
 from tests.peers.programs import run
 from tests.peers.registries import KINDS, Basic, RealRegistry
@@ -23,8 +23,8 @@ from tests.wire.making import LAYER_TYPE, body_of, make_client
 from tests.wire.publishing import SHARED, publication, pull, push
 
 
-def settings_for(registry: RealRegistry, *realms: str) -> Settings:
-    return Settings(
+def settings_for(registry: RealRegistry, *realms: str) -> RegistryConfig:
+    return RegistryConfig(
         credentials=CredentialSources(inline=json.dumps(registry.docker_config())),
         trusted_realms=frozenset(Origin.parse(realm) for realm in realms),
     )
@@ -53,12 +53,12 @@ async def test_a_layer_is_mounted_from_another_repository(real_registry: RealReg
     async with make_client() as client:
         where, other = (Repository(real_registry.host, path) for path in ("acme/app", "acme/other"))
         await push(client, where, wanted)
-        assert await client.mount_blob(other, layer, where)
+        assert await client.blobs(other).mount(layer, client.blobs(where))
         absent = Descriptor.of(b"never pushed", LAYER_TYPE)
-        assert not await client.mount_blob(other, absent, where)
-        assert await client.has_blob(other, layer)
-        assert await client.list_tags(where) == ["latest", "v1"]
-        assert await client.referrers(where, wanted.index[0].digest) == []
+        assert not await client.blobs(other).mount(absent, client.blobs(where))
+        assert await client.blobs(other).has(layer)
+        assert await client.listings.tags(where) == ["latest", "v1"]
+        assert await client.manifests.referrers(where.with_digest(wanted.index[0].digest)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,16 +71,16 @@ async def test_a_mount_from_its_own_repository_tells_whether_a_blob_exists(
     where = Repository(registry.host, "acme/app")
     async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as client:
         client.announce_writes([where])
-        await client.push_blob(where, config, body_of(b"{}"))
-        assert not await client.has_blob(where, layer, else_push=True)
-        await client.push_blob(where, layer, body_of(SHARED))
+        await client.blobs(where).write(config, body_of(b"{}"))
+        assert not await client.blobs(where).has(layer, else_write=True)
+        await client.blobs(where).write(layer, body_of(SHARED))
     requests = [(one.method, one.status) for one in registry.requests() if "/acme/" in one.path and one.status != 401]
     exists, opened = ("POST", 201), ("POST", 202)
     assert requests == [opened, ("PUT", 201), exists, opened, ("PUT", 201)]
     async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as another:
         another.announce_writes([where])
-        await another.push_blob(where, config, body_of(b"{}"))
-        assert await another.has_blob(where, layer, else_push=True)
+        await another.blobs(where).write(config, body_of(b"{}"))
+        assert await another.blobs(where).has(layer, else_write=True)
     assert [(one.method, one.status) for one in registry.requests()][-2:] == [exists, exists]
     assert len(tokens.requests) == (2 if login == "bearer" else 0)  # one per client: no second scope
 
@@ -114,9 +114,9 @@ async def test_a_basic_login_works_and_a_wrong_one_fails_at_once(kind: str, star
     async with make_client(settings=settings_for(registry)) as client:
         await push(client, Repository(registry.host, "acme/app"), wanted)
     wrong = {"auths": {registry.host: {"username": "baker", "password": "chalk"}}}
-    settings = Settings(credentials=CredentialSources(inline=json.dumps(wrong)))
+    settings = RegistryConfig(credentials=CredentialSources(inline=json.dumps(wrong)))
     async with make_client(settings=settings) as stranger:
         with pytest.raises(AuthError) as caught:
-            await stranger.head_manifest(Repository(registry.host, "acme/app").with_tag("v1"))
+            await stranger.manifests.head(Repository(registry.host, "acme/app").with_tag("v1"))
         assert caught.value.hint
         assert stranger.stats.retries == 0

@@ -12,65 +12,65 @@ from hypothesis import strategies as st
 from bakery.errors import AuthError, NotFound, RegistryError, Unavailable
 from bakery.oci.digest import Digest
 from bakery.registry.answers import (
-    Doing,
-    Fields,
-    Reply,
-    Verdict,
-    failure,
+    Meaning,
+    Phase,
+    error_for,
     is_immutable_tag,
+    meaning_of,
     missing_digests,
     oci_errors,
     retry_after_s,
-    tell,
-    verdict,
+    summary_of,
 )
-from bakery.registry.faults import ContentMissing
+from bakery.registry.failure import ContentMissing
+from bakery.registry.http.message import Fields, HttpResponse
 from tests.wire.making import errors
 
-READ, OPEN, SEND, PUT = Doing.READ, Doing.OPEN_UPLOAD, Doing.SEND_BLOB, Doing.PUT_MANIFEST
+READ, OPEN, SEND, PUT = Phase.READ, Phase.OPEN_UPLOAD, Phase.SEND_BLOB, Phase.PUT_MANIFEST
 GHCR_LIMIT = b"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
 
 VERDICTS = {
-    "absent": (404, "MANIFEST_UNKNOWN", READ, False, Verdict.ABSENT),
-    "absent, without a body": (404, "", READ, False, Verdict.ABSENT),
-    "manifest that we pushed, not there yet": (404, "MANIFEST_UNKNOWN", READ, True, Verdict.LAG),
-    "login refused, though it says not found": (401, "NAME_UNKNOWN", READ, True, Verdict.LOGIN),
-    "login refused by code alone": (404, "UNAUTHORIZED", READ, True, Verdict.LOGIN),
-    "denied": (403, "DENIED", READ, False, Verdict.DENIED),
-    "throttled": (429, "TOOMANYREQUESTS", READ, False, Verdict.THROTTLED),
-    "throttled by code alone": (400, "TOOMANYREQUESTS", PUT, False, Verdict.THROTTLED),
-    "not taken": (503, "UNAVAILABLE", PUT, False, Verdict.NOT_TAKEN),
-    "too early": (425, "", PUT, False, Verdict.NOT_TAKEN),
-    "may have been done": (500, "UNKNOWN", PUT, False, Verdict.AMBIGUOUS),
-    "bad gateway": (502, "", SEND, False, Verdict.AMBIGUOUS),
-    "gateway timeout": (504, "", SEND, False, Verdict.AMBIGUOUS),
-    "a proxy's own status": (522, "", READ, False, Verdict.AMBIGUOUS),
-    "not implemented": (501, "", READ, False, Verdict.UNSUPPORTED),
-    "method refused": (405, "UNSUPPORTED", Doing.DELETE, False, Verdict.UNSUPPORTED),
-    "child missing": (400, "MANIFEST_BLOB_UNKNOWN", PUT, False, Verdict.CONTENT_MISSING),
-    "child missing, by 404": (404, "BLOB_UNKNOWN", PUT, False, Verdict.CONTENT_MISSING),
-    "repository missing": (404, "NAME_UNKNOWN", PUT, False, Verdict.ABSENT),
-    "session gone": (404, "BLOB_UPLOAD_UNKNOWN", SEND, False, Verdict.SESSION_LOST),
-    "session broken": (400, "BLOB_UPLOAD_INVALID", SEND, False, Verdict.SESSION_LOST),
-    "digest refused": (400, "DIGEST_INVALID", SEND, False, Verdict.REFUSED),
-    "manifest refused": (400, "MANIFEST_INVALID", PUT, False, Verdict.REFUSED),
-    "too large": (413, "", PUT, False, Verdict.REFUSED),
-    "conflict": (409, "", PUT, False, Verdict.REFUSED),
+    "absent": (404, "MANIFEST_UNKNOWN", READ, False, Meaning.ABSENT),
+    "absent, without a body": (404, "", READ, False, Meaning.ABSENT),
+    "manifest that we pushed, not there yet": (404, "MANIFEST_UNKNOWN", READ, True, Meaning.LAG),
+    "login refused, though it says not found": (401, "NAME_UNKNOWN", READ, True, Meaning.LOGIN),
+    "login refused by code alone": (404, "UNAUTHORIZED", READ, True, Meaning.LOGIN),
+    "denied": (403, "DENIED", READ, False, Meaning.DENIED),
+    "throttled": (429, "TOOMANYREQUESTS", READ, False, Meaning.THROTTLED),
+    "throttled by code alone": (400, "TOOMANYREQUESTS", PUT, False, Meaning.THROTTLED),
+    "not taken": (503, "UNAVAILABLE", PUT, False, Meaning.NOT_TAKEN),
+    "too early": (425, "", PUT, False, Meaning.NOT_TAKEN),
+    "may have been done": (500, "UNKNOWN", PUT, False, Meaning.AMBIGUOUS),
+    "bad gateway": (502, "", SEND, False, Meaning.AMBIGUOUS),
+    "gateway timeout": (504, "", SEND, False, Meaning.AMBIGUOUS),
+    "a proxy's own status": (522, "", READ, False, Meaning.AMBIGUOUS),
+    "not implemented": (501, "", READ, False, Meaning.UNSUPPORTED),
+    "method refused": (405, "UNSUPPORTED", Phase.DELETE, False, Meaning.UNSUPPORTED),
+    "child missing": (400, "MANIFEST_BLOB_UNKNOWN", PUT, False, Meaning.CONTENT_MISSING),
+    "child missing, by 404": (404, "BLOB_UNKNOWN", PUT, False, Meaning.CONTENT_MISSING),
+    "repository missing": (404, "NAME_UNKNOWN", PUT, False, Meaning.ABSENT),
+    "session gone": (404, "BLOB_UPLOAD_UNKNOWN", SEND, False, Meaning.SESSION_LOST),
+    "session broken": (400, "BLOB_UPLOAD_INVALID", SEND, False, Meaning.SESSION_LOST),
+    "digest refused": (400, "DIGEST_INVALID", SEND, False, Meaning.REFUSED),
+    "manifest refused": (400, "MANIFEST_INVALID", PUT, False, Meaning.REFUSED),
+    "too large": (413, "", PUT, False, Meaning.REFUSED),
+    "conflict": (409, "", PUT, False, Meaning.REFUSED),
 }
 
 
 @pytest.mark.parametrize(("status", "code", "doing", "ours", "expected"), VERDICTS.values(), ids=VERDICTS)
-def test_answers_are_classified(status: int, code: str, doing: Doing, ours: bool, expected: Verdict):
-    reply = Reply(status, body=errors(code) if code else b"")
-    assert verdict(reply, doing, ours=ours) is expected
+def test_answers_are_classified(status: int, code: str, doing: Phase, ours: bool, expected: Meaning):
+    reply = HttpResponse(status, body=errors(code) if code else b"")
+    assert meaning_of(reply, doing, ours=ours) is expected
 
 
 def test_a_403_is_a_rate_limit_only_where_it_says_so():
-    assert verdict(Reply(403, body=GHCR_LIMIT), READ) is Verdict.THROTTLED
-    assert verdict(Reply(403, body=errors("DENIED", GHCR_LIMIT.decode())), PUT) is Verdict.THROTTLED
-    assert verdict(Reply(403, Fields({"Retry-After": "60"})), PUT) is Verdict.THROTTLED
+    assert meaning_of(HttpResponse(403, body=GHCR_LIMIT), READ) is Meaning.THROTTLED
+    assert meaning_of(HttpResponse(403, body=errors("DENIED", GHCR_LIMIT.decode())), PUT) is Meaning.THROTTLED
+    assert meaning_of(HttpResponse(403, Fields({"Retry-After": "60"})), PUT) is Meaning.THROTTLED
     assert (
-        verdict(Reply(403, body=errors("DENIED", "requested access to the resource is denied")), PUT) is Verdict.DENIED
+        meaning_of(HttpResponse(403, body=errors("DENIED", "requested access to the resource is denied")), PUT)
+        is Meaning.DENIED
     )
 
 
@@ -97,7 +97,7 @@ WAITS = {
 
 @pytest.mark.parametrize(("status", "headers", "body", "expected"), WAITS.values(), ids=WAITS)
 def test_how_long_to_stay_away_is_read_wherever_it_stands(status, headers, body, expected):
-    assert retry_after_s(Reply(status, Fields(headers), body), now=NOW) == expected
+    assert retry_after_s(HttpResponse(status, Fields(headers), body), now=NOW) == expected
 
 
 CLASSES = {
@@ -113,7 +113,7 @@ CLASSES = {
 
 @pytest.mark.parametrize(("status", "code", "doing", "expected"), CLASSES.values(), ids=CLASSES)
 def test_each_failure_is_the_class_that_a_caller_acts_on(status, code, doing, expected):
-    found = failure(Reply(status, body=errors(code) if code else b""), "pushing", "host/a", phase=doing)
+    found = error_for(HttpResponse(status, body=errors(code) if code else b""), "pushing", "host/a", phase=doing)
     assert type(found) is expected
     assert found.transient is (expected is Unavailable)
 
@@ -125,7 +125,7 @@ def test_missing_digests_are_read_from_whatever_shape_the_detail_has():
         b'{"code":"MANIFEST_BLOB_UNKNOWN","detail":"%s"},{"code":"BLOB_UNKNOWN","detail":{"Digest":"%s"}},'
         b'{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"%s"}},{"code":"MANIFEST_BLOB_UNKNOWN","detail":[1]}]}'
     ) % tuple(str(digest).encode() for digest in (one, two, three, one))
-    assert missing_digests(Reply(400, body=body)) == (one, two, three)
+    assert missing_digests(HttpResponse(400, body=body)) == (one, two, three)
 
 
 IMMUTABLE = {
@@ -139,7 +139,7 @@ IMMUTABLE = {
 
 @pytest.mark.parametrize(("status", "body", "expected"), IMMUTABLE.values(), ids=IMMUTABLE)
 def test_a_tag_that_must_not_move_is_known_by_what_registries_say(status, body, expected):
-    assert is_immutable_tag(Reply(status, body=body)) is expected
+    assert is_immutable_tag(HttpResponse(status, body=body)) is expected
 
 
 SECRETS = [
@@ -152,28 +152,28 @@ SECRETS = [
 
 @pytest.mark.parametrize("message", SECRETS)
 def test_a_registrys_sentence_is_shown_without_what_looks_like_a_secret(message):
-    _, answer = tell(Reply(400, body=errors("UNKNOWN", message)))
+    _, answer = summary_of(HttpResponse(400, body=errors("UNKNOWN", message)))
     for secret in ("eyJ", "deadbeef", "abcdefghijklmnop", "cm9ib3Q"):
         assert secret not in answer
 
 
 def test_a_registrys_sentence_is_one_line_and_its_digests_stay_readable():
     digest = Digest.of(b"x")
-    _, answer = tell(Reply(400, body=errors("UNKNOWN", f"no\x1b[31m\r\n{digest} " + "y" * 1000)))
+    _, answer = summary_of(HttpResponse(400, body=errors("UNKNOWN", f"no\x1b[31m\r\n{digest} " + "y" * 1000)))
     assert str(digest) in answer
     assert "\n" not in answer
     assert "\x1b" not in answer
     assert len(answer) < 400
 
 
-@given(st.binary(max_size=400), st.integers(100, 599), st.sampled_from(Doing))
+@given(st.binary(max_size=400), st.integers(100, 599), st.sampled_from(Phase))
 def test_no_body_breaks_the_classification(body, status, doing):
-    reply = Reply(status, body=body)
+    reply = HttpResponse(status, body=body)
     oci_errors(body)
-    tell(reply)
+    summary_of(reply)
     retry_after_s(reply)
     missing_digests(reply)
-    assert verdict(reply, doing) in Verdict
+    assert meaning_of(reply, doing) in Meaning
 
 
 @given(
@@ -187,23 +187,23 @@ def test_no_json_breaks_the_reading_of_errors(value):
     import json
 
     for document in (value, {"errors": value}, {"errors": [value]}, {"errors": [{"code": value, "message": value}]}):
-        reply = Reply(400, body=json.dumps(document).encode())
-        tell(reply)
+        reply = HttpResponse(400, body=json.dumps(document).encode())
+        summary_of(reply)
         missing_digests(reply)
 
 
 def test_a_500_that_names_missing_content_is_no_passing_failure():
     named = {"code": "MANIFEST_BLOB_UNKNOWN", "detail": f"sha256:{64 * 'a'}"}
     body = json.dumps({"errors": [{"code": "UNKNOWN"}, named]})
-    reply = Reply(500, body=body.encode())
-    assert verdict(reply, Doing.PUT_MANIFEST) is Verdict.CONTENT_MISSING
-    assert verdict(reply, Doing.SEND_BLOB) is Verdict.AMBIGUOUS
-    error = failure(reply, "pushing a manifest", "x", phase=Doing.PUT_MANIFEST)
+    reply = HttpResponse(500, body=body.encode())
+    assert meaning_of(reply, Phase.PUT_MANIFEST) is Meaning.CONTENT_MISSING
+    assert meaning_of(reply, Phase.SEND_BLOB) is Meaning.AMBIGUOUS
+    error = error_for(reply, "push manifest", "x", phase=Phase.PUT_MANIFEST)
     assert not error.transient
     assert f"sha256:{64 * 'a'}" in str(error)
-    assert "Next:" in str(error)
+    assert error.hint
 
 
 @pytest.mark.parametrize("status", [400, 405, 409, 413, 415, 422, 501])
 def test_a_final_refusal_says_what_to_do_next(status):
-    assert "Next:" in str(failure(Reply(status), "pushing a manifest", "x", phase=Doing.PUT_MANIFEST))
+    assert error_for(HttpResponse(status), "push manifest", "x", phase=Phase.PUT_MANIFEST).hint

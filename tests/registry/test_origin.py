@@ -8,18 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakery.registry.faults import UnsafeTarget
-from bakery.registry.origin import (
-    Origin,
-    Reach,
-    Url,
-    allowed_reach,
-    api_origin,
-    check_hop,
-    is_loopback_name,
-    literal_reach,
-    reach_of,
-)
+from bakery.registry.http.address import Reach, is_loopback_name, literal_reach, reach_of
+from bakery.registry.http.failure import UnsafeTarget
+from bakery.registry.http.redirect import allowed_reach, check_hop
+from bakery.registry.http.url import Origin, Url
+from bakery.registry.origin import api_origin
 
 BASE = Url.parse("https://reg.example/v2/acme/app/blobs/uploads/?x=1")
 LOCATIONS = {

@@ -13,10 +13,12 @@ from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismat
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.registry import put_plan, upload_plan
-from bakery.registry.answers import Fields, Reply
-from bakery.registry.faults import BodyCut, ContentMissing, LoginEnded, NotConnected
-from bakery.registry.origin import Url
-from bakery.registry.upload_plan import Chunk, Finish, Look, Manners, Open, Pause, Sent, Whole
+from bakery.registry.failure import ContentMissing, LoginEnded
+from bakery.registry.http.failure import BodyCut, NotConnected
+from bakery.registry.http.message import Fields, HttpResponse
+from bakery.registry.http.url import Url
+from bakery.registry.step import Backoff, LookUp
+from bakery.registry.upload_plan import Chunk, Finish, Manners, Open, Sent, Whole
 from tests.hypothesis_profiles import examples
 from tests.wire.making import errors
 
@@ -44,16 +46,16 @@ def follow(flow: Any, act: Callable[[Any], Any]) -> list[Any]:
 
 
 def replies(*statuses: int) -> list[Sent]:
-    return [Sent(Reply(status)) for status in statuses]
+    return [Sent(HttpResponse(status)) for status in statuses]
 
 
 LOST = Sent(error=ConnectionFailed("x"))
 CUT = Sent(error=BodyCut("x"))
 UNSENT = Sent(error=NotConnected("x"))
 LOGIN = Sent(error=LoginEnded("x"))
-STALE = Sent(Reply(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
-WRONG = Sent(Reply(400, body=errors("DIGEST_INVALID")))
-OPENED = Sent(Reply(202), SESSION)
+STALE = Sent(HttpResponse(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
+WRONG = Sent(HttpResponse(400, body=errors("DIGEST_INVALID")))
+OPENED = Sent(HttpResponse(202), SESSION)
 THROTTLED, BUSY, BROKEN, CREATED = replies(429, 503, 502, 201)
 
 COURSES = {  # what the PUTs meet, what the looks find, the steps
@@ -78,9 +80,9 @@ def name_of(step: Any) -> str:
             return "open"
         case Whole():
             return "put"
-        case Look(settle):
+        case LookUp(settle):
             return "look" if settle else "glance"
-        case Pause():
+        case Backoff():
             return "pause"
         case _:
             return type(step).__name__
@@ -96,7 +98,7 @@ def test_an_upload_takes_the_shortest_safe_course(puts, looks, expected):
                 return OPENED
             case Whole():
                 return puts.pop(0)
-            case Look():
+            case LookUp():
                 return looks.pop(0)
             case _:
                 return False
@@ -113,9 +115,9 @@ def test_a_session_that_a_mount_left_is_used_first():
 
 
 FINAL = {
-    "denied": Sent(Reply(403, body=errors("DENIED"))),
-    "login": Sent(Reply(401)),
-    "refused": Sent(Reply(400, body=errors("NAME_INVALID"))),
+    "denied": Sent(HttpResponse(403, body=errors("DENIED"))),
+    "login": Sent(HttpResponse(401)),
+    "refused": Sent(HttpResponse(400, body=errors("NAME_INVALID"))),
 }
 
 
@@ -152,7 +154,7 @@ def test_whatever_happens_a_blob_that_was_acknowledged_or_found_is_not_sent_agai
                 outcome = data.draw(st.sampled_from([OPENED, LOST, THROTTLED, BROKEN, BUSY]))
                 if outcome is OPENED:
                     fresh = Url.parse(f"https://reg.example/up/{len(used)}")
-                    return Sent(Reply(202), fresh)
+                    return Sent(HttpResponse(202), fresh)
                 return outcome
             case Whole(session) | Finish(session):
                 assert session == fresh
@@ -164,8 +166,8 @@ def test_whatever_happens_a_blob_that_was_acknowledged_or_found_is_not_sent_agai
                 return outcome
             case Chunk(session):
                 assert session == fresh
-                return data.draw(st.sampled_from([Sent(Reply(202), session), LOST, BROKEN]))
-            case Look(settle):
+                return data.draw(st.sampled_from([Sent(HttpResponse(202), session), LOST, BROKEN]))
+            case LookUp(settle):
                 seen = stored and (settle or data.draw(st.booleans()))
                 found = seen
                 return seen
@@ -184,7 +186,7 @@ def test_whatever_happens_a_blob_that_was_acknowledged_or_found_is_not_sent_agai
 # Manifests
 
 DIGEST, OTHER, CHILD = (Digest.of(text) for text in (b"it", b"other", b"child"))
-CHILD_MISSING = Reply(400, body=errors("MANIFEST_BLOB_UNKNOWN", detail={"digest": str(CHILD)}))
+CHILD_MISSING = HttpResponse(400, body=errors("MANIFEST_BLOB_UNKNOWN", detail={"digest": str(CHILD)}))
 
 
 def put(act: Callable[[Any], Any], *, is_tag: bool = False, ours: bool = False) -> list[Any]:
@@ -197,27 +199,27 @@ def scripted(*answers: Any) -> Callable[[Any], Any]:
 
 
 def test_an_acknowledged_put_is_one_step():
-    assert put(scripted(Reply(201))) == [put_plan.Put()]
+    assert put(scripted(HttpResponse(201))) == [put_plan.Put()]
 
 
-@pytest.mark.parametrize("lost", [ConnectionFailed("x"), Reply(500), Reply(502), Reply(504)])
+@pytest.mark.parametrize("lost", [ConnectionFailed("x"), HttpResponse(500), HttpResponse(502), HttpResponse(504)])
 def test_a_put_whose_answer_was_lost_is_looked_for(lost):
-    assert put(scripted(lost, DIGEST)) == [put_plan.Put(), put_plan.Look(settle=True)]
+    assert put(scripted(lost, DIGEST)) == [put_plan.Put(), LookUp(settle=True)]
 
 
-@pytest.mark.parametrize("refused", [Reply(429), Reply(503), NotConnected("x")])
+@pytest.mark.parametrize("refused", [HttpResponse(429), HttpResponse(503), NotConnected("x")])
 def test_a_put_that_was_not_taken_is_not_looked_for(refused):
-    steps = put(scripted(refused, None, Reply(201)))
-    assert [type(step) for step in steps] == [put_plan.Put, put_plan.Pause, put_plan.Put]
+    steps = put(scripted(refused, None, HttpResponse(201)))
+    assert [type(step) for step in steps] == [put_plan.Put, Backoff, put_plan.Put]
 
 
 def test_a_tag_that_names_something_else_after_a_lost_answer_is_put_again():
-    steps = put(scripted(ConnectionFailed("x"), OTHER, None, Reply(201)), is_tag=True)
-    assert [type(step) for step in steps] == [put_plan.Put, put_plan.Look, put_plan.Pause, put_plan.Put]
+    steps = put(scripted(ConnectionFailed("x"), OTHER, None, HttpResponse(201)), is_tag=True)
+    assert [type(step) for step in steps] == [put_plan.Put, LookUp, Backoff, put_plan.Put]
 
 
 def test_content_that_we_pushed_is_waited_for_and_content_that_we_did_not_is_not():
-    steps = put(scripted(CHILD_MISSING, True, CHILD_MISSING, True, Reply(201)), ours=True)
+    steps = put(scripted(CHILD_MISSING, True, CHILD_MISSING, True, HttpResponse(201)), ours=True)
     assert [type(step) for step in steps] == [put_plan.Put, put_plan.AwaitContent] * 2 + [put_plan.Put]
     with pytest.raises(ContentMissing) as caught:
         put(scripted(CHILD_MISSING, (CHILD,)), ours=False)
@@ -238,16 +240,16 @@ def test_content_that_is_seen_and_yet_refused_is_named_all_the_same():
 
 def test_a_registry_that_stored_something_else_is_found_out():
     with pytest.raises(DigestMismatch):
-        put(scripted(Reply(201, Fields({"Docker-Content-Digest": str(OTHER)}))))
+        put(scripted(HttpResponse(201, Fields({"Docker-Content-Digest": str(OTHER)}))))
 
 
 def test_an_immutable_tag_is_right_or_an_error_that_names_what_it_is():
-    assert len(put(scripted(Reply(412), DIGEST), is_tag=True)) == 2
+    assert len(put(scripted(HttpResponse(412), DIGEST), is_tag=True)) == 2
     with pytest.raises(RegistryError, match=f"immutable and names {OTHER}"):
-        put(scripted(Reply(400, body=errors("TAG_INVALID")), OTHER), is_tag=True)
+        put(scripted(HttpResponse(400, body=errors("TAG_INVALID")), OTHER), is_tag=True)
 
 
-@pytest.mark.parametrize(("reply", "expected"), [(Reply(403), AuthError), (Reply(413), RegistryError)])
+@pytest.mark.parametrize(("reply", "expected"), [(HttpResponse(403), AuthError), (HttpResponse(413), RegistryError)])
 def test_what_is_final_ends_the_put_at_once(reply, expected):
     with pytest.raises(expected):
         put(scripted(reply))
@@ -265,20 +267,29 @@ def test_whatever_happens_an_acknowledged_manifest_is_not_put_again(data):
             case put_plan.Put():
                 outcome = data.draw(
                     st.sampled_from(
-                        [Reply(201), Reply(500), Reply(503), ConnectionFailed("x"), NotConnected("x"), CHILD_MISSING]
+                        [
+                            HttpResponse(201),
+                            HttpResponse(500),
+                            HttpResponse(503),
+                            ConnectionFailed("x"),
+                            NotConnected("x"),
+                            CHILD_MISSING,
+                        ]
                     )
                 )
-                acknowledged = isinstance(outcome, Reply) and outcome.status == 201
-                maybe = type(outcome) is ConnectionFailed or (isinstance(outcome, Reply) and outcome.status == 500)
+                acknowledged = isinstance(outcome, HttpResponse) and outcome.status == 201
+                maybe = type(outcome) is ConnectionFailed or (
+                    isinstance(outcome, HttpResponse) and outcome.status == 500
+                )
                 stored = stored or acknowledged or (maybe and data.draw(st.booleans()))
                 return outcome
-            case put_plan.Look():
+            case LookUp():
                 return DIGEST if stored else data.draw(st.sampled_from([None, OTHER]))
             case put_plan.AwaitContent():
                 return data.draw(st.booleans())
-            case put_plan.WhatLacks(digests):
+            case put_plan.FindMissing(digests):
                 return tuple(digests)
-            case put_plan.Pause(_, because):
+            case Backoff(because):
                 assert isinstance(because, Unavailable | ConnectionFailed)
                 return None
 

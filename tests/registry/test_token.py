@@ -10,14 +10,14 @@ import pytest
 
 from bakery.errors import AuthError, BakeryError, Unavailable
 from bakery.oci.reference import Repository
-from bakery.registry.answers import Reply
 from bakery.registry.challenge import Challenge
-from bakery.registry.origin import Origin, Reach, Url
+from bakery.registry.http.address import EVERYWHERE, Reach
+from bakery.registry.http.message import HttpRequest, HttpResponse
+from bakery.registry.http.url import Origin, Url
 from bakery.registry.token import (
     ANONYMOUS,
     Login,
     Token,
-    TokenRequest,
     Trust,
     read_token,
     refresh_margin_s,
@@ -29,12 +29,12 @@ from bakery.registry.token import (
 REALM = Url.parse("https://auth.example/token?kept=1")
 CHALLENGE = Challenge("bearer", {"realm": str(REALM), "service": "reg example"})
 SCOPES = ("repository:acme/app:pull,push", "repository:acme/base:pull")
-GOOD = Reply(200, body=b'{"token":"t","expires_in":300}')
+GOOD = HttpResponse(200, body=b'{"token":"t","expires_in":300}')
 PASSWORD = Login("robot", "se:cret")
 IDENTITY = Login(identity_token="refresh")
 
 
-def run(flow: Generator[TokenRequest, Reply, Token], answer: Callable[[TokenRequest], Reply]) -> Token:
+def run(flow: Generator[HttpRequest, HttpResponse, Token], answer: Callable[[HttpRequest], HttpResponse]) -> Token:
     try:
         request = next(flow)
         while True:
@@ -44,47 +44,47 @@ def run(flow: Generator[TokenRequest, Reply, Token], answer: Callable[[TokenRequ
         return found
 
 
-def requests_for(login: Login, *replies: Reply) -> list[TokenRequest]:
-    asked: list[TokenRequest] = []
+def requests_for(login: Login, *replies: HttpResponse) -> list[HttpRequest]:
+    asked: list[HttpRequest] = []
     left = list(replies)
 
-    def answer(request: TokenRequest) -> Reply:
+    def answer(request: HttpRequest) -> HttpResponse:
         asked.append(request)
         return left.pop(0)
 
-    run(token_flow(CHALLENGE, REALM, SCOPES, login), answer)
+    run(token_flow(CHALLENGE, REALM, SCOPES, login, EVERYWHERE), answer)
     return asked
 
 
 def test_a_password_goes_by_get_with_the_realms_own_query_kept_and_each_scope_apart():
     (asked,) = requests_for(PASSWORD, GOOD)
-    assert (asked.method, asked.form) == ("GET", None)
+    assert (asked.method, asked.body) == ("GET", None)
     expected = "/token?kept=1&service=reg%20example&scope=repository:acme/app:pull,push&scope=repository:acme/base:pull"
     assert asked.url.target == expected
-    assert base64.b64decode(asked.authorization.removeprefix("Basic ")) == b"robot:se:cret"
+    assert base64.b64decode(asked.headers["Authorization"].removeprefix("Basic ")) == b"robot:se:cret"
 
 
 def test_nobody_goes_by_get_with_nothing():
     (asked,) = requests_for(ANONYMOUS, GOOD)
-    assert (asked.method, asked.authorization) == ("GET", "")
+    assert (asked.method, asked.headers) == ("GET", {})
 
 
 def test_an_identity_token_goes_by_post_and_not_in_a_url():
     (asked,) = requests_for(IDENTITY, GOOD)
     assert asked.method == "POST"
-    assert asked.form is not None
-    assert b"grant_type=refresh_token&refresh_token=refresh" in asked.form
-    assert b"scope=repository%3Aacme%2Fapp%3Apull%2Cpush+repository%3Aacme%2Fbase%3Apull" in asked.form
+    assert isinstance(asked.body, bytes)
+    assert b"grant_type=refresh_token&refresh_token=refresh" in asked.body
+    assert b"scope=repository%3Aacme%2Fapp%3Apull%2Cpush+repository%3Aacme%2Fbase%3Apull" in asked.body
     assert "refresh" not in asked.url.target
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 405])
 def test_a_service_that_refuses_post_is_asked_by_get_where_there_is_a_password(status: int):
     login = Login("robot", "secret", "refresh")
-    post, get = requests_for(login, Reply(status), GOOD)
+    post, get = requests_for(login, HttpResponse(status), GOOD)
     assert (post.method, get.method) == ("POST", "GET")
     with pytest.raises(AuthError):
-        requests_for(IDENTITY, Reply(status))
+        requests_for(IDENTITY, HttpResponse(status))
 
 
 REFUSALS = {
@@ -99,7 +99,7 @@ REFUSALS = {
 @pytest.mark.parametrize(("status", "expected"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_is_final_and_a_failure_passes_and_neither_quotes_the_body(status, expected):
     with pytest.raises(expected) as caught:
-        requests_for(PASSWORD, Reply(status, body=b"canary"))
+        requests_for(PASSWORD, HttpResponse(status, body=b"canary"))
     assert "canary" not in str(caught.value)
 
 

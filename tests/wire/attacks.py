@@ -19,9 +19,10 @@ import trustme
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.registry.client import Client
+from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
-from bakery.registry.origin import Origin, Reach, reach_of
-from bakery.registry.settings import Settings
+from bakery.registry.http.address import Reach, reach_of
+from bakery.registry.http.url import Origin
 from bakery.retry import RetryPolicy
 from tests.wire.making import blob, make_client
 from tests.wire.script import Answer, ScriptedServer
@@ -78,7 +79,7 @@ async def public_registry(
     """A: https, on an address that counts as public, with a login at hand."""
     name = "registry.example"
     async with ScriptedServer(tls=tls.server(name), name=name, bind=PUBLIC) as a:
-        settings = Settings(
+        settings = RegistryConfig(
             ca_file=tls.file,
             credentials=login(a.host),
             trusted_realms=frozenset({Origin.parse(trusted)} if trusted else ()),
@@ -98,7 +99,7 @@ def no_secret(*servers: ScriptedServer) -> None:
 
 async def read(client: Client, where: Repository, descriptor: Descriptor = LAYER) -> bytes:
     received = bytearray()
-    async with contextlib.aclosing(client.read_blob(where, descriptor)) as chunks:
+    async with contextlib.aclosing(client.blobs(where).read(descriptor, must_exist=False)) as chunks:
         async for chunk in chunks:
             received += chunk
     return bytes(received)

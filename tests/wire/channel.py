@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bakery.registry.client import Client
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from tests.wire.attacks import Tls, names
 from tests.wire.making import make_client
 from tests.wire.script import ScriptedServer, raw_server
@@ -37,9 +37,9 @@ class Channel:
             return raw_server(serve)
         return raw_server(serve, tls=self.tls.server("registry.example"), name="registry.example")
 
-    def client(self, *, settings: Settings | None = None, **others: Any) -> Client:
+    def client(self, *, settings: RegistryConfig | None = None, **others: Any) -> Client:
         """Return a client that can reach these servers."""
-        settings = settings or Settings()
+        settings = settings or RegistryConfig()
         if self.tls is not None:
             settings = replace(settings, ca_file=self.tls.file)
             others["lookup"] = names(registry_example="127.0.0.1", storage_example="127.0.0.1")

@@ -7,12 +7,13 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from bakery.engines.credential_helper import run_helper
 from bakery.events import Event
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.registry.client import Client
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from bakery.retry import RetryPolicy
 from tests.wire.script import ScriptedServer
 
@@ -44,9 +45,10 @@ def make_client(
 ) -> Client:
     """A client without logins, whose waits take no time."""
     clock = clock or JumpingClock()
-    settings = others.pop("settings", None) or Settings()
+    settings = others.pop("settings", None) or RegistryConfig()
+    others.setdefault("run_helper", run_helper)
     return Client(
-        settings=settings,
+        config=settings,
         policy=policy or RetryPolicy(base_delay=0.5),
         clock=clock,
         emit=(lambda event: None) if events is None else events.append,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
+from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import Repository
 from bakery.registry.client import Client
-from bakery.registry.faults import ContentMissing
+from bakery.registry.failure import ContentMissing
 from tests.wire.making import LAYER_TYPE, body_of, image
 
 SHARED = bytes(range(256)) * 1200  # more than what goes as one piece
@@ -47,14 +48,14 @@ async def push(
 
     async def blob(content: bytes, *, again: bool = False) -> None:
         descriptor = Descriptor.of(content, LAYER_TYPE)
-        if again or not await client.has_blob(where, descriptor, else_push=True):
+        if again or not await client.blobs(where).has(descriptor, else_write=True):
             small = content if len(content) < 1000 else None
-            await client.push_blob(where, descriptor, body_of(content), small=small)
+            await client.blobs(where).write(descriptor, body_of(content), small=small)
 
     async def manifest(descriptor: Descriptor, raw: bytes) -> None:
         for _ in range(3):
             try:
-                return await client.put_manifest(where.with_digest(descriptor.digest), descriptor, raw)
+                return await client.manifests.put(where.with_digest(descriptor.digest), RawManifest(descriptor, raw))
             except ContentMissing as missing:
                 for content in wanted.blobs:
                     if Descriptor.of(content, LAYER_TYPE).digest in missing.digests:
@@ -71,22 +72,26 @@ async def push(
             group.create_task(manifest(descriptor, raw))
     await manifest(*wanted.index)
     for tag in tags:
-        before = await client.head_manifest(where.with_tag(tag))
+        before = await client.manifests.head(where.with_tag(tag))
         if before is not None and before.digest == wanted.index[0].digest:
             continue
-        await client.put_manifest(where.with_tag(tag), *wanted.index)
-        await client.await_tag(where.with_tag(tag), wanted.index[0].digest, previous=before.digest if before else None)
+        await client.manifests.put(where.with_tag(tag), RawManifest(*wanted.index))
+        await client.manifests.await_tag(
+            where.with_tag(tag), wanted.index[0].digest, previous=before.digest if before else None
+        )
 
 
 async def pull(client: Client, where: Repository, wanted: Publication, tag: str = "v1") -> None:
-    assert await client.get_manifest(where.with_tag(tag), must_exist=True) == wanted.index
+    assert await client.manifests.get(where.with_tag(tag), must_exist=True) == RawManifest(*wanted.index)
     for descriptor, raw in wanted.images:
         reference = where.with_digest(descriptor.digest)
-        assert await client.get_manifest(reference, must_exist=True, expected=descriptor) == (descriptor, raw)
+        assert await client.manifests.get(reference, must_exist=True, expected=descriptor) == RawManifest(
+            descriptor, raw
+        )
     for content in wanted.blobs:
         received = bytearray()
         descriptor = Descriptor.of(content, LAYER_TYPE)
-        async with contextlib.aclosing(client.read_blob(where, descriptor, must_exist=True)) as chunks:
+        async with contextlib.aclosing(client.blobs(where).read(descriptor, must_exist=True)) as chunks:
             async for chunk in chunks:
                 received += chunk
         assert received == content

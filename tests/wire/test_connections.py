@@ -14,7 +14,8 @@ from bakery.errors import BakeryError, ConnectionFailed, RegistryError
 from bakery.extent import Extent
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
-from bakery.registry.settings import Proxies, Settings
+from bakery.registry.config import RegistryConfig
+from bakery.registry.http.config import Proxies
 from bakery.retry import RetryPolicy
 from tests.wire.attacks import names
 from tests.wire.channel import Channel
@@ -54,7 +55,7 @@ async def test_stretches_of_a_file_arrive_as_one_body(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         expect_upload(server)
         with extents(CONTENT) as body:
-            await client.push_blob(repository(server), LAYER, body)
+            await client.blobs(repository(server)).write(LAYER, body)
         assert server.sent("PUT")[0].body == CONTENT
         assert client.stats.bytes_out == LAYER.size
 
@@ -68,7 +69,7 @@ async def test_a_download_is_kept_whole_and_in_order(channel: Channel):
 
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT))
-        async for step in client.fetch_blob(repository(server), LAYER, keep):
+        async for step in client.blobs(repository(server)).fetch(LAYER, keep):
             assert step <= len(kept)
             steps.append(step)
         assert kept == CONTENT
@@ -84,7 +85,7 @@ async def test_what_keeping_raises_comes_out_as_it_is_and_nothing_is_tried_again
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT))
         with pytest.raises(OSError, match="No space left"):
-            async for _ in client.fetch_blob(repository(server), LAYER, keep):
+            async for _ in client.blobs(repository(server)).fetch(LAYER, keep):
                 pass
 
 
@@ -93,7 +94,7 @@ async def test_a_refusal_that_comes_before_the_file_was_sent_is_what_is_told(cha
     async with channel.server() as server, channel.client(policy=ONCE) as client:
         expect_upload(server, Answer(400, body=b'{"errors": [{"code": "DENIED"}]}', early=True))
         with extents(bytes(large.size)) as body, pytest.raises(RegistryError, match="DENIED"):
-            await client.push_blob(repository(server), large, body)
+            await client.blobs(repository(server)).write(large, body)
         assert client.stats.bytes_out < large.size
 
 
@@ -113,7 +114,7 @@ async def test_what_a_server_says_while_a_file_is_sent_takes_nothing_from_the_fi
 
     async with channel.raw_server(serve) as host, channel.client(policy=ONCE) as client:
         with extents(CONTENT) as body:
-            await client.push_blob(Repository(host, "acme/app"), LAYER, body)
+            await client.blobs(Repository(host, "acme/app")).write(LAYER, body)
         assert await got == CONTENT
 
 
@@ -126,18 +127,18 @@ async def test_a_server_that_takes_no_more_of_a_file_is_given_up(channel: Channe
         await reader.readuntil(b"\r\n\r\n")
         await asyncio.Event().wait()
 
-    settings = Settings(stall_s=0.2)
+    settings = RegistryConfig(stall_s=0.2)
     async with channel.raw_server(serve) as host, channel.client(policy=ONCE, settings=settings) as client:
-        with extents(bytes(large.size)) as body, pytest.raises(ConnectionFailed, match="did not answer in time"):
-            await client.push_blob(Repository(host, "acme/app"), large, body)
+        with extents(bytes(large.size)) as body, pytest.raises(ConnectionFailed, match="did not respond in time"):
+            await client.blobs(Repository(host, "acme/app")).write(large, body)
 
 
 async def test_a_large_body_that_stands_still_is_given_up(channel: Channel):
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {LAYER.size}\r\n\r\n".encode() + CONTENT[:500_000]
-    settings = Settings(stall_s=0.2)
+    settings = RegistryConfig(stall_s=0.2)
     async with channel.raw_server(says(head)) as host, channel.client(policy=ONCE, settings=settings) as client:
-        with pytest.raises(ConnectionFailed, match="did not answer in time"):
-            async for _ in client.fetch_blob(Repository(host, "acme/app"), LAYER, lambda *_: None):
+        with pytest.raises(ConnectionFailed, match="did not respond in time"):
+            async for _ in client.blobs(Repository(host, "acme/app")).fetch(LAYER, lambda *_: None):
                 pass
 
 
@@ -154,7 +155,7 @@ async def test_whoever_is_stopped_under_way_leaves_no_thread_with_its_file(chann
 
     async with channel.raw_server(serve) as host, channel.client() as client:
         with extents(bytes(large.size)) as body:
-            push = asyncio.create_task(client.push_blob(Repository(host, "acme/app"), large, body))
+            push = asyncio.create_task(client.blobs(Repository(host, "acme/app")).write(large, body))
             await begun.wait()
             push.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -168,7 +169,7 @@ async def test_a_connection_serves_one_request_after_the_other(channel: Channel)
     async with channel.server() as server, channel.client() as client:
         server.expect("HEAD", TARGET, 404, times=5)
         for _ in range(5):
-            assert not await client.has_blob(repository(server), LAYER)
+            assert not await client.blobs(repository(server)).has(LAYER)
         assert server.connections == 1
 
 
@@ -176,7 +177,7 @@ async def test_a_large_download_gives_its_connection_back(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT), times=2)
         for _ in range(2):
-            async for _step in client.fetch_blob(repository(server), LAYER, lambda *_: None):
+            async for _step in client.blobs(repository(server)).fetch(LAYER, lambda *_: None):
                 pass
         assert server.connections == 1
 
@@ -197,7 +198,7 @@ async def test_a_connection_that_the_server_is_about_to_close_is_not_used_again(
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", f"/v2/acme/app/blobs/{descriptor.digest}", Answer(200, headers, content), times=2)
         for _ in range(2):
-            async for _step in client.fetch_blob(repository(server), descriptor, lambda *_: None):
+            async for _step in client.blobs(repository(server)).fetch(descriptor, lambda *_: None):
                 pass
         assert server.connections == 2
 
@@ -206,7 +207,7 @@ async def test_a_connection_stays_open_for_a_header_that_only_contains_the_word_
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, {"Connection": "closely"}, CONTENT), times=2)
         for _ in range(2):
-            async for _step in client.fetch_blob(repository(server), LAYER, lambda *_: None):
+            async for _step in client.blobs(repository(server)).fetch(LAYER, lambda *_: None):
                 pass
         assert server.connections == 1
 
@@ -221,7 +222,7 @@ async def test_a_connection_to_a_server_of_http_1_0_is_not_used_again():
 
     async with raw_server(serve) as host, make_client() as client:
         for _ in range(2):
-            async for _step in client.fetch_blob(Repository(host, "acme/app"), LAYER, lambda *_: None):
+            async for _step in client.blobs(Repository(host, "acme/app")).fetch(LAYER, lambda *_: None):
                 pass
     assert len(opened) == 2
 
@@ -236,7 +237,7 @@ async def test_a_connection_that_was_idle_for_15_seconds_is_not_used_again(
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", TARGET, 404, times=2)
         for _ in range(2):
-            assert not await client.has_blob(repository(server), LAYER)
+            assert not await client.blobs(repository(server)).has(LAYER)
             passed += idle_s
         assert server.connections == connections
 
@@ -254,14 +255,14 @@ async def test_a_connection_on_which_more_was_said_than_asked_is_not_used_again(
 
     async with channel.raw_server(serve) as host, channel.client() as client:
         for _ in range(2):
-            assert not await client.has_blob(Repository(host, "acme/app"), LAYER)
+            assert not await client.blobs(Repository(host, "acme/app")).has(LAYER)
     assert len(opened) == 2
 
 
 async def test_what_a_server_says_before_its_answer_is_passed_over(channel: Channel):
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
     async with channel.raw_server(says(early)) as host, channel.client() as client:
-        assert not await client.has_blob(Repository(host, "acme/app"), LAYER)
+        assert not await client.blobs(Repository(host, "acme/app")).has(LAYER)
 
 
 NO_HTTP = {
@@ -276,8 +277,8 @@ NO_HTTP = {
 @pytest.mark.parametrize("head", NO_HTTP.values(), ids=NO_HTTP)
 async def test_what_is_no_http_is_a_failure_that_says_so(head: bytes):
     async with raw_server(says(head)) as host, make_client(policy=ONCE) as client:
-        with pytest.raises(ConnectionFailed, match="is no HTTP"):
-            await client.has_blob(Repository(host, "acme/app"), LAYER)
+        with pytest.raises(ConnectionFailed, match="invalid HTTP response"):
+            await client.blobs(Repository(host, "acme/app")).has(LAYER)
 
 
 async def test_an_address_that_refuses_does_not_keep_us_from_the_next():
@@ -286,21 +287,21 @@ async def test_an_address_that_refuses_does_not_keep_us_from_the_next():
 
     async with ScriptedServer(name="localhost") as server, make_client(lookup=lookup) as client:
         server.expect("HEAD", TARGET, 404)
-        assert not await client.has_blob(repository(server), LAYER)
+        assert not await client.blobs(repository(server)).has(LAYER)
 
 
 async def test_a_name_is_looked_up_once_however_many_ask():
     lookup = names(localhost="127.0.0.1")
     async with ScriptedServer(name="localhost") as server, make_client(lookup=lookup) as client:
         server.expect("HEAD", TARGET, 404, times=10)
-        await asyncio.gather(*(client.has_blob(repository(server), LAYER) for _ in range(10)))
+        await asyncio.gather(*(client.blobs(repository(server)).has(LAYER) for _ in range(10)))
     assert lookup.asked == ["localhost"]
 
 
 async def test_a_proxy_that_opens_no_way_is_named():
     async with ScriptedServer() as proxy:
         proxy.expect("CONNECT", "registry.example:443", 407)
-        settings = Settings(proxies=Proxies.from_environment({"HTTPS_PROXY": proxy.origin}))
+        settings = RegistryConfig(proxies=Proxies.from_environment({"HTTPS_PROXY": proxy.origin}))
         async with make_client(policy=ONCE, settings=settings) as client:
-            with pytest.raises(BakeryError, match=rf"the proxy {proxy.origin} answers 407"):
-                await client.has_blob(Repository("registry.example", "acme/app"), LAYER)
+            with pytest.raises(BakeryError, match=rf"the proxy {proxy.origin} responds 407"):
+                await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)

@@ -24,10 +24,11 @@ async def collect(
     client: Client,
     server: ScriptedServer,
     descriptor: Descriptor = LAYER,
-    **options: bool,
+    *,
+    must_exist: bool = False,
 ) -> bytes:
     received = bytearray()
-    async with contextlib.aclosing(client.read_blob(repository(server), descriptor, **options)) as chunks:
+    async with contextlib.aclosing(client.blobs(repository(server)).read(descriptor, must_exist=must_exist)) as chunks:
         async for chunk in chunks:
             received += chunk
     return bytes(received)
@@ -124,6 +125,6 @@ async def test_whoever_stops_early_gives_the_slot_back(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT), times=12)
         for _ in range(12):
-            async with contextlib.aclosing(client.read_blob(repository(server), LAYER)) as chunks:
+            async with contextlib.aclosing(client.blobs(repository(server)).read(LAYER)) as chunks:
                 async for _chunk in chunks:
                     break

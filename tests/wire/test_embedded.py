@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from bakery.errors import AuthError, BakeryError
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
+from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import Repository
+from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
-from bakery.registry.settings import Settings
 from bakery.rehearsal import Access, EmbeddedRegistry, Scheme, Traits
 from bakery.rehearsal.faults import Drop, Lag, Refuse, Rule, Stale, When
 from bakery.rehearsal.profiles import PROFILES
@@ -38,9 +39,9 @@ def held(registry: EmbeddedRegistry, path: str, wanted: Publication) -> None:
         assert registry.blob(path, Descriptor.of(content, LAYER_TYPE).digest) == content
 
 
-def logged_in_at(registry: EmbeddedRegistry) -> Settings:
+def logged_in_at(registry: EmbeddedRegistry) -> RegistryConfig:
     config = {"auths": {registry.address: {"username": "robot", "password": "secret"}}}
-    return Settings(credentials=CredentialSources(inline=json.dumps(config)))
+    return RegistryConfig(credentials=CredentialSources(inline=json.dumps(config)))
 
 
 async def test_what_is_pushed_is_there_and_a_second_push_writes_nothing():
@@ -72,10 +73,10 @@ async def test_a_publication_arrives_whole_at_a_registry_that_behaves_as_they_do
         held(registry, "acme/app", wanted)
         await pull(client, where, wanted)
         layer = Descriptor.of(SHARED, LAYER_TYPE)
-        if not await client.mount_blob(other, layer, where):
-            await client.push_blob(other, layer, body_of(SHARED))
+        if not await client.blobs(other).mount(layer, client.blobs(where)):
+            await client.blobs(other).write(layer, body_of(SHARED))
         assert registry.blob("acme/other", layer.digest) == SHARED
-        await client.delete_manifest(where.with_tag("v1"))
+        await client.manifests.delete(where.with_tag("v1"))
 
 
 async def test_tags_that_may_not_be_pushed_twice_are_left_alone_when_they_are_right():
@@ -85,7 +86,7 @@ async def test_tags_that_may_not_be_pushed_twice_are_left_alone_when_they_are_ri
         for _ in range(2):
             async with make_client(clock=clock) as client:
                 await push(client, where, wanted)
-                await client.put_manifest(where.with_tag("v1"), *wanted.index)
+                await client.manifests.put(where.with_tag("v1"), RawManifest(*wanted.index))
         held(registry, "acme/app", wanted)
 
 
@@ -93,7 +94,7 @@ async def test_tags_that_may_not_be_pushed_twice_are_left_alone_when_they_are_ri
 async def test_a_hostile_registry_never_makes_wrong_content_pass(seed: int):
     profile, clock, wanted = PROFILES["hostile"], JumpingClock(), publication()
     registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=seed, clock=clock)
-    async with registry, make_client(clock=clock, settings=Settings(stall_s=5, answer_s=5)) as client:
+    async with registry, make_client(clock=clock, settings=RegistryConfig(stall_s=5, response_s=5)) as client:
         where = Repository(registry.address, "acme/app")
         finished = False
         try:
@@ -127,9 +128,9 @@ async def test_who_knows_a_hosts_lag_looks_again_just_when_it_ends():
         await push(client, where, wanted, tags=("v1",))
         waited = []
         for tag in ("v2", "v3", "v4"):
-            await client.put_manifest(where.with_tag(tag), *wanted.index)
+            await client.manifests.put(where.with_tag(tag), RawManifest(*wanted.index))
             began = clock.now()
-            await client.await_tag(where.with_tag(tag), wanted.index[0].digest, previous=None)
+            await client.manifests.await_tag(where.with_tag(tag), wanted.index[0].digest, previous=None)
             waited.append(clock.now() - began)
         assert waited[-1] <= 7.25
         assert client.stats.retries == 0
@@ -192,7 +193,7 @@ async def test_with_a_login_it_all_goes_as_well_and_without_one_it_does_not(sche
             assert client.stats.logins_refused == 1
         async with make_client() as stranger:
             with pytest.raises(AuthError):
-                await stranger.head_manifest(where.with_tag("v1"))
+                await stranger.manifests.head(where.with_tag("v1"))
 
 
 async def test_without_a_referrers_api_what_refers_is_listed_by_tag_and_nobody_is_lost():
@@ -213,7 +214,9 @@ async def test_without_a_referrers_api_what_refers_is_listed_by_tag_and_nobody_i
         ]
         async with asyncio.TaskGroup() as group:
             for descriptor, raw in referrers:
-                group.create_task(client.put_manifest(where.with_digest(descriptor.digest), descriptor, raw))
+                group.create_task(
+                    client.manifests.put(where.with_digest(descriptor.digest), RawManifest(descriptor, raw))
+                )
         tag = f"sha256-{subject.digest.hex}"
         media_type, raw = registry.manifest("acme/app", tag)
         listed = json.loads(raw)["manifests"]
@@ -222,7 +225,7 @@ async def test_without_a_referrers_api_what_refers_is_listed_by_tag_and_nobody_i
         assert {entry["annotations"]["number"] for entry in listed} == {"0", "1", "2"}
         assert {entry["artifactType"] for entry in listed} == {"application/x"}
         clock.time += 100
-        found = await client.referrers(where, subject.digest)
+        found = await client.manifests.referrers(where.with_digest(subject.digest))
         assert {entry.digest for entry in found} == {descriptor.digest for descriptor, _ in referrers}
 
 
@@ -232,13 +235,15 @@ async def test_mounts_tags_referrers_and_deletions_work_as_the_specification_has
         where, other = (Repository(registry.address, path) for path in ("acme/app", "acme/other"))
         await push(client, where, wanted)
         layer = Descriptor.of(SHARED, LAYER_TYPE)
-        assert await client.mount_blob(other, layer, where)
-        assert await client.has_blob(other, layer)
-        assert sorted(await client.list_tags(where)) == ["latest", "v1"]
+        assert await client.blobs(other).mount(layer, client.blobs(where))
+        assert await client.blobs(other).has(layer)
+        assert sorted(await client.listings.tags(where)) == ["latest", "v1"]
         subject = wanted.index[0]
         pointer = {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size}
         referrer, raw = image(SHARED, subject=pointer, artifactType="application/x")
-        await client.put_manifest(where.with_digest(referrer.digest), referrer, raw)
-        assert [found.digest for found in await client.referrers(where, subject.digest)] == [referrer.digest]
-        assert await client.delete_manifest(where.with_tag("latest"))
-        assert await client.list_tags(where) == ["v1"]
+        await client.manifests.put(where.with_digest(referrer.digest), RawManifest(referrer, raw))
+        assert [found.digest for found in await client.manifests.referrers(where.with_digest(subject.digest))] == [
+            referrer.digest
+        ]
+        assert await client.manifests.delete(where.with_tag("latest"))
+        assert await client.listings.tags(where) == ["v1"]

@@ -11,8 +11,8 @@ import pytest
 
 from bakery.errors import AuthError
 from bakery.registry.client import Client
+from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
-from bakery.registry.settings import Settings
 from tests.wire.channel import PLAIN, Channel
 from tests.wire.making import JumpingClock, blob, body_of, headers_of, image, make_client, repository
 from tests.wire.script import Answer, Received, ScriptedServer
@@ -34,7 +34,7 @@ def client_for(
     entry: dict[str, str] | None = None,
     **others: Any,
 ) -> Client:
-    return channel.client(settings=Settings(credentials=docker_config(server, **(entry or {}))), **others)
+    return channel.client(settings=RegistryConfig(credentials=docker_config(server, **(entry or {}))), **others)
 
 
 def challenge(server: ScriptedServer, **others: str) -> Answer:
@@ -57,7 +57,7 @@ async def test_the_first_request_goes_without_and_the_challenge_is_answered():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(200, headers_of(DESCRIPTOR))), times=2)
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
-        assert await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest)) == DESCRIPTOR
+        assert await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest)) == DESCRIPTOR
         first, token, second = server.received
         assert first.header("Authorization") is None
         assert token.header("Authorization") == "Basic " + base64.b64encode(b"robot:secret").decode()
@@ -70,7 +70,7 @@ async def test_one_token_request_per_repository_and_scope_however_many_ask():
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
         async with asyncio.TaskGroup() as group:
             for _ in range(40):
-                group.create_task(client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest)))
+                group.create_task(client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest)))
         assert client.stats.token_requests == 1
         assert client.stats.logins_refused == 1  # one request went first, the others waited for what it learnt
 
@@ -83,8 +83,8 @@ async def test_where_a_write_will_follow_one_token_with_pull_and_push_serves_bot
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull,push", token_answer("t"))
         server.expect("POST", "/v2/acme/app/blobs/uploads/", guarded(server, "t", Answer(202, {"Location": "/u"})))
         server.expect("PUT", f"/u?digest={small.digest}", guarded(server, "t", Answer(201)))
-        assert not await client.has_blob(repository(server), small)
-        await client.push_blob(repository(server), small, body_of(b""), small=content)
+        assert not await client.blobs(repository(server)).has(small)
+        await client.blobs(repository(server)).write(small, body_of(b""), small=content)
 
 
 async def test_a_token_is_renewed_before_it_ends():
@@ -95,11 +95,11 @@ async def test_a_token_is_renewed_before_it_ends():
         server.expect("GET", TOKEN_TARGET, token_answer("t1", expires_in=300), regex=True)
         server.expect("GET", TOKEN_TARGET, token_answer("t2", expires_in=300), regex=True)
         reference = repository(server).with_digest(DESCRIPTOR.digest)
-        await client.head_manifest(reference)
+        await client.manifests.head(reference)
         clock.time += 200
-        await client.head_manifest(reference)
+        await client.manifests.head(reference)
         clock.time += 75  # 275 of 300 s: within a tenth of its end
-        await client.head_manifest(reference)
+        await client.manifests.head(reference)
         assert [r.header("Authorization") for r in server.sent("HEAD")] == [None, "Bearer t1", "Bearer t1", "Bearer t2"]
 
 
@@ -124,7 +124,7 @@ async def test_a_token_that_a_long_body_would_outlive_is_renewed_before_it(chann
             return original() + (49.9 if len(server.sent("POST")) == 2 else 0)
 
         clock.now = later  # type: ignore[method-assign]  # a clock is what this test bends
-        await client.push_blob(repository(server), layer, slow_reader)
+        await client.blobs(repository(server)).write(layer, slow_reader)
         assert server.sent("PUT")[0].header("Authorization") == "Bearer t2"
 
 
@@ -133,7 +133,7 @@ async def test_a_refused_token_is_renewed_once_and_then_it_is_an_error():
         server.expect("HEAD", MANIFEST, challenge(server, error="invalid_token"), times=None)
         server.expect("GET", TOKEN_TARGET, token_answer("t"), times=None, regex=True)
         with pytest.raises(AuthError, check=lambda error: bool(error.hint)):
-            await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
+            await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
         assert len(server.sent("HEAD")) <= 3
 
 
@@ -143,16 +143,16 @@ async def test_a_refusal_that_comes_late_does_not_throw_the_next_token_away():
         server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(404)), times=2)
         server.expect("GET", TOKEN_TARGET, token_answer("t1"), regex=True)
         reference = repository(server).with_digest(DESCRIPTOR.digest)
-        await client.head_manifest(reference)
+        await client.manifests.head(reference)
         server.expect("GET", TOKEN_TARGET, token_answer("t2"), regex=True)
         refusal = challenge(server)
         late = server.expect("HEAD", MANIFEST, Answer(refusal.status, refusal.headers, hold=held))
         server.expect("HEAD", MANIFEST, refusal)
         server.expect("HEAD", MANIFEST, guarded(server, "t2", Answer(404)), times=2)
         async with asyncio.TaskGroup() as group:
-            group.create_task(client.head_manifest(reference))
+            group.create_task(client.manifests.head(reference))
             await late.came.wait()
-            assert await client.head_manifest(reference) is None
+            assert await client.manifests.head(reference) is None
             held.set()
         assert client.stats.token_requests == 2
 
@@ -167,7 +167,7 @@ async def test_a_login_that_ends_during_a_body_sends_it_anew_after_a_look(channe
         server.expect("HEAD", f"/v2/acme/app/blobs/{layer.digest}", 404)
         server.expect("PUT", f"/u?digest={layer.digest}", 201)
         server.expect("GET", TOKEN_TARGET, token_answer("t"), times=2, regex=True)
-        await client.push_blob(repository(server), layer, body_of(content))
+        await client.blobs(repository(server)).write(layer, body_of(content))
 
 
 async def test_basic_is_answered_with_basic():
@@ -175,8 +175,8 @@ async def test_basic_is_answered_with_basic():
         server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}))
         server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)), times=2)
         reference = repository(server).with_digest(DESCRIPTOR.digest)
-        await client.head_manifest(reference)
-        await client.head_manifest(reference)
+        await client.manifests.head(reference)
+        await client.manifests.head(reference)
         basic = "Basic " + base64.b64encode(b"robot:secret").decode()
         assert [r.header("Authorization") for r in server.received] == [None, basic, basic]
 
@@ -185,14 +185,14 @@ async def test_wrong_basic_credentials_are_final():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=2)
         with pytest.raises(AuthError):
-            await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
+            await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
 async def test_without_credentials_the_error_says_so():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=None)
-        with pytest.raises(AuthError, check=lambda error: "no credentials for" in error.hint):
-            await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
+        with pytest.raises(AuthError, check=lambda error: "docker login" in error.hint):
+            await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
 async def test_an_identity_token_is_exchanged_by_post_and_its_successor_kept():
@@ -201,8 +201,8 @@ async def test_an_identity_token_is_exchanged_by_post_and_its_successor_kept():
         server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(200, headers_of(DESCRIPTOR))), times=2)
         server.expect("HEAD", "/v2/acme/other/manifests/v1", guarded(server, "t1", Answer(404)))
         server.expect("POST", "/token", token_answer("t1", refresh_token="refresh-2"), times=2)
-        await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
-        await client.head_manifest(repository(server, "acme/other").with_tag("v1"))
+        await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
+        await client.manifests.head(repository(server, "acme/other").with_tag("v1"))
         first, second = server.sent("POST")
         assert b"grant_type=refresh_token&refresh_token=refresh-1" in first.body
         assert b"refresh_token=refresh-2" in second.body
@@ -212,7 +212,7 @@ async def test_an_identity_token_is_exchanged_by_post_and_its_successor_kept():
 async def test_a_registry_token_is_sent_as_it_is():
     async with ScriptedServer() as server, client_for(server, entry={"registrytoken": "ready"}) as client:
         server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)))
-        await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
+        await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
         assert server.received[0].header("Authorization") == "Bearer ready"
 
 
@@ -222,7 +222,7 @@ async def test_a_401_without_a_challenge_is_answered_with_that_of_v2():
         server.expect("GET", "/v2/", challenge(server))
         server.expect("GET", TOKEN_TARGET, token_answer("t"), regex=True)
         server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)))
-        await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
+        await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
 async def test_a_scope_that_only_the_challenge_names_is_asked_for():
@@ -232,7 +232,7 @@ async def test_a_scope_that_only_the_challenge_names_is_asked_for():
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
         server.expect("GET", f"/token?service=reg&scope=repository:acme/app:pull&scope={scope}", token_answer("t2"))
         server.expect("HEAD", MANIFEST, guarded(server, "t2", Answer(200, headers_of(DESCRIPTOR))))
-        await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
+        await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
 async def test_a_mount_asks_for_both_repositories_the_target_first():
@@ -243,7 +243,7 @@ async def test_a_mount_asks_for_both_repositories_the_target_first():
         server.expect("POST", target, challenge(server))
         server.expect("GET", f"/token?service=reg&{scopes}", token_answer("t"))
         server.expect("POST", target, Answer(201, {"Docker-Content-Digest": str(layer.digest)}))
-        assert await client.mount_blob(repository(server), layer, repository(server, "acme/base"))
+        assert await client.blobs(repository(server)).mount(layer, client.blobs(repository(server, "acme/base")))
 
 
 async def test_a_token_service_that_refuses_the_mount_scope_means_no_mount():
@@ -252,7 +252,7 @@ async def test_a_token_service_that_refuses_the_mount_scope_means_no_mount():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("POST", target, challenge(server))
         server.expect("GET", TOKEN_TARGET, 403, regex=True)
-        assert not await client.mount_blob(repository(server), layer, repository(server, "acme/base"))
+        assert not await client.blobs(repository(server)).mount(layer, client.blobs(repository(server, "acme/base")))
 
 
 async def test_a_deletion_tries_the_scopes_that_registries_disagree_on():
@@ -261,7 +261,7 @@ async def test_a_deletion_tries_the_scopes_that_registries_disagree_on():
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull,push,delete", 403)
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:%2A", token_answer("t"))
         server.expect("DELETE", "/v2/acme/app/manifests/v1", 202)
-        assert await client.delete_manifest(repository(server).with_tag("v1"))
+        assert await client.manifests.delete(repository(server).with_tag("v1"))
 
 
 async def test_cookies_are_never_sent_back():
@@ -269,5 +269,5 @@ async def test_cookies_are_never_sent_back():
         server.expect("HEAD", MANIFEST, Answer(404, {"Set-Cookie": "sid=1; Path=/"}))
         server.expect("HEAD", MANIFEST, Answer(404))
         for _ in range(2):
-            await client.head_manifest(repository(server).with_digest(DESCRIPTOR.digest))
+            await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
         assert all(request.header("Cookie") is None for request in server.received)

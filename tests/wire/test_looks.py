@@ -42,7 +42,7 @@ def commit(session: str, descriptor) -> str:
 async def push_config(server: ScriptedServer, client: Client, path: str = "acme/app") -> None:
     server.expect("POST", f"/v2/{path}/blobs/uploads/", opened("config"))
     server.expect("PUT", commit("config", CONFIG), 201)
-    await client.push_blob(repository(server, path), CONFIG, body_of(CONFIG_BYTES))
+    await client.blobs(repository(server, path)).write(CONFIG, body_of(CONFIG_BYTES))
 
 
 async def test_where_a_mount_tells_one_post_looks_for_a_blob_and_opens_its_upload(channel: Channel):
@@ -51,26 +51,26 @@ async def test_where_a_mount_tells_one_post_looks_for_a_blob_and_opens_its_uploa
         server.expect("POST", asking(CONFIG), there(CONFIG))
         server.expect("POST", asking(LAYER), opened("layer"))
         server.expect("PUT", commit("layer", LAYER), 201)
-        assert not await client.has_blob(repository(server), LAYER, else_push=True)
-        await client.push_blob(repository(server), LAYER, body_of(LAYER_BYTES))
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
+        await client.blobs(repository(server)).write(LAYER, body_of(LAYER_BYTES))
         server.expect("POST", asking(OTHER), there(OTHER))
-        assert await client.has_blob(repository(server), OTHER, else_push=True)
+        assert await client.blobs(repository(server)).has(OTHER, else_write=True)
 
 
 async def test_what_is_not_going_to_be_pushed_is_looked_for_by_head():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("HEAD", look(LAYER), FOUND)
-        assert await client.has_blob(repository(server), LAYER)
+        assert await client.blobs(repository(server)).has(LAYER)
 
 
 async def test_a_host_is_tried_with_a_blob_that_was_pushed_there_and_looked_at_by_head_until_then():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", look(LAYER), 404)
-        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
         await push_config(server, client)
         server.expect("HEAD", look(LAYER, "acme/new"), 404)
-        assert not await client.has_blob(repository(server, "acme/new"), LAYER, else_push=True)
+        assert not await client.blobs(repository(server, "acme/new")).has(LAYER, else_write=True)
 
 
 async def test_a_host_is_tried_once_for_all_its_repositories_and_all_who_ask():
@@ -83,8 +83,8 @@ async def test_a_host_is_tried_once_for_all_its_repositories_and_all_who_ask():
         asked.append(server.expect("POST", asking(LAYER, "acme/other"), opened("x")))
         async with asyncio.TaskGroup() as group:
             for where in ("acme/app", "acme/other"):
-                group.create_task(client.has_blob(repository(server, where), LAYER, else_push=True))
-            group.create_task(client.has_blob(repository(server), OTHER, else_push=True))
+                group.create_task(client.blobs(repository(server, where)).has(LAYER, else_write=True))
+            group.create_task(client.blobs(repository(server)).has(OTHER, else_write=True))
             await trial.came.wait()
             answered.set()
         assert all(line.met == 1 for line in asked)
@@ -98,10 +98,10 @@ async def test_a_host_that_opens_a_session_for_what_is_there_is_told_to_end_it_a
         server.expect("HEAD", look(LAYER), 404)
         server.expect("HEAD", look(OTHER), 404)
         for layer in (LAYER, OTHER):
-            assert not await client.has_blob(repository(server), layer, else_push=True)
+            assert not await client.blobs(repository(server)).has(layer, else_write=True)
         server.expect("POST", UPLOADS, opened("layer"))
         server.expect("PUT", commit("layer", LAYER), 201)
-        await client.push_blob(repository(server), LAYER, body_of(LAYER_BYTES))
+        await client.blobs(repository(server)).write(LAYER, body_of(LAYER_BYTES))
 
 
 WANTS_DELETE = 'Bearer realm="http://127.0.0.1:1/token",scope="repository:acme/app:delete",error="insufficient_scope"'
@@ -120,7 +120,7 @@ async def test_a_stray_session_that_cannot_be_ended_is_left_and_no_other_login_i
         server.expect("POST", asking(CONFIG), opened("stray"))
         server.expect("DELETE", "/up/stray", answer)
         server.expect("HEAD", look(LAYER), 404)
-        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
         assert client.stats.token_requests == client.stats.retries == 0
 
 
@@ -129,7 +129,7 @@ async def test_a_stray_session_at_another_origin_is_left_alone():
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), Answer(202, {"Location": f"{elsewhere.origin}/v2/acme/app"}))
         server.expect("HEAD", look(LAYER), 404)
-        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
 
 
 PROVES_NOTHING = {
@@ -157,7 +157,7 @@ async def test_any_other_answer_leaves_head_in_use_and_fails_nothing(answer):
         server.expect("HEAD", look(LAYER), 404)
         server.expect("HEAD", look(OTHER), 404)
         for layer in (LAYER, OTHER):
-            assert not await client.has_blob(repository(server), layer, else_push=True)
+            assert not await client.blobs(repository(server)).has(layer, else_write=True)
 
 
 async def test_a_known_host_that_neither_has_the_blob_nor_opens_an_upload_is_looked_at():
@@ -166,7 +166,7 @@ async def test_a_known_host_that_neither_has_the_blob_nor_opens_an_upload_is_loo
         server.expect("POST", asking(CONFIG), there(CONFIG))
         server.expect("POST", asking(LAYER), Answer(400, body=errors("UNSUPPORTED")))
         server.expect("HEAD", look(LAYER), FOUND)
-        assert await client.has_blob(repository(server), LAYER, else_push=True)
+        assert await client.blobs(repository(server)).has(LAYER, else_write=True)
 
 
 async def test_a_201_that_names_nothing_is_proved_by_a_look_on_a_known_host_as_well():
@@ -175,7 +175,7 @@ async def test_a_201_that_names_nothing_is_proved_by_a_look_on_a_known_host_as_w
         server.expect("POST", asking(CONFIG), there(CONFIG))
         server.expect("POST", asking(LAYER), 201)
         server.expect("HEAD", look(LAYER), 404, times=2)
-        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
 
 
 async def test_a_blob_that_the_host_said_it_had_and_that_is_asked_for_again_is_looked_for():
@@ -183,9 +183,9 @@ async def test_a_blob_that_the_host_said_it_had_and_that_is_asked_for_again_is_l
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
         server.expect("POST", asking(LAYER), there(LAYER))  # which is a lie
-        assert await client.has_blob(repository(server), LAYER, else_push=True)
+        assert await client.blobs(repository(server)).has(LAYER, else_write=True)
         server.expect("HEAD", look(LAYER), 404)
-        assert not await client.has_blob(repository(server), LAYER, else_push=True)
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
 
 
 async def test_a_lost_answer_is_settled_by_a_look_and_then_asked_for_again(channel: Channel):
@@ -196,8 +196,8 @@ async def test_a_lost_answer_is_settled_by_a_look_and_then_asked_for_again(chann
         server.expect("HEAD", look(LAYER), 404)
         server.expect("POST", asking(LAYER), opened("layer"))
         server.expect("PUT", commit("layer", LAYER), 201)
-        assert not await client.has_blob(repository(server), LAYER, else_push=True)
-        await client.push_blob(repository(server), LAYER, body_of(LAYER_BYTES))
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
+        await client.blobs(repository(server)).write(LAYER, body_of(LAYER_BYTES))
 
 
 async def test_a_look_that_is_refused_still_fails():
@@ -205,5 +205,5 @@ async def test_a_look_that_is_refused_still_fails():
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), 403)
         server.expect("HEAD", look(LAYER), 400)
-        with pytest.raises(RegistryError, match="looking for a blob"):
-            await client.has_blob(repository(server), LAYER, else_push=True)
+        with pytest.raises(RegistryError, match="cannot look for blob"):
+            await client.blobs(repository(server)).has(LAYER, else_write=True)

@@ -9,7 +9,8 @@ import pytest
 from bakery.errors import AuthError, BadDocument, DigestMismatch, NotFound, RegistryError
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
-from bakery.registry.faults import TagTaken
+from bakery.oci.manifest import RawManifest
+from bakery.registry.failure import TagTaken
 from tests.wire.making import JumpingClock, errors, headers_of, image, make_client, repository
 from tests.wire.script import Answer, ScriptedServer
 
@@ -20,8 +21,8 @@ async def test_a_tag_is_read_with_every_manifest_type_in_accept_because_narrow_o
         server.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, headers_of(descriptor), raw))
         server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(descriptor)))
         reference = repository(server).with_tag("v1")
-        assert await client.get_manifest(reference) == (descriptor, raw)
-        assert await client.head_manifest(reference) == descriptor
+        assert await client.manifests.get(reference) == RawManifest(descriptor, raw)
+        assert await client.manifests.head(reference) == descriptor
         for request in server.received:
             assert set((request.header("Accept") or "").split(", ")) == set(mt.ALL_MANIFESTS)
             assert request.header("Accept-Encoding") == "identity"
@@ -32,9 +33,9 @@ async def test_absence_is_none_for_a_look_and_an_error_for_a_read():
         server.expect("HEAD", "/v2/acme/app/manifests/v1", 404)
         server.expect("GET", "/v2/acme/app/manifests/v1", Answer(404, body=errors("MANIFEST_UNKNOWN")))
         reference = repository(server).with_tag("v1")
-        assert await client.head_manifest(reference) is None
+        assert await client.manifests.head(reference) is None
         with pytest.raises(NotFound, check=lambda error: bool(error.hint)):
-            await client.get_manifest(reference)
+            await client.manifests.get(reference)
 
 
 async def test_a_403_is_absence_where_we_write_and_an_error_where_we_read():
@@ -44,9 +45,9 @@ async def test_a_403_is_absence_where_we_write_and_an_error_where_we_read():
         server.expect("GET", "/v2/acme/app/manifests/v1", Answer(403, body=errors("DENIED")), times=2)
         reference = repository(server).with_tag("v1")
         with pytest.raises(AuthError):
-            await client.head_manifest(reference)
+            await client.manifests.head(reference)
         client.announce_writes([reference.repository])
-        assert await client.head_manifest(reference) is None
+        assert await client.manifests.head(reference) is None
 
 
 async def test_a_head_without_headers_is_repeated_as_a_get():
@@ -54,7 +55,7 @@ async def test_a_head_without_headers_is_repeated_as_a_get():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", "/v2/acme/app/manifests/v1", 200)
         server.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, {"Content-Type": mt.OCI_MANIFEST}, raw))
-        assert await client.head_manifest(repository(server).with_tag("v1")) == descriptor
+        assert await client.manifests.head(repository(server).with_tag("v1")) == descriptor
 
 
 async def test_what_must_exist_is_waited_for_ever_less_often_and_each_wait_is_told():
@@ -64,7 +65,7 @@ async def test_what_must_exist_is_waited_for_ever_less_often_and_each_wait_is_to
     async with ScriptedServer() as server, make_client(clock=clock, events=events) as client:
         server.expect("GET", f"/v2/acme/app/manifests/{descriptor.digest}", 404, times=4)
         server.expect("GET", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, headers_of(descriptor), raw))
-        await client.get_manifest(repository(server).with_digest(descriptor.digest), must_exist=True)
+        await client.manifests.get(repository(server).with_digest(descriptor.digest), must_exist=True)
     assert clock.slept == sorted(clock.slept)
     assert clock.slept[0] == 0.25
     assert [event.wait_s for event in events] == clock.slept
@@ -76,7 +77,7 @@ async def test_waiting_for_what_must_exist_ends_with_its_limit():
     async with ScriptedServer() as server, make_client(clock=clock) as client:
         server.expect("GET", "/v2/acme/app/manifests/v1", 404, times=None)
         with pytest.raises(NotFound):
-            await client.get_manifest(repository(server).with_tag("v1"), must_exist=True, within_s=30)
+            await client.manifests.get(repository(server).with_tag("v1"), must_exist=True, within_s=30)
     assert sum(clock.slept) == pytest.approx(30)
 
 
@@ -92,9 +93,9 @@ async def test_bytes_that_are_not_the_asked_digest_are_refused():
         server.expect("HEAD", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, headers_of(image(b"b")[0])))
         reference = repository(server).with_digest(descriptor.digest)
         with pytest.raises(DigestMismatch):
-            await client.get_manifest(reference)
+            await client.manifests.get(reference)
         with pytest.raises(DigestMismatch):
-            await client.head_manifest(reference)
+            await client.manifests.head(reference)
 
 
 async def test_an_expected_descriptor_must_agree_in_type_and_size():
@@ -104,16 +105,16 @@ async def test_an_expected_descriptor_must_agree_in_type_and_size():
         server.expect("GET", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, as_index, raw), times=2)
         reference = repository(server).with_digest(descriptor.digest)
         with pytest.raises((DigestMismatch, BadDocument)):
-            await client.get_manifest(reference, expected=descriptor)
+            await client.manifests.get(reference, expected=descriptor)
         with pytest.raises(BadDocument):
-            await client.get_manifest(reference)
+            await client.manifests.get(reference)
 
 
 async def test_a_manifest_is_sent_byte_for_byte_under_its_digest_and_its_own_type():
     descriptor, raw = image(b"a", annotations={"odd": "  kept as written "})
     async with ScriptedServer() as server, make_client() as client:
         server.expect("PUT", f"/v2/acme/app/manifests/{descriptor.digest}", 201)
-        await client.put_manifest(repository(server).with_digest(descriptor.digest), descriptor, raw)
+        await client.manifests.put(repository(server).with_digest(descriptor.digest), RawManifest(descriptor, raw))
         (put,) = server.received
         assert put.body == raw
         assert put.header("Content-Type") == descriptor.media_type
@@ -126,7 +127,7 @@ async def test_a_lost_answer_to_a_put_is_settled_by_a_look_not_by_a_second_put()
         server.expect("PUT", target, Answer(lose=True))
         server.expect("HEAD", target, 404, times=3)
         server.expect("HEAD", target, Answer(200, headers_of(descriptor)))
-        await client.put_manifest(repository(server).with_digest(descriptor.digest), descriptor, raw)
+        await client.manifests.put(repository(server).with_digest(descriptor.digest), RawManifest(descriptor, raw))
         assert len(server.sent("PUT")) == 1
 
 
@@ -138,7 +139,7 @@ async def test_a_put_that_left_no_trace_for_five_seconds_is_sent_again():
         server.expect("PUT", target, Answer(502))
         server.expect("HEAD", target, 404, times=None)
         server.expect("PUT", target, 201)
-        await client.put_manifest(repository(server).with_digest(descriptor.digest), descriptor, raw)
+        await client.manifests.put(repository(server).with_digest(descriptor.digest), RawManifest(descriptor, raw))
         assert sum(clock.slept) >= 5
 
 
@@ -149,10 +150,11 @@ async def test_a_tag_that_still_names_the_old_digest_is_lag_and_a_third_digest_i
         server.expect("HEAD", target, Answer(200, headers_of(old)), times=2)
         server.expect("HEAD", target, 404)
         server.expect("HEAD", target, Answer(200, headers_of(new)))
-        assert await client.await_tag(repository(server).with_tag("v1"), new.digest, previous=old.digest) == new.digest
+        tag = repository(server).with_tag("v1")
+        assert await client.manifests.await_tag(tag, new.digest, previous=old.digest) == new.digest
         server.expect("HEAD", target, Answer(200, headers_of(third)))
         with pytest.raises(TagTaken) as caught:
-            await client.await_tag(repository(server).with_tag("v1"), new.digest, previous=old.digest)
+            await client.manifests.await_tag(repository(server).with_tag("v1"), new.digest, previous=old.digest)
         assert caught.value.found == third.digest
 
 
@@ -160,8 +162,9 @@ async def test_a_tag_that_never_arrives_ends_with_what_it_names_instead():
     old, new = (image(text)[0] for text in (b"old", b"new"))
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(old)), times=None)
+        tag = repository(server).with_tag("v1")
         with pytest.raises(NotFound, match=str(old.digest)):
-            await client.await_tag(repository(server).with_tag("v1"), new.digest, previous=old.digest, within_s=20)
+            await client.manifests.await_tag(tag, new.digest, previous=old.digest, within_s=20)
 
 
 @pytest.mark.parametrize("body", [errors("TAG_INVALID", "tag v1 already exists, it is immutable"), b""])
@@ -170,7 +173,7 @@ async def test_an_immutable_tag_that_names_our_digest_already_is_a_success(body)
     async with ScriptedServer() as server, make_client() as client:
         server.expect("PUT", "/v2/acme/app/manifests/v1", Answer(400 if body else 412, body=body))
         server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(descriptor)))
-        await client.put_manifest(repository(server).with_tag("v1"), descriptor, raw)
+        await client.manifests.put(repository(server).with_tag("v1"), RawManifest(descriptor, raw))
 
 
 async def test_tags_are_listed_over_pages_of_the_same_repository_only():
@@ -178,7 +181,7 @@ async def test_tags_are_listed_over_pages_of_the_same_repository_only():
         link = {"Link": '</v2/acme/app/tags/list?n=1000&last=b>; rel="next"'}
         server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, link, b'{"tags":["a","b"]}'))
         server.expect("GET", "/v2/acme/app/tags/list?n=1000&last=b", Answer(200, {}, b'{"tags":["c",null]}'))
-        assert await client.list_tags(repository(server)) == ["a", "b", "c"]
+        assert await client.listings.tags(repository(server)) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("link", ["{b}/v2/acme/app/tags/list?last=b", "/v2/acme/other/tags/list?last=b", "/latest"])
@@ -186,8 +189,8 @@ async def test_a_next_page_on_another_host_or_of_another_repository_is_not_follo
     async with ScriptedServer() as server, ScriptedServer() as other, make_client() as client:
         headers = {"Link": f'<{link.format(b=other.origin)}>; rel="next"'}
         server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, headers, b'{"tags":["a"]}'))
-        with pytest.raises(RegistryError, match="somewhere else"):
-            await client.list_tags(repository(server))
+        with pytest.raises(RegistryError, match="outside the repository"):
+            await client.listings.tags(repository(server))
         assert other.connections == 0
 
 
@@ -196,7 +199,7 @@ async def test_pages_without_end_end():
         link = {"Link": '</v2/acme/app/tags/list?n=1000>; rel="next"'}
         server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, link, b'{"tags":["a"]}'), times=1000)
         with pytest.raises(RegistryError, match="more than 1000 pages"):
-            await client.list_tags(repository(server))
+            await client.listings.tags(repository(server))
 
 
 async def test_referrers_fall_back_to_the_tag_where_there_is_no_such_endpoint():
@@ -207,4 +210,4 @@ async def test_referrers_fall_back_to_the_tag_where_there_is_no_such_endpoint():
         server.expect(
             "GET", f"/v2/acme/app/manifests/sha256-{digest.hex}", Answer(200, {"Content-Type": mt.OCI_INDEX}, raw)
         )
-        assert await client.referrers(repository(server), digest) == []
+        assert await client.manifests.referrers(repository(server).with_digest(digest)) == []

@@ -11,8 +11,9 @@ import pytest
 
 from bakery.errors import BakeryError
 from bakery.oci.reference import Repository
-from bakery.registry.origin import Reach
-from bakery.registry.settings import Proxies, Settings
+from bakery.registry.config import RegistryConfig
+from bakery.registry.http.address import Reach
+from bakery.registry.http.config import Proxies
 from bakery.retry import RetryPolicy
 from tests.wire.attacks import Tls, login, names
 from tests.wire.making import blob, make_client, repository
@@ -82,12 +83,12 @@ async def test_https_goes_through_a_tunnel_and_the_proxy_sees_neither_login_nor_
         ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a,
         Tunnel(a.port) as tunnel,
     ):
-        settings = Settings(ca_file=tls.file, credentials=login(a.host), proxies=proxies(tunnel.url))
+        settings = RegistryConfig(ca_file=tls.file, credentials=login(a.host), proxies=proxies(tunnel.url))
         async with make_client(settings=settings, lookup=names()) as client:  # no name is resolved here
             refusal = {"WWW-Authenticate": "Basic realm=x", "Content-Length": "0"}  # with a length it can be kept alive
             a.expect("HEAD", BLOB, Answer(401, refusal))
             a.expect("HEAD", BLOB, 404)
-            assert not await client.has_blob(repository(a), LAYER)
+            assert not await client.blobs(repository(a)).has(LAYER)
         assert all(request.header("Proxy-Authorization") is None for request in a.received)
         (asked,) = tunnel.asked
         assert asked.startswith(b"CONNECT registry.example:")
@@ -99,24 +100,24 @@ async def test_https_goes_through_a_tunnel_and_the_proxy_sees_neither_login_nor_
 async def test_plain_http_goes_through_the_proxy_by_its_whole_url():
     async with ScriptedServer() as proxy:
         url = f"http://robot:pw@{proxy.host}"
-        settings = Settings(plain_http=frozenset({"reg.example"}), proxies=proxies(url))
+        settings = RegistryConfig(plain_http=frozenset({"reg.example"}), proxies=proxies(url))
         async with make_client(settings=settings, lookup=names()) as client:
             proxy.expect("HEAD", f"http://reg.example{BLOB}", 404)
-            assert not await client.has_blob(Repository("reg.example", "acme/app"), LAYER)
+            assert not await client.blobs(Repository("reg.example", "acme/app")).has(LAYER)
         expected = "Basic " + base64.b64encode(b"robot:pw").decode()
         assert proxy.received[0].header("Proxy-Authorization") == expected
 
 
 async def test_loopback_and_what_no_proxy_names_go_directly():
     async with ScriptedServer() as a, ScriptedServer() as proxy:
-        async with make_client(settings=Settings(proxies=proxies(proxy.origin))) as client:
+        async with make_client(settings=RegistryConfig(proxies=proxies(proxy.origin))) as client:
             a.expect("HEAD", BLOB, 404)
-            assert not await client.has_blob(repository(a), LAYER)
+            assert not await client.blobs(repository(a)).has(LAYER)
         host = f"reg.example:{a.port}"
-        settings = Settings(plain_http=frozenset({host}), proxies=proxies(proxy.origin, bypass=".example"))
+        settings = RegistryConfig(plain_http=frozenset({host}), proxies=proxies(proxy.origin, bypass=".example"))
         async with make_client(settings=settings, lookup=names(reg_example="127.0.0.1")) as client:
             a.expect("HEAD", BLOB, 404)
-            assert not await client.has_blob(Repository(host, "acme/app"), LAYER)
+            assert not await client.blobs(Repository(host, "acme/app")).has(LAYER)
         assert proxy.connections == 0
 
 
@@ -126,7 +127,7 @@ async def test_a_proxy_is_no_way_round_the_address_policy_for_literals(tmp_path:
         ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a,
         Tunnel(a.port) as tunnel,
     ):
-        settings = Settings(ca_file=tls.file, proxies=proxies(tunnel.url))
+        settings = RegistryConfig(ca_file=tls.file, proxies=proxies(tunnel.url))
         async with make_client(
             settings=settings, lookup=names(), policy=ONCE, classify=lambda _: Reach.PUBLIC
         ) as client:
@@ -137,8 +138,8 @@ async def test_a_proxy_is_no_way_round_the_address_policy_for_literals(tmp_path:
                 "http://b.example/x",
             ):
                 a.expect("GET", BLOB, Answer(307, {"Location": target}))
-                with pytest.raises(BakeryError, match=r"sends us to|https is never left"):
-                    await anext(client.read_blob(repository(a), LAYER))
+                with pytest.raises(BakeryError, match=r"redirects to a|from https to http"):
+                    await anext(client.blobs(repository(a)).read(LAYER))
         assert len(tunnel.asked) <= 4
         assert all(asked.startswith(b"CONNECT registry.example:") for asked in tunnel.asked)
 
@@ -149,5 +150,5 @@ async def test_a_proxy_in_the_environment_of_the_process_is_not_used_by_itself(m
         monkeypatch.setenv("http_proxy", proxy.origin)
         async with make_client() as client:
             a.expect("HEAD", BLOB, 404)
-            assert not await client.has_blob(repository(a), LAYER)
+            assert not await client.blobs(repository(a)).has(LAYER)
         assert proxy.connections == 0

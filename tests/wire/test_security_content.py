@@ -23,6 +23,7 @@ from bakery.errors import (
 from bakery.oci import manifest as manifests
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
+from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import parse_reference
 from bakery.registry.ranges import BadRange
 from tests.wire.attacks import (
@@ -54,7 +55,7 @@ async def test_12_what_can_be_read_as_two_things_is_refused(document: dict[str, 
         content_type = {"Content-Type": document["mediaType"]}
         a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, content_type, json.dumps(document).encode()))
         with pytest.raises(BadDocument):
-            await client.get_manifest(repository(a).with_tag("v1"))
+            await client.manifests.get(repository(a).with_tag("v1"))
 
 
 async def test_12_a_content_type_that_flips_on_the_same_bytes_is_refused():
@@ -66,11 +67,11 @@ async def test_12_a_content_type_that_flips_on_the_same_bytes_is_refused():
         a.expect("GET", target, Answer(200, {"Content-Type": mt.OCI_INDEX}, raw))
         a.expect("GET", target, Answer(200, {"Content-Type": mt.DOCKER_MANIFEST}, raw))
         reference = repository(a).with_digest(reference_digest)
-        found, _ = await client.get_manifest(reference)
+        found = (await client.manifests.get(reference)).descriptor
         with pytest.raises(BadDocument):
-            await client.get_manifest(reference)
+            await client.manifests.get(reference)
         with pytest.raises(DigestMismatch):
-            await client.get_manifest(reference, expected=found)
+            await client.manifests.get(reference, expected=found)
 
 
 async def test_12_doubled_keys_are_refused():
@@ -81,7 +82,7 @@ async def test_12_doubled_keys_are_refused():
     async with ScriptedServer() as a, make_client() as client:
         a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, body=raw))
         with pytest.raises(BadDocument, match="twice"):
-            await client.get_manifest(repository(a).with_tag("v1"))
+            await client.manifests.get(repository(a).with_tag("v1"))
 
 
 # Row 13
@@ -106,11 +107,11 @@ async def test_13_a_digest_is_validated_before_it_goes_anywhere(text: str):
             parse_reference(f"{a.host}/acme/app@{text}")
         a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, body=json.dumps(document).encode()))
         with pytest.raises(BadDigest):
-            await client.get_manifest(repository(a).with_tag("v1"))
+            await client.manifests.get(repository(a).with_tag("v1"))
         # What a registry says in headers is no better than what it says in bodies.
         a.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, {"Docker-Content-Digest": text.strip()}))
         a.expect("GET", "/v2/acme/app/manifests/v1", 404)
-        assert await client.head_manifest(repository(a).with_tag("v1")) is None
+        assert await client.manifests.head(repository(a).with_tag("v1")) is None
 
 
 # Row 14
@@ -121,21 +122,21 @@ async def test_14_an_answer_without_end_is_cut_everywhere_and_memory_stays_small
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with ScriptedServer() as a, make_client(policy=ONCE) as client:
         a.expect("GET", "/v2/acme/app/manifests/v1", endless)
-        with pytest.raises(InvalidContent, match="more than the 4194304 bytes"):
-            await client.get_manifest(repository(a).with_tag("v1"))
+        with pytest.raises(InvalidContent, match="longer than the 4194304 bytes"):
+            await client.manifests.get(repository(a).with_tag("v1"))
         a.expect("GET", "/v2/acme/app/tags/list?n=1000", endless)
         with pytest.raises(InvalidContent, match="bytes allowed"):
-            await client.list_tags(repository(a))
+            await client.listings.tags(repository(a))
         a.expect("GET", BLOB, endless)
         with pytest.raises(DigestMismatch):
             await read(client, repository(a))
         a.expect("GET", "/v2/acme/app/manifests/v2", Answer(500, body=bytes(1 << 20), endless=True))
         with pytest.raises(BakeryError, match="500"):
-            await client.get_manifest(repository(a).with_tag("v2"))
+            await client.manifests.get(repository(a).with_tag("v2"))
         a.expect("HEAD", BLOB, challenge(f"{a.origin}/token"))
         a.expect("GET", r"/token\?.*", Answer(200, body=bytes(1 << 20), endless=True), regex=True)
-        with pytest.raises(InvalidContent, match="more than the 131072 bytes"):
-            await client.has_blob(repository(a), LAYER)
+        with pytest.raises(InvalidContent, match="longer than the 131072 bytes"):
+            await client.blobs(repository(a)).has(LAYER)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
 
 
@@ -149,7 +150,7 @@ async def test_15_a_size_is_a_whole_number_or_the_manifest_is_refused(size: str)
     async with ScriptedServer() as a, make_client() as client:
         a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, body=raw))
         with pytest.raises(BadDocument):
-            await client.get_manifest(repository(a).with_tag("v1"))
+            await client.manifests.get(repository(a).with_tag("v1"))
 
 
 async def test_15_nothing_is_allocated_by_a_size_that_a_descriptor_claims():
@@ -181,7 +182,7 @@ async def test_16_wrong_content_is_found_out_before_its_last_bytes_are_given_out
     received = bytearray()
 
     async def take() -> None:
-        async with contextlib.aclosing(client.read_blob(repository(a), LAYER)) as chunks:
+        async with contextlib.aclosing(client.blobs(repository(a)).read(LAYER)) as chunks:
             async for chunk in chunks:
                 received.extend(chunk)
 
@@ -236,7 +237,7 @@ async def test_25_a_mount_that_claims_success_without_the_blob_is_found_out():
     async with ScriptedServer() as a, make_client() as client:
         a.expect("POST", f"{UPLOADS}?mount={LAYER.digest}&from=acme/base", Answer(201, {"Location": "/somewhere"}))
         a.expect("HEAD", BLOB, 404)
-        assert not await client.mount_blob(repository(a), LAYER, repository(a, "acme/base"))
+        assert not await client.blobs(repository(a)).mount(LAYER, client.blobs(repository(a, "acme/base")))
 
 
 # Row 26
@@ -250,26 +251,26 @@ async def test_26_a_web_page_that_says_200_to_everything_is_no_registry():
             a.expect(method, ".*", page, times=None, regex=True)
         where = repository(a)
         with pytest.raises(RegistryError):
-            await client.has_blob(where, LAYER)
+            await client.blobs(where).has(LAYER)
         with pytest.raises(BakeryError):
             await read(client, where)
         with pytest.raises(RegistryError):
-            await client.push_blob(where, LAYER, body_of(CONTENT))
+            await client.blobs(where).write(LAYER, body_of(CONTENT))
         with pytest.raises(BakeryError):
-            await client.get_manifest(where.with_tag("v1"))
+            await client.manifests.get(where.with_tag("v1"))
         with pytest.raises(BakeryError):
-            await client.head_manifest(where.with_tag("v1"))
+            await client.manifests.head(where.with_tag("v1"))
         with pytest.raises(BakeryError):
-            await client.put_manifest(where.with_digest(descriptor.digest), descriptor, raw)
+            await client.manifests.put(where.with_digest(descriptor.digest), RawManifest(descriptor, raw))
         with pytest.raises(BakeryError):
-            await client.put_manifest(where.with_tag("v1"), descriptor, raw)
+            await client.manifests.put(where.with_tag("v1"), RawManifest(descriptor, raw))
         with pytest.raises(BakeryError):
-            await client.list_tags(where)
+            await client.listings.tags(where)
         with pytest.raises(BakeryError):
-            await client.referrers(where, descriptor.digest)
+            await client.manifests.referrers(where.with_digest(descriptor.digest))
         with pytest.raises(BakeryError):
-            await client.await_tag(where.with_tag("v1"), descriptor.digest, previous=None)
-        assert not await client.mount_blob(where, LAYER, repository(a, "acme/base"))
+            await client.manifests.await_tag(where.with_tag("v1"), descriptor.digest, previous=None)
+        assert not await client.blobs(where).mount(LAYER, client.blobs(repository(a, "acme/base")))
 
 
 async def test_26_an_upload_that_is_answered_by_200_counts_only_when_the_blob_is_found():
@@ -277,10 +278,10 @@ async def test_26_an_upload_that_is_answered_by_200_counts_only_when_the_blob_is
         a.expect("POST", UPLOADS, Answer(202, {"Location": "/u"}), times=2)
         a.expect("PUT", f"/u?digest={LAYER.digest}", 200, times=2)
         a.expect("HEAD", BLOB, Answer(200, {"Docker-Content-Digest": str(LAYER.digest)}))
-        await client.push_blob(repository(a), LAYER, body_of(CONTENT))
+        await client.blobs(repository(a)).write(LAYER, body_of(CONTENT))
         a.expect("HEAD", BLOB, 404)
         with pytest.raises(RegistryError, match="not there"):
-            await client.push_blob(repository(a), LAYER, body_of(CONTENT))
+            await client.blobs(repository(a)).write(LAYER, body_of(CONTENT))
 
 
 # Row 30
@@ -293,7 +294,7 @@ async def test_30_inline_data_that_is_not_its_digest_is_not_used():
     async with ScriptedServer() as a, make_client() as client:
         a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, {"Content-Type": mt.OCI_MANIFEST}, raw))
         a.expect("GET", BLOB, Answer(200, body=CONTENT))
-        _, received = await client.get_manifest(repository(a).with_tag("v1"))
+        received = (await client.manifests.get(repository(a).with_tag("v1"))).raw
         view = manifests.parse(received)
         assert isinstance(view, manifests.Manifest)
         assert await read(client, repository(a), view.layers[0]) == CONTENT

@@ -22,11 +22,12 @@ from bakery.errors import (
     ConnectionFailed,
 )
 from bakery.events import Event
+from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import Repository
+from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
-from bakery.registry.faults import UnsafeTarget, Untrusted
-from bakery.registry.origin import Origin, Url
-from bakery.registry.settings import Settings
+from bakery.registry.http.failure import UnsafeTarget, Untrusted
+from bakery.registry.http.url import Origin, Url
 from tests.wire.attacks import (
     BLOB,
     CONTENT,
@@ -53,7 +54,7 @@ from tests.wire.script import Answer, ScriptedServer, raw_server
 async def test_01_urls_in_descriptors_are_not_fetched_and_get_no_login():
     async with ScriptedServer() as a, ScriptedServer() as b:
         foreign = replace(LAYER, urls=(f"{b.origin}/layer",))
-        async with make_client(settings=Settings(credentials=login(a.host, b.host))) as client:
+        async with make_client(settings=RegistryConfig(credentials=login(a.host, b.host))) as client:
             a.expect("GET", BLOB, 404)
             with pytest.raises(BakeryError):
                 await read(client, repository(a), foreign)
@@ -65,7 +66,7 @@ async def test_01_urls_in_descriptors_are_not_fetched_and_get_no_login():
 
 async def test_02_a_challenge_of_a_redirects_target_is_not_answered():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=Settings(credentials=login(a.host, b.host))) as client:
+        async with make_client(settings=RegistryConfig(credentials=login(a.host, b.host))) as client:
             a.expect("GET", BLOB, Answer(307, {"Location": f"{b.origin}/x"}))
             b.expect("GET", "/x", challenge(f"{b.origin}/token"))
             with pytest.raises(AuthError):
@@ -79,7 +80,7 @@ async def test_02_a_challenge_of_a_redirects_target_is_not_answered():
 
 async def test_03_the_same_host_on_another_port_is_another_origin():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=Settings(credentials=login(a.host))) as client:
+        async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
             bearer(a)
             a.expect("GET", BLOB, challenge(f"{a.origin}/token"))
             a.expect("GET", BLOB, Answer(302, {"Location": f"{b.origin}/x", "Set-Cookie": "sid=1; Path=/"}))
@@ -92,7 +93,7 @@ async def test_03_the_same_host_on_another_port_is_another_origin():
 
 async def test_03_once_sent_away_nothing_is_shown_on_the_way_back_either():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=Settings(credentials=login(a.host))) as client:
+        async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
             a.expect("GET", BLOB, Answer(401, {"WWW-Authenticate": "Basic realm=x"}))
             a.expect("GET", BLOB, Answer(302, {"Location": f"{b.origin}/x"}))
             b.expect("GET", "/x", Answer(302, {"Location": f"{a.origin}/v2/secret/blobs/y"}))
@@ -107,12 +108,12 @@ async def test_03_once_sent_away_nothing_is_shown_on_the_way_back_either():
 
 async def test_04_an_upload_location_on_another_origin_gets_the_body_and_nothing_else():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=Settings(credentials=login(a.host))) as client:
+        async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
             bearer(a)
             a.expect("POST", UPLOADS, challenge(f"{a.origin}/token"))
             a.expect("POST", UPLOADS, Answer(202, {"Location": f"{b.origin}/put?sig=1"}))
             b.expect("PUT", f"/put?sig=1&digest={LAYER.digest}", 201)
-            await client.push_blob(repository(a), LAYER, body_of(CONTENT))
+            await client.blobs(repository(a)).write(LAYER, body_of(CONTENT))
         assert b.received[0].body == CONTENT
         no_secret(b)
 
@@ -120,8 +121,8 @@ async def test_04_an_upload_location_on_another_origin_gets_the_body_and_nothing
 async def test_04_an_https_registry_cannot_send_a_body_to_plain_http(tls: Tls):
     async with ScriptedServer(bind=PUBLIC, name="storage.example") as b, public_registry(tls) as (a, client):
         a.expect("POST", UPLOADS, Answer(202, {"Location": f"{b.origin}/put"}))
-        with pytest.raises(UnsafeTarget, match="https is never left"):
-            await client.push_blob(repository(a), LAYER, body_of(CONTENT))
+        with pytest.raises(UnsafeTarget, match="from https to http"):
+            await client.blobs(repository(a)).write(LAYER, body_of(CONTENT))
         assert b.connections == 0
 
 
@@ -152,7 +153,7 @@ async def test_05_a_realm_that_leads_inside_or_to_plain_http_is_not_asked(tls: T
     async with ScriptedServer() as b, public_registry(tls) as (a, client):
         a.expect("HEAD", BLOB, challenge(realm.format(b=b.port)))
         with pytest.raises((UnsafeTarget, BadReference)):
-            await client.has_blob(repository(a), LAYER)
+            await client.blobs(repository(a)).has(LAYER)
         assert b.connections == 0
         no_secret(a)
 
@@ -162,7 +163,7 @@ async def test_05_a_plain_http_realm_of_an_https_registry_is_not_asked_even_wher
         async with public_registry(tls, trusted=b.origin) as (a, client):
             a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
             with pytest.raises(UnsafeTarget):
-                await client.has_blob(repository(a), LAYER)
+                await client.blobs(repository(a)).has(LAYER)
         assert b.connections == 0
 
 
@@ -172,7 +173,7 @@ async def test_05_an_unknown_realm_is_asked_without_the_login(tls: Tls):
         a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
         a.expect("HEAD", BLOB, 404)
         b.expect("GET", r"/token\?.*", Answer(200, body=b'{"token":"anonymous-token"}'), regex=True)
-        assert not await client.has_blob(repository(a), LAYER)
+        assert not await client.blobs(repository(a)).has(LAYER)
         no_secret(b)
 
 
@@ -182,7 +183,7 @@ async def test_05_a_refusal_of_an_unknown_realm_says_how_to_trust_it(tls: Tls):
         a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
         b.expect("GET", r"/token\?.*", 401, regex=True)
         with pytest.raises(AuthError, check=lambda error: f"BAKERY_TRUSTED_REALMS={b.origin}" in error.hint):
-            await client.has_blob(repository(a), LAYER)
+            await client.blobs(repository(a)).has(LAYER)
         no_secret(b)
 
 
@@ -193,7 +194,7 @@ async def test_05_a_realm_that_the_user_trusts_gets_the_login(tls: Tls):
             a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
             a.expect("HEAD", BLOB, 404)
             b.expect("GET", r"/token\?.*", Answer(200, body=b'{"token":"t"}'), regex=True)
-            assert not await client.has_blob(repository(a), LAYER)
+            assert not await client.blobs(repository(a)).has(LAYER)
         assert (b.received[0].header("Authorization") or "").startswith("Basic ")
 
 
@@ -201,11 +202,11 @@ async def test_05_a_realm_that_the_user_trusts_gets_the_login(tls: Tls):
 async def test_05_a_loopback_realm_on_another_port_is_trusted_only_by_name(trusted: bool):
     async with ScriptedServer() as a, ScriptedServer() as b:
         named = frozenset({Origin.parse(b.origin)} if trusted else ())
-        async with make_client(settings=Settings(credentials=login(a.host), trusted_realms=named)) as client:
+        async with make_client(settings=RegistryConfig(credentials=login(a.host), trusted_realms=named)) as client:
             a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
             a.expect("HEAD", BLOB, 404)
             b.expect("GET", r"/token\?.*", Answer(200, body=b'{"token":"t"}'), regex=True)
-            assert not await client.has_blob(repository(a), LAYER)
+            assert not await client.blobs(repository(a)).has(LAYER)
         assert (b.received[0].header("Authorization") is not None) is trusted
 
 
@@ -214,11 +215,11 @@ async def test_05_a_loopback_realm_on_another_port_is_trusted_only_by_name(trust
 
 async def test_06_a_token_request_follows_no_redirect():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=Settings(credentials=login(a.host))) as client:
+        async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
             a.expect("HEAD", BLOB, challenge(f"{a.origin}/token"))
             a.expect("GET", r"/token\?.*", Answer(302, {"Location": f"{b.origin}/latest/meta-data"}), regex=True)
             with pytest.raises(AuthError):
-                await client.has_blob(repository(a), LAYER)
+                await client.blobs(repository(a)).has(LAYER)
         assert b.connections == 0
 
 
@@ -271,7 +272,7 @@ async def test_08_no_redirect_and_no_upload_location_leads_inside(tls: Tls, targ
         with pytest.raises(UnsafeTarget):
             await read(client, repository(a))
         with pytest.raises(UnsafeTarget):
-            await client.push_blob(repository(a), LAYER, body_of(CONTENT))
+            await client.blobs(repository(a)).write(LAYER, body_of(CONTENT))
         assert b.connections == 0
 
 
@@ -289,10 +290,10 @@ async def test_11_where_a_helper_fails_no_other_hosts_login_is_taken(tmp_path: P
     async with ScriptedServer() as a:
         stored = json.loads(login("other.example").inline) | {"credsStore": "nonexistent"}
         sources = CredentialSources(inline=json.dumps(stored), path=str(tmp_path))
-        async with make_client(settings=Settings(credentials=sources)) as client:
+        async with make_client(settings=RegistryConfig(credentials=sources)) as client:
             a.expect("HEAD", BLOB, Answer(401, {"WWW-Authenticate": "Basic realm=x"}), times=None)
             with pytest.raises(AuthError):
-                await client.has_blob(repository(a), LAYER)
+                await client.blobs(repository(a)).has(LAYER)
         no_secret(a)
 
 
@@ -324,7 +325,7 @@ async def test_21_no_secret_comes_out_in_logs_errors_tracebacks_or_events(
         stored["auths"][a.host]["identitytoken"] = "canary-refresh"
         stored["credHelpers"] = {"helped.example": "canary"}
         sources = CredentialSources(inline=json.dumps(stored), path=str(tmp_path))
-        settings = Settings(credentials=sources, connect_s=0.3, answer_s=0.5, stall_s=0.5)
+        settings = RegistryConfig(credentials=sources, connect_s=0.3, response_s=0.5, stall_s=0.5)
         async with make_client(settings=settings, policy=ONCE, events=events) as client:
             a.expect("GET", BLOB, challenge(f"{a.origin}/token?canary-realm=canary-token"))
             a.expect(
@@ -340,7 +341,7 @@ async def test_21_no_secret_comes_out_in_logs_errors_tracebacks_or_events(
             await failing(read(client, repository(a)))
             a.expect("POST", UPLOADS, Answer(202, {"Location": f"{silent.origin}/y?_state=canary-location"}))
             silent.expect("PUT", r"/y\?.*", Answer(403, body=b"<canary-location/>"), regex=True)
-            await failing(client.push_blob(repository(a), LAYER, body_of(CONTENT)))
+            await failing(client.blobs(repository(a)).write(LAYER, body_of(CONTENT)))
             a.expect("GET", BLOB, Answer(307, {"Location": f"https://localhost:{silent.port}/x?sig=canary-redirect"}))
             await failing(read(client, repository(a)))
             a.expect("GET", BLOB, Answer(307, {"Location": "ftp://x/?sig=canary-redirect"}))
@@ -352,7 +353,7 @@ async def test_21_no_secret_comes_out_in_logs_errors_tracebacks_or_events(
             a.expect("GET", BLOB, Answer(307, {"Location": "http://169.254.169.254/x?sig=canary-redirect"}))
             await failing(read(client, repository(a)))
             told.append(repr(Url.parse("https://x/?sig=canary-redirect")))
-            await failing(client.has_blob(Repository("helped.example", "x/y"), LAYER))
+            await failing(client.blobs(Repository("helped.example", "x/y")).has(LAYER))
             held = asyncio.Event()
             a.expect("GET", BLOB, Answer(307, {"Location": f"{silent.origin}/z?sig=canary-redirect"}))
             silent.expect("GET", "/z?sig=canary-redirect", Answer(hold=held))
@@ -371,7 +372,11 @@ async def test_21_a_connection_that_never_answers_tells_no_signed_url():
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, ScriptedServer() as a, make_client(policy=ONCE, settings=Settings(connect_s=0.2)) as client:
+    async with (
+        server,
+        ScriptedServer() as a,
+        make_client(policy=ONCE, settings=RegistryConfig(connect_s=0.2)) as client,
+    ):
         a.expect("GET", BLOB, Answer(307, {"Location": f"https://localhost:{port}/x?sig=canary-redirect"}))
         try:
             await read(client, repository(a))
@@ -399,7 +404,7 @@ async def test_22_a_tag_is_a_plain_word_or_no_request_is_sent(tag: str):
     async with ScriptedServer() as a, make_client() as client:
         descriptor, raw = image(b"a")
         with pytest.raises(BadReference):
-            await client.put_manifest(repository(a).with_tag(tag), descriptor, raw)
+            await client.manifests.put(repository(a).with_tag(tag), RawManifest(descriptor, raw))
         assert a.connections == 0
 
 
@@ -424,24 +429,24 @@ async def test_27_a_bad_certificate_is_the_end_and_plain_http_is_never_tried(tls
                 inner_writer.transport.abort()
 
         async with raw_server(watch, name="registry.example") as host:
-            settings = Settings(ca_file=ca_file, credentials=login(host), answer_s=2, connect_s=2)
+            settings = RegistryConfig(ca_file=ca_file, credentials=login(host), response_s=2, connect_s=2)
             lookup = names(registry_example="127.0.0.1")
             async with make_client(settings=settings, lookup=lookup, policy=ONCE) as client:
                 with pytest.raises(Untrusted, check=lambda error: "BAKERY_CA_FILE" in error.hint):
-                    await client.has_blob(Repository(host, "acme/app"), LAYER)
+                    await client.blobs(Repository(host, "acme/app")).has(LAYER)
     assert [sent[:1] for sent in first_bytes] == [b"\x16"]  # one TLS hello, and nothing else
 
 
 async def test_27_a_name_that_only_speaks_plain_http_is_not_spoken_to_in_it():
     async with ScriptedServer(name="registry.example") as a:
         lookup = names(registry_example="127.0.0.1")
-        async with make_client(lookup=lookup, policy=ONCE, settings=Settings(connect_s=0.3)) as client:
+        async with make_client(lookup=lookup, policy=ONCE, settings=RegistryConfig(connect_s=0.3)) as client:
             with pytest.raises(BakeryError):
-                await client.has_blob(repository(a), LAYER)
+                await client.blobs(repository(a)).has(LAYER)
         assert not a.received
-        async with make_client(lookup=lookup, settings=Settings(plain_http=frozenset({a.host}))) as client:
+        async with make_client(lookup=lookup, settings=RegistryConfig(plain_http=frozenset({a.host}))) as client:
             a.expect("HEAD", BLOB, 404)
-            assert not await client.has_blob(repository(a), LAYER)
+            assert not await client.blobs(repository(a)).has(LAYER)
 
 
 # Row 28
@@ -466,17 +471,17 @@ async def test_28_a_helper_with_an_odd_name_is_not_run(tmp_path: Path, helper: s
         sources = CredentialSources(
             inline=json.dumps({"credHelpers": {a.host: helper}}), path=f"{tmp_path / 'bin'}:/usr/bin:/bin"
         )
-        async with make_client(settings=Settings(credentials=sources)) as client:
+        async with make_client(settings=RegistryConfig(credentials=sources)) as client:
             with pytest.raises(AuthError, match="credential helper"):
-                await client.has_blob(repository(a), LAYER)
+                await client.blobs(repository(a)).has(LAYER)
         assert a.connections == 0
     assert not marker.exists()
 
 
 HELPERS = {
     "says a gigabyte": ("exec head -c 1000000000 /dev/zero", "more than"),
-    "hangs": ("sleep 1000", "did not answer"),
-    "says no JSON": ("echo hello", "no login"),
+    "hangs": ("sleep 1000", "timed out after 0.5 s"),
+    "says no JSON": ("echo hello", "not a login"),
     "fails": ("echo canary >&2; exit 3", "status 3"),
 }
 
@@ -492,10 +497,10 @@ async def test_28_a_helper_is_limited_in_time_and_output(tmp_path: Path, text: s
             environment={"PATH": "/usr/bin:/bin"},
             helper_limit_s=0.5 if text.startswith("sleep") else 20,
         )
-        async with make_client(settings=Settings(credentials=sources)) as client:
+        async with make_client(settings=RegistryConfig(credentials=sources)) as client:
             with pytest.raises(AuthError, match=expected) as caught:
                 async with asyncio.timeout(30):
-                    await client.has_blob(repository(a), LAYER)
+                    await client.blobs(repository(a)).has(LAYER)
         assert "canary" not in str(caught.value)
         assert a.connections == 0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
@@ -510,10 +515,10 @@ async def test_28_a_good_helper_is_asked_on_its_standard_input(tmp_path: Path):
             path=str(tmp_path),
             environment={"PATH": "/usr/bin:/bin"},
         )
-        async with make_client(settings=Settings(credentials=sources)) as client:
+        async with make_client(settings=RegistryConfig(credentials=sources)) as client:
             a.expect("HEAD", BLOB, Answer(401, {"WWW-Authenticate": "Basic realm=x"}))
             a.expect("HEAD", BLOB, 404)
-            assert not await client.has_blob(repository(a), LAYER)
+            assert not await client.blobs(repository(a)).has(LAYER)
         sent = a.received[1].header("Authorization") or ""
         assert base64.b64decode(sent.removeprefix("Basic ")) == b"u-get:s"
 
@@ -526,5 +531,5 @@ async def test_a_netrc_entry_for_the_registry_is_not_sent(tmp_path: Path, monkey
     descriptor, _ = image(b"a")
     async with ScriptedServer() as a, make_client() as client:
         a.expect("HEAD", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, headers_of(descriptor)))
-        await client.head_manifest(repository(a).with_digest(descriptor.digest))
+        await client.manifests.head(repository(a).with_digest(descriptor.digest))
         no_secret(a)

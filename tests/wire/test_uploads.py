@@ -8,6 +8,7 @@ import pytest
 
 from bakery.errors import AuthError, ConnectionFailed, DigestMismatch, RegistryError, Unavailable, message
 from bakery.events import Event, HostPaused
+from bakery.oci.manifest import RawManifest
 from bakery.retry import RetryPolicy
 from tests.wire.channel import Channel
 from tests.wire.making import JumpingClock, blob, body_of, errors, image, make_client, repository
@@ -31,7 +32,7 @@ async def test_a_blob_goes_in_one_post_and_one_put_with_nothing_before(channel: 
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), 201)
-        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
         post, put = server.received
         assert (post.header("Content-Length"), post.body) == ("0", b"")
         assert put.body == CONTENT
@@ -44,7 +45,7 @@ async def test_the_servers_location_is_kept_byte_for_byte(channel: Channel):
         location = "/odd/p%2fath;v=1/?b=2&a=%7e%41+x&sig=A%2BB%3D"
         server.expect("POST", UPLOADS, Answer(202, {"Location": f"{server.origin}{location}"}))
         server.expect("PUT", f"{location}&digest={LAYER.digest}", 201)
-        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
 async def test_small_content_goes_without_a_reader():
@@ -52,7 +53,7 @@ async def test_small_content_goes_without_a_reader():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", f"/up/one?_state=a%2Fb%3D&digest={small.digest}", 201)
-        await client.push_blob(repository(server), small, body_of(b""), small=content)
+        await client.blobs(repository(server)).write(small, body_of(b""), small=content)
         assert server.received[1].body == b"{}"
 
 
@@ -61,7 +62,7 @@ async def test_an_empty_blob_is_put_with_an_explicit_length_of_zero():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", f"/up/one?_state=a%2Fb%3D&digest={empty.digest}", 201)
-        await client.push_blob(repository(server), empty, body_of(b""))
+        await client.blobs(repository(server)).write(empty, body_of(b""))
         assert server.received[1].header("Content-Length") == "0"
 
 
@@ -71,7 +72,7 @@ async def test_a_lost_commit_answer_is_settled_by_a_look_not_by_a_second_upload(
         server.expect("PUT", commit(), Answer(lose=True))
         server.expect("HEAD", HEAD, 404, times=2)
         server.expect("HEAD", HEAD, Answer(200, {"Content-Length": str(LAYER.size)}))
-        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
         assert len(server.sent("PUT")) == 1
 
 
@@ -83,7 +84,7 @@ async def test_an_upload_that_left_no_trace_starts_anew_with_a_fresh_body_and_se
         server.expect("HEAD", HEAD, 404, times=None)
         server.expect("POST", UPLOADS, opened("two"))
         server.expect("PUT", commit("two"), 201)
-        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
         assert [put.body for put in server.sent("PUT")] == [CONTENT, CONTENT]
         assert sum(clock.slept) >= 5  # looked for as long as a host may lag, then sent again
 
@@ -98,7 +99,7 @@ async def test_a_body_cut_on_its_way_is_not_looked_for_since_it_cannot_be_there(
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", digest, 201)
         server.expect("HEAD", f"/v2/acme/app/blobs/{layer.digest}", 404, times=None)
-        await client.push_blob(repository(server), layer, body_of(large, 1 << 20))
+        await client.blobs(repository(server)).write(layer, body_of(large, 1 << 20))
         assert len(server.sent("PUT")) == 2
 
 
@@ -110,7 +111,7 @@ async def test_a_stale_session_is_answered_by_a_look_and_a_fresh_post(channel: C
         server.expect("HEAD", HEAD, 404, times=None)
         server.expect("POST", UPLOADS, opened("two"))
         server.expect("PUT", commit("two"), 201)
-        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
 async def test_a_stale_session_whose_blob_is_there_is_a_success(channel: Channel):
@@ -119,7 +120,7 @@ async def test_a_stale_session_whose_blob_is_there_is_a_success(channel: Channel
         server.expect("PUT", commit(), Answer(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
         server.expect("HEAD", HEAD, 404)
         server.expect("HEAD", HEAD, Answer(200, {"Docker-Content-Digest": str(LAYER.digest)}))
-        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
 async def test_a_refused_body_is_final_and_says_why(channel: Channel):
@@ -127,7 +128,7 @@ async def test_a_refused_body_is_final_and_says_why(channel: Channel):
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(403, body=errors("DENIED", "quota exceeded")))
         with pytest.raises(AuthError, match="quota exceeded"):
-            await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+            await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
 async def test_a_digest_refused_three_times_is_wrong(channel: Channel):
@@ -136,7 +137,7 @@ async def test_a_digest_refused_three_times_is_wrong(channel: Channel):
         server.expect("PUT", commit(), Answer(400, body=errors("DIGEST_INVALID")), times=3)
         server.expect("HEAD", HEAD, 404, times=None)
         with pytest.raises(RegistryError, match="DIGEST_INVALID"):
-            await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+            await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
 async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_from_then_on(channel: Channel):
@@ -157,8 +158,8 @@ async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_fr
         server.expect("PATCH", "/up/chunk[0-9]", chunk, times=6, regex=True)
         server.expect("PUT", f"/up/chunk3?digest={layer.digest}", 201)
         server.expect("PUT", f"/up/chunk6?digest={layer.digest}", 201)
-        await client.push_blob(repository(server), layer, body_of(content, 100_000))
-        await client.push_blob(repository(server), layer, body_of(content, 100_000))
+        await client.blobs(repository(server)).write(layer, body_of(content, 100_000))
+        await client.blobs(repository(server)).write(layer, body_of(content, 100_000))
         assert b"".join(request.body for request in server.sent("PATCH")) == content * 2
         assert max(sizes) == 4 * 1024 * 1024
         ranges = [request.header("Content-Range") for request in server.sent("PATCH")]
@@ -175,7 +176,7 @@ async def test_a_range_that_stands_still_does_not_make_us_send_bytes_twice(chann
         server.expect("PUT", f"/up/one?digest={layer.digest}", Answer(413))
         server.expect("PATCH", "/up/one", stuck, times=3)
         server.expect("PUT", f"/up/one?digest={layer.digest}", 201)
-        await client.push_blob(repository(server), layer, body_of(content))
+        await client.blobs(repository(server)).write(layer, body_of(content))
         assert sum(len(request.body) for request in server.sent("PATCH")) == len(content)
 
 
@@ -188,7 +189,7 @@ async def test_chunks_are_as_large_as_the_registry_wants(channel: Channel):
         server.expect("PUT", f"/up/one?digest={layer.digest}", Answer(405))
         server.expect("PATCH", "/up/one", answer, times=2)
         server.expect("PUT", f"/up/one?digest={layer.digest}", 201)
-        await client.push_blob(repository(server), layer, body_of(content))
+        await client.blobs(repository(server)).write(layer, body_of(content))
 
 
 async def test_a_mount_counts_when_the_answer_names_the_blob():
@@ -196,7 +197,7 @@ async def test_a_mount_counts_when_the_answer_names_the_blob():
     target = f"{UPLOADS}?mount={LAYER.digest}&from={source}"
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", target, Answer(201, {"Location": f"/v2/acme/app/blobs/{LAYER.digest}"}))
-        assert await client.mount_blob(repository(server), LAYER, repository(server, source))
+        assert await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, source)))
 
 
 async def test_a_mount_that_names_nothing_is_proved_by_a_look():
@@ -204,7 +205,7 @@ async def test_a_mount_that_names_nothing_is_proved_by_a_look():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", target, 201)
         server.expect("HEAD", HEAD, 404)
-        assert not await client.mount_blob(repository(server), LAYER, repository(server, "acme/base"))
+        assert not await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, "acme/base")))
 
 
 async def test_the_session_of_a_refused_mount_is_used_by_the_push_that_follows(channel: Channel):
@@ -212,8 +213,8 @@ async def test_the_session_of_a_refused_mount_is_used_by_the_push_that_follows(c
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", target, opened())
         server.expect("PUT", commit(), 201)
-        assert not await client.mount_blob(repository(server), LAYER, repository(server, "acme/base"))
-        await client.push_blob(repository(server), LAYER, body_of(CONTENT))
+        assert not await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, "acme/base")))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
@@ -222,7 +223,7 @@ async def test_any_other_answer_to_a_mount_is_just_no(status):
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", target, status)
         server.expect("GET", "/v2/", 401, times=None)
-        assert not await client.mount_blob(repository(server), LAYER, repository(server, "acme/base"))
+        assert not await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, "acme/base")))
 
 
 class Listening(list[Event]):
@@ -250,11 +251,11 @@ async def test_a_host_that_says_429_is_left_alone_by_all_requests_for_as_long_as
 
         async def ask_later() -> float:
             await paused.wait()
-            await client.has_blob(repository(server), other)
+            await client.blobs(repository(server)).has(other)
             return clock.now()
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(client.has_blob(repository(server), LAYER))
+            group.create_task(client.blobs(repository(server)).has(LAYER))
             later = group.create_task(ask_later())
         assert later.result() - began >= 7
         assert [event.wait_s for event in events if isinstance(event, HostPaused)] == [7.0]
@@ -271,7 +272,7 @@ async def test_ghcrs_wait_is_read_from_its_message():
         server.expect("HEAD", HEAD, Answer(403))
         server.expect("GET", HEAD, Answer(403, body=errors("TOOMANYREQUESTS", text)))
         server.expect("HEAD", HEAD, 404)
-        assert not await client.has_blob(repository(server), LAYER)
+        assert not await client.blobs(repository(server)).has(LAYER)
         assert [event.wait_s for event in events if isinstance(event, HostPaused)] == [60.0, 2.5]
 
 
@@ -280,11 +281,11 @@ async def test_attempts_count_only_where_a_user_set_them():
     async with ScriptedServer() as server, make_client(policy=policy) as client:
         server.expect("HEAD", HEAD, 500, times=2)
         with pytest.raises(Unavailable):
-            await client.has_blob(repository(server), LAYER)
+            await client.blobs(repository(server)).has(LAYER)
         server.expect("HEAD", HEAD, 500, times=9)
         server.expect("HEAD", HEAD, 404)
         async with make_client(policy=RetryPolicy(max_attempts=2)) as patient:
-            assert not await patient.has_blob(repository(server), LAYER)
+            assert not await patient.blobs(repository(server)).has(LAYER)
 
 
 async def test_the_time_budget_ends_all_trying():
@@ -292,7 +293,7 @@ async def test_the_time_budget_ends_all_trying():
     async with ScriptedServer() as server, make_client(clock=clock, deadline=clock.now() + 90) as client:
         server.expect("HEAD", HEAD, 500, times=None)
         with pytest.raises(Unavailable, check=lambda error: "time budget" in message(error)):
-            await client.has_blob(repository(server), LAYER)
+            await client.blobs(repository(server)).has(LAYER)
         assert clock.now() - 1000 <= 90
 
 
@@ -303,9 +304,9 @@ async def test_a_host_that_is_down_is_given_up_long_before_the_budget(operation)
         gone = repository(server)
     async with make_client(clock=clock) as client:
         work = {
-            "look": lambda: client.has_blob(gone, LAYER),
-            "push": lambda: client.push_blob(gone, LAYER, body_of(CONTENT)),
-            "put": lambda: client.put_manifest(gone.with_digest(image(b"a")[0].digest), *image(b"a")),
+            "look": lambda: client.blobs(gone).has(LAYER),
+            "push": lambda: client.blobs(gone).write(LAYER, body_of(CONTENT)),
+            "put": lambda: client.manifests.put(gone.with_digest(image(b"a")[0].digest), RawManifest(*image(b"a"))),
         }
         with pytest.raises(ConnectionFailed, match="no connection"):
             await work[operation]()
@@ -321,5 +322,5 @@ async def test_a_failing_reader_comes_out_as_its_own_error(channel: Channel):
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(201), times=None)
         with pytest.raises(DigestMismatch, match="reading the source"):
-            await client.push_blob(repository(server), LAYER, broken)
+            await client.blobs(repository(server)).write(LAYER, broken)
         assert not server.sent("PUT")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bakery.defaults import REQUEST_BACKOFF_S
 from bakery.events import Emit, ignore
-from bakery.registry.settings import Settings as RegistrySettings
+from bakery.registry.config import RegistryConfig
 
 if TYPE_CHECKING:
     from bakery.app.publishing import PublishOptions
@@ -28,7 +28,7 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
 
         return CliEngine(
             options.context,
-            settings=RegistrySettings.from_environment(environment),
+            settings=RegistryConfig.from_environment(environment),
             environment=environment,
             needs_soci=any(target.soci is not None for target in plan.targets),
             clock=clock,
@@ -52,15 +52,17 @@ def make_client(
     deadline: float | None = None,
 ) -> Client:
     """Return a registry client, configured by environment variables. policy: replaces the retries they configure."""
+    from bakery.engines.credential_helper import run_helper
     from bakery.registry.client import Client
     from bakery.retry import RetryPolicy
 
     return Client(
-        settings=RegistrySettings.from_environment(environment),
+        config=RegistryConfig.from_environment(environment),
         policy=policy or RetryPolicy.from_environment(environment, base_delay=REQUEST_BACKOFF_S),
         clock=clock,
         emit=emit,
         deadline=deadline,
+        run_helper=run_helper,
     )
 
 
@@ -69,5 +71,5 @@ def command_lines(plan: Plan, options: PublishOptions) -> list[str]:
     from bakery.engines.argv import Oras, dry_run_lines
 
     environment = options.environment
-    oras = Oras(environment.get("ORAS_PATH") or "oras", RegistrySettings.from_environment(environment))
+    oras = Oras(environment.get("ORAS_PATH") or "oras", RegistryConfig.from_environment(environment))
     return dry_run_lines(plan, oras, environment.get("SOCI_PATH") or "soci")

@@ -15,8 +15,8 @@ from msgspec import Struct
 from bakery.oci.annotation import CREATED
 from bakery.oci.reference import DigestReference, Repository
 from bakery.publish.plan import Plan, PlannedTarget
+from bakery.registry.config import RegistryConfig
 from bakery.registry.origin import api_origin
-from bakery.registry.settings import Settings
 
 if TYPE_CHECKING:
     from bakery.config.schema.options import SociOptions
@@ -29,7 +29,7 @@ class Oras(Struct, frozen=True):
     """Builds commands of oras. program: the executable. settings: which registries use plain HTTP, and the CA file."""
 
     program: str
-    settings: Settings
+    settings: RegistryConfig
 
     def describe(self, reference: str, output: Path | None = None) -> Command:
         """Print the descriptor of a manifest; write the manifest itself to `output`, if given."""

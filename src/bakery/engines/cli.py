@@ -35,7 +35,7 @@ from bakery.parallel.root import scratch_directory
 from bakery.parallel.transient import says_not_found
 from bakery.polling import poll_delays
 from bakery.publish.image import AssembledImage, Child
-from bakery.registry.settings import Settings
+from bakery.registry.config import RegistryConfig
 from bakery.retry import Clock, RetryPolicy, SystemClock
 from bakery.tasks import together
 from bakery.transfer.ledger import Ledger
@@ -62,7 +62,7 @@ class CliEngine:
         self,
         context: Path,
         *,
-        settings: Settings,
+        settings: RegistryConfig,
         environment: Mapping[str, str] = os.environ,
         needs_soci: bool = False,
         policy: RetryPolicy | None = None,

@@ -6,25 +6,22 @@ It joins two rooms that do not know each other: a repository of the client is a 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from msgspec import Struct
-
 from bakery.defaults import SPOOL_BYTES
 from bakery.engines.owner import owning
 from bakery.errors import BadDocument, NotFound
-from bakery.extent import Keep, OpenBody
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.image import AssembledImage, Child
 from bakery.registry.client import Client
-from bakery.registry.faults import ContentMissing
+from bakery.registry.failure import ContentMissing
 from bakery.tasks import together
 from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
@@ -39,30 +36,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 3  # to put a manifest of which the registry says that it lacks content that it acknowledged
-
-
-class RepositoryStore(Struct, frozen=True):
-    """A repository as transfer sees it. Equal when client and repository are."""
-
-    client: Client
-    repository: Repository
-
-    @property
-    def realm(self) -> str:
-        return self.repository.registry
-
-    async def has(self, blob: Descriptor, *, else_write: bool = False) -> bool:
-        return await self.client.has_blob(self.repository, blob, else_push=else_write)
-
-    def fetch(self, blob: Descriptor, keep: Keep) -> AsyncIterator[int]:
-        return self.client.fetch_blob(self.repository, blob, keep, must_exist=True)
-
-    async def write(self, blob: Descriptor, body: OpenBody) -> None:
-        await self.client.push_blob(self.repository, blob, body)
-
-    async def mount(self, blob: Descriptor, source: Store) -> bool:
-        assert isinstance(source, RepositoryStore)
-        return await self.client.mount_blob(self.repository, blob, source.repository)
 
 
 class NativeEngine:
@@ -104,14 +77,14 @@ class NativeEngine:
 
     async def find(self, reference: DigestReference) -> RawManifest | None:
         try:
-            descriptor, raw = await self._client.get_manifest(reference)
+            return await self._client.manifests.get(reference)
         except NotFound:
             return None
-        return RawManifest(descriptor, raw)
 
     async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
-        _, raw = await self._client.get_manifest(repository.with_digest(descriptor.digest), must_exist=True)
-        return descriptor.check(raw, about=repository.with_digest(descriptor.digest))
+        reference = repository.with_digest(descriptor.digest)
+        found = await self._client.manifests.get(reference, must_exist=True)
+        return descriptor.check(found.raw, about=reference)
 
     async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         if descriptor.size > limit_bytes:
@@ -122,7 +95,7 @@ class NativeEngine:
             )
         if descriptor.data is not None:
             return descriptor.data
-        async with self._spools.holding(descriptor, self._store(repository)) as spool:
+        async with self._spools.holding(descriptor, self._client.blobs(repository)) as spool:
             return b"".join([chunk async for chunk in spool.chunks()])
 
     async def convert(
@@ -139,10 +112,10 @@ class NativeEngine:
         from bakery.engines.soci import Converter
         from bakery.soci.options import SociSettings
 
-        return Converter(self._owner, self._spools, self._store, self._soci or SociSettings())
+        return Converter(self._owner, self._spools, self._client.blobs, self._soci or SociSettings())
 
     async def stage(self, image: AssembledImage, repository: Repository) -> None:
-        to, index = self._store(repository), repository.with_digest(image.digest)
+        to, index = self._client.blobs(repository), repository.with_digest(image.digest)
         children = [repository.with_digest(child.descriptor.digest) for child in image.children]
         written = await together(
             self._manifests.once(reference, partial(self._stage_child, image, child, to, reference))
@@ -154,37 +127,34 @@ class NativeEngine:
             await self._put_index(image, repository)
             fresh.append(index)
         # The one barrier before any tag: whatever was just written is read back, all at once.
-        await together(self._client.await_manifest(reference) for reference in fresh)
+        await together(self._client.manifests.await_manifest(reference) for reference in fresh)
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         names = await self._names_of(repository)
         # One listing for all targets of a repository instead of a request per tag: most are new.
         references = [repository.with_tag(tag) for tag in tags]
         listed = [one for one in references if names is None or one.tag in names or one in self._tagged]
-        found = await together(self._client.head_manifest(reference) for reference in listed)
+        found = await together(self._client.manifests.head(reference) for reference in listed)
         digests = {asked.tag: one.digest for asked, one in zip(listed, found, strict=True) if one is not None}
         return {tag: digests.get(tag) for tag in tags}
 
     async def _names_of(self, repository: Repository) -> frozenset[str] | None:
-        return await self._tag_names.once(repository, lambda: self._client.tag_names(repository))
+        return await self._tag_names.once(repository, lambda: self._client.listings.tag_names(repository))
 
     async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
         _log.debug("%s: %s -> %s", reference, previous, image.digest)
         self._tagged.add(reference)
-        await self._client.put_manifest(reference, image.index.descriptor, image.index.raw)
+        await self._client.manifests.put(reference, image.index)
 
     async def verify_tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
-        await self._client.await_tag(reference, image.digest, previous=previous)
+        await self._client.manifests.await_tag(reference, image.digest, previous=previous)
 
     async def remove_tag(self, reference: TagReference) -> bool:
-        return await self._client.delete_manifest(reference)
-
-    def _store(self, repository: Repository) -> RepositoryStore:
-        return RepositoryStore(self._client, repository)
+        return await self._client.manifests.delete(reference)
 
     async def _stage_child(self, image: AssembledImage, child: Child, to: Store, reference: DigestReference) -> bool:
         """Stage a child manifest and its blobs. Return whether anything had to be written."""
-        manifest, origin = child.manifest, self._store(child.origin)
+        manifest, origin = child.manifest, self._client.blobs(child.origin)
 
         def bring(blob: Descriptor, *, unlikely: bool = False) -> Coroutine[Any, Any, bool]:
             return self._mover.bring(blob, origin, to, content=image.made.get(blob.digest), unlikely=unlikely)
@@ -210,7 +180,7 @@ class NativeEngine:
 
     async def _bring_early(self, blob: Descriptor, origin: Repository, repository: Repository) -> None:
         try:
-            await self._mover.bring(blob, self._store(origin), self._store(repository))
+            await self._mover.bring(blob, self._client.blobs(origin), self._client.blobs(repository))
         except Exception as error:  # noqa: BLE001  # raised here, it would end the run
             _log.debug("left to staging, which tries again and reports it: %s", error)
 
@@ -228,7 +198,7 @@ class NativeEngine:
                 )
 
     async def _has_manifest(self, reference: DigestReference) -> bool:
-        return await self._client.head_manifest(reference) is not None
+        return await self._client.manifests.head(reference) is not None
 
     async def _put(self, content: RawManifest, reference: DigestReference) -> None:
-        await self._client.put_manifest(reference, content.descriptor, content.raw)
+        await self._client.manifests.put(reference, content)

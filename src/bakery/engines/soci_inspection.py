@@ -68,18 +68,18 @@ class RegistrySource:
         self._client, self._reference = client, reference
 
     async def root(self) -> Descriptor:
-        descriptor, _ = await self._client.get_manifest(self._reference)
-        return descriptor
+        return (await self._client.manifests.get(self._reference)).descriptor
 
     async def document(self, descriptor: Descriptor) -> bytes | None:
         reference = self._reference.repository.with_digest(descriptor.digest)
         try:
-            return (await self._client.get_manifest(reference, expected=descriptor))[1]
+            return (await self._client.manifests.get(reference, expected=descriptor)).raw
         except NotFound:
             return None
 
     async def read(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
-        async with aclosing(self._client.read_blob(self._reference.repository, descriptor)) as chunks:
+        blobs = self._client.blobs(self._reference.repository)
+        async with aclosing(blobs.read(descriptor, must_exist=False)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -1,41 +1,44 @@
-"""Blobs over the wire: look, read with resumption, push, mount. Decisions are in upload_plan, ranges and answers.
+"""The blobs of one repository: look, read with resumption, upload, mount. upload_plan, ranges and answers decide.
 
-A blob counts as there when its PUT or mount was acknowledged or a HEAD found it. What is read is checked by size and
-digest before its last bytes are given out.
+A blob exists if its PUT or mount was acknowledged or a HEAD found it. Size and digest are checked before the last
+bytes of a blob are handed on.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Final
+
+from msgspec.structs import replace
 
 from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
 from bakery.extent import Keep, OpenBody
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
+from bakery.polling import poll_delays
 from bakery.registry import upload_plan as plan
-from bakery.registry.answers import MAX_ERROR_BYTES, Doing, Reply, Verdict, verdict
-from bakery.registry.endpoint import Ask
-from bakery.registry.faults import UnsafeTarget
+from bakery.registry.answers import MAX_ERROR_BYTES, TRANSIENT, Meaning, Phase, meaning_of
 from bakery.registry.gate import Lane
-from bakery.registry.http.transport import Body, Incoming
-from bakery.registry.operation import Operations
-from bakery.registry.origin import Url
-from bakery.registry.ranges import BadRange, check_resumed
+from bakery.registry.http.failure import UnsafeTarget
+from bakery.registry.http.message import HttpBody, HttpResponse
+from bakery.registry.http.url import Url
+from bakery.registry.operation import Operation
+from bakery.registry.retries import ClientState, Retries
+from bakery.registry.step import Backoff, LookUp
+from bakery.registry.verify import check_start, is_blob, names_blob
 from bakery.tasks import in_thread
 
 _log = logging.getLogger(__name__)
 
-_SMALL_BYTES: Final = 256 * 1024  # larger ones go through the lane for bodies
-_SLOW_BYTES_PER_S: Final = 10_000_000  # how fast a body is taken to travel when a token must outlive it
-_WORTH_BYTES: Final = 1024 * 1024  # progress after which a broken download counts as new
+_SMALL_BYTES: Final = 256 * 1024  # larger blobs use the lane for bodies
+_SLOW_BYTES_PER_S: Final = 10_000_000  # assumed speed of a body that its token must outlast
+_WORTH_BYTES: Final = 1024 * 1024  # progress after which a broken download starts to count failures again
 _OCTETS: Final = {"Content-Type": "application/octet-stream"}
-_FIRST_WAIT_S: Final = 0.25
+_LOOK: Final = "look for blob"
 
 
 def _lane(size: int) -> Lane:
@@ -43,349 +46,310 @@ def _lane(size: int) -> Lane:
 
 
 class Blobs:
-    """The blob operations of one run."""
+    """The blobs of one repository, as transfer's Store. A client has one such object per repository."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
-        self._sessions: dict[tuple[Repository, Digest], Url] = {}  # left open by mounts that were not to be
-        self._manners: defaultdict[str, plan.Manners] = defaultdict(plan.Manners)
-        self._trials: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._taken: dict[Repository, Descriptor] = {}  # one blob of each repository that was surely pushed there
+    def __init__(self, state: ClientState, repository: Repository) -> None:
+        self.repository = repository
+        self._state, self._endpoint = state, state.endpoint(repository)
+        self._sessions: dict[Digest, Url] = {}  # left open by mounts that were not carried out
+        self._pushed: Descriptor | None = None  # a blob that this run certainly pushed here
 
-    async def has(self, repository: Repository, descriptor: Descriptor, *, else_push: bool = False) -> bool:
-        """Whether the registry has this blob now.
+    @property
+    def realm(self) -> str:
+        """The registry: its repositories can mount blobs from each other."""
+        return self.repository.registry
 
-        else_push: it will be pushed if not. Where the host is known to answer so, one POST then looks for the blob and
-        opens the upload.
+    async def has(self, blob: Descriptor, *, else_write: bool = False) -> bool:
+        """Return whether the registry has this blob now.
+
+        else_write: the blob will be uploaded if it is absent. On hosts that are known to support it, one POST then
+        looks for the blob and opens the upload.
         """
-        operations, about = self._operations, f"{repository}@{descriptor.digest}"
-        # What was acknowledged and is asked for again is in doubt: then only a look counts.
-        if else_push and not operations.is_ours(repository, descriptor.digest) and await self._mount_tells(repository):
-            if await self.mount(repository, descriptor, repository):
+        # If this run wrote it and it is looked for again, it is in doubt: then only a HEAD counts.
+        is_ours = self._state.acknowledged_at(self.repository, blob.digest) is not None
+        if else_write and not is_ours and (self._endpoint.manners.mount_tells or await self._learn_mounts()):
+            if await self.mount(blob, self):
                 return True
-            if (repository, descriptor.digest) in self._sessions:
+            if blob.digest in self._sessions:
                 return False
+        return await Retries(self._state, self._head(blob)).attempt(partial(self._look, blob))
 
-        async def look() -> bool:
-            return await self._look(repository, descriptor)
+    def _head(self, blob: Descriptor) -> Operation:
+        return self._operation("HEAD", f"blobs/{blob.digest}", _LOOK, blob)
 
-        return await operations.attempt(repository, "looking for a blob", about, look)
-
-    async def _look(self, repository: Repository, descriptor: Descriptor) -> bool:
-        endpoint = self._operations.endpoint(repository)
-        rest, doing = f"blobs/{descriptor.digest}", "looking for a blob"
-        ask = self._ask("HEAD", repository, rest, doing, descriptor)
-        reply = await endpoint.send(ask)
-        if reply.status == 403:
-            # A HEAD has no body to say why; GHCR's 403 may be a rate limit.
-            ask = self._ask("GET", repository, rest, doing, descriptor)
-            async with endpoint.open(ask) as got:
-                failed = got.status >= 400
-                reply = await got.read(ask.limit_bytes, strict=False) if failed else Reply(got.status, got.headers)
-        if reply.status == 200:
-            return _is_blob(reply, descriptor, ask)
-        if verdict(reply, Doing.READ) is Verdict.ABSENT:
+    async def _look(self, blob: Descriptor) -> bool:
+        operation = self._head(blob)
+        response = await self._endpoint.send(operation)
+        if response.status == 403:
+            # A HEAD has no body that states the reason; GHCR's 403 may be a rate limit.
+            operation = self._operation("GET", f"blobs/{blob.digest}", _LOOK, blob)
+            async with self._endpoint.open(operation) as opened:
+                response = HttpResponse(opened.status, opened.headers)
+                if opened.status >= 400:
+                    response = await opened.read(MAX_ERROR_BYTES, strict=False)
+        if response.status == 200:
+            return is_blob(response, blob, operation)
+        if meaning_of(response, Phase.READ) is Meaning.ABSENT:
             return False
-        raise await endpoint.refusal(reply, ask)
+        raise await self._endpoint.refusal(response, operation)
 
-    def _ask(
-        self, method: str, repository: Repository, rest: str, doing: str, descriptor: Descriptor, **others: object
-    ) -> Ask:
-        operations = self._operations
-        return Ask(
-            method,
-            operations.endpoint(repository).url(repository, rest),
-            repository,
-            operations.scopes(repository),
-            doing,
-            f"{repository}@{descriptor.digest}",
-            **others,  # type: ignore[arg-type]  # the fields of Ask, given by name
-        )
-
-    async def read(
-        self, repository: Repository, descriptor: Descriptor, *, must_exist: bool = False
-    ) -> AsyncGenerator[bytes, None]:
-        """As `fetch`, for whoever wants the bytes themselves. Whoever stops early must close the iterator."""
+    async def read(self, blob: Descriptor, *, must_exist: bool = True) -> AsyncGenerator[bytes, None]:
+        """Yield the content in chunks, as `fetch` does. A caller that stops early must close the generator."""
         held: list[bytes] = []
 
         def keep(piece: memoryview, _position: int) -> None:
             held.append(bytes(piece))
 
-        async with aclosing(self.fetch(repository, descriptor, keep, must_exist=must_exist)) as coming:
-            async for _ in coming:
+        async with aclosing(self.fetch(blob, keep, must_exist=must_exist)) as progress:
+            async for _ in progress:
                 for chunk in held:
                     yield chunk
                 held.clear()
 
-    async def fetch(
-        self, repository: Repository, descriptor: Descriptor, keep: Keep, *, must_exist: bool = False
-    ) -> AsyncGenerator[int, None]:
-        """Download a blob; gives how much of it is kept, as it grows. Whoever stops early must close the iterator.
+    async def fetch(self, blob: Descriptor, keep: Keep, *, must_exist: bool = True) -> AsyncGenerator[int, None]:
+        """Download a blob: pass its pieces to `keep`, in threads, and yield how many bytes are kept, as they grow.
 
-        After a break it goes on where it stopped. must_exist: a 404 is lag. Raises DigestMismatch before the last step
-        is given where the content is not what the descriptor names, and what `keep` raises, as it is.
+        Continues where it stopped after a broken connection. The last step is yielded only after size and digest were
+        checked. must_exist: a 404 is lag and is waited for. Raises DigestMismatch, and whatever `keep` raises.
+        A caller that stops early must close the generator: it holds a slot of the host.
         """
-        operations, intake, size = self._operations, _Intake(descriptor, keep), descriptor.size
-        endpoint = operations.endpoint(repository)
-        doing, about = "reading a blob", f"{repository}@{descriptor.digest}"
-        if descriptor.data is not None:
-            keep(memoryview(descriptor.check(descriptor.data, about=about)), 0)
+        intake, size, about = _Intake(blob, keep), blob.size, self._about(blob)
+        if blob.data is not None:
+            keep(memoryview(blob.check(blob.data, about=about)), 0)
             yield size
             return
-        rest, lane = f"blobs/{descriptor.digest}", _lane(size)
-        failures = since_pause = 0
-        lag_s = _FIRST_WAIT_S
+        operation = self._operation("GET", f"blobs/{blob.digest}", "read blob", blob, lane=_lane(size))
+        retries, lags, since_pause = Retries(self._state, operation), poll_delays(), 0
         while True:
             headers = {"Range": f"bytes={intake.size}-"} if intake.size else {}
-            ask = self._ask("GET", repository, rest, doing, descriptor, headers=headers, lane=lane)
+            operation = replace(operation, headers=headers)
             try:
-                async with endpoint.open(ask) as incoming:
-                    if incoming.status >= 400:
-                        raise await endpoint.refusal(await incoming.read(MAX_ERROR_BYTES, strict=False), ask)
-                    intake.skip = _check_start(incoming, intake.size, descriptor, about)
-                    async with aclosing(incoming.pour(intake.take)) as moving:
-                        async for _ in moving:
-                            if intake.size > size:
-                                break
-                            if intake.size < size:
-                                yield intake.size
+                async with self._endpoint.open(operation) as response:
+                    if response.status >= 400:
+                        refused = await response.read(MAX_ERROR_BYTES, strict=False)
+                        raise await self._endpoint.refusal(refused, operation)
+                    intake.skip = check_start(response.status, response.headers, intake.size, blob, about)
+                    while await response.move(intake.take) and intake.size <= size:
+                        if intake.size < size:
+                            yield intake.size
                     if intake.size < size:
-                        answer = f"it ended after {intake.size} of {size} bytes"
-                        raise ConnectionFailed(doing, about=about, why=answer)
+                        why = f"the content ended after {intake.size} of {size} bytes"
+                        raise ConnectionFailed(operation.failed, about=about, why=why)
                     intake.check(about)
                     yield size
                     return
             except NotFound as error:
-                if not must_exist or operations.left_s <= 0:
+                if not must_exist:
                     raise
-                await operations.wait_for_lag(repository, doing, about, lag_s, error)
-                lag_s = min(lag_s * 1.2, 5.0)
+                await retries.wait_for_lag(next(lags), error)
             except BakeryError as error:
                 if not error.transient:
                     raise
-                failures = 1 if intake.size - since_pause >= _WORTH_BYTES else failures + 1
+                if intake.size - since_pause >= _WORTH_BYTES:
+                    retries.failures = 0
                 since_pause = intake.size
-                await operations.pause(repository, doing, about, failures, error)
+                await retries.pause(error)
 
-    async def mount(self, repository: Repository, descriptor: Descriptor, source: Repository) -> bool:
-        """Ask the registry to take the blob over from another of its repositories. False where it will not.
+    async def mount(self, blob: Descriptor, source: Blobs) -> bool:
+        """Mount the blob from another repository of this registry. False if the registry does not do it.
 
-        Only a 201 counts. A session that a refusal opens is kept for the push that follows. From the same repository
-        it is a question: is the blob there? Not every host answers that one rightly.
+        Only a 201 counts. A session that the registry opens instead is kept for the upload that follows. A mount from
+        the same repository asks whether the blob exists; not every host answers that correctly.
         """
-        operations, key = self._operations, (repository, descriptor.digest)
-        operations.will_write(repository)
-        endpoint, ask = operations.endpoint(repository), self._mounting(repository, descriptor, source)
-        tried = False
-
-        async def once() -> bool:
-            nonlocal tried
-            if tried and await self._look(repository, descriptor):
-                return True  # the answer was lost, the mount was not
-            tried = True
-            reply = await endpoint.send(ask)
-            if reply.status == 201:
-                return _names(reply, descriptor) or await self._look(repository, descriptor)
-            if reply.status == 202 and reply.header("Location"):
-                self._sessions[key] = ask.url.resolve(reply.header("Location"))
-            elif verdict(reply, Doing.OPEN_UPLOAD) in (Verdict.THROTTLED, Verdict.NOT_TAKEN, Verdict.AMBIGUOUS):
-                raise await endpoint.refusal(reply, ask)
-            return False
-
+        self._state.will_write(self.repository)
+        operation = self._mount_operation(blob, source.repository)
+        retries = Retries(self._state, operation)
         try:
-            mounted = await operations.attempt(repository, ask.doing, ask.about, once)
+            while True:
+                try:
+                    if retries.failures and await self._look(blob):
+                        break  # the response was lost, the mount was not
+                    response = await self._endpoint.send(operation)
+                    if response.status == 201 and (names_blob(response, blob) or await self._look(blob)):
+                        break
+                    if meaning_of(response, Phase.OPEN_UPLOAD) in TRANSIENT:
+                        raise await self._endpoint.refusal(response, operation)
+                    session = _session_in(response, operation) if response.status == 202 else None
+                    if session is not None:
+                        self._sessions[blob.digest] = session
+                    return False
+                except BakeryError as error:
+                    if not error.transient:
+                        raise
+                    await retries.pause(error)
         except (RegistryError, UnsafeTarget) as error:
-            # Harbor, Hub and GitLab refuse the login for a source that they do not show us: push it plainly then.
+            # Harbor, Hub and GitLab refuse the login for a source that it may not read: then the blob is uploaded.
             _log.debug("not mounted: %s", error)
             return False
-        if mounted:
-            operations.acknowledge(repository, descriptor.digest)
-        return mounted
+        self._state.acknowledge(self.repository, blob.digest)
+        return True
 
-    def _mounting(self, repository: Repository, descriptor: Descriptor, source: Repository) -> Ask:
-        operations = self._operations
-        return Ask(
+    def _mount_operation(self, blob: Descriptor, source: Repository) -> Operation:
+        return self._operation(
             "POST",
-            operations.endpoint(repository).url(
-                repository, f"blobs/uploads/?mount={descriptor.digest}&from={source.path}"
-            ),
-            repository,
-            operations.scopes(repository, mount_from=source),
-            "looking for a blob" if source == repository else "mounting a blob",
-            f"{repository}@{descriptor.digest}",
-            phase=Doing.OPEN_UPLOAD,
+            f"blobs/uploads/?mount={blob.digest}&from={source.path}",
+            _LOOK if source == self.repository else "mount blob",
+            blob,
+            scopes=self._state.scopes(self.repository, mount_from=source),
+            phase=Phase.OPEN_UPLOAD,
             body=b"",
         )
 
-    async def _mount_tells(self, repository: Repository) -> bool:
-        """Whether this host says by a mount from the repository itself if a blob is there.
+    async def _learn_mounts(self) -> bool:
+        """Return whether a mount from the repository itself shows if a blob exists on this host; try it once.
 
-        distribution does. One that mounts nothing (ECR) opens a session for what is there as well, and would have
-        it sent again. So a blob that was just pushed there is asked for, once a host; until then the answer is no.
+        It does on distribution. A host that mounts nothing (ECR) opens a session for existing blobs as well, and they
+        would be sent again. So the trial is a blob that was just pushed; until there is one, the answer is no.
         """
-        manners, taken = self._manners[repository.registry], self._taken.get(repository)
-        if manners.mount_tells is None and taken is not None:
+        manners, pushed = self._endpoint.manners, self._pushed
+        if manners.mount_tells is None and pushed is not None:
             stray: Url | None = None
-            async with self._trials[repository.registry]:
+            async with self._endpoint.mount_trial:
                 if manners.mount_tells is None:
-                    manners.mount_tells, stray = await self._try_mount(repository, taken)
+                    manners.mount_tells, stray = await self._try_mount(pushed)
             if stray is not None:
-                await self._abandon(repository, taken, stray)
+                await self._abandon(pushed, stray)
         return manners.mount_tells is True
 
-    async def _try_mount(self, repository: Repository, taken: Descriptor) -> tuple[bool, Url | None]:
-        """Whether the host says that a blob is there which is; and the session that it opened where it does not."""
-        ask = self._mounting(repository, taken, repository)
+    async def _try_mount(self, pushed: Descriptor) -> tuple[bool, Url | None]:
+        """Return whether the host reports a blob that exists, and the session that it opened if it does not."""
+        operation = self._mount_operation(pushed, self.repository)
         try:
-            reply = await self._operations.endpoint(repository).send(ask)
-            location = reply.header("Location") if reply.status == 202 else ""
-            return reply.status == 201 and _names(reply, taken), ask.url.resolve(location) if location else None
-        except BakeryError as error:  # tried once: HEAD stays in use, and nothing is lost
-            _log.debug("not known to tell by a mount: %s", error)
+            response = await self._endpoint.send(operation)
+            session = _session_in(response, operation) if response.status == 202 else None
+            return response.status == 201 and names_blob(response, pushed), session
+        except BakeryError as error:  # HEAD stays in use, and nothing is lost
+            _log.debug("mounts do not show whether a blob exists: %s", error)
             return False, None
 
-    async def _abandon(self, repository: Repository, descriptor: Descriptor, session: Url) -> None:
-        """End a session that nothing will be sent to. A courtesy: it would end by itself, so no answer matters.
+    async def _abandon(self, blob: Descriptor, session: Url) -> None:
+        """Close a session that nothing will be sent to. It would expire anyway, so failures do not matter.
 
-        Some want the right to delete for it; a login with that right is not asked for. Another origin is not told.
+        Some registries require the right to delete for it: no such login is requested. Other origins are left alone.
         """
-        operations, about = self._operations, f"{repository}@{descriptor.digest}"
-        scopes, doing = operations.scopes(repository), "ending an upload"
-        ask = Ask("DELETE", session, repository, scopes, doing, about, phase=Doing.DELETE, insists=False)
-        endpoint = operations.endpoint(repository)
-        if session.origin != endpoint.origin:
+        if session.origin != self._endpoint.origin:
             return
         try:
-            await endpoint.send(ask)
+            await self._endpoint.send(
+                self._operation("DELETE", session, "close upload for", blob, phase=Phase.DELETE, insists=False)
+            )
         except BakeryError as error:
             _log.debug("left open: %s", error)
 
-    async def push(
-        self, repository: Repository, descriptor: Descriptor, open_body: OpenBody, *, small: bytes | None = None
-    ) -> None:
-        """Upload a blob. `open_body` gives a fresh reader per attempt; `small` is the content where it is at hand."""
-        operations, key = self._operations, (repository, descriptor.digest)
-        operations.will_write(repository)
-        manners = self._manners[repository.registry]
-        body = Body(open_body, descriptor.size) if small is None else small
-        slices: _Slices | None = None
-        flow = plan.upload(descriptor, manners, self._sessions.pop(key, None))
+    async def write(self, blob: Descriptor, body: OpenBody, *, small: bytes | None = None) -> None:
+        """Upload a blob. Return once it is acknowledged or found. small: the content, if it is in memory anyway."""
+        self._state.will_write(self.repository)
+        content = HttpBody(body, blob.size) if small is None else small
+        retries = Retries(self._state, self._operation("PUT", "blobs/uploads/", plan.PUSH, blob))
+        chunks: _Chunks | None = None
+        flow = plan.upload(blob, self._endpoint.manners, self._sessions.pop(blob.digest, None), about=self._about(blob))
         step = next(flow)
         try:
             while True:
-                answer: plan.Sent | bool = False
-                match step:
-                    case plan.Open():
-                        answer = await self._step("POST", repository, descriptor, None, b"")
-                    case plan.Whole(session):
-                        url = session.with_query(f"digest={descriptor.digest}")
-                        answer = await self._step("PUT", repository, descriptor, url, body)
-                    case plan.Chunk(session, first, last):
-                        if slices is None or first == 0:
-                            slices = _Slices(open_body)
-                        part = await slices.take(last - first + 1)
-                        answer = await self._step("PATCH", repository, descriptor, session, part, f"{first}-{last}")
-                    case plan.Finish(session):
-                        url = session.with_query(f"digest={descriptor.digest}")
-                        answer = await self._step("PUT", repository, descriptor, url, b"")
-                    case plan.Look(settle):
-                        answer = await self._settle(repository, descriptor, settle=settle)
-                    case plan.Pause(failures, because):
-                        about = f"{repository}@{descriptor.digest}"
-                        await operations.pause(repository, "pushing a blob", about, failures, because)
-                step = flow.send(answer)
+                result: plan.Sent | bool = False
+                if isinstance(step, LookUp):
+                    result = await self._settle(blob, settle=step.settle)
+                elif isinstance(step, Backoff):
+                    await retries.pause(step.because)
+                else:
+                    part: bytes | HttpBody = content if isinstance(step, plan.Whole) else b""
+                    if isinstance(step, plan.Chunk):
+                        chunks = _Chunks(body) if chunks is None or step.first == 0 else chunks
+                        part = await chunks.take(step.last - step.first + 1)
+                    operation = self._upload_operation(step, blob, part)
+                    try:
+                        response = await self._endpoint.send(operation)
+                        result = plan.Sent(response, _session_in(response, operation))
+                    except BakeryError as error:
+                        if not error.transient:
+                            raise
+                        result = plan.Sent(error=error)
+                step = flow.send(result)
         except StopIteration:
-            operations.acknowledge(repository, descriptor.digest)
-            self._taken.setdefault(repository, descriptor)
+            self._state.acknowledge(self.repository, blob.digest)
+            self._pushed = self._pushed or blob
         except AuthError as error:
-            error.hint = await operations.endpoint(repository).hint(repository)
+            error.hint = await self._endpoint.hint(self.repository)
             raise
         finally:
             flow.close()
 
-    async def _step(
-        self,
-        method: str,
-        repository: Repository,
-        descriptor: Descriptor,
-        url: Url | None,
-        body: bytes | Body,
-        content_range: str = "",
-    ) -> plan.Sent:
-        endpoint = self._operations.endpoint(repository)
-        size = body.size if isinstance(body, Body) else len(body)
-        headers = _OCTETS | {"Content-Range": content_range} if content_range else _OCTETS if size else {}
-        ask = Ask(
+    def _upload_operation(
+        self, step: plan.Open | plan.Whole | plan.Chunk | plan.Finish, blob: Descriptor, part: bytes | HttpBody
+    ) -> Operation:
+        size = part.size if isinstance(part, HttpBody) else len(part)
+        if isinstance(step, plan.Open):
+            return self._operation("POST", "blobs/uploads/", plan.OPEN, blob, phase=Phase.OPEN_UPLOAD, body=b"")
+        headers, method, url = _OCTETS if size else {}, "PUT", step.session.with_query(f"digest={blob.digest}")
+        if isinstance(step, plan.Chunk):
+            headers = headers | {"Content-Range": f"{step.first}-{step.last}"}
+            method, url = "PATCH", step.session
+        return self._operation(
             method,
-            url or endpoint.url(repository, "blobs/uploads/"),
-            repository,
-            self._operations.scopes(repository),
-            "opening an upload" if url is None else "pushing a blob",
-            f"{repository}@{descriptor.digest}",
-            Doing.OPEN_UPLOAD if url is None else Doing.SEND_BLOB,
-            headers,
-            body,
-            _lane(size),
+            url,
+            plan.PUSH,
+            blob,
+            phase=Phase.SEND_BLOB,
+            headers=headers,
+            body=part,
+            lane=_lane(size),
             lasting_s=size / _SLOW_BYTES_PER_S,
         )
-        try:
-            reply = await endpoint.send(ask)
-        except BakeryError as error:
-            if not error.transient:
-                raise
-            return plan.Sent(error=error)
-        location = reply.header("Location") if reply.status < 300 else ""
-        return plan.Sent(reply, ask.url.resolve(location) if location else None)
 
-    async def _settle(self, repository: Repository, descriptor: Descriptor, *, settle: bool) -> bool:
-        """Whether the blob is there, looked for once or for as long as this host has lagged."""
-        operations, about = self._operations, f"{repository}@{descriptor.digest}"
+    async def _settle(self, blob: Descriptor, *, settle: bool) -> bool:
+        """Return whether the blob is there: look once, or for as long as this host has lagged."""
 
         async def look() -> bool | None:
-            return await self._look(repository, descriptor) or None
+            return await self._look(blob) or None
 
-        within_s = operations.endpoint(repository).longest_lag_s if settle else 0.0
-        return await operations.poll(repository, "looking for a blob", about, look, within_s=within_s) is True
+        retries = Retries(self._state, self._head(blob))
+        return await retries.poll(look, within_s=self._endpoint.longest_lag_s if settle else 0.0) is True
+
+    def _about(self, blob: Descriptor) -> str:
+        return f"{self.repository}@{blob.digest}"
+
+    def _operation(self, method: str, target: str | Url, action: str, blob: Descriptor, **others: object) -> Operation:
+        return self._state.operation(method, self.repository, target, action, self._about(blob), **others)  # type: ignore[arg-type]  # by name
 
 
 class _Intake:
-    """What a download has brought so far: counted, hashed and kept, in whatever thread it came."""
+    """What a download has received so far: counted, hashed and kept, in whatever thread it arrives."""
 
-    def __init__(self, descriptor: Descriptor, keep: Keep) -> None:
-        self._descriptor, self._keep, self._hasher = descriptor, keep, descriptor.digest.hasher()
+    def __init__(self, blob: Descriptor, keep: Keep) -> None:
+        self._blob, self._keep, self._hasher = blob, keep, blob.digest.hasher()
         self.size = 0
-        self.skip = 0  # how many of the next bytes are here already
+        self.skip = 0  # how many of the next bytes are known already
 
     def take(self, piece: memoryview) -> None:
-        """The next bytes."""
+        """Accept the next bytes."""
         if self.skip:
             passed = min(self.skip, len(piece))
             self.skip, piece = self.skip - passed, piece[passed:]
-        if self.size + len(piece) <= self._descriptor.size:  # what is too long is nobody's content
+        if self.size + len(piece) <= self._blob.size:  # longer content is not kept
             self._hasher.update(piece)
             self._keep(piece, self.size)
         self.size += len(piece)
 
     def check(self, about: str) -> None:
-        """Raise DigestMismatch where this is not the content that the descriptor names."""
-        if self.size != self._descriptor.size or self._hasher.hexdigest() != self._descriptor.digest.hex:
+        """Raise DigestMismatch if this is not the content that the descriptor names."""
+        if self.size != self._blob.size or self._hasher.hexdigest() != self._blob.digest.hex:
             raise DigestMismatch(
-                "reading a blob",
+                "cannot read blob",
                 about=about,
-                why=f"expected {self._descriptor.size} bytes of {self._descriptor.digest}, "
+                why=f"expected {self._blob.size} bytes of {self._blob.digest}, "
                 f"got {self.size} with {self._hasher.hexdigest()}",
-                hint="the source or a proxy before it altered the content; build and push it again",
+                hint="build and push the image again: the source or a proxy altered the content",
             )
 
 
-class _Slices:
-    """A body cut into parts of given sizes, each held in memory: what PATCH needs."""
+class _Chunks:
+    """A body cut into parts of given sizes, each held in memory, as PATCH needs them."""
 
-    def __init__(self, open_body: OpenBody) -> None:
-        self._pieces, self._held = open_body(), bytearray()
+    def __init__(self, body: OpenBody) -> None:
+        self._pieces, self._held = body(), bytearray()
 
     async def take(self, size: int) -> bytes:
-        """The next `size` bytes; fewer only at the end of the body."""
+        """Return the next `size` bytes; fewer only at the end of the body."""
         while len(self._held) < size:
             piece = await anext(self._pieces, b"")
             if not piece:
@@ -397,38 +361,7 @@ class _Slices:
         return part
 
 
-def _names(reply: Reply, descriptor: Descriptor) -> bool:
-    """Whether a 201 says which blob it made: by header or Location. One that does not proves nothing."""
-    text = str(descriptor.digest)
-    location = reply.header("Location").replace("%3A", ":").replace("%3a", ":")
-    return reply.header("Docker-Content-Digest") == text or location.partition("?")[0].endswith(text)
-
-
-def _is_blob(reply: Reply, descriptor: Descriptor, ask: Ask) -> bool:
-    """Whether a 200 is about this blob. A web page answers 200 to everything, and means nothing by it."""
-    told, length = reply.header("Docker-Content-Digest"), reply.header("Content-Length")
-    if told and told != str(descriptor.digest) and told.partition(":")[0] == descriptor.digest.algorithm:
-        raise DigestMismatch(ask.doing, about=ask.about, why=f"the registry answers for {told[:80]!r}")
-    if length.isdigit() and int(length) != descriptor.size:
-        if told:
-            raise DigestMismatch(
-                ask.doing, about=ask.about, why=f"the registry has {length[:20]} bytes, expected {descriptor.size}"
-            )
-    elif told or (length.isdigit() and not reply.header("Content-Type").startswith("text/")):
-        return True
-    raise RegistryError(ask.doing, about=ask.about, status=200, why="200, but this is no registry's answer")
-
-
-def _check_start(incoming: Incoming, offset: int, descriptor: Descriptor, about: str) -> int:
-    """How many bytes of this answer are to be skipped. Raises where it is not the rest that was asked for."""
-    length = incoming.headers.get("Content-Length", "")
-    if incoming.status == 206 and offset:
-        check_resumed(incoming.headers.getall("Content-Range"), offset=offset, size=descriptor.size)
-        return 0
-    if incoming.status != 200:
-        raise BadRange("reading a blob", about=about, why=f"{incoming.status} where content was expected")
-    if length and length != str(descriptor.size):
-        raise DigestMismatch(
-            "reading a blob", about=about, why=f"{length[:20]} bytes are offered, expected {descriptor.size}"
-        )
-    return offset  # the server does not know Range and sends it all again: the digest at the end covers the seam
+def _session_in(response: HttpResponse, operation: Operation) -> Url | None:
+    """Return the upload session that a response names."""
+    location = response.header("Location") if response.status < 300 else ""
+    return operation.url.resolve(location) if location else None

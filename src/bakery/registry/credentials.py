@@ -1,7 +1,7 @@
-"""Finds the login for a repository, as docker and podman keep it. Reads files, runs credential helpers, writes nothing.
+"""Finds the login for a repository where docker and podman store it: in files and credential helpers. Writes nothing.
 
-Source: registry.md 1.4. A login belongs to the key that it was stored under and to no other: where a helper fails,
-nobody else's login is taken in its place (CVE-2021-41092).
+Source: registry.md 1.4. A login belongs to the key that it was stored under and to no other: if a helper fails, no
+other login replaces it (CVE-2021-41092).
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import contextlib
 import json
 import logging
 import os
 import re
-import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from msgspec import Struct, field
 
+from bakery.defaults import CREDENTIAL_HELPER_TIMEOUT_S
 from bakery.errors import AuthError
 from bakery.oci.reference import Repository
 from bakery.registry.token import ANONYMOUS, Login
@@ -30,12 +29,33 @@ _log = logging.getLogger(__name__)
 
 HUB_KEY: Final = "https://index.docker.io/v1/"
 _HUB_KEYS: Final = (HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.io")
-_HELPER_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_HELPER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
 _MAX_HELPER_BYTES: Final = 64 * 1024
 _HELPER_FAILED_S: Final = 60.0
 _HELPER_LIFE_S: Final = 240.0  # workload-identity logins live five minutes
-_NOT_FOUND = (b"credentials not found", b"no credentials server url", b"not found in native")
+_NOT_FOUND: Final = (b"credentials not found", b"no credentials server url", b"not found in native")
+
+
+class HelperResult(Struct, frozen=True):
+    """The result of a credential helper. failure: why it did not start or did not end by itself, or ""."""
+
+    returncode: int | None
+    stdout: bytes
+    stderr: bytes
+    failure: str = ""
+
+    __repr__ = repr_without("stdout", "stderr")
+
+
+class RunHelper(Protocol):
+    """Runs a credential helper. Which processes there are is not this room's business, so the caller provides it."""
+
+    async def __call__(
+        self, command: Sequence[str], *, stdin: bytes, environment: Mapping[str, str], timeout_s: float, cap_bytes: int
+    ) -> HelperResult:
+        """Run a command to its end, without a shell. It is ended after timeout_s or cap_bytes of output."""
+        ...
 
 
 class CredentialSources(Struct, frozen=True):
@@ -43,15 +63,15 @@ class CredentialSources(Struct, frozen=True):
 
     inline: str = ""
     files: tuple[Path, ...] = ()
-    path: str = ""  # where helpers are looked for, as PATH
-    environment: Mapping[str, str] = field(default_factory=dict)  # what helpers run with
-    helper_limit_s: float = 30.0
+    path: str = ""  # where helpers are looked for, in the form of PATH
+    environment: Mapping[str, str] = field(default_factory=dict)  # of helpers
+    helper_limit_s: float = CREDENTIAL_HELPER_TIMEOUT_S
 
     __repr__ = repr_without("inline", "environment")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> CredentialSources:
-        """docker's places, then podman's."""
+        """Return docker's locations, then podman's."""
         home = environment.get("HOME", "")
         files = []
         if environment.get("DOCKER_CONFIG"):
@@ -74,7 +94,7 @@ class CredentialSources(Struct, frozen=True):
 
 
 class _Config(Struct, frozen=True):
-    """One configuration, as far as we use it. `about` names the file."""
+    """One configuration, as far as it is used. `about` names the file."""
 
     about: str
     auths: Mapping[str, Login] = field(default_factory=dict)
@@ -85,18 +105,18 @@ class _Config(Struct, frozen=True):
 
 
 class Credentials:
-    """The logins of one run. Files are read once; what a helper said is kept for a few minutes."""
+    """The logins of one run. Files are read once; the result of a helper is kept for a few minutes."""
 
-    def __init__(self, sources: CredentialSources) -> None:
-        self._sources = sources
+    def __init__(self, sources: CredentialSources, run_helper: RunHelper | None = None) -> None:
+        self._sources, self._run_helper = sources, run_helper
         self._configs: list[_Config] | None = None
         self._reading = asyncio.Lock()
         self._from_helpers: dict[tuple[str, str], tuple[float, Login | AuthError]] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     async def login_for(self, repository: Repository) -> Login:
-        """The login for this repository, ANONYMOUS where none is stored. Raises AuthError for a broken helper.
+        """Return the login for a repository, ANONYMOUS if none is stored. Raises AuthError for a broken helper.
 
         In each configuration: the registry's own helper, the common store, then `auths`, most specific key first.
         """
@@ -115,16 +135,16 @@ class Credentials:
             try:
                 login = await self._ask(config.store, _server_address(repository, repository.registry), config.about)
             except AuthError as error:
-                # docker goes on without a login, so a leftover `credsStore: desktop` does not stop public images.
-                _log.log(logging.DEBUG if str(error) in self._told else logging.WARNING, "%s", error)
-                self._told.add(str(error))
+                # docker continues without a login: a leftover `credsStore: desktop` must not block public images.
+                _log.log(logging.DEBUG if str(error) in self._warned else logging.WARNING, "%s", error)
+                self._warned.add(str(error))
                 login = ANONYMOUS
             if login:
                 return login
         return next((config.auths[key] for key in keys if config.auths.get(key)), ANONYMOUS)
 
     async def _all(self) -> list[_Config]:
-        async with self._reading:  # read once, whoever asks first
+        async with self._reading:  # read once
             if self._configs is None:
                 self._configs = await asyncio.to_thread(self._read_all)
             return self._configs
@@ -140,7 +160,7 @@ class Credentials:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise AuthError("reading credentials", about=file, why=error.strerror or "it cannot be read") from error
+                raise AuthError("cannot read credentials from", about=file, why=error.strerror or str(error)) from error
             configs.append(_parse(raw, str(file)))
         return configs
 
@@ -152,19 +172,56 @@ class Credentials:
             if kept is None or kept[0] <= now:
                 found: Login | AuthError
                 try:
-                    found = await _run_helper(helper, server, about, self._sources)
+                    found = await self._run(helper, server, about)
                 except AuthError as error:
                     found = error
-                # A failure is kept too: every request asks, and one that hangs would hold each of them in turn.
+                # A failure is kept too: each request needs the login, and a helper that hangs would delay all of them.
                 life_s = _HELPER_LIFE_S if isinstance(found, Login) else _HELPER_FAILED_S
                 kept = self._from_helpers[key] = (asyncio.get_running_loop().time() + life_s, found)
             if isinstance(kept[1], AuthError):
                 raise AuthError(kept[1].what, about=kept[1].about, why=kept[1].why, hint=kept[1].hint)
             return kept[1]
 
+    async def _run(self, helper: str, server: str, about: str) -> Login:
+        """Run `docker-credential-HELPER get`. No shell; found in PATH by a plain name; limited in time and output."""
+        by_hand = f"run docker-credential-{helper[:60]} get by hand to find out why"
+
+        def refuse(why: str, hint: str = "") -> AuthError:
+            subject = f"{helper[:60]!r} (from {about}) for {server}"
+            return AuthError("cannot get login from credential helper", about=subject, why=why, hint=hint)
+
+        if _HELPER_NAME.fullmatch(helper) is None or helper.startswith("."):
+            raise refuse("its name must be a plain word", "use the short name, such as gcloud or ecr-login")
+        import shutil  # few configurations name a helper
+
+        sources = self._sources
+        program = shutil.which(f"docker-credential-{helper}", path=_absolute_only(sources.path))
+        if program is None:
+            raise refuse("it is not in PATH", "install it, or log in again without it")
+        if self._run_helper is None:
+            raise refuse("this command does not run credential helpers")
+        result = await self._run_helper(
+            (program, "get"),
+            stdin=server.encode(),
+            environment=sources.environment,
+            timeout_s=sources.helper_limit_s,
+            cap_bytes=_MAX_HELPER_BYTES,
+        )
+        if result.failure:
+            raise refuse(result.failure, by_hand)
+        if result.returncode != 0:
+            # What it wrote may contain secrets: it is searched and never shown.
+            if any(sign in (result.stdout + result.stderr).lower() for sign in _NOT_FOUND):
+                return ANONYMOUS
+            raise refuse(f"exit status {result.returncode}", by_hand)
+        login = _helper_login(result.stdout)
+        if login is None:
+            raise refuse("its output is not a login", by_hand)
+        return login
+
 
 def _keys_of(repository: Repository) -> list[str]:
-    """The keys that may hold this repository's login, most specific first; whole path segments only."""
+    """Return the keys that may hold this repository's login, most specific first; whole path segments only."""
     registry, segments = repository.registry, repository.path.split("/")
     scoped = [f"{registry}/{'/'.join(segments[:count])}" for count in range(len(segments), 0, -1)]
     return [*scoped, *(_HUB_KEYS if registry == "docker.io" else (registry,))]
@@ -175,7 +232,7 @@ def _server_address(repository: Repository, key: str) -> str:
 
 
 def _normal_key(key: str) -> str:
-    """`https://HOST/v2/` and its like as `HOST`; Docker Hub's own key stays as it is."""
+    """Return `https://HOST/v2/` and similar keys as `HOST`; Docker Hub's own key stays as it is."""
     if key == HUB_KEY:
         return key
     bare = re.sub(r"^https?://", "", key)
@@ -183,36 +240,36 @@ def _normal_key(key: str) -> str:
 
 
 def _parse(raw: bytes, about: str) -> _Config:
-    def refuse(rule: str) -> AuthError:
-        return AuthError("reading credentials", about=about, why=rule, hint="log in again, or mend the file")
+    def refuse(why: str) -> AuthError:
+        return AuthError("cannot read credentials from", about=about, why=why, hint="log in again, or correct the file")
 
     if len(raw) > _MAX_CONFIG_BYTES:
         raise refuse(f"longer than {_MAX_CONFIG_BYTES} bytes")
     try:
         document = json.loads(raw) if raw.strip() else {}
     except (ValueError, RecursionError):
-        raise refuse("it is no JSON") from None  # the parser's message would quote the secret beside the fault
+        raise refuse("invalid JSON") from None  # the parser's message would quote the secret
     if not isinstance(document, dict):
-        raise refuse("the top is no object")
+        raise refuse("expected an object")
     auths, helpers, store = (document.get(member) for member in ("auths", "credHelpers", "credsStore"))
     for member, value in (("auths", auths), ("credHelpers", helpers)):
         if value is not None and not isinstance(value, dict):
-            raise refuse(f"{member} is no object")
+            raise refuse(f"{member} must be an object")
     if store is not None and not isinstance(store, str):
-        raise refuse("credsStore is no text")
+        raise refuse("credsStore must be a string")
     logins: dict[str, Login] = {}
     for key, entry in (auths or {}).items():
         login = _login_of(entry)
         if login is None:
-            _log.warning("the entry %r in %s is malformed and not used", key[:200], about)
+            _log.warning("ignoring the malformed entry %r in %s", key[:200], about)
         elif login and (_normal_key(key) == key or _normal_key(key) not in logins):
-            logins[_normal_key(key)] = login  # the plain key wins over a spelled-out one
+            logins[_normal_key(key)] = login  # the plain key wins over a URL
     named = {_normal_key(key): value for key, value in (helpers or {}).items() if isinstance(value, str) and value}
     return _Config(about, logins, named, store or "")
 
 
 def _login_of(entry: Any) -> Login | None:
-    """The login of an `auths` entry; ANONYMOUS where it is empty (a store has it), None where it is malformed."""
+    """Return the login of an `auths` entry; ANONYMOUS if it is empty (a store has it), None if it is malformed."""
     if not isinstance(entry, dict):
         return None
     texts = {name: entry.get(name, "") for name in ("auth", "username", "password", "identitytoken", "registrytoken")}
@@ -231,98 +288,18 @@ def _login_of(entry: Any) -> Login | None:
     return Login(username, password, texts["identitytoken"], texts["registrytoken"])
 
 
-async def _run_helper(helper: str, server: str, about: str, sources: CredentialSources) -> Login:
-    """Ask `docker-credential-HELPER get`. No shell; found in PATH by a plain name; limited in time and output."""
-
-    def refuse(rule: str, hint: str = "") -> AuthError:
-        return AuthError(
-            "asking a credential helper", about=f"{helper[:60]!r} (from {about}) for {server}", why=rule, hint=hint
-        )
-
-    if _HELPER_NAME.fullmatch(helper) is None or helper.startswith("."):
-        raise refuse("its name is no plain word, so it is not run", "write the name alone: gcloud, ecr-login")
-    import shutil  # few have a helper
-
-    program = shutil.which(f"docker-credential-{helper}", path=_absolute_only(sources.path))
-    if program is None:
-        raise refuse("it is not in PATH", "install it, or log in again without it")
-    try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            "get",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(sources.environment),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise refuse(f"it cannot be run: {error.strerror}", f"look at {program}, or log in again without it") from error
-    try:
-        async with asyncio.timeout(sources.helper_limit_s):
-            out, err = await _talk(process, server.encode())
-            status = await process.wait()
-    except TimeoutError:
-        raise refuse(
-            f"it did not answer in {sources.helper_limit_s:g} s",
-            f"run docker-credential-{helper} get by hand to see why",
-        ) from None
-    finally:
-        _kill(process)
-        await process.wait()
-    if len(out) > _MAX_HELPER_BYTES:
-        raise refuse(f"it said more than {_MAX_HELPER_BYTES} bytes")
-    if status != 0:
-        # What it says on stderr may hold secrets: it is looked at and never shown.
-        if any(sign in (out + err).lower() for sign in _NOT_FOUND):
-            return ANONYMOUS
-        raise refuse(f"it ended with status {status}", f"run docker-credential-{helper} get by hand to see why")
-    return _helper_login(out, refuse("what it said is no login", f"run docker-credential-{helper} get by hand"))
-
-
-async def _talk(process: asyncio.subprocess.Process, question: bytes) -> tuple[bytes, bytes]:
-    if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise ValueError("a helper is started with pipes")
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(question)
-        await process.stdin.drain()
-    process.stdin.close()
-    async with asyncio.TaskGroup() as group:
-        out = group.create_task(_read_capped(process, process.stdout))
-        err = group.create_task(_read_capped(process, process.stderr))
-    return out.result(), err.result()
-
-
-async def _read_capped(process: asyncio.subprocess.Process, stream: asyncio.StreamReader) -> bytes:
-    """All that comes; who says more than any login is long is ended, and what came is longer than the cap."""
-    kept = bytearray()
-    while chunk := await stream.read(_MAX_HELPER_BYTES):
-        kept += chunk
-        if len(kept) > _MAX_HELPER_BYTES:
-            _kill(process)
-            break
-    return bytes(kept)
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """End a helper that still runs, with what it started. One that ended by itself may leave an agent behind."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 def _absolute_only(path: str) -> str:
     return os.pathsep.join(part for part in path.split(os.pathsep) if part.startswith("/"))
 
 
-def _helper_login(out: bytes, bad: AuthError) -> Login:
+def _helper_login(out: bytes) -> Login | None:
     try:
         document = json.loads(out)
     except (ValueError, RecursionError):
-        raise bad from None
+        return None
     if not isinstance(document, dict):
-        raise bad
+        return None
     username, secret = document.get("Username", ""), document.get("Secret", "")
     if not isinstance(username, str) or not isinstance(secret, str):
-        raise bad
+        return None
     return Login(identity_token=secret) if username == "<token>" else Login(username, secret)

@@ -1,36 +1,35 @@
-"""One gate per registry host: how many requests at once, and nobody through while the host asked us to stay away.
+"""One gate per registry host: how many requests at once, and none while the host asks the client to wait.
 
 Two lanes, so that small requests never queue behind gigabytes. Their widths follow the host (additive increase,
-multiplicative decrease); a host that ever complained is not asked for more at once than usual again. A slot is held for
-one request and never across a wait for another slot.
+multiplicative decrease); after a complaint, the limit never exceeds its usual value again. A slot is held for one
+request and never across a wait for another slot.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Final
 
 from msgspec import Struct, field
 
+from bakery.defaults import BODIES_PER_HOST, SMALL_REQUESTS_PER_HOST
 from bakery.events import Emit, HostPaused
 from bakery.retry import Clock
 
-_GROWTH: Final = 4  # how many times its first width a lane may have
+_GROWTH: Final = 4  # the most that a lane may widen, as a multiple of its usual width
 
 
 class Lane(Enum):
     """What a request carries."""
 
     SMALL = "small"
-    BODY = "body"  # a blob large enough to fill the line
+    BODY = "body"  # a blob large enough to fill the connection
 
 
 class _Width(Struct):
-    """How many may be inside at once: grows by one per round of successes, shrinks by half when the host complains."""
+    """How many requests may be in flight: one more per round of successes, half as many after a complaint."""
 
     usual: int
     most: int
@@ -52,28 +51,27 @@ class _Width(Struct):
 
 
 class Gate:
-    """The gate of one host. Fair within a lane: who waits longest goes first."""
+    """The gate of one host. Fair within a lane: the request that has waited longest goes first."""
 
-    def __init__(self, host: str, *, clock: Clock, emit: Emit, small: int = 16, bodies: int = 4) -> None:
+    def __init__(
+        self,
+        host: str,
+        *,
+        clock: Clock,
+        emit: Emit,
+        small: int = SMALL_REQUESTS_PER_HOST,
+        bodies: int = BODIES_PER_HOST,
+    ) -> None:
         self._host, self._clock, self._emit = host, clock, emit
-        # Small requests cost a round trip each and nothing else: a host that takes them gladly gets more at once.
+        # A small request costs one round trip, so a host that handles them well gets more at once.
         self._lanes = {
             Lane.SMALL: _Width(small, small * _GROWTH, small),
             Lane.BODY: _Width(bodies, bodies, bodies),
         }
         self._paused_until = float("-inf")
 
-    @asynccontextmanager
-    async def slot(self, lane: Lane) -> AsyncIterator[None]:
-        """Hold one slot of a lane; wait for it, and for the end of a pause."""
-        await self.enter(lane)
-        try:
-            yield
-        finally:
-            self.leave(lane)
-
     async def enter(self, lane: Lane) -> None:
-        """Take a slot. Whoever enters must `leave`, whatever happens."""
+        """Take a slot of a lane; wait for it, and for the end of a pause. Each `enter` needs its `leave`."""
         width = self._lanes[lane]
         while True:
             if self._paused_until > self._clock.now():
@@ -88,27 +86,27 @@ class Gate:
                 await waiter
             except asyncio.CancelledError:
                 if waiter.done() and not waiter.cancelled():
-                    self.leave(lane)  # the slot came together with the cancellation
+                    self.leave(lane)  # the slot arrived together with the cancellation
                 raise
             if self._paused_until <= self._clock.now():
                 return
-            self.leave(lane)  # a pause began while we queued: no slot is held across it
+            self.leave(lane)  # a pause began while this request queued: no slot is held across it
 
     def leave(self, lane: Lane) -> None:
-        """Give a slot back."""
+        """Return a slot."""
         width = self._lanes[lane]
         width.inside -= 1
         width.wake()
 
     def succeeded(self, lane: Lane) -> None:
-        """The host answered well: a little wider, as long as it is in use."""
+        """Record a good response: widen the lane a little if it is in use."""
         width = self._lanes[lane]
         if width.now < width.most and width.inside >= int(width.now):
             width.now = min(width.now + 1 / width.now, width.most)
             width.wake()
 
     def pause(self, wait_s: float, reason: str) -> None:
-        """The host asks us to stay away: nobody enters for so long, and half as many after it."""
+        """Let no request through for so long, and half as many after it: the host asked for it."""
         until = self._clock.now() + wait_s
         if until <= self._paused_until:
             return
@@ -119,10 +117,10 @@ class Gate:
         self._emit(HostPaused(self._host, wait_s, reason))
 
     def narrow(self) -> None:
-        """Half as many at once from now on, never less than one."""
+        """Halve the widths, to no less than one."""
         for width in self._lanes.values():
             width.now, width.most = max(1.0, width.now / 2), width.usual
 
     def width(self, lane: Lane) -> int:
-        """How many may be inside now."""
+        """Return how many requests may be in flight now."""
         return int(self._lanes[lane].now)

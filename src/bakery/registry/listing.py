@@ -1,6 +1,7 @@
-"""Lists that registries give page by page: tags, and what refers to a manifest.
+"""Lists that registries send page by page: tags, and the referrers of a manifest.
 
-`Link: …; rel=next` is followed within the origin and the repository only, and not for ever (registry.md 7, row 9).
+`Link: …; rel=next` is followed only within the origin and the repository, and for a bounded number of pages
+(registry.md 7, row 9).
 """
 
 from __future__ import annotations
@@ -14,70 +15,69 @@ from bakery.errors import BakeryError, RegistryError
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import parse_object
 from bakery.oci.descriptor import Descriptor
-from bakery.oci.digest import Digest
-from bakery.oci.reference import Repository
-from bakery.registry.answers import Reply, oci_errors
-from bakery.registry.endpoint import Ask
-from bakery.registry.operation import Operations
-from bakery.registry.origin import Url
+from bakery.oci.reference import DigestReference, Repository
+from bakery.registry.answers import oci_errors
+from bakery.registry.http.message import HttpResponse
+from bakery.registry.http.url import Url
+from bakery.registry.operation import Operation
+from bakery.registry.retries import ClientState, Retries
 
 _log = logging.getLogger(__name__)
 
 _MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 _MAX_PAGES: Final = 1000
-_TAGS: Final = "tags/list?n=1000"  # ECR takes no more at once
-_NEXT = re.compile(r"<([^>]*)>\s*;\s*rel=\"?next\"?", re.IGNORECASE)
+_TAGS: Final = "tags/list?n=1000"  # ECR returns no more per page
+_NEXT: Final = re.compile(r"<([^>]*)>\s*;\s*rel=\"?next\"?", re.IGNORECASE)
 _NO_SUCH_API: Final = frozenset({200, 400, 404, 405, 406, 501})
 
 
-class Lists:
-    """The listing operations of one run."""
+class Listings:
+    """The lists of every registry of a run."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, state: ClientState) -> None:
+        self._state = state
 
     async def tags(self, repository: Repository) -> list[str]:
-        """All tags of a repository, in the registry's order. Raises NotFound where it does not exist."""
+        """Return all tags of a repository, in the registry's order. Raises NotFound if it does not exist."""
         tags: list[str] = []
-        async for _, page in self._pages(repository, _TAGS, "listing tags"):
+        async for _, page in self._pages(repository, _TAGS, "list tags of"):
             # Nexus puts null in the list, some Artifactory versions put digests in it.
             found = page.get("tags") or []
             if not isinstance(found, list):
-                raise RegistryError("listing tags", about=repository, why="tags is no list")
+                raise RegistryError("cannot list tags of", about=repository, why="tags must be a list")
             tags += [tag for tag in found if isinstance(tag, str) and ":" not in tag]
         return tags
 
     async def tag_names(self, repository: Repository) -> frozenset[str] | None:
-        """The names of all tags, where one request tells them; None where it does not and each must be asked for.
+        """Return all tags of a repository if one request is enough; None if not, and each tag has to be looked for.
 
-        A list that needs a second page, or that the registry does not give, is no failure and is not asked for again:
-        on huge repositories it ends in a timeout every time. A repository that is not there has no tags.
+        A list that needs a second page, or that the registry does not send, is not an error and not retried: for huge
+        repositories it times out every time. A repository that does not exist has no tags.
         """
-        endpoint = self._operations.endpoint(repository)
-        ask = self._ask(endpoint.url(repository, _TAGS), repository, "listing tags")
+        endpoint = self._state.endpoint(repository)
         try:
-            reply = await endpoint.send(ask)
-            if reply.status == 404 and any(error.code == "NAME_UNKNOWN" for error in oci_errors(reply.body)):
+            response = await endpoint.send(self._get(repository, _TAGS, "list tags of"))
+            if response.status == 404 and any(error.code == "NAME_UNKNOWN" for error in oci_errors(response.body)):
                 return frozenset()
-            if reply.status != 200 or reply.header("Link"):
+            if response.status != 200 or response.header("Link"):
                 return None
-            found = parse_object(reply.body, about=str(repository), limit_bytes=_MAX_PAGE_BYTES).get("tags")
+            found = parse_object(response.body, about=str(repository), limit_bytes=_MAX_PAGE_BYTES).get("tags")
         except BakeryError as error:
-            _log.debug("listing tags of %s: %s", repository, error)
+            _log.debug("%s", error)
             return None
         return frozenset(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else None
 
-    async def referrers(self, repository: Repository, digest: Digest) -> list[Descriptor] | None:
-        """What the referrers API lists; None where there is no such API: 404, or an answer that is no OCI index."""
-        doing, about = "listing referrers", f"referrers of {repository}@{digest}"
+    async def referrers(self, reference: DigestReference) -> list[Descriptor] | None:
+        """Return what the referrers API lists; None if there is no such API: 404, or not an OCI index."""
+        action, about = "list referrers of", str(reference)
         entries: list[Any] = []
         try:
-            async for reply, page in self._pages(repository, f"referrers/{digest}", doing):
-                if mt.essence(reply.header("Content-Type")) != mt.OCI_INDEX:
+            async for response, page in self._pages(reference.repository, f"referrers/{reference.digest}", action):
+                if mt.essence(response.header("Content-Type")) != mt.OCI_INDEX:
                     return None
                 found = page.get("manifests") or []
                 if not isinstance(found, list):
-                    raise RegistryError(doing, about=about, why="manifests is no list")
+                    raise RegistryError(f"cannot {action}", about=about, why="manifests must be a list")
                 entries += found
         except RegistryError as error:
             if error.status not in _NO_SUCH_API:
@@ -86,38 +86,37 @@ class Lists:
         return [Descriptor.from_json(entry, about=about) for entry in entries]
 
     async def _pages(
-        self, repository: Repository, rest: str, doing: str
-    ) -> AsyncIterator[tuple[Reply, dict[str, Any]]]:
-        endpoint = self._operations.endpoint(repository)
+        self, repository: Repository, rest: str, action: str
+    ) -> AsyncIterator[tuple[HttpResponse, dict[str, Any]]]:
+        endpoint = self._state.endpoint(repository)
         url: Url | None = endpoint.url(repository, rest)
         for _ in range(_MAX_PAGES):
             if url is None:
                 return
-            here = url
+            operation = self._get(repository, url, action)
 
-            async def once(here: Url = here) -> Reply:
-                ask = self._ask(here, repository, doing)
-                reply = await endpoint.send(ask)
-                if reply.status != 200:
-                    raise await endpoint.refusal(reply, ask)
-                return reply
+            async def once(operation: Operation = operation) -> HttpResponse:
+                response = await endpoint.send(operation)
+                if response.status != 200:
+                    raise await endpoint.refusal(response, operation)
+                return response
 
-            reply = await self._operations.attempt(repository, doing, str(repository), once)
-            yield reply, parse_object(reply.body, about=here.redacted, limit_bytes=_MAX_PAGE_BYTES)
-            url = _next_page(reply, here, doing, repository)
-        raise RegistryError(doing, about=repository, why=f"more than {_MAX_PAGES} pages")
+            response = await Retries(self._state, operation).attempt(once)
+            yield response, parse_object(response.body, about=url.redacted, limit_bytes=_MAX_PAGE_BYTES)
+            url = _next_page(response, url, operation)
+        raise RegistryError(f"cannot {action}", about=repository, why=f"more than {_MAX_PAGES} pages")
 
-    def _ask(self, url: Url, repository: Repository, doing: str) -> Ask:
-        scopes = self._operations.scopes(repository)
-        return Ask("GET", url, repository, scopes, doing, str(repository), limit_bytes=_MAX_PAGE_BYTES)
+    def _get(self, repository: Repository, target: str | Url, action: str) -> Operation:
+        return self._state.operation("GET", repository, target, action, repository, limit_bytes=_MAX_PAGE_BYTES)
 
 
-def _next_page(reply: Reply, here: Url, doing: str, repository: Repository) -> Url | None:
-    link = reply.header("Link")
+def _next_page(response: HttpResponse, here: Url, operation: Operation) -> Url | None:
+    link = response.header("Link")
     match = _NEXT.search(link) if link else None
     if match is None:
         return None
     url = here.resolve(match[1])
-    if url.origin != here.origin or not url.target.startswith(f"/v2/{repository.path}/"):
-        raise RegistryError(doing, about=repository, why="its next page is somewhere else", hint="it is not followed")
+    if url.origin != here.origin or not url.target.startswith(f"/v2/{operation.repository.path}/"):
+        why = f"the next page is outside the repository: {url.redacted}"
+        raise RegistryError(operation.failed, about=operation.about, why=why)
     return url

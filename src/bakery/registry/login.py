@@ -1,7 +1,7 @@
-"""What authorises the requests to one registry: its challenge, its tokens, one request for a token at a time.
+"""The authorization of requests to one registry: its challenge and its tokens, each fetched by one request at a time.
 
-Lazy: the first request goes without, the 401 teaches the challenge. After that tokens are asked for ahead, one per
-login and scope, and renewed before they end. Holds no gate slot while it waits for another's token.
+Lazy: the first request carries no token, and its 401 contains the challenge. From then on, tokens are fetched before a
+request, one per login and scope, and replaced before they expire. No gate slot is held while waiting for a token.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from msgspec import Struct
 
 from bakery.errors import AuthError
 from bakery.oci.reference import Repository
-from bakery.registry.answers import Reply
 from bakery.registry.challenge import Challenge, parse, preferred
 from bakery.registry.credentials import Credentials
-from bakery.registry.origin import Origin, Reach, Url
+from bakery.registry.http.address import Reach
+from bakery.registry.http.message import HttpRequest, HttpResponse
+from bakery.registry.http.url import Origin, Url
+from bakery.registry.operation import Operation
 from bakery.registry.token import (
     ANONYMOUS,
     Login,
     Token,
-    TokenRequest,
     Trust,
     realm_url,
     refresh_margin_s,
@@ -33,11 +34,11 @@ from bakery.retry import Clock
 from bakery.values import repr_without
 
 _Key = tuple[Login, tuple[str, ...]]
-Ask = Callable[[TokenRequest, frozenset[Reach]], Awaitable[Reply]]
+AskToken = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class Grant(Struct, frozen=True):
-    """What one request showed: the header, and which token it was, so that a refused one is forgotten once."""
+    """The Authorization header of one request, and the key of its token, so that a refused token is dropped once."""
 
     header: str = ""
     key: _Key | None = None
@@ -47,14 +48,14 @@ class Grant(Struct, frozen=True):
 
 class _Kept(Struct):
     token: Token
-    until: float  # clock time at which it is no longer used
+    until: float  # clock time from which it is no longer used
 
 
 NOTHING = Grant()
 
 
 class Authorizer:
-    """The one who answers a registry's challenges."""
+    """Responds to the challenges of one registry."""
 
     def __init__(
         self,
@@ -63,24 +64,24 @@ class Authorizer:
         credentials: Credentials,
         trusted: frozenset[Origin],
         own_reach: Callable[[], Reach],
-        ask: Ask,
+        ask: AskToken,
         clock: Clock,
     ) -> None:
         self._origin, self._credentials, self._trusted = origin, credentials, trusted
         self._own_reach, self._ask, self._clock = own_reach, ask, clock
         self._challenge: Challenge | None = None
         self._realm: Url | None = None
-        self._met = False  # whether any answer has come
+        self._met = False  # whether any response has arrived
         self._scout: asyncio.Event | None = None
         self._kept: dict[_Key, _Kept] = {}
         self._flights: dict[_Key, asyncio.Future[None]] = {}
         self._renewals: dict[Login, str] = {}
-        self._wanted: dict[tuple[str, ...], tuple[str, ...]] = {}  # our scopes → those that the registry asked for
+        self._wanted: dict[tuple[str, ...], tuple[str, ...]] = {}  # our scopes → the scopes that the registry requires
         self._anonymous_because: str = ""
 
-    async def grant(self, repository: Repository, scopes: tuple[str, ...], *, lasting_s: float = 0.0) -> Grant:
-        """What the next request to this repository shows. lasting_s: how long it will take, so that it outlives it."""
-        login = await self._credentials.login_for(repository)
+    async def grant(self, operation: Operation) -> Grant:
+        """Return the authorization of the next request. Its token lasts for `operation.lasting_s`."""
+        login = await self._credentials.login_for(operation.repository)
         if login.registry_token:
             return Grant(f"Bearer {login.registry_token}")
         if not self._met and login:
@@ -89,21 +90,23 @@ class Authorizer:
             return NOTHING
         if self._challenge.scheme == "basic":
             return Grant(login.basic, (login, ()))
-        key = (login, self._wanted.get(scopes, scopes))
+        key = (login, self._wanted.get(operation.scopes, operation.scopes))
         while True:
             kept = self._kept.get(key)
-            if kept is not None and kept.until - min(lasting_s, kept.token.lifetime_s / 2) >= self._clock.now():
-                return Grant(f"Bearer {kept.token.value}", key)
+            if kept is not None:
+                lasting_s = min(operation.lasting_s, kept.token.lifetime_s / 2)
+                if kept.until - lasting_s >= self._clock.now():
+                    return Grant(f"Bearer {kept.token.value}", key)
             flight = self._flights.get(key)
             if flight is None:
                 await self._fly(key)
                 continue
-            await asyncio.wait((flight,))  # not `await flight`: cancelling one who waits must not cancel the flight
+            await asyncio.wait((flight,))  # not `await flight`: cancelling one waiter must not cancel the flight
             if not flight.cancelled():
-                flight.result()  # a failure is told to all who waited
+                flight.result()  # a failure is raised in all waiters
 
     async def _fly(self, key: _Key) -> None:
-        """Fetch one token for all who want it. If the one who fetches is cancelled, the next one does it."""
+        """Fetch one token for all who need it. If the task that fetches it is cancelled, the next one does it."""
         flight = self._flights[key] = asyncio.get_running_loop().create_future()
         try:
             token = await self._fetch(*key)
@@ -112,33 +115,33 @@ class Authorizer:
             flight.set_result(None)
         except Exception as error:
             flight.set_exception(error)
-            flight.exception()  # seen: nobody need have waited
+            flight.exception()  # mark it as retrieved: there may be no other waiter
             raise
         finally:
             flight.cancel()
             del self._flights[key]
 
     async def _let_one_go_first(self) -> None:
-        """With a login at hand a 401 is likely: one request learns the challenge, the others wait for it."""
+        """With a login, a 401 is likely: one request fetches the challenge, the others wait for it."""
         if self._scout is None:
             self._scout = asyncio.Event()
         else:
             await self._scout.wait()
 
     def met(self) -> None:
-        """An answer has come, or the one who went first gave up: the others may go."""
+        """Let waiting requests go: a response has arrived, or the first request has failed."""
         self._met = True
         if self._scout is not None:
             self._scout.set()
 
-    def learn(self, reply: Reply, url: Url, grant: Grant, scopes: tuple[str, ...]) -> bool:
-        """Take the challenge of a 401. True where the same request may succeed with what is known now.
+    def learn(self, response: HttpResponse, url: Url, grant: Grant, scopes: tuple[str, ...]) -> bool:
+        """Read the challenge of a 401. Return whether the same request may succeed with what is known now.
 
-        Raises BadChallenge, UnsafeTarget, or AuthError where nothing can be shown that was not shown already.
+        Raises BadChallenge and UnsafeTarget.
         """
-        challenge = preferred(parse(reply.headers.getall("WWW-Authenticate")))
+        challenge = preferred(parse(response.headers.getall("WWW-Authenticate")))
         if challenge is None:
-            # Without one on this request (GAR): what the ping taught is tried, with a new token where one was refused.
+            # GAR sends some without: then the challenge of the ping counts, with a new token if one was refused.
             return self._challenge is not None and self._forget(grant)
         if challenge.scheme == "bearer":
             self._realm = realm_url(url, challenge)
@@ -155,40 +158,40 @@ class Authorizer:
         return True
 
     def _forget(self, grant: Grant) -> bool:
-        """Drop the token that was refused; whether there is anything else to show than what was shown."""
+        """Drop the token that was refused. Return whether there is any other authorization to try."""
         if grant.key is None:
             return not grant.header
         if not grant.key[1]:
-            return False  # Basic has one answer
+            return False  # Basic is always the same
         kept = self._kept.get(grant.key)
         if kept is not None and grant.header == f"Bearer {kept.token.value}":
-            del self._kept[grant.key]  # and not the one that another request got in the meantime
+            del self._kept[grant.key]  # and not one that another request fetched in the meantime
         return True
 
     def knows_challenge(self) -> bool:
-        """Whether the registry ever said how to log in."""
+        """Return whether the registry has ever sent a challenge."""
         return self._challenge is not None
 
     async def _fetch(self, login: Login, scopes: tuple[str, ...]) -> Token:
         challenge, realm = self._challenge, self._realm
         if challenge is None or realm is None:
-            raise ValueError("a token is fetched only once a challenge was seen")
+            raise ValueError("a token is fetched only after a challenge")
         trust, allowed = trust_in(self._origin, realm, self._own_reach(), self._trusted)
         shown = login
         if trust is Trust.NOTHING and login:
             shown = ANONYMOUS
             self._anonymous_because = (
-                f"the token service {realm.origin} is not trusted with the login of {self._origin.authority}; "
-                f"if it is right, set BAKERY_TRUSTED_REALMS={realm.origin}"
+                f"set BAKERY_TRUSTED_REALMS={realm.origin} if this token service may see the login for "
+                f"{self._origin.authority}; the token was requested without it"
             )
         if shown.identity_token:
             renewed = self._renewals.get(login, login.identity_token)
             shown = Login(login.username, login.password, renewed)
-        flow = token_flow(challenge, realm, scopes, shown)
+        flow = token_flow(challenge, realm, scopes, shown, allowed)
         try:
             request = next(flow)
             while True:
-                request = flow.send(await self._ask(request, allowed))
+                request = flow.send(await self._ask(request))
         except StopIteration as done:
             token: Token = done.value
         except AuthError as error:
@@ -199,16 +202,16 @@ class Authorizer:
         return token
 
     async def hint(self, repository: Repository) -> str:
-        """What to do about a refusal."""
+        """Return what to do about a refusal."""
         if self._anonymous_because:
             return self._anonymous_because
         if not await self._credentials.login_for(repository):
-            return f"there are no credentials for {repository.registry}: log in (docker login {repository.registry})"
-        return f"give the login of {repository.registry} the right to do this on {repository.path}"
+            return f"log in first: docker login {repository.registry}"
+        return f"give the login for {repository.registry} permission to do this in {repository.path}"
 
 
 def scopes_for(repository: Repository, *, write: bool, mount_from: Repository | None = None) -> tuple[str, ...]:
-    """The scopes of a request, the target's first: some services look at the first alone."""
+    """Return the scopes of a request, the repository's own first: some services read only the first."""
     target = scope_of(repository, "pull,push" if write else "pull")
     if mount_from is None or mount_from == repository:
         return (target,)

@@ -1,124 +1,121 @@
-"""How a manifest is put, decided step by step. Knows no network and no clock: yields steps, takes what came of them.
+"""How a manifest is put, decided step by step. Knows no network and no clock: yields steps, receives their results.
 
-An acknowledged write is never repeated. One whose answer was lost is looked for before it is sent again. A manifest
-that is refused for content that we pushed is lag; content that we did not push is the caller's to push.
+An acknowledged write is never repeated. If the response was lost, the manifest is looked for before it is sent again.
+A manifest that is refused for content that this run pushed is lag; other missing content is the caller's to push.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from bakery.errors import BakeryError, DigestMismatch, RegistryError
 from bakery.oci.digest import Digest
-from bakery.registry.answers import (
-    Doing,
-    Reply,
-    Verdict,
-    failure,
-    is_immutable_tag,
-    missing_digests,
-    verdict,
-)
-from bakery.registry.faults import ContentMissing, NotConnected
+from bakery.registry.answers import Meaning, Phase, error_for, is_immutable_tag, meaning_of, missing_digests
+from bakery.registry.failure import ContentMissing
+from bakery.registry.http.failure import NotConnected
+from bakery.registry.http.message import HttpResponse
+from bakery.registry.step import Backoff, LookUp
+
+PUSH: Final = "push manifest"
+MOVE: Final = "move tag"
 
 
 class Put(Struct, frozen=True):
     """PUT the manifest."""
 
 
-class Look(Struct, frozen=True):
-    """Read what the target names now. settle: keep looking for as long as this host has lagged; else once."""
-
-    settle: bool
-
-
-class Pause(Struct, frozen=True):
-    """Wait before the next attempt; whoever carries it out ends the flow when time is up."""
-
-    failures: int
-    because: BakeryError
-
-
 class AwaitContent(Struct, frozen=True):
-    """Wait a little for what we pushed to be seen. Answered by whether there is patience left."""
+    """Wait until content that this run pushed may have appeared. The result is False if patience is exhausted."""
 
-    rounds: int
     because: BakeryError
 
 
-class WhatLacks(Struct, frozen=True):
-    """HEAD each of these; answered by those that are not there."""
+class FindMissing(Struct, frozen=True):
+    """HEAD each of these. The result is those that are not there."""
 
     digests: tuple[Digest, ...]
 
 
-Step = Put | Look | Pause | AwaitContent | WhatLacks
-Result = Reply | BakeryError | Digest | bool | Sequence[Digest] | None
+Step = Put | LookUp | Backoff | AwaitContent | FindMissing
+Result = HttpResponse | BakeryError | Digest | bool | Sequence[Digest] | None
 
 
 def put(
     digest: Digest, *, about: str, is_tag: bool, names: Callable[[], Sequence[Digest]], ours: Callable[[Digest], bool]
-) -> Generator[Step, Result, Reply | None]:
-    """Return the reply that acknowledged it, or None where it was found in place.
+) -> Generator[Step, Result, HttpResponse | None]:
+    """Return the response that acknowledged the manifest, or None if it was found in place.
 
-    names: gives what the manifest names. ours: whether we pushed that, or know it to be there. Raises ContentMissing
-    with what must be pushed again, RegistryError where it is refused.
+    names: returns the digests that the manifest names. ours: whether this run pushed one, or knows that it is there.
+    Raises ContentMissing with the content that must be pushed again, RegistryError if the manifest is refused.
     """
-    doing = "moving a tag" if is_tag else "pushing a manifest"
-    failures = rounds = 0
+    action = MOVE if is_tag else PUSH
     while True:
         result = yield Put()
-        if isinstance(result, Reply) and result.status in (200, 201, 202, 204):
-            told = result.header("Docker-Content-Digest")
-            if told and told.partition(":")[0] == digest.algorithm and told != str(digest):
-                raise DigestMismatch(
-                    doing, about=about, why=f"the registry stored {told[:80]!r}", hint="a proxy alters what is sent"
-                )
-            if result.status in (201, 204) or told:
+        if isinstance(result, HttpResponse) and result.status in (200, 201, 202, 204):
+            if _is_acknowledged(result, digest, action, about):
                 return result
-            # A web server says 200 to everything: only a look proves that the manifest is there.
-            if (yield Look(settle=False)) == digest:
+            # A web server responds 200 to everything: only a look proves that the manifest is there.
+            if (yield LookUp(settle=False)) == digest:
                 return result
-            raise RegistryError(doing, about=about, status=result.status, why=f"{result.status}, but it is not there")
-        if isinstance(result, BakeryError):
-            error, judged = result, Verdict.AMBIGUOUS
-        elif isinstance(result, Reply):
-            error, judged = failure(result, doing, about, phase=Doing.PUT_MANIFEST), verdict(result, Doing.PUT_MANIFEST)
+            why = f"the registry responded {result.status}, but the manifest is not there"
+            raise RegistryError(f"cannot {action}", about=about, status=result.status, why=why)
+        if isinstance(result, HttpResponse):
+            error = error_for(result, action, about, phase=Phase.PUT_MANIFEST)
+            meaning = meaning_of(result, Phase.PUT_MANIFEST)
             if is_tag and is_immutable_tag(result):
-                named = yield Look(settle=False)
+                named = yield LookUp(settle=False)
                 if named == digest:
                     return None
-                raise RegistryError(
-                    doing,
-                    about=about,
-                    status=result.status,
-                    code=getattr(error, "code", ""),
-                    why=f"the tag is immutable and names {named or 'nothing that can be read'}",
-                    hint="publish under another tag",
-                )
+                raise _immutable(result, error, named, about)
+            if meaning is Meaning.CONTENT_MISSING:
+                missing = missing_digests(result) or tuple(names())
+                if all(ours(one) for one in missing) and (yield AwaitContent(error)) is True:
+                    continue
+                absent = yield FindMissing(missing)
+                # If HEAD finds all of them and yet the manifest is refused, all are pushed again.
+                again = absent if isinstance(absent, tuple) and absent else missing
+                raise _missing(result, error, again, about, action)
+        elif isinstance(result, BakeryError):
+            error, meaning = result, Meaning.AMBIGUOUS
         else:
-            raise ValueError("a put is answered by a reply or an error")
-        if judged is Verdict.CONTENT_MISSING and isinstance(result, Reply):
-            rounds += 1
-            missing = missing_digests(result) or tuple(names())
-            if all(ours(one) for one in missing) and (yield AwaitContent(rounds, error)) is True:
-                continue
-            lacking = yield WhatLacks(missing)
-            named_missing = (
-                tuple(one for one in lacking if isinstance(one, Digest)) if isinstance(lacking, tuple) else ()
-            )
-            raise ContentMissing(
-                doing,
-                about=about,
-                status=result.status,
-                code=getattr(error, "code", ""),
-                digests=named_missing or missing,  # seen by HEAD and yet refused: all of them are pushed again
-            )
+            raise ValueError("the result of a put is a response or an error")
         if not error.transient:
             raise error
-        if judged is Verdict.AMBIGUOUS and not isinstance(error, NotConnected) and (yield Look(settle=True)) == digest:
+        is_lost = meaning is Meaning.AMBIGUOUS and not isinstance(error, NotConnected)
+        if is_lost and (yield LookUp(settle=True)) == digest:
             return None
-        failures += 1
-        yield Pause(failures, error)
+        yield Backoff(error)
+
+
+def _is_acknowledged(response: HttpResponse, digest: Digest, action: str, about: str) -> bool:
+    """Return whether this response proves that the manifest was stored. Raises DigestMismatch."""
+    stored = response.header("Docker-Content-Digest")
+    if stored and stored.partition(":")[0] == digest.algorithm and stored != str(digest):
+        raise DigestMismatch(
+            f"cannot {action}",
+            about=about,
+            why=f"the registry stored {stored[:80]!r}, expected {digest}",
+            hint="check for a proxy that alters requests",
+        )
+    return response.status in (201, 204) or bool(stored)
+
+
+def _immutable(response: HttpResponse, error: BakeryError, named: Result, about: str) -> RegistryError:
+    return RegistryError(
+        f"cannot {MOVE}",
+        about=about,
+        status=response.status,
+        code=getattr(error, "code", ""),
+        why=f"the tag is immutable and names {named or 'nothing that can be read'}",
+        hint="publish under another tag",
+    )
+
+
+def _missing(
+    response: HttpResponse, error: BakeryError, digests: tuple[Digest, ...], about: str, action: str
+) -> ContentMissing:
+    code = getattr(error, "code", "")
+    return ContentMissing(f"cannot {action}", about=about, status=response.status, code=code, digests=digests)

@@ -1,4 +1,4 @@
-"""Bearer tokens: which realm may be asked, with what, and what its answer means. Knows no network and no clock.
+"""Bearer tokens: which token services are trusted, the requests to them, and their responses. No network, no clock.
 
 Source: distribution's token specification (GET) and its OAuth2 one (POST); realm policy: registry.md 1.5; scopes: 1.3.
 """
@@ -16,18 +16,22 @@ from msgspec import Struct
 from bakery.errors import AuthError, BakeryError
 from bakery.oci.canonical import parse_object
 from bakery.oci.reference import Repository
-from bakery.registry.answers import Reply, failure, is_passing
+from bakery.registry.answers import error_for, is_transient
 from bakery.registry.challenge import Challenge
 from bakery.registry.domains import same_owner
-from bakery.registry.faults import UnsafeTarget
-from bakery.registry.origin import Origin, Reach, Url, check_hop
+from bakery.registry.http.address import Reach
+from bakery.registry.http.failure import UnsafeTarget
+from bakery.registry.http.message import HttpRequest, HttpResponse
+from bakery.registry.http.redirect import check_hop
+from bakery.registry.http.url import Origin, Url
 from bakery.values import repr_without
 
 MAX_TOKEN_BYTES: Final = 128 * 1024
 CLIENT_ID: Final = "bakery"
-_SHORTEST_LIFE_S: Final = 60.0  # what the token specification tells clients to assume where expires_in is missing
+_ACTION: Final = "get token from"
+_SHORTEST_LIFE_S: Final = 60.0  # the token specification's default if expires_in is missing
 
-# Registries whose token service lives elsewhere, as they have it themselves.
+# Registries with a token service on another domain, as their own challenges name it.
 _KNOWN_PAIRS: Final = frozenset(
     {
         ("registry-1.docker.io", "auth.docker.io"),
@@ -39,9 +43,9 @@ _KNOWN_PAIRS: Final = frozenset(
 
 
 class Login(Struct, frozen=True):
-    """What we may show to a registry. Never printed: `repr` tells only what kinds there are.
+    """The credentials for a registry. `repr` shows none of them.
 
-    identity_token is exchanged by POST; registry_token is sent as it is.
+    identity_token is exchanged for a token by POST; registry_token is sent as it is.
     """
 
     username: str = ""
@@ -66,7 +70,7 @@ ANONYMOUS: Final = Login()
 
 
 class Token(Struct, frozen=True):
-    """A bearer token, how long it lives from its receipt (seconds), and what renews the login, if that was given."""
+    """A bearer token, its lifetime from its receipt (seconds), and what renews the login if the service sent it."""
 
     value: str
     lifetime_s: float
@@ -75,44 +79,32 @@ class Token(Struct, frozen=True):
     __repr__ = repr_without("value", "refresh_token")
 
 
-class TokenRequest(Struct, frozen=True):
-    """One request to a token service. Redirects of it are never followed."""
-
-    method: str
-    url: Url
-    authorization: str = ""
-    form: bytes | None = None
-
-    __repr__ = repr_without("authorization", "form")
-
-
 class Trust(Enum):
-    """What a token service is shown."""
+    """What a token service may see."""
 
     CREDENTIALS = "credentials"
-    NOTHING = "nothing"  # it is asked anonymously
+    NOTHING = "nothing"  # tokens are requested anonymously
 
 
 def scope_of(repository: Repository, actions: str) -> str:
-    """`repository:acme/app:pull,push`."""
+    """Return a scope such as `repository:acme/app:pull,push`."""
     return f"repository:{repository.path}:{actions}"
 
 
 def realm_url(registry: Url, challenge: Challenge) -> Url:
-    """Where the challenge sends us; relative to the URL that was refused. Raises UnsafeTarget."""
+    """Return the realm of a challenge, resolved against the URL that was refused. Raises UnsafeTarget."""
     return registry.resolve(challenge.realm)
 
 
 def trust_in(registry: Origin, realm: Url, own: Reach, trusted: frozenset[Origin]) -> tuple[Trust, frozenset[Reach]]:
-    """Whether this token service gets credentials, and which addresses its name may resolve to (registry.md 1.5).
+    """Return what this token service may see, and which addresses its name may resolve to (registry.md 1.5).
 
-    own: the class of the registry's own address. trusted: origins that the user named. Raises UnsafeTarget where it
-    is not even asked: plain http from an https registry, an inner address from an outer registry.
+    own: the class of the registry's own address. trusted: origins that the user named. Raises UnsafeTarget if no
+    request may be sent there: plain HTTP from an https registry, an internal address from a public registry.
     """
     if registry.scheme == "https" and realm.origin.scheme != "https":
-        raise UnsafeTarget(
-            "asking for a token", about=realm.redacted, why=f"{registry} is https, and https is never left"
-        )
+        why = f"{registry} uses https and its token service does not"
+        raise UnsafeTarget("cannot get token from", about=realm.redacted, why=why)
     if realm.origin == registry or realm.origin in trusted:
         return Trust.CREDENTIALS, frozenset(Reach)
     allowed = check_hop(registry, realm, own)
@@ -123,68 +115,69 @@ def trust_in(registry: Origin, realm: Url, own: Reach, trusted: frozenset[Origin
 
 
 def token_flow(
-    challenge: Challenge, realm: Url, scopes: Sequence[str], login: Login
-) -> Generator[TokenRequest, Reply, Token]:
-    """Yield the requests to send, take the replies, return the token.
+    challenge: Challenge, realm: Url, scopes: Sequence[str], login: Login, allowed: frozenset[Reach]
+) -> Generator[HttpRequest, HttpResponse, Token]:
+    """Yield the requests to send, receive their responses, return the token. Redirects must not be followed.
 
-    Raises AuthError where the service refuses, Unavailable where it fails in a way that passes.
+    Raises AuthError if the service refuses, Unavailable if it fails temporarily.
     """
     service = challenge.parameters.get("service", "")
-    reply: Reply
     if login.identity_token:
-        reply = yield _post(realm, service, scopes, login)
-        # Harbor's service answers 405 to anything but GET, GCR's 404, ACR's 400, Artifactory's 401.
-        if reply.status in (400, 401, 404, 405) and login.password:
-            reply = yield _get(realm, service, scopes, login)
+        response = yield _post(realm, service, scopes, login, allowed)
+        # Harbor's service responds 405 to anything but GET, GCR's 404, ACR's 400, Artifactory's 401.
+        if response.status in (400, 401, 404, 405) and login.password:
+            response = yield _get(realm, service, scopes, login, allowed)
     else:
-        reply = yield _get(realm, service, scopes, login)
-    if reply.status != 200:
-        raise _refused(reply, realm, scopes, login)
-    return read_token(reply.body, realm)
+        response = yield _get(realm, service, scopes, login, allowed)
+    if response.status != 200:
+        raise _refused(response, realm, scopes, login)
+    return read_token(response.body, realm)
 
 
-def _get(realm: Url, service: str, scopes: Sequence[str], login: Login) -> TokenRequest:
+def _get(realm: Url, service: str, scopes: Sequence[str], login: Login, allowed: frozenset[Reach]) -> HttpRequest:
     pairs = [("service", service)] if service else []
     pairs += [("scope", scope) for scope in scopes]
     url = realm
     for name, value in pairs:
         url = url.with_query(f"{name}={quote(value, safe='/:,')}")
-    return TokenRequest("GET", url, login.basic)
+    headers = {"Authorization": login.basic} if login.basic else {}
+    return HttpRequest("GET", url, headers, None, allowed, _ACTION, str(realm.origin))
 
 
-def _post(realm: Url, service: str, scopes: Sequence[str], login: Login) -> TokenRequest:
+def _post(realm: Url, service: str, scopes: Sequence[str], login: Login, allowed: frozenset[Reach]) -> HttpRequest:
     fields = {"grant_type": "refresh_token", "refresh_token": login.identity_token, "client_id": CLIENT_ID}
     if service:
         fields["service"] = service
     if scopes:
         fields["scope"] = " ".join(scopes)
-    return TokenRequest("POST", realm, form=urlencode(fields).encode())
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return HttpRequest("POST", realm, headers, urlencode(fields).encode(), allowed, _ACTION, str(realm.origin))
 
 
-def _refused(reply: Reply, realm: Url, scopes: Sequence[str], login: Login) -> BakeryError:
-    about = f"{realm.origin} for {' '.join(scopes)}".strip()
-    if is_passing(reply):
-        return failure(reply, "asking for a token", about)
+def _refused(response: HttpResponse, realm: Url, scopes: Sequence[str], login: Login) -> BakeryError:
+    about = f"{realm.origin} for {' '.join(scopes)}".removesuffix(" for ")
+    if is_transient(response):
+        return error_for(response, _ACTION, about)
     # The body is not quoted: token services have echoed secrets.
-    hint = "check the login of this registry (docker login)" if login else "log in to this registry (docker login)"
-    return AuthError("asking for a token", about=about, status=reply.status, hint=hint)
+    hint = "check the login for this registry (docker login)" if login else "log in to this registry (docker login)"
+    return AuthError(f"cannot {_ACTION}", about=about, status=response.status, hint=hint)
 
 
 def read_token(body: bytes, realm: Url) -> Token:
-    """The token in a service's answer. Raises AuthError, which quotes nothing of it."""
+    """Return the token in a service's response. Raises AuthError, which quotes nothing of it."""
 
-    def refuse(rule: str) -> AuthError:
-        return AuthError("reading a token", about=realm.origin, why=rule)
+    def refuse(why: str) -> AuthError:
+        return AuthError(f"cannot {_ACTION}", about=realm.origin, why=why)
 
     try:
         document = parse_object(body, limit_bytes=MAX_TOKEN_BYTES)
     except BakeryError:
-        raise refuse("the answer is no JSON object") from None
+        raise refuse("the response is not a JSON object") from None
     value = document.get("access_token") or document.get("token")
     if not isinstance(value, str) or not value:
-        raise refuse("the answer holds no token")
+        raise refuse("the response contains no token")
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise refuse("the token has characters that no header may have")
+        raise refuse("the token contains characters that are not allowed in a header")
     refresh = document.get("refresh_token")
     return Token(value, _lifetime(document.get("expires_in")), refresh if isinstance(refresh, str) else "")
 
@@ -196,5 +189,5 @@ def _lifetime(expires_in: Any) -> float:
 
 
 def refresh_margin_s(lifetime_s: float) -> float:
-    """How long before its end a token is no longer used: a tenth of its life, at least ten seconds."""
+    """Return how long before its end a token is replaced: a tenth of its lifetime, at least ten seconds."""
     return max(10.0, lifetime_s / 10)

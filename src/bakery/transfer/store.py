@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Hashable
-from typing import Protocol
+from typing import Protocol, Self
 
 from bakery.extent import Keep, OpenBody
 from bakery.oci.descriptor import Descriptor
@@ -36,6 +36,6 @@ class Store(Protocol):
         """Store the content. Errors of the body are raised unchanged, and then nothing is stored."""
         ...
 
-    async def mount(self, blob: Descriptor, source: Store) -> bool:
+    async def mount(self, blob: Descriptor, source: Self) -> bool:
         """Make a blob of another store of this realm available here without sending it. False: it must be sent."""
         ...

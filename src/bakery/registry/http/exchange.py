@@ -1,187 +1,166 @@
-"""One request and its answer on one wire, as HTTP/1.1 frames them (RFC 9112). The reading is h11's.
+"""One request and its response on one wire, as HTTP/1.1 frames them (RFC 9112). h11 does the parsing.
 
-Only the body of an answer whose length is told may go past h11, straight to whoever takes it.
+Content bypasses h11 if its length is known: what is sent always, what is received if it is large and not over TLS.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import h11
 
-from bakery.extent import Extent, Piece
-from bakery.registry.answers import Fields
+from bakery.errors import InvalidContent
+from bakery.extent import Piece
+from bakery.registry.http.message import Fields, HttpBody
 from bakery.registry.http.wire import Broken, Take, Wire
 from bakery.tasks import in_thread
 
 _MAX_HEAD_BYTES: Final = 64 * 1024  # upload Locations and signed URLs run to kilobytes
-_WORTH_A_THREAD_BYTES: Final = 256 * 1024
-_PIECE_BYTES: Final = 256 * 1024
+_LARGE_BYTES: Final = 256 * 1024  # a body from here on bypasses the event loop
+_WORTH_A_THREAD_BYTES: Final = 32 * 1024
 
 
-class Malformed(Exception):  # internal, as Broken is
-    """What came is no HTTP answer."""
+class NotHttp(Exception):  # internal, as Broken is
+    """The server's response is not valid HTTP."""
 
 
 class Exchange:
-    """`ask` or `ask_with`, then `answer`, then `chunk` or `pour` until they end."""
+    """Call `ask`, then `chunk` or `move` until the body ends."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
+        self.status = 0
+        self.headers = Fields()
+        self.is_sent = False  # the whole request
+        self.is_complete = False  # the response was read to its end
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
-        self._response: h11.Response | None = None
-        self._fields = Fields()  # of the response
-        self._length: int | None = None  # of the answer's body, where it is told
-        self._past_h11 = False
-        self.complete = False
-        """Whether the answer was read to its end."""
+        self._failure: Broken | NotHttp | None = None
+        self._left: int | None = None  # bytes of the body still to come, if it bypasses h11
 
     @property
-    def reusable(self) -> bool:
-        """Whether the wire is as it was before, so that another request may follow."""
-        # Our state is not DONE if the response says "Connection: close" or is of HTTP/1.0, however its body is read.
-        if not self.complete or self._http.our_state is not h11.DONE or self.wire.has_news:
+    def is_reusable(self) -> bool:
+        """Whether another request may follow on the wire."""
+        # h11's own state is not DONE after "Connection: close" or HTTP/1.0, however the body is read.
+        if not self.is_complete or self._http.our_state is not h11.DONE or self.wire.has_news:
             return False
-        return self._past_h11 or (self._http.their_state is h11.DONE and not self._http.trailing_data[0])
+        return self._left is not None or (self._http.their_state is h11.DONE and not self._http.trailing_data[0])
 
-    async def ask(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Send a request whole."""
-        await self.wire.send(self._head(method, target, headers) + self._framed(body) + self._end())
-
-    async def ask_with(
+    async def ask(
         self,
         method: str,
         target: str,
         headers: list[tuple[str, str]],
-        pieces: AsyncIterator[Piece],
-        moved: Callable[[int], None],
-    ) -> bool:
-        """Send a request with a body piece by piece. False where an answer or the end came before all was sent.
+        body: bytes | HttpBody = b"",
+        *,
+        moved: Callable[[int], object] = lambda _: None,
+        sent: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Send a request and wait for the head of its response. The response may arrive before the whole body is sent.
 
-        moved: told of bytes as they go. Raises what the pieces raise, as it is.
+        moved: called with the number of bytes of the body as they are sent. sent: called after the whole request.
+        Raises Broken, NotHttp, InvalidContent for a body of another size, and whatever its reader raises.
         """
-        await self.wire.send(self._head(method, target, headers))
-        async for piece in pieces:
-            if not isinstance(piece, Extent):
-                await self.wire.send(self._framed(piece))
-                moved(len(piece))
-            elif self.wire.is_secret:
-                for part in piece.pieces(_PIECE_BYTES):
-                    await self.wire.send(self._framed(await in_thread(part.read)))
-                    moved(len(part))
+        head = self._http.send(h11.Request(method=method, target=target, headers=headers)) or b""
+        if isinstance(body, bytes):
+            await self.wire.send(head + self._framed(body) + self._framed(None))
+            self.is_sent = True
+        else:
+            await self.wire.send(head)
+            async for piece in body.open():
+                left = self._counted(piece)
+                moved(0)
+                while left and not self._has_head():
+                    left = await self.wire.send(left, moved)
+                if left or (self.wire.is_full and self._has_head()):
+                    break
             else:
-                self._count(piece)
-                if not await self._send_file(piece, moved):
-                    return False
-            if await self._is_answered():
-                return False
-        self._end()
-        return True
-
-    async def _send_file(self, left: Extent, moved: Callable[[int], None]) -> bool:
-        while left.size:
-            async with aclosing(self.wire.send_file(left)) as going:
-                async for sent in going:
-                    left = left.after(sent)
-                    moved(sent)
-            if left.size and await self._is_answered():
-                return False
-        return True
-
-    async def answer(self) -> tuple[int, Fields]:
-        """Status and header fields. Raises Broken or Malformed."""
-        while self._response is None:
-            await self._read_on()
-        return self._response.status_code, self._fields
+                self._end_body()
+                self.is_sent = True
+        sent()
+        while not self._has_head():
+            await self.wire.change()
+        if self._failure is not None:
+            raise self._failure
 
     async def chunk(self) -> bytes:
-        """The next bytes of the body, b"" at its end. Raises Broken or Malformed."""
-        while not self.complete:
-            event = await self._event()
+        """Return the next bytes of the body, b"" at its end. Raises Broken or NotHttp."""
+        while not self.is_complete:
+            event = self._next()
             if isinstance(event, h11.Data):
                 return bytes(event.data)
             if isinstance(event, h11.EndOfMessage):
-                self.complete = True
+                self.is_complete = True
+            elif event is h11.NEED_DATA:
+                while not self.wire.has_news:
+                    await self.wire.change()
+                self._http.receive_data(self.wire.take_arrived())
         return b""
 
-    async def pour(self, take: Take) -> AsyncGenerator[int, None]:
-        """Hand the rest of the body to `take`; gives how many bytes went, as they go.
+    async def move(self, take: Take) -> int:
+        """Pass the next bytes of the body to `take`, in a thread if they are many. Return how many, 0 at the end.
 
-        A large body is taken in threads. Raises Broken, Malformed, and what `take` raises, as it is.
+        Raises Broken, NotHttp, and whatever `take` raises.
         """
-        if self._length is not None and self._length >= _WORTH_A_THREAD_BYTES and not self.wire.is_secret:
-            async with aclosing(self._pour_past_h11(take, self._length)) as coming:
-                async for size in coming:
-                    yield size
-            return
-        while data := await self.chunk():
-            if len(data) >= _WORTH_A_THREAD_BYTES // 8:
+        if self._left is None and not self.wire.is_tls:
+            length = self._content_length()
+            if length >= _LARGE_BYTES:
+                begun = self._http.trailing_data[0][:length]  # arrived together with the head
+                self._left = length - len(begun)
+                if begun:
+                    take(memoryview(begun))
+                    self.is_complete = not self._left
+                    return len(begun)
+        if self._left is None:
+            data = await self.chunk()
+            if len(data) >= _WORTH_A_THREAD_BYTES:
                 await in_thread(partial(take, memoryview(data)))
-            else:
+            elif data:
                 take(memoryview(data))
-            yield len(data)
-
-    async def _pour_past_h11(self, take: Take, left: int) -> AsyncGenerator[int, None]:
-        self._past_h11 = True
-        begun, _ = self._http.trailing_data  # what came together with the head
-        begun = begun[:left]
-        if begun:
-            take(memoryview(begun))
-            left -= len(begun)
-            yield len(begun)
-        async with aclosing(self.wire.receive_by(take, left)) as coming:
-            async for size in coming:
-                left -= size
-                yield size
-        if left:
+            return len(data)
+        size = await self.wire.receive_by(take, self._left) if self._left else 0
+        if self._left and not size:
             raise Broken
-        self.complete = True
+        self._left -= size
+        self.is_complete = not self._left
+        return size
 
-    # HTTP
+    def _framed(self, data: bytes | None) -> bytes:
+        """Return a piece of the body, or its end, as sent."""
+        return self._http.send(h11.EndOfMessage() if data is None else h11.Data(data=data)) or b""
 
-    def _head(self, method: str, target: str, headers: list[tuple[str, str]]) -> bytes:
-        return self._http.send(h11.Request(method=method, target=target, headers=headers)) or b""
+    def _counted(self, piece: Piece) -> Piece:
+        """Let h11 count a piece: with a Content-Length, nothing is sent between the pieces of a body."""
+        try:
+            self._http.send_with_data_passthrough(h11.Data(data=piece))  # type: ignore[arg-type]  # it only needs len()
+        except h11.LocalProtocolError as error:
+            raise InvalidContent("cannot send a body", why="it is longer than its stated size") from error
+        return piece
 
-    def _framed(self, piece: bytes) -> bytes:
-        return self._http.send(h11.Data(data=piece)) or b""
+    def _end_body(self) -> None:
+        try:
+            self._framed(None)
+        except h11.LocalProtocolError as error:
+            raise InvalidContent("cannot send a body", why="it is shorter than its stated size") from error
 
-    def _count(self, extent: Extent) -> None:
-        """An extent is counted only: a body with a length has nothing between its pieces."""
-        self._http.send_with_data_passthrough(h11.Data(data=extent))  # type: ignore[arg-type]  # what has a len() will do
-
-    def _end(self) -> bytes:
-        return self._http.send(h11.EndOfMessage()) or b""
-
-    async def _is_answered(self) -> bool:
-        """Whether the final answer, or the end, has come while the body was still being sent."""
-        while self.wire.has_news and self._response is None:
-            try:
-                await self._read_on()
-            except (Broken, Malformed):
-                return True  # told again by `answer`
-        return self._response is not None
-
-    async def _read_on(self) -> None:
-        event = self._next()
-        if event is h11.NEED_DATA:
-            await self._feed()
-        elif isinstance(event, h11.Response):
-            self._response = event
-            pairs = event.headers.raw_items()  # at once; its own iteration makes each pair anew
-            self._fields = Fields([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
-            self._length = _length(event.status_code, self._fields)
-        # What else may come before a response are those of 1xx, which say nothing to us.
-
-    async def _event(self) -> object:
-        while (event := self._next()) is h11.NEED_DATA:
-            await self._feed()
-        return event
-
-    async def _feed(self) -> None:
-        self._http.receive_data(await self.wire.receive())
+    def _has_head(self) -> bool:
+        """Parse what arrived, without waiting. Return whether the head of the response, or a failure, is among it."""
+        try:
+            while not self.status:
+                event = self._next()
+                if event is h11.NEED_DATA:
+                    if not self.wire.has_news:
+                        return False
+                    self._http.receive_data(self.wire.take_arrived())
+                elif isinstance(event, h11.Response):
+                    self.status = event.status_code
+                    pairs = event.headers.raw_items()  # h11's own iteration creates each pair again
+                    self.headers = Fields([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
+                # Other events before a response are 1xx responses, which need no action.
+        except (Broken, NotHttp) as error:
+            self._failure = self._failure or error
+        return True
 
     def _next(self) -> object:
         try:
@@ -189,15 +168,14 @@ class Exchange:
         except h11.RemoteProtocolError as error:
             if self._http.trailing_data[1]:
                 raise Broken from error
-            raise Malformed(str(error)) from error
+            raise NotHttp(str(error)) from error
         if isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
             raise Broken
         return event
 
-
-def _length(status: int, fields: Fields) -> int | None:
-    """The length of the body where the answer tells one and means it."""
-    told = fields.get("Content-Length")
-    if not told or fields.getall("Transfer-Encoding") or status in (204, 304):
-        return None
-    return int(told)
+    def _content_length(self) -> int:
+        """Return the length of the body, 0 if the response does not state it."""
+        length = self.headers.get("Content-Length")
+        if not length or self.headers.getall("Transfer-Encoding") or self.status in (204, 304):
+            return 0
+        return int(length)

@@ -1,4 +1,4 @@
-"""Settings from the environment."""
+"""RegistryConfig from the environment."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from bakery.errors import UsageError
-from bakery.registry.origin import Origin
-from bakery.registry.settings import Proxies, Settings
+from bakery.registry.config import RegistryConfig
+from bakery.registry.http.config import Proxies
+from bakery.registry.http.url import Origin
 
 
 def test_all_variables_are_read(tmp_path: Path):
     (tmp_path / "ca.pem").write_text("x")
-    settings = Settings.from_environment(
+    settings = RegistryConfig.from_environment(
         {
             "BAKERY_PLAIN_HTTP": "Reg.lan:5000, other.lan,",
             "BAKERY_CA_FILE": str(tmp_path / "ca.pem"),
@@ -30,7 +31,7 @@ def test_all_variables_are_read(tmp_path: Path):
 
 
 def test_nothing_set_is_safe():
-    settings = Settings.from_environment({})
+    settings = RegistryConfig.from_environment({})
     assert (settings.plain_http, settings.ca_file, settings.trusted_realms) == (frozenset(), None, frozenset())
     assert settings.proxies == Proxies()
 
@@ -47,7 +48,7 @@ def test_nothing_set_is_safe():
 )
 def test_a_value_that_makes_no_sense_is_named(environment):
     with pytest.raises(UsageError, match=next(iter(environment))) as caught:
-        Settings.from_environment(environment)
+        RegistryConfig.from_environment(environment)
     assert "canary" not in str(caught.value)
 
 

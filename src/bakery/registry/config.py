@@ -1,0 +1,51 @@
+"""The user's settings for registries: plain HTTP, trusted token services, credentials, limits. Values only.
+
+The command line builds them before any request is sent. Variables: pipeline.md 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from msgspec import field
+
+from bakery.defaults import BODIES_PER_HOST, SMALL_REQUESTS_PER_HOST
+from bakery.errors import UsageError
+from bakery.registry.credentials import CredentialSources
+from bakery.registry.http.config import HttpConfig
+from bakery.registry.http.failure import UnsafeTarget
+from bakery.registry.http.url import Origin
+
+
+class RegistryConfig(HttpConfig, frozen=True):
+    """How registries are reached. The defaults are safe: https, system authorities, no login for unknown services."""
+
+    plain_http: frozenset[str] = frozenset()  # host or host:port
+    trusted_realms: frozenset[Origin] = frozenset()  # token services that may see logins
+    credentials: CredentialSources = field(default_factory=CredentialSources)
+    small_at_once: int = SMALL_REQUESTS_PER_HOST
+    bodies_at_once: int = BODIES_PER_HOST
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the variables. Raises UsageError, which names the variable."""
+
+        def listed(name: str) -> list[str]:
+            return [part.strip() for part in environment.get(name, "").split(",") if part.strip()]
+
+        trusted = set()
+        for text in listed("BAKERY_TRUSTED_REALMS"):
+            try:
+                trusted.add(Origin.parse(text if "://" in text else f"https://{text}"))
+            except UnsafeTarget as error:
+                why = f"{error.about}: {error.why}; expected https://host"
+                raise UsageError("invalid BAKERY_TRUSTED_REALMS", why=why) from error
+        http = HttpConfig.from_environment(environment)
+        return cls(
+            ca_file=http.ca_file,
+            proxies=http.proxies,
+            plain_http=frozenset(host.lower() for host in listed("BAKERY_PLAIN_HTTP")),
+            trusted_realms=frozenset(trusted),
+            credentials=CredentialSources.from_environment(environment),
+        )

@@ -1,0 +1,21 @@
+"""The errors of this room. A caller handles each of them differently."""
+
+from __future__ import annotations
+
+from bakery.errors import BakeryError, ConnectionFailed
+
+
+class UnsafeTarget(BakeryError):
+    """A URL must not be followed: another scheme, an internal address, or malformed. No request was sent to it."""
+
+
+class Untrusted(BakeryError):
+    """The server cannot prove its identity. Retrying does not help, and plain HTTP is never a fallback."""
+
+
+class NotConnected(ConnectionFailed):
+    """No connection was established, so nothing was sent."""
+
+
+class BodyCut(ConnectionFailed):
+    """The connection ended before the whole body was sent, so the server cannot have accepted it."""

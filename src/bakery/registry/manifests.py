@@ -1,0 +1,342 @@
+"""Manifests and tags: read verified, put, move, delete. put_plan and answers decide.
+
+An acknowledged write is never repeated; if its response was lost, it is looked for first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Generator, Iterable
+from functools import partial
+from typing import Final
+
+from bakery.errors import AuthError, BakeryError, InvalidContent, NotFound, RegistryError
+from bakery.oci import manifest as views
+from bakery.oci import media_type as mt
+from bakery.oci.canonical import MAX_MANIFEST_BYTES
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.index import encode_index
+from bakery.oci.manifest import Index, Manifest, RawManifest
+from bakery.oci.reference import DigestReference, Reference, Repository, TagReference
+from bakery.polling import poll_delays
+from bakery.registry import fallback, put_plan
+from bakery.registry.answers import Meaning, Phase, meaning_of
+from bakery.registry.blobs import Blobs
+from bakery.registry.failure import TagTaken
+from bakery.registry.http.message import HttpResponse
+from bakery.registry.listing import Listings
+from bakery.registry.operation import Operation
+from bakery.registry.retries import ClientState, Retries
+from bakery.registry.step import Backoff, LookUp
+from bakery.registry.token import scope_of
+from bakery.registry.verify import Named, check_requested, descriptor_in, verified
+
+_log = logging.getLogger(__name__)
+
+# distribution responds 404 if Accept lacks the stored type, so all types are listed, for HEAD as well.
+_ACCEPT: Final = {"Accept": ", ".join(mt.ALL_MANIFESTS)}
+_CONTENT_PATIENCE_S: Final = 30.0  # how long content that this run pushed may be unknown before it counts as lost
+_MERGES: Final = 5  # how often a fallback index is rewritten before giving way to other writers
+_LOOK: Final = "look for manifest"
+_READ: Final = "read manifest"
+
+
+class Manifests:
+    """The manifests and tags of every registry of a run."""
+
+    def __init__(self, state: ClientState, blobs: Callable[[Repository], Blobs], listings: Listings) -> None:
+        self._state, self._blobs, self._listings = state, blobs, listings
+        self._fallback_locks: dict[TagReference, asyncio.Lock] = {}
+
+    async def head(self, reference: Reference) -> Descriptor | None:
+        """Return type, digest and size of what a reference names, or None if the registry does not have it.
+
+        In a repository that this run writes to, a 403 means no more than that: Artifactory's virtual repositories send
+        it for absent content, and if the permission is really missing, the write reports it.
+        """
+        try:
+            return await self._retries("HEAD", reference, _LOOK).attempt(partial(self._head, reference))
+        except AuthError as error:
+            if error.status != 403 or not self._state.writes_to(reference.repository):
+                raise
+            _log.debug("regarded as absent: %s", error)
+            return None
+
+    async def _head(self, reference: Reference) -> Descriptor | None:
+        operation = self._operation("HEAD", reference, _LOOK, headers=_ACCEPT)
+        endpoint = self._state.endpoint(reference.repository)
+        response = await endpoint.send(operation)
+        if response.status == 200:
+            found = descriptor_in(response)
+            if found is not None:
+                check_requested(reference, found.digest, operation)
+                return found
+        elif meaning_of(response, Phase.READ) is Meaning.ABSENT:
+            return None
+        elif response.status not in (403, 405):
+            raise await endpoint.refusal(response, operation)
+        # No usable headers, no HEAD, or a 403 without a body that states the reason: GHCR's may be a rate limit.
+        got = await self._get(reference, _LOOK)
+        return got.descriptor if got is not None else None
+
+    async def get(
+        self,
+        reference: Reference,
+        *,
+        must_exist: bool = False,
+        within_s: float | None = None,
+        expected: Descriptor | None = None,
+    ) -> RawManifest:
+        """Return a manifest, verified. Raises NotFound if there is none.
+
+        must_exist: a 404 is lag, and is waited for during `within_s` seconds or the rest of the time budget.
+        expected: the descriptor that led here; type, size and digest must match it.
+        """
+        retries = self._retries("GET", reference, _READ)
+        look = partial(self._get, reference, _READ, expected)
+        if must_exist:
+            within_s = self._state.left_s if within_s is None else within_s
+            digest = reference.digest if isinstance(reference, DigestReference) else None
+            found = await retries.poll(look, within_s=within_s, key=digest)
+        else:
+            found = await retries.attempt(look)
+        if found is None:
+            hint = "check that it was pushed" if must_exist else "check the name"
+            raise NotFound(f"cannot {_READ}", about=reference, status=404, why="not found", hint=hint)
+        return found
+
+    async def await_manifest(self, reference: DigestReference, *, within_s: float | None = None) -> Descriptor:
+        """Look until a manifest that this run pushed can be read. A 404 is lag until `within_s` or the budget ends."""
+        began, retries = self._state.clock.now(), self._retries("HEAD", reference, "read back manifest")
+        found = await retries.poll(
+            partial(self._head, reference),
+            within_s=self._state.left_s if within_s is None else within_s,
+            key=reference.digest,
+        )
+        if found is None:
+            raise NotFound(
+                "cannot read back manifest",
+                about=reference,
+                status=404,
+                why=f"still absent after {self._state.clock.now() - began:.0f} s",
+                hint="run the command again: the registry lags, or the manifest was deleted",
+            )
+        return found
+
+    async def await_tag(
+        self, reference: TagReference, digest: Digest, *, previous: Digest | None, within_s: float | None = None
+    ) -> Digest:
+        """Look until a tag that this run moved reads as `digest`. Absent, or still at `previous`, is lag.
+
+        Raises TagTaken if it names a third digest, NotFound if time runs out.
+        """
+        began, retries = self._state.clock.now(), self._retries("HEAD", reference, "read back tag")
+        last: Digest | None = None
+
+        async def look() -> Digest | None:
+            nonlocal last
+            found = await self._head(reference)
+            last = found.digest if found is not None else None
+            if last is not None and last not in (digest, previous):
+                raise TagTaken("cannot read back tag", about=reference, found=last)
+            return last if last == digest else None
+
+        limit_s = self._state.left_s if within_s is None else within_s
+        found = await retries.poll(look, within_s=limit_s, key=reference.tag)
+        if found is None:
+            waited_s = self._state.clock.now() - began
+            raise NotFound(
+                "cannot read back tag",
+                about=reference,
+                status=404 if last is None else 200,
+                why=f"it still names {last or 'nothing'} after {waited_s:.0f} s, expected {digest}",
+                hint="run the command again: the registry lags, or another run moved the tag back",
+            )
+        return found
+
+    async def _get(self, reference: Reference, action: str, expected: Descriptor | None = None) -> RawManifest | None:
+        endpoint = self._state.endpoint(reference.repository)
+        operation = self._operation("GET", reference, action, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES)
+        response = await endpoint.send(operation)
+        if response.status != 200:
+            if meaning_of(response, Phase.READ) is Meaning.ABSENT:
+                return None
+            raise await endpoint.refusal(response, operation)
+        return verified(response, reference, operation, expected)
+
+    async def put(self, reference: Reference, manifest: RawManifest, *, known: Collection[Digest] = ()) -> None:
+        """Put a manifest under its digest, or move a tag to it. Return once the registry has acknowledged it.
+
+        known: content that was found in place before. Raises ContentMissing, which names what to push again, if the
+        registry does not find what the manifest names.
+        """
+        descriptor, raw, state = manifest.descriptor, manifest.raw, self._state
+        repository, is_tag = reference.repository, isinstance(reference, TagReference)
+        action = put_plan.MOVE if is_tag else put_plan.PUSH
+        if len(raw) > MAX_MANIFEST_BYTES:
+            why = f"{len(raw)} bytes, more than the {MAX_MANIFEST_BYTES} allowed"
+            raise InvalidContent(f"cannot {action}", about=reference, why=why)
+        descriptor.check(raw, about=str(reference))
+        state.will_write(repository)
+        named = Named(raw, descriptor.media_type)
+        flow = put_plan.put(
+            descriptor.digest,
+            about=str(reference),
+            is_tag=is_tag,
+            names=named.digests,
+            ours=lambda digest: digest in known or state.acknowledged_at(repository, digest) is not None,
+        )
+        headers = {"Content-Type": descriptor.media_type}
+        operation = self._operation("PUT", reference, action, phase=Phase.PUT_MANIFEST, headers=headers, body=raw)
+        try:
+            response = await self._carry_out(flow, operation, reference, named, descriptor.digest)
+        except AuthError as error:
+            error.hint = await state.endpoint(repository).hint(repository)
+            raise
+        state.acknowledge(repository, descriptor.digest)
+        if isinstance(reference, TagReference):
+            state.acknowledge(repository, reference.tag)
+        if named.may_have_subject and (response is None or not response.header("OCI-Subject")):
+            await self._list_by_tag(reference.repository, descriptor, named.view)
+
+    async def _carry_out(
+        self,
+        flow: Generator[put_plan.Step, put_plan.Result, HttpResponse | None],
+        operation: Operation,
+        reference: Reference,
+        named: Named,
+        digest: Digest,
+    ) -> HttpResponse | None:
+        state, endpoint = self._state, self._state.endpoint(reference.repository)
+        retries, delays = Retries(state, operation), poll_delays()
+        patience_until: float | None = None
+        step = next(flow)
+        try:
+            while True:
+                result: put_plan.Result = None
+                match step:
+                    case put_plan.Put():
+                        try:
+                            result = await endpoint.send(operation)
+                        except BakeryError as error:
+                            if not error.transient:
+                                raise
+                            result = error
+                    case LookUp(settle):
+                        result = await self._settle(reference, digest, settle=settle)
+                    case Backoff(because):
+                        await retries.pause(because)
+                    case put_plan.AwaitContent(because):
+                        if patience_until is None:
+                            patience_until = state.clock.now() + max(_CONTENT_PATIENCE_S, endpoint.longest_lag_s)
+                        result = state.clock.now() < patience_until
+                        if result:
+                            await retries.wait_for_lag(next(delays), because)
+                    case put_plan.FindMissing(digests):
+                        result = await self._missing(reference.repository, named, digests)
+                step = flow.send(result)
+        except StopIteration as done:
+            response: HttpResponse | None = done.value
+            return response
+        finally:
+            flow.close()
+
+    async def delete(self, reference: Reference) -> bool:
+        """Delete a tag, or a manifest by digest. False if the registry does not allow it; already absent is True."""
+        repository = reference.repository
+        endpoint = self._state.endpoint(repository)
+
+        async def once() -> bool:
+            # No scope suits all: Quay refuses `delete`, IBM requires it, older distributions need `*`.
+            for actions in ("pull,push,delete", "*"):
+                scopes = (scope_of(repository, actions),)
+                operation = self._operation("DELETE", reference, "delete", phase=Phase.DELETE, scopes=scopes)
+                try:
+                    response = await endpoint.send(operation)
+                except RegistryError as error:
+                    if error.transient:
+                        raise
+                    _log.debug("%s", error)
+                    continue
+                if response.status in (200, 202, 204, 404):
+                    return True
+                refused = await endpoint.refusal(response, operation)
+                if refused.transient:
+                    raise refused
+                _log.debug("%s", refused)
+                if response.status not in (401, 403):
+                    return False
+            return False
+
+        return await self._retries("DELETE", reference, "delete").attempt(once)
+
+    async def referrers(self, reference: DigestReference) -> list[Descriptor]:
+        """Return what refers to a manifest: by the referrers API, or by the fallback tag if there is no such API."""
+        listed = await self._listings.referrers(reference)
+        return await self._referrers_by_tag(fallback.tag_of(reference)) if listed is None else listed
+
+    async def _referrers_by_tag(self, tag: TagReference) -> list[Descriptor]:
+        try:
+            index = await self.get(tag)
+        except NotFound:
+            return []
+        found = views.parse(index.raw, about=tag)
+        return list(found.manifests) if isinstance(found, Index) else []
+
+    async def _list_by_tag(self, repository: Repository, descriptor: Descriptor, view: Manifest | Index) -> None:
+        """Add a manifest to the fallback index of its subject, if the registry does not list referrers itself."""
+        if view.subject is None:
+            return
+        subject = repository.with_digest(view.subject.digest)
+        if await self._listings.referrers(subject) is not None:
+            return
+        new, tag = fallback.entry_for(descriptor, view), fallback.tag_of(subject)
+        kept: tuple[Descriptor, ...] = ()
+        async with self._fallback_locks.setdefault(tag, asyncio.Lock()):
+            for _ in range(_MERGES):
+                found = await self._referrers_by_tag(tag)
+                kept = fallback.with_entry((*kept, *found), new)
+                if {entry.digest for entry in found} >= {entry.digest for entry in kept}:
+                    return
+                index = encode_index(kept)
+                await self.put(tag, index)
+                # Other runs may write the same tag, and reads of it may lag: what it names now is read again.
+                await self._settle(tag, index.descriptor.digest, settle=True)
+        _log.warning("%s: other runs keep rewriting the referrers of %s", repository, subject.digest)
+
+    async def _settle(self, reference: Reference, digest: Digest, *, settle: bool) -> Digest | None:
+        """Return what the reference names; with `settle`, once it names `digest` or has lagged long enough."""
+        last: Digest | None = None
+
+        async def look() -> Digest | None:
+            nonlocal last
+            found = await self._head(reference)
+            last = found.digest if found is not None else None
+            return last if last == digest else None
+
+        within_s = self._state.endpoint(reference.repository).longest_lag_s if settle else 0.0
+        return await self._retries("HEAD", reference, _LOOK).poll(look, within_s=within_s) or last
+
+    async def _missing(self, repository: Repository, named: Named, digests: Iterable[Digest]) -> tuple[Digest, ...]:
+        """Return those of these digests that the repository does not have."""
+        absent = []
+        for digest in digests:
+            blob = named.blobs.get(digest)
+            if digest in named.manifests:
+                is_there = await self.head(repository.with_digest(digest)) is not None
+            elif blob is not None:
+                is_there = await self._blobs(repository).has(blob)
+            else:
+                is_there = True  # the manifest does not name it, so it cannot be pushed
+            if not is_there:
+                absent.append(digest)
+        return tuple(absent)
+
+    def _operation(self, method: str, reference: Reference, action: str, **others: object) -> Operation:
+        target = f"manifests/{reference.identifier}"
+        return self._state.operation(method, reference.repository, target, action, reference, **others)  # type: ignore[arg-type]  # by name
+
+    def _retries(self, method: str, reference: Reference, action: str) -> Retries:
+        return Retries(self._state, self._operation(method, reference, action))
