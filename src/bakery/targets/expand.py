@@ -103,17 +103,15 @@ class Expander:
         args: Mapping[str, str],
         secrets: tuple[Secret, ...],
     ) -> Target:
-        variant_name = variant.name if variant else None
-        system_name = system.name if system else None
-        primary_os = system is None or system.primary
-        primary_variant = variant is None or variant.primary
-        tags = self._tags(image, version, variant, system, primary_os, primary_variant)
+        variant_name, system_name = variant.name if variant else None, system.name if system else None
+        values = _tag_values(image, version, variant, system)
+        tags = self._tags(image, variant, values)
         repositories = version.repositories or (image.name,)
         directory = _joined(image.subpath, version.subpath)
         endings = [one.extension for one in (system, variant) if one is not None]
-        channel = version.channel if version.development else None
-        uid = make_uid(image.name, version.name, variant_name, system_name, channel)
-        if fault := uid_fault(uid):
+        uid = make_uid(image.name, version.name, variant_name, system_name, values.channel)
+        fault = uid_fault(uid)
+        if fault:
             self._add(Finding(version.place, f"invalid version name {version.name!r}: {fault}"))
         return Target(
             uid=uid,
@@ -129,11 +127,11 @@ class Expander:
             image_path=_joined(image.subpath),
             version_path=directory,
             latest=version.latest,
-            primary_os=primary_os,
-            primary_variant=primary_variant,
+            primary_os=values.primary_system,
+            primary_variant=values.primary_variant,
             development=version.development,
             matrix=version.matrix,
-            channel=channel,
+            channel=version.channel if version.development else None,
             channel_head=version.channel_head,
             labels=dict(shared) | target_labels(version, variant_name, system_name),
             build_args=args,
@@ -144,48 +142,40 @@ class Expander:
             variant_tag_name=variant.tag_name if variant else None,
         )
 
-    def _tags(
-        self,
-        image: Image,
-        version: Version,
-        variant: Variant | None,
-        system: System | None,
-        primary_os: bool,
-        primary_variant: bool,
-    ) -> tuple[str, ...]:
+    def _tags(self, image: Image, variant: Variant | None, values: TagValues) -> tuple[str, ...]:
         key = (image.name, variant.name if variant else None)
         patterns = self._patterns.get(key)
         if patterns is None:
             patterns = TagPatterns((*image.tag_patterns, *(variant.tag_patterns if variant else ())))
             self._patterns[key] = patterns
-        subject = TagValues(
-            version=version.name,
-            system=system.tag_name if system else "",
-            variant=variant.tag_name if variant else "",
-            name=image.name,
-            channel=(version.channel or "") if version.development else "",
-            latest=version.latest,
-            primary_system=primary_os,
-            primary_variant=primary_variant,
-            latest_patch=version.latest_patch,
-            channel_head=version.channel_head,
-        )
+        document = self._project.document.value
         try:
-            tags, empty = patterns.tags(subject)
+            tags, empty = patterns.tags(values)
         except UnusablePattern as error:
-            place = pattern_place(self._project.document.value, image.place, error.pattern)
-            about = f"cannot use the tag pattern {error.pattern!r} for version {version.name!r}: {error.reason}"
-            self._add(Finding(place, about))
+            place = pattern_place(document, image.place, error.pattern)
+            text = f"cannot use the tag pattern {error.pattern!r} for version {values.version!r}: {error.reason}"
+            self._add(Finding(place, text))
             return ()
         for pattern in empty:
-            self._add(
-                Finding(
-                    pattern_place(self._project.document.value, image.place, pattern),
-                    f"the tag pattern {pattern!r} renders to nothing for version {version.name!r} and is skipped",
-                    warning=True,
-                )
-            )
+            place = pattern_place(document, image.place, pattern)
+            text = f"the tag pattern {pattern!r} renders to nothing for version {values.version!r} and is skipped"
+            self._add(Finding(place, text, warning=True))
         return tags
+
+
+def _tag_values(image: Image, version: Version, variant: Variant | None, system: System | None) -> TagValues:
+    return TagValues(
+        version=version.name,
+        system=system.tag_name if system else "",
+        variant=variant.tag_name if variant else "",
+        name=image.name,
+        channel=(version.channel or "") if version.development else "",
+        latest=version.latest,
+        primary_system=system is None or system.primary,
+        primary_variant=variant is None or variant.primary,
+        latest_patch=version.latest_patch,
+        channel_head=version.channel_head,
+    )
 
 
 @lru_cache(maxsize=16384)
