@@ -209,3 +209,19 @@ async def test_an_empty_layer_and_one_that_is_named_twice_are_layers_like_others
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
     assert_published(one, "acme/app", "latest", outcome.targets[0].digest)
     assert one.bodies_received(Digest.of(layer("twice"))) == 1
+
+
+async def test_a_bug_ahead_of_time_at_one_destination_ends_nothing_at_the_other(registries, monkeypatch):
+    source, one, two = registries
+    target = add_target(source, (one, two), "a")
+    engine = NativeEngine(client(), towards=[place.repository for place in target.destinations])
+    listing = engine._client.listings.tag_names
+
+    async def tag_names(repository):
+        if repository.registry == two.address:
+            raise UnicodeError("label too long")
+        return await listing(repository)
+
+    monkeypatch.setattr(engine._client.listings, "tag_names", tag_names)
+    outcome = await publish(target, engine=engine)
+    assert [place.state for place in outcome.targets[0].destinations] == [State.PUBLISHED, State.FAILED]

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from bakery.config.schema.options import SociOptions
-from bakery.errors import AuthError, ExitCode, NotFound, one_line
-from bakery.events import Event, SourcesMissing
+from bakery.errors import AuthError, BakeryError, ExitCode, NotFound, one_line
+from bakery.events import Event, Noted, SourcesMissing
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.outcome import State, Step
@@ -71,6 +71,42 @@ async def test_a_bug_at_one_destination_is_that_destinations_failure_alone(actio
     one, two = outcome.targets[0].destinations
     assert (one.state, two.state) == (State.PUBLISHED, State.FAILED)
     assert one_line(two.failure.error) == "internal error: ZeroDivisionError: bug"
+
+
+class FailingEngine(DictionaryEngine):
+    """An engine that fails when it is entered or left."""
+
+    def __init__(self, at: str, error: Exception) -> None:
+        super().__init__()
+        self.at, self.error = at, error
+
+    async def __aenter__(self):
+        if self.at == "start":
+            raise self.error
+        return self
+
+    async def __aexit__(self, *exception):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("bug"), ExceptionGroup("tasks", [OSError(24, "too many files")])])
+async def test_a_bug_in_the_engines_shutdown_loses_no_outcome(error):
+    engine, events = FailingEngine("end", error), []
+    outcome = await publish(engine, target(builds(engine), BOTH), events=events)
+    assert outcome.exit_code == ExitCode.DONE
+    assert [event.message for event in events if isinstance(event, Noted) and "did not shut down" in event.message]
+
+
+async def test_a_bug_in_the_engines_start_is_the_failure_of_every_target():
+    engine = FailingEngine("start", ZeroDivisionError("bug"))
+    outcome = await publish(engine, target(builds(engine), BOTH))
+    assert [one_line(failure.error) for failure in outcome.failures] == ["internal error: ZeroDivisionError: bug"]
+
+
+async def test_an_engine_that_cannot_start_ends_the_run_with_its_own_error():
+    engine = FailingEngine("start", refusal())
+    with pytest.raises(BakeryError):
+        await publish(engine, target(builds(engine), BOTH))
 
 
 async def test_a_slow_destination_does_not_hold_back_the_other():

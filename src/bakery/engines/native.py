@@ -69,7 +69,7 @@ class NativeEngine:
         self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)
         self._tagged: set[TagReference] = set()  # moved by this run, after the listing
         for repository in self._towards:  # then connections and logins are ready once the builds have been read
-            owner.create_task(self._names_of(repository))
+            owner.create_task(_early(self._names_of(repository)))
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -103,7 +103,8 @@ class NativeEngine:
     ) -> AssembledImage:
         for blob, origin in image.blobs:  # conversion changes no layer, so uploads need not wait for it
             for repository in towards:
-                self._owner.create_task(self._bring_early(blob, origin, repository))
+                bringing = self._mover.bring(blob, self._client.blobs(origin), self._client.blobs(repository))
+                self._owner.create_task(_early(bringing))
         return await self._converter.convert(image, options)
 
     @cached_property
@@ -178,12 +179,6 @@ class NativeEngine:
                     self._mover.doubt(digest, to)
         return True
 
-    async def _bring_early(self, blob: Descriptor, origin: Repository, repository: Repository) -> None:
-        try:
-            await self._mover.bring(blob, self._client.blobs(origin), self._client.blobs(repository))
-        except Exception as error:  # noqa: BLE001  # raised here, it would end the run
-            _log.debug("left to staging, which tries again and reports it: %s", error)
-
     async def _put_index(self, image: AssembledImage, repository: Repository) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -202,3 +197,14 @@ class NativeEngine:
 
     async def _put(self, content: RawManifest, reference: DigestReference) -> None:
         await self._client.manifests.put(reference, content)
+
+
+async def _early(work: Coroutine[Any, Any, object]) -> None:
+    """Do work that nothing waits for yet. A failure is dropped: raised here, it would end the run for everyone.
+
+    Whatever needs the result later does the work again, and reports what happens then.
+    """
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001  # see above
+        _log.debug("work ahead of time failed, and is left to the step that needs it: %s", error)

@@ -19,7 +19,7 @@ from bakery.oci.digest import Digest
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1035: at most 63 characters
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
 _HUB = "docker.io"
 _HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
@@ -41,7 +41,7 @@ class Repository(Struct, frozen=True, order=True):
 
     def __post_init__(self) -> None:
         if _HOST.fullmatch(self.registry) is None:
-            raise _invalid(str(self), "the registry must be host or host:port")
+            raise _invalid(str(self), "the registry must be host or host:port, with at most 63 characters between dots")
         if _PATH.fullmatch(self.path) is None:
             raise _invalid(
                 str(self), "a repository path consists of lower-case letters and digits, separated by single . _ - or /"

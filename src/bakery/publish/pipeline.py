@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from bakery.defaults import NATIVE_JOBS, TIME_BUDGET_S, WAIT_TIMEOUT_S
-from bakery.errors import BakeryError, BudgetSpent, one_line
+from bakery.errors import BakeryError, BudgetSpent, one_line, reason
 from bakery.events import Emit, Noted, StepFinished, StepStarted, TargetFinished, ignore
 from bakery.oci.reference import Repository
 from bakery.parallel.jobs import Job, Slot, run_jobs
@@ -72,23 +72,39 @@ class Pipeline:
         }
 
     async def execute(self) -> Outcome:
-        """Publish everything in the plan. Failures are in the outcome; only cancellation is raised."""
+        """Publish everything in the plan. Failures are in the outcome; cancellation is raised.
+
+        A BakeryError of an engine that cannot start is raised too. Any later failure of the engine, such as one in its
+        shutdown, belongs to the targets that have not ended; if all have, it is a warning.
+        """
+        started = False
+        try:
+            async with self._engine:
+                started = True
+                await self._run_jobs()
+        except Exception as error:
+            if not started and isinstance(error, BakeryError):
+                raise
+            _log.debug("the engine failed", exc_info=error)
+            if not self._fail_unfinished(lambda about: error):
+                self._emit(Noted("", f"the engine did not shut down cleanly: {reason(error)}"))
+        return self.outcome()
+
+    async def _run_jobs(self) -> None:
         jobs = [Job(uid, partial(self._run_target, progress), uid) for uid, progress in self._progress.items()]
-        async with self._engine:
-            try:
-                async with asyncio.timeout(self._options.time_budget_s + GRACE_S) as budget:
-                    results = await run_jobs(jobs, limit=self._options.jobs)
-            except TimeoutError:
-                if not budget.expired():
-                    raise
-                self._fail_unfinished()
-                return self.outcome()
+        try:
+            async with asyncio.timeout(self._options.time_budget_s + GRACE_S) as budget:
+                results = await run_jobs(jobs, limit=self._options.jobs)
+        except TimeoutError:
+            if not budget.expired():
+                raise
+            self._fail_unfinished(self._budget_spent)
+            return
         for result in results:
             progress = self._progress[result.key]
             if result.exception is not None and progress.failure is None:
                 error = BakeryError("cannot finish the target", why=f"it was ended by {result.exception!r}")
                 progress.failure = Failure(progress.step, error)
-        return self.outcome()
 
     def outcome(self, *, interrupted: bool = False, signum: int = 2) -> Outcome:
         """Return what has become of every target so far."""
@@ -192,17 +208,22 @@ class Pipeline:
     def _left_s(self) -> float:
         return max(0.0, self._options.time_budget_s - (self._clock.now() - self._started))
 
-    def _fail_unfinished(self) -> None:
-        """The time budget is exceeded: record where each unfinished target and destination was."""
+    def _fail_unfinished(self, error: Callable[[str], Exception]) -> bool:
+        """Record an error where each unfinished target and destination was. Return whether there was one.
+
+        error: returns the error for the sources or the destination in its argument.
+        """
+        before = len(self.outcome().failures)
         for progress in self._progress.values():
             if progress.ended or progress.failure is not None:
                 continue
             if progress.image is None:
                 sources = ", ".join(str(build.reference) for build in progress.target.builds)
-                progress.failure = Failure(progress.step, self._budget_spent(sources))
+                progress.failure = Failure(progress.step, error(sources))
             for place in progress.places:
                 if progress.image is not None and place.failure is None and not place.is_done:
-                    place.failure = Failure(place.step, self._budget_spent(str(place.destination.repository)))
+                    place.failure = Failure(place.step, error(str(place.destination.repository)))
+        return len(self.outcome().failures) > before
 
     def _budget_spent(self, about: str) -> BudgetSpent:
         return BudgetSpent(
