@@ -14,9 +14,11 @@ from bakery.oci.annotation import CREATED
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import ATTESTATION_OF, Index, is_attestation, parse
 from bakery.oci.platform import Platform
+from bakery.publish import read
 from bakery.publish.assemble import assemble, choose, index_annotations, missing_platforms
 from bakery.publish.image import ConfigFacts
-from bakery.publish.stage import read_builds, wait_for_builds
+from bakery.publish.read import read_builds
+from bakery.publish.stage import wait_for_builds
 from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
 
 LAYOUT = Path(__file__).parents[2] / "examples" / "hello" / "builds" / "layout"
@@ -198,6 +200,57 @@ async def test_indexes_in_indexes_are_flattened_but_not_without_end():
         nested = wrap(nested)
     with pytest.raises(BadDocument, match="nested"):
         await resolved(engine, [build(nested)])
+
+
+def index(engine, entries):
+    body = {"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": entries}
+    return engine.put(TEMPORARY, json.dumps(body).encode(), mt.OCI_INDEX)
+
+
+async def test_each_document_is_read_once_however_often_indexes_repeat_it(monkeypatch):
+    engine, asked = DictionaryEngine(), []
+    reading = engine.read_manifest
+
+    async def read_manifest(repository, descriptor):
+        asked.append(descriptor.digest)
+        return await reading(repository, descriptor)
+
+    monkeypatch.setattr(engine, "read_manifest", read_manifest)
+    nested = add_image(engine, "linux/amd64")
+    for _ in range(4):
+        nested = index(engine, [nested.to_json()] * 1000)
+    view = await index_of(engine, [build(nested)])
+    assert len(view.manifests) == 1
+    assert len(asked) == len(set(asked)) == 4
+
+
+async def test_one_image_that_is_listed_for_two_platforms_is_kept_for_both():
+    engine = DictionaryEngine()
+    image = add_image(engine, "linux/arm").to_json()
+    platforms = [{"os": "linux", "architecture": "arm", "variant": variant} for variant in ("v6", "v7")]
+    view = await index_of(engine, [build(index(engine, [image | {"platform": one} for one in platforms]))])
+    assert [str(entry.platform) for entry in view.manifests] == ["linux/arm/v6", "linux/arm/v7"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "why"),
+    [("MAX_ENTRIES", 2, "3 entries, more than the 2"), ("MAX_MANIFESTS", 3, "more than 3 manifests"),
+     ("MAX_BYTES", 1000, "more than 0 MiB of manifests"), ("MAX_DEPTH", 0, "more than 0 levels")],
+)  # fmt: skip
+async def test_an_index_that_exceeds_a_limit_is_named(monkeypatch, limit, value, why):
+    monkeypatch.setattr(read, limit, value)
+    engine = DictionaryEngine()
+    top = index(engine, [add_image(engine, f"linux/{name}").to_json() for name in ("a", "b", "c")])
+    with pytest.raises(BadDocument, match=why) as caught:
+        await resolved(engine, [build(top)])
+    assert caught.value.about == str(TEMPORARY.with_digest(top.digest))
+
+
+async def test_an_index_entry_of_a_blobs_type_is_refused():
+    engine = DictionaryEngine()
+    entry = add_image(engine, "linux/amd64").to_json() | {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}
+    with pytest.raises(BadDocument, match=r"not a manifest's"):
+        await resolved(engine, [build(index(engine, [entry]))])
 
 
 def test_created_is_the_newest_config_or_the_epoch_and_never_now():

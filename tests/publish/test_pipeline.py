@@ -91,7 +91,7 @@ class FailingEngine(DictionaryEngine):
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("bug"), ExceptionGroup("tasks", [OSError(24, "too many files")])])
 async def test_a_bug_in_the_engines_shutdown_loses_no_outcome(error):
-    engine, events = FailingEngine("end", error), []
+    engine, events = FailingEngine("end", error), list[Event]()
     outcome = await publish(engine, target(builds(engine), BOTH), events=events)
     assert outcome.exit_code == ExitCode.DONE
     assert [event.message for event in events if isinstance(event, Noted) and "did not shut down" in event.message]

@@ -18,6 +18,7 @@ from bakery.values import repr_without
 
 ATTESTATION_TYPE: Final = "vnd.docker.reference.type"
 ATTESTATION_OF: Final = "vnd.docker.reference.digest"
+_SCHEMA_1: Final = frozenset({"fsLayers", "history", "signatures"})
 MAX_ENTRIES: Final = 10_000  # layers of a manifest, manifests of an index; only hostile documents have more in 4 MiB
 
 
@@ -93,6 +94,9 @@ def parse(raw: bytes, *, media_type: str = "", about: object = "") -> Manifest |
         return BadDocument("invalid manifest", about=about, why=why)
 
     document = parse_object(raw, about=about, limit_bytes=MAX_MANIFEST_BYTES)
+    stated = document.get("mediaType", "")
+    if not isinstance(stated, str):
+        raise invalid(f"mediaType must be a string, got {stated!r:.100}")
     found = sniff_media_type(document, media_type)
     expected = mt.essence(media_type)
     if expected in mt.ALL_MANIFESTS and found != expected:
@@ -102,9 +106,11 @@ def parse(raw: bytes, *, media_type: str = "", about: object = "") -> Manifest |
         raise invalid(f"{found!r:.100} is not the media type of a manifest{hint}")
     if document.get("schemaVersion") != 2:
         raise invalid(f"schemaVersion must be 2, got {document.get('schemaVersion')!r:.20}")
-    has_list, has_image = "manifests" in document, bool({"config", "layers", "fsLayers"} & document.keys())
+    has_list, has_image = "manifests" in document, bool({"config", "layers"} & document.keys())
     if has_list and has_image:
         raise invalid("it is ambiguous: it has the members of an index and of an image")
+    if older := sorted(_SCHEMA_1 & document.keys()):
+        raise invalid(f"it is ambiguous: it also has {', '.join(older)} of schema 1")
     if mt.is_index(found) != has_list:
         raise invalid(f"media type {found} does not fit its members")
 
@@ -126,5 +132,11 @@ def parse(raw: bytes, *, media_type: str = "", about: object = "") -> Manifest |
         raise invalid("artifactType must be a string")
     if has_list:
         return Index(found, descriptors("manifests"), subject, annotations, artifact_type, document)
-    config = Descriptor.from_json(document.get("config"), about=f"{about} config".strip())
-    return Manifest(found, config, descriptors("layers"), subject, annotations, artifact_type, document)
+    config, layers = (
+        Descriptor.from_json(document.get("config"), about=f"{about} config".strip()),
+        descriptors("layers"),
+    )
+    for blob in (config, *layers):
+        if mt.essence(blob.media_type) in mt.ALL_MANIFESTS:
+            raise invalid(f"it names a manifest as a blob: {blob.digest} with media type {blob.media_type!r:.100}")
+    return Manifest(found, config, layers, subject, annotations, artifact_type, document)

@@ -28,7 +28,8 @@ from bakery.publish.image import AssembledImage
 from bakery.publish.outcome import Failure, Outcome, Step
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.publish.progress import DestinationProgress, TargetProgress
-from bakery.publish.stage import read_builds, stage, wait_for_builds
+from bakery.publish.read import read_builds
+from bakery.publish.stage import stage, wait_for_builds
 from bakery.publish.verify import verify_tags
 from bakery.retry import Clock, SystemClock
 
@@ -86,7 +87,8 @@ class Pipeline:
             if not started and isinstance(error, BakeryError):
                 raise
             _log.debug("the engine failed", exc_info=error)
-            if not self._fail_unfinished(lambda about: error):
+            failure = error
+            if not self._fail_unfinished(lambda _: failure):
                 self._emit(Noted("", f"the engine did not shut down cleanly: {reason(error)}"))
         return self.outcome()
 
