@@ -91,28 +91,10 @@ def parse(raw: bytes, *, media_type: str = "", about: object = "") -> Manifest |
     """
 
     def invalid(why: str) -> BadDocument:
-        return BadDocument("invalid manifest", about=about, why=why)
+        return _invalid(why, about)
 
     document = parse_object(raw, about=about, limit_bytes=MAX_MANIFEST_BYTES)
-    stated = document.get("mediaType", "")
-    if not isinstance(stated, str):
-        raise invalid(f"mediaType must be a string, got {stated!r:.100}")
-    found = sniff_media_type(document, media_type)
-    expected = mt.essence(media_type)
-    if expected in mt.ALL_MANIFESTS and found != expected:
-        raise invalid(f"its media type is {found!r:.100}, but its descriptor or Content-Type says {expected!r}")
-    if found not in mt.ALL_MANIFESTS:
-        hint = " (schema 1 is not supported: rebuild the image)" if document.get("schemaVersion") == 1 else ""
-        raise invalid(f"{found!r:.100} is not the media type of a manifest{hint}")
-    if document.get("schemaVersion") != 2:
-        raise invalid(f"schemaVersion must be 2, got {document.get('schemaVersion')!r:.20}")
-    has_list, has_image = "manifests" in document, bool({"config", "layers"} & document.keys())
-    if has_list and has_image:
-        raise invalid("it is ambiguous: it has the members of an index and of an image")
-    if older := sorted(_SCHEMA_1 & document.keys()):
-        raise invalid(f"it is ambiguous: it also has {', '.join(older)} of schema 1")
-    if mt.is_index(found) != has_list:
-        raise invalid(f"media type {found} does not fit its members")
+    found = _unambiguous_type(document, mt.essence(media_type), about)
 
     def descriptors(member: str) -> tuple[Descriptor, ...]:
         items = document.get(member)
@@ -130,13 +112,42 @@ def parse(raw: bytes, *, media_type: str = "", about: object = "") -> Manifest |
     artifact_type = document.get("artifactType", "")
     if not isinstance(artifact_type, str):
         raise invalid("artifactType must be a string")
-    if has_list:
+    if mt.is_index(found):
         return Index(found, descriptors("manifests"), subject, annotations, artifact_type, document)
-    config, layers = (
-        Descriptor.from_json(document.get("config"), about=f"{about} config".strip()),
-        descriptors("layers"),
-    )
+    config = Descriptor.from_json(document.get("config"), about=f"{about} config".strip())
+    layers = descriptors("layers")
     for blob in (config, *layers):
         if mt.essence(blob.media_type) in mt.ALL_MANIFESTS:
             raise invalid(f"it names a manifest as a blob: {blob.digest} with media type {blob.media_type!r:.100}")
     return Manifest(found, config, layers, subject, annotations, artifact_type, document)
+
+
+def _unambiguous_type(document: Mapping[str, Any], expected: str, about: object) -> str:
+    """Return the media type of a document that can be read in one way only. expected: from elsewhere, or ""."""
+
+    def invalid(why: str) -> BadDocument:
+        return _invalid(why, about)
+
+    stated = document.get("mediaType", "")
+    if not isinstance(stated, str):
+        raise invalid(f"mediaType must be a string, got {stated!r:.100}")
+    found = sniff_media_type(document, expected)
+    if expected in mt.ALL_MANIFESTS and found != expected:
+        raise invalid(f"its media type is {found!r:.100}, but its descriptor or Content-Type says {expected!r}")
+    if found not in mt.ALL_MANIFESTS:
+        hint = " (schema 1 is not supported: rebuild the image)" if document.get("schemaVersion") == 1 else ""
+        raise invalid(f"{found!r:.100} is not the media type of a manifest{hint}")
+    if document.get("schemaVersion") != 2:
+        raise invalid(f"schemaVersion must be 2, got {document.get('schemaVersion')!r:.20}")
+    has_list, has_image = "manifests" in document, bool({"config", "layers"} & document.keys())
+    if has_list and has_image:
+        raise invalid("it is ambiguous: it has the members of an index and of an image")
+    if older := sorted(_SCHEMA_1 & document.keys()):
+        raise invalid(f"it is ambiguous: it also has {', '.join(older)} of schema 1")
+    if mt.is_index(found) != has_list:
+        raise invalid(f"media type {found} does not fit its members")
+    return found
+
+
+def _invalid(why: str, about: object) -> BadDocument:
+    return BadDocument("invalid manifest", about=about, why=why)

@@ -82,7 +82,7 @@ class _Reading:
         self._manifests = self._bytes = 0
 
     async def children(self, builds: Sequence[RawManifest], target: PlannedTarget) -> list[list[Child]]:
-        """Return the images and artifacts of every build, level by level of the indexes. Repeated entries count once."""
+        """Return the images and artifacts of every build, level by level of the indexes, without repetitions."""
         level = []
         for number, (build, content) in enumerate(zip(target.builds, builds, strict=True)):
             level.append(_Document(number, build.reference.repository, content))
