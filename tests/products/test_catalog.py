@@ -1,4 +1,4 @@
-"""Product APIs: what a constraint means, what a channel offers, what a pin does; all from recorded answers."""
+"""Product APIs: versions for a constraint, offers of a channel, pinned versions; all from recorded responses."""
 
 import json
 
@@ -11,7 +11,8 @@ from bakery.errors import UsageError, one_line
 from bakery.products import channels, published
 from bakery.products.catalog import ProductCatalog
 from bakery.products.channels import PinRefused
-from bakery.products.fetch import Once, Replay
+from bakery.products.pages import Pages
+from bakery.products.source import RecordedPages
 from bakery.products.spec import DevSpec
 from bakery.targets.catalog import LookupFailed
 from bakery.targets.select import Selection, select
@@ -19,7 +20,7 @@ from tests import projects
 from tests.config import parsing
 
 PUBLISHED = ["4.6.1", "4.5.3", "4.5.2", "4.4.3", "4.4.1", "4.4.0", "4.3.3", "devel"]
-MEANT = [
+CHOSEN = [
     ({"latest": True}, ["4.6.1"]),
     ({"latest": True, "count": 2}, ["4.6.1", "4.5.3"]),
     ({"latest": True, "min": "4.4"}, ["4.6.1", "4.5.3", "4.4.3"]),
@@ -35,8 +36,8 @@ def constraint(name="R", *, prerelease=False, **given):
     return Constraint(name, given.get("latest"), given.get("count"), given.get("max"), given.get("min"), prerelease)
 
 
-@pytest.mark.parametrize(("given", "versions"), MEANT, ids=[str(row[0]) for row in MEANT])
-def test_a_constraint_means(given, versions):
+@pytest.mark.parametrize(("given", "versions"), CHOSEN, ids=[str(row[0]) for row in CHOSEN])
+def test_a_constraint_selects(given, versions):
     assert list(published.choose(constraint(**given), PUBLISHED)) == versions
 
 
@@ -47,8 +48,8 @@ def test_published_spelling_is_kept_and_a_leading_v_is_dropped():
 
 
 @pytest.fixture
-def ask():
-    return Once(Replay(projects.HTTP))
+def pages():
+    return Pages(RecordedPages(projects.HTTP))
 
 
 RESOLVED = {
@@ -61,24 +62,24 @@ RESOLVED = {
 
 
 @pytest.mark.parametrize(("about", "versions"), RESOLVED.values(), ids=RESOLVED)
-def test_a_constraint_resolves_on_recorded_answers(ask, about, versions):
+def test_a_constraint_resolves_with_recorded_responses(pages, about, versions):
     name, given = about
-    assert " ".join(published.resolve(constraint(name, **given), ask)) == versions
+    assert " ".join(published.resolve(constraint(name, **given), pages)) == versions
 
 
-def test_pre_releases_count_where_they_are_asked_for(ask):
-    assert published.resolve(constraint("quarto", latest=True, prerelease=True), ask) == ("1.9.12",)
-    assert published.resolve(constraint("positron", latest=True, prerelease=True), ask) == ("2026.04.0-12",)
+def test_prereleases_are_included_if_requested(pages):
+    assert published.resolve(constraint("quarto", latest=True, prerelease=True), pages) == ("1.9.12",)
+    assert published.resolve(constraint("positron", latest=True, prerelease=True), pages) == ("2026.04.0-12",)
 
 
-def test_a_constraint_that_nothing_fits_names_the_newest(ask):
-    with pytest.raises(LookupFailed, match=r"the newest is 4\.5\.2"):
-        published.resolve(constraint("R", max="2"), ask)
+def test_an_unsatisfiable_constraint_reports_the_newest_version(pages):
+    with pytest.raises(LookupFailed, match=r"newest published version is 4\.5\.2"):
+        published.resolve(constraint("R", max="2"), pages)
 
 
-def test_two_versions_of_quarto_are_refused(ask):
-    with pytest.raises(LookupFailed, match="one version only"):
-        published.resolve(constraint("quarto", latest=True, min="1.5"), ask)
+def test_two_versions_of_quarto_are_an_error(pages):
+    with pytest.raises(LookupFailed, match="single version"):
+        published.resolve(constraint("quarto", latest=True, min="1.5"), pages)
 
 
 OFFERS = {
@@ -111,8 +112,8 @@ OFFERS = {
 
 
 @pytest.mark.parametrize(("product", "channel", "system", "wanted"), OFFERS.values(), ids=OFFERS)
-def test_a_channel_offers(ask, product, channel, system, wanted):
-    found = channels.offer(product, channel, build_system(system), ask)
+def test_a_channel_offers(pages, product, channel, system, wanted):
+    found = channels.offer(product, channel, build_system(system), pages)
     if wanted is None:
         assert found is None
         return
@@ -122,7 +123,7 @@ def test_a_channel_offers(ask, product, channel, system, wanted):
     assert piece in found.url
 
 
-def test_a_url_that_serves_other_platforms_leaves_the_architecture_to_the_build():
+def test_the_architecture_in_a_url_becomes_a_build_argument_unless_only_amd64_is_built():
     url = "https://x.org/amd64/a_amd64.deb"
     assert channels.for_platforms(url, ("linux/amd64",)) == url
     both = channels.for_platforms("https://x.org/amd64/x86_64", ("linux/amd64", "linux/arm64"))
@@ -131,10 +132,10 @@ def test_a_url_that_serves_other_platforms_leaves_the_architecture_to_the_build(
 
 
 SPECS = {
-    "no JSON": "{",
-    "no object": "[]",
+    "invalid JSON": "{",
+    "not an object": "[]",
     "an unknown key": '{"version": "1.2.3", "x": 1}',
-    "nothing": "{}",
+    "empty": "{}",
     "only a channel": '{"channel": "daily"}',
     "a version of two numbers": '{"version": "1.2"}',
     "an unknown channel": '{"version": "1.2.3", "channel": "nightly"}',
@@ -143,12 +144,12 @@ SPECS = {
 
 
 @pytest.mark.parametrize("text", SPECS.values(), ids=SPECS)
-def test_a_spec_that_cannot_be_used_is_told(text):
+def test_an_invalid_spec_is_a_usage_error(text):
     with pytest.raises(UsageError, match="--dev-spec"):
         DevSpec.parse(text)
 
 
-def test_the_channel_of_a_spec_is_a_filter_and_must_agree_with_the_other():
+def test_the_channel_of_a_spec_is_a_filter_and_must_not_conflict_with_dev_channel():
     spec = DevSpec.parse('{"version": "1.2.3", "channel": "daily"}')
     assert spec.channel_filter(None) == spec.channel_filter("daily") == "daily"
     with pytest.raises(UsageError, match="--dev-channel"):
@@ -156,7 +157,7 @@ def test_the_channel_of_a_spec_is_a_filter_and_must_agree_with_the_other():
 
 
 def dev(project, spec=None, source=None, **wanted):
-    catalog = ProductCatalog(source or Replay(projects.HTTP), DevSpec.parse(json.dumps(spec)) if spec else None)
+    catalog = ProductCatalog(source or RecordedPages(projects.HTTP), DevSpec.parse(json.dumps(spec)) if spec else None)
     found = select(project, Selection(dev_versions="only", matrix_versions="include", **wanted), catalog, environ={})
     return found, [problem.message for problem in found.problems]
 
@@ -167,7 +168,7 @@ def entry(product, channel, systems="[{name: Ubuntu 24.04}]", extra=""):
     )
 
 
-def test_a_pinned_head_keeps_the_tags_of_its_channel_and_an_older_version_does_not():
+def test_only_the_newest_version_of_a_channel_gets_its_tags_when_pinned():
     project = entry("connect", "daily")
     head, _ = dev(project, {"version": "2026.04.0-dev+10-gbe0a4a3d31", "channel": "daily"})
     older, _ = dev(project, {"version": "2026.04.0-dev+3-gabc", "channel": "daily"})
@@ -186,23 +187,23 @@ def test_a_pinned_workbench_is_looked_up_in_the_branch_of_its_month():
     assert system.download_url == "https://s3.example/noble/amd64/rstudio-workbench-2026.08.2-daily-9.pro1-amd64.deb"
 
 
-def test_a_release_branch_alone_gives_the_dailies_of_that_branch():
+def test_a_release_branch_without_a_version_selects_its_dailies():
     found, _ = dev(entry("workbench", "daily"), {"release_branch": "apple-blossom"})
     assert {target.version for target in found.targets} == {"2026.07.1-daily+88.pro3"}
     other, _ = dev(entry("connect", "daily"), {"release_branch": "apple-blossom"})
     assert {target.version for target in other.targets} == {"2026.04.0-dev+10-gbe0a4a3d31"}
 
 
-def test_a_package_that_is_refused_ends_the_command(tmp_path):
+def test_a_pinned_package_that_does_not_exist_is_an_error(tmp_path):
     index = json.loads((projects.HTTP / "index.json").read_text())
     index["get"] = {url: str(projects.HTTP / name) for url, name in index["get"].items()}
     (tmp_path / "index.json").write_text(json.dumps(index | {"head": {"default": 404}}))
     spec = {"version": "2026.04.0-dev+3-gabc", "channel": "daily"}
     with pytest.raises(PinRefused, match="404"):
-        dev(entry("connect", "daily"), spec, Replay(tmp_path))
+        dev(entry("connect", "daily"), spec, RecordedPages(tmp_path))
 
 
-def test_two_entries_that_a_spec_may_mean_are_refused():
+def test_a_spec_that_applies_to_two_entries_is_ambiguous():
     project = parsing.image(
         "devVersions: [{sourceType: channel, product: connect, channel: daily, os: [{name: U}]},"
         " {sourceType: channel, product: workbench, channel: daily, os: [{name: U}]}]"
@@ -211,46 +212,46 @@ def test_two_entries_that_a_spec_may_mean_are_refused():
         dev(project, {"version": "1.2.3", "channel": "daily"})
 
 
-def test_a_system_that_the_channel_lacks_is_left_out_and_told():
+def test_a_system_that_the_channel_does_not_offer_is_left_out_with_a_warning():
     project = entry("connect", "daily", "[{name: Alpine 3, primary: true}, {name: Ubuntu 24.04}]")
-    found, told = dev(project)
+    found, messages = dev(project)
     assert [target.os for target in found.targets] == ["Ubuntu 24.04"]
-    assert any("Alpine 3" in message for message in told)
+    assert any("Alpine 3" in message for message in messages)
 
 
-def test_an_entry_that_cannot_be_found_out_is_left_out_and_counted():
-    found, told = dev(entry("connect", "preview"))
+def test_an_entry_that_cannot_be_looked_up_is_left_out_and_counted():
+    found, messages = dev(entry("connect", "preview"))
     assert (found.targets, found.failed > 0) == ((), True)
-    assert any("left out" in message for message in told)
+    assert any("left out" in message for message in messages)
 
 
-def test_an_answer_of_another_shape_is_told_with_its_url(tmp_path):
+def test_an_unexpected_response_is_reported_with_its_url(tmp_path):
     (tmp_path / "index.json").write_text(json.dumps({"get": {channels.CONNECT_DAILY: "a", published.R: "b"}}))
     (tmp_path / "a").write_text('{"packages": [{"platform": "ubuntu24/amd64", "version": 3}]}')
     (tmp_path / "b").write_text("<html>")
-    found, told = dev(entry("connect", "daily"), source=Replay(tmp_path))
+    found, messages = dev(entry("connect", "daily"), source=RecordedPages(tmp_path))
     assert found.targets == ()
-    assert any(channels.CONNECT_DAILY in message for message in told)
-    with pytest.raises(LookupFailed, match="no JSON") as caught:
-        published.resolve(constraint("R", latest=True), Once(Replay(tmp_path)))
+    assert any(channels.CONNECT_DAILY in message for message in messages)
+    with pytest.raises(LookupFailed, match="not valid JSON") as caught:
+        published.resolve(constraint("R", latest=True), Pages(RecordedPages(tmp_path)))
     assert "--dev-spec" in one_line(caught.value)
 
 
-def test_each_source_is_asked_once_and_only_what_the_filters_can_select():
-    asked = []
+def test_every_url_is_fetched_once_and_only_if_the_filters_need_it():
+    fetched = []
 
-    class Counting(Replay):
-        def get(self, url):
-            asked.append(url)
-            return super().get(url)
+    class Counting(RecordedPages):
+        def fetch(self, urls):
+            fetched.extend(urls)
+            return super().fetch(urls)
 
     project = load_project(projects.HERE / "nightly")
     select(project, Selection(dev_versions="include", image_name="package"), ProductCatalog(Counting(projects.HTTP)))
-    assert sorted(asked) == sorted([channels.PPM_MAIN, channels.PPM_RC])
-    asked.clear()
+    assert sorted(fetched) == sorted([channels.PPM_MAIN, channels.PPM_RC])
+    fetched.clear()
     everything = Selection(dev_versions="include", matrix_versions="include")
     select(project, everything, ProductCatalog(Counting(projects.HTTP)))
-    assert len(asked) == len(set(asked))
-    asked.clear()
+    assert len(fetched) == len(set(fetched))
+    fetched.clear()
     select(project, Selection(), ProductCatalog(Counting(projects.HTTP)))
-    assert asked == []
+    assert fetched == []

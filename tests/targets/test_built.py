@@ -4,7 +4,7 @@ import pytest
 
 from bakery.config.load import load_project
 from bakery.products.catalog import ProductCatalog
-from bakery.products.fetch import Offline, Replay
+from bakery.products.source import CachedPages, RecordedPages
 from bakery.targets.built import find_built
 from tests import projects
 
@@ -33,27 +33,27 @@ def test_nothing_is_queried_for_a_uid_that_no_image_can_have(nightly):
 
 @pytest.mark.parametrize("uid", [DEV, ROW])
 def test_a_version_that_is_not_defined_is_looked_up(nightly, uid):
-    found = find_built(nightly, [WRITTEN, uid], lambda: ProductCatalog(Replay(projects.HTTP)))
+    found = find_built(nightly, [WRITTEN, uid], lambda: ProductCatalog(RecordedPages(projects.HTTP)))
     uids = [target.uid for target in found.targets]
     assert {WRITTEN, uid} <= set(uids)
     assert len(uids) == len(set(uids))
 
 
 def test_only_the_image_that_a_uid_may_belong_to_is_looked_up(nightly):
-    asked = []
+    fetched = []
 
-    class Counting(Replay):
-        def get(self, url):
-            asked.append(url)
-            return super().get(url)
+    class Counting(RecordedPages):
+        def fetch(self, urls):
+            fetched.extend(urls)
+            return super().fetch(urls)
 
     find_built(nightly, [ROW], lambda: ProductCatalog(Counting(projects.HTTP)))
-    assert len(asked) == 2  # R and python
-    assert not any("connect" in url or "positron" in url for url in asked)
+    assert len(fetched) == 2  # R and python
+    assert not any("connect" in url or "positron" in url for url in fetched)
 
 
 def test_a_failed_lookup_is_reported_and_the_defined_targets_remain(nightly):
-    found = find_built(nightly, [WRITTEN, DEV, ROW], lambda: ProductCatalog(Offline()))
+    found = find_built(nightly, [WRITTEN, DEV, ROW], lambda: ProductCatalog(CachedPages()))
     assert WRITTEN in {target.uid for target in found.targets}
     assert found.failed
     assert all("--offline" in problem.message for problem in found.problems)

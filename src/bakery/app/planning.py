@@ -140,7 +140,7 @@ def _find_targets(project: Project, request: PublishRequest, uids: Sequence[str]
 
     def catalog() -> ProductCatalog:
         from bakery.products.catalog import ProductCatalog
-        from bakery.products.fetch import source_from_environment
+        from bakery.products.source import source_from_environment
 
         return ProductCatalog(source_from_environment(offline=request.offline, environ=request.environment), spec)
 

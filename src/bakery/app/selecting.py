@@ -50,7 +50,7 @@ class Filters(Struct, frozen=True):
         Raises UsageError for a bad expression or a bad `dev_spec`.
         """
         from bakery.products.catalog import ProductCatalog
-        from bakery.products.fetch import source_from_environment
+        from bakery.products.source import source_from_environment
         from bakery.products.spec import DevSpec
         from bakery.targets.select import Selection
 

@@ -1,1 +1,1 @@
-"""Product APIs that say which versions there are: fetching, with a cache and a replay; the products; the answers."""
+"""Product APIs, which know the versions that bakery.yaml does not list: fetching, caching, and what responses mean."""

@@ -1,6 +1,7 @@
-"""Development versions and constraints, answered. Each source is asked once, side by side, and only when it is needed.
+"""Look up development versions and constraints. Every document is fetched once, concurrently, and only if needed.
 
-What cannot be found out is told and left out; for a matrix it is an error. Source: config.md 8 to 10.
+A development version that cannot be looked up is left out, with a warning; for a matrix that is an error.
+Source: config.md 8 to 10.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bakery.config.names import default_subpath
 from bakery.config.project import Constraint, Dependency, DevSource, Image, Matrix, System, Version
 from bakery.config.yaml.problem import Finding, Keys
 from bakery.errors import UsageError, one_line
 from bakery.products import channels, published
 from bakery.products.channels import Offer, PinRefused
-from bakery.products.fetch import Once, Source
+from bakery.products.pages import Pages, PageSource
 from bakery.products.spec import DevSpec
 from bakery.targets.catalog import LookupFailed
 
-_REFUSED = 400  # this status and above
-
 
 class _Found(Struct, frozen=True):
-    """A resolved entry: its version, the systems that have it, and whether it is what the channel has now."""
+    """A resolved entry: its version, the systems that have it, and whether it is the newest of its channel."""
 
     version: str
     systems: tuple[System, ...]
@@ -31,31 +31,34 @@ class _Found(Struct, frozen=True):
 
 
 class ProductCatalog:
-    """What product APIs say about the images of a project. `spec` pins a development version."""
+    """A `VersionCatalog` that queries product APIs. spec: pins a development version."""
 
-    def __init__(self, source: Source, spec: DevSpec | None = None) -> None:
-        self._ask = Once(source)
+    def __init__(self, source: PageSource, spec: DevSpec | None = None) -> None:
+        self._pages = Pages(source)
         self._spec = spec
 
     def prepare(self, images: Sequence[Image], *, matrices: Sequence[Matrix], channel: str | None) -> None:
-        """Ask for all that the development versions of these images and these matrices need, side by side."""
+        """Fetch, concurrently, everything that the development versions of these images and these matrices need."""
         urls: list[str] = []
         for matrix in matrices:
-            urls += self._constraint_urls(matrix.constraints)
+            urls += _constraint_urls(matrix.constraints)
         for image in images:
-            for source in self._wanted(image, channel):
+            for source in _of_channel(image, channel):
                 urls += self._source_urls(image, source)
-        self._ask.prefetch(urls)
+        self._pages.prefetch(urls)
 
     def constrained(self, matrix: Matrix) -> Mapping[str, tuple[str, ...]]:
-        """The versions that the constraints mean. Raises LookupFailed, which ends a command that wants the rows."""
-        return {one.dependency: published.resolve(one, self._ask) for one in matrix.constraints}
+        """Return the versions that satisfy a matrix's constraints, newest first, by dependency. Raises LookupFailed."""
+        return {one.dependency: published.resolve(one, self._pages) for one in matrix.constraints}
 
     def dev_versions(self, image: Image, channel: str | None) -> tuple[list[Version], list[Finding]]:
-        """The development versions of an image, in order, and an entry for each that could not be found out."""
+        """Return the development versions of an image in order, and a finding for each that cannot be looked up.
+
+        Raises PinRefused if a pinned version does not exist.
+        """
         versions: list[Version] = []
         findings: list[Finding] = []
-        for source in self._wanted(image, channel):
+        for source in _of_channel(image, channel):
             try:
                 found = self._resolve(image, source, findings)
                 if found is not None:
@@ -66,150 +69,147 @@ class ProductCatalog:
                 findings.append(_left_out(source.place, f"a development version of {image.name}", one_line(error)))
         return versions, findings
 
-    def _wanted(self, image: Image, channel: str | None) -> Iterator[DevSource]:
-        for source in image.dev_sources:
-            if not channel or source.channel == channel:
-                yield source
-
-    def _pins(self, image: Image, source: DevSource) -> bool:
-        """Whether the spec is about this entry. Raises UsageError where it may mean two entries of an image."""
+    def _pin(self, image: Image, source: DevSource) -> DevSpec | None:
+        """Return the spec if it pins this entry. Raises UsageError if it could pin two entries of the image."""
         spec = self._spec
         if spec is None:
-            return False
+            return None
         candidates = [one for one in image.dev_sources if spec.channel in (None, one.channel)]
         if len(candidates) > 1:
             raise UsageError(
-                "reading --dev-spec", about=image.name,
-                why=f"{len(candidates)} development versions of this image may be meant",
-                hint="name a `channel` that only one of them has, or narrow the command with --image-name",
+                "ambiguous --dev-spec:", about=f"it applies to {len(candidates)} development versions of {image.name}",
+                hint="add a `channel` that only one of them has, or limit the command with --image-name",
             )  # fmt: skip
-        return source in candidates
-
-    def _constraint_urls(self, constraints: Iterable[Constraint]) -> list[str]:
-        return [url for constraint in constraints for url in published.urls(constraint)]
+        return spec if source in candidates else None
 
     def _source_urls(self, image: Image, source: DevSource) -> list[str]:
-        urls = [] if self._is_row(image, source) else self._constraint_urls(image.constraints)
-        pinned = self._spec if self._pins(image, source) else None
+        """Return the URLs of the documents that an entry needs."""
+        urls = [] if _is_row(image, source) else _constraint_urls(image.constraints)
+        pin = self._pin(image, source)
         if not source.systems:
             return urls
+        has_version = pin is not None and pin.version is not None
         if source.dependency is not None:
-            named = pinned is not None and pinned.version is not None
-            return urls if named else [*urls, *published.urls(_newest(source))]
-        manifest = channels.manifest_url(source.product or "", source.channel or "", self._branch(source, pinned))
-        asked = manifest is not None and not (pinned and pinned.version and source.product == "package-manager")
-        return [*urls, manifest] if manifest and asked else urls
-
-    @staticmethod
-    def _is_row(image: Image, source: DevSource) -> bool:
-        """Whether an entry becomes a version like a row of the image's matrix."""
-        return image.matrix is not None and source.dependency is not None
-
-    @staticmethod
-    def _branch(source: DevSource, spec: DevSpec | None) -> str:
-        daily = source.product in ("workbench", "workbench-session") and source.channel != "release"
-        return spec.dailies_branch if daily and spec is not None else "latest"
+            return urls if has_version else [*urls, *published.urls(_newest(source))]
+        if has_version and source.product == "package-manager":
+            return urls
+        manifest = channels.manifest_url(source.product or "", source.channel or "", _branch(source, pin))
+        return [*urls, manifest] if manifest else urls
 
     def _resolve(self, image: Image, source: DevSource, findings: list[Finding]) -> _Found | None:
         if not source.systems:
-            return None  # told when the file was read
-        spec = self._spec if self._pins(image, source) else None
+            return None  # reported when the file was read
+        pin = self._pin(image, source)
         if source.dependency is not None:
-            return self._dependency(source, spec, findings)
-        if spec is not None and spec.version is not None:
-            return self._pinned(image, source, spec, findings)
+            return self._dependency(source, pin, findings)
+        if pin is not None and pin.version is not None:
+            return self._pinned(image, source, pin, pin.version, findings)
         version = None
         systems = []
         for system in source.systems:
-            offered = channels.offer(
-                source.product or "", source.channel or "", system.build, self._ask, self._branch(source, spec)
-            )
+            offered = self._offer(source, system, pin)
             if offered is None or channels.VERSION.fullmatch(offered.version) is None:
                 findings.append(_not_offered(source, system, offered))
                 continue
             version = version or offered.version
             systems.append(_with_url(system, offered))
         if version is None:
-            raise LookupFailed(
-                "resolving", about=f"{source.product} {source.channel}", why="the channel has none of its systems"
-            )
+            raise _nothing_offered(source)
         return _Found(version, tuple(systems))
 
-    def _dependency(self, source: DevSource, spec: DevSpec | None, findings: list[Finding]) -> _Found:
-        if spec is not None and spec.version is not None:
-            return _Found(spec.version, source.systems, head=False)
-        if spec is not None:
-            text = f"`release_branch` of --dev-spec has no effect on the dependency {source.dependency}"
+    def _dependency(self, source: DevSource, pin: DevSpec | None, findings: list[Finding]) -> _Found:
+        if pin is not None and pin.version is not None:
+            return _Found(pin.version, source.systems, head=False)
+        if pin is not None:
+            text = f"`release_branch` of --dev-spec does not apply to the dependency {source.dependency}"
             findings.append(Finding(source.place, text, warning=True))
-        return _Found(published.resolve(_newest(source), self._ask)[0], source.systems)
+        return _Found(published.resolve(_newest(source), self._pages)[0], source.systems)
 
-    def _pinned(self, image: Image, source: DevSource, spec: DevSpec, findings: list[Finding]) -> _Found:
-        """The named version. The channel is looked at for the URL, and to know whether the version is its newest."""
-        assert spec.version is not None
+    def _pinned(self, image: Image, source: DevSource, pin: DevSpec, version: str, findings: list[Finding]) -> _Found:
+        """Return the pinned version. The channel is queried for the URL, and whether the version is its newest."""
         systems: list[System] = []
         head = False
         for system in source.systems:
             try:
-                current = channels.offer(
-                    source.product or "", source.channel or "", system.build, self._ask, self._branch(source, spec)
-                )
+                current = self._offer(source, system, pin)
             except LookupFailed as error:
-                # The version is known without the channel; what is not known is whether it is the newest there.
-                text = f"{image.name} {spec.version} is taken as no channel head, without a download URL"
-                findings.append(Finding(source.place, f"{text}: {one_line(error)}", warning=True))
-                return _Found(spec.version, source.systems, head=False)
+                # The version is known without the channel; whether it is the newest one is not.
+                text = f"{image.name} {version} gets no tags of its channel and no download URL: {one_line(error)}"
+                findings.append(Finding(source.place, text, warning=True))
+                return _Found(version, source.systems, head=False)
             if source.product == "package-manager":
-                offered = channels.package_manager(spec.version, system.build)
+                offered = channels.package_manager(version, system.build)
             else:
-                offered = channels.pinned(current, spec.version) if current is not None else None
+                offered = channels.pinned(current, version) if current is not None else None
             if offered is None:
                 findings.append(_not_offered(source, system, None))
                 continue
-            status = self._ask.head(offered.url)
-            if status >= _REFUSED:
+            status = self._pages.status(offered.url)
+            if status >= 400:
                 raise PinRefused(
-                    "looking for the package of", about=f"{image.name} {spec.version}",
-                    why=f"{status} for {offered.url}", hint="name a version that exists in --dev-spec",
+                    "cannot find the package of", about=f"{image.name} {version}",
+                    why=f"status {status} for {offered.url}", hint="name an existing version in --dev-spec",
                 )  # fmt: skip
-            head = head or (current is not None and current.version == spec.version)
+            head = head or (current is not None and current.version == version)
             systems.append(_with_url(system, offered))
         if not systems:
-            raise LookupFailed(
-                "resolving", about=f"{source.product} {source.channel}", why="the channel has none of its systems"
-            )
-        return _Found(spec.version, tuple(systems), head)
+            raise _nothing_offered(source)
+        return _Found(version, tuple(systems), head)
+
+    def _offer(self, source: DevSource, system: System, pin: DevSpec | None) -> Offer | None:
+        return channels.offer(
+            source.product or "", source.channel or "", system.build, self._pages, _branch(source, pin)
+        )
 
     def _version(self, image: Image, source: DevSource, found: _Found) -> Version:
-        row = self._is_row(image, source)
         systems = found.systems
-        if len(systems) == 1 and not systems[0].primary:  # as in every list of one system
-            systems = (replace(systems[0], primary=True),)
-        if row:
-            assert image.matrix is not None
-            assert source.dependency is not None
-            subpath, build_target = image.matrix.subpath, image.matrix.build_target
-            dependencies: tuple[Dependency, ...] = (Dependency(source.dependency, (found.version,)),)
-        else:
-            subpath = f".dev-{found.version}".replace(" ", "-").lower()
-            build_target = image.build_target
-            dependencies = tuple(
-                Dependency(one.dependency, published.resolve(one, self._ask)) for one in image.constraints
-            )
-        return Version(
+        if len(systems) == 1:  # as in every list of systems
+            systems = (systems[0].as_primary(),)
+        version = Version(
             name=found.version,
-            subpath=subpath,
+            subpath=default_subpath(f".dev-{found.version}"),
             latest=False,
             systems=systems,
-            dependencies=dependencies,
+            dependencies=(),
             values=source.values,
             repositories=source.repositories,
-            build_target=build_target,
+            build_target=image.build_target,
             place=source.place,
             development=True,
-            matrix=row,
             channel=source.channel,
             channel_head=found.head,
         )
+        if image.matrix is not None and source.dependency is not None:
+            return replace(
+                version,
+                subpath=image.matrix.subpath,
+                build_target=image.matrix.build_target,
+                dependencies=(Dependency(source.dependency, (found.version,)),),
+                matrix=True,
+            )
+        constraints = image.constraints
+        dependencies = [Dependency(one.dependency, published.resolve(one, self._pages)) for one in constraints]
+        return replace(version, dependencies=tuple(dependencies))
+
+
+def _of_channel(image: Image, channel: str | None) -> Iterator[DevSource]:
+    for source in image.dev_sources:
+        if not channel or source.channel == channel:
+            yield source
+
+
+def _is_row(image: Image, source: DevSource) -> bool:
+    """Return whether an entry becomes a version like a row of the image's matrix."""
+    return image.matrix is not None and source.dependency is not None
+
+
+def _branch(source: DevSource, pin: DevSpec | None) -> str:
+    daily = source.product in ("workbench", "workbench-session") and source.channel != "release"
+    return pin.dailies_branch if daily and pin is not None else "latest"
+
+
+def _constraint_urls(constraints: Iterable[Constraint]) -> list[str]:
+    return [url for constraint in constraints for url in published.urls(constraint)]
 
 
 def _newest(source: DevSource) -> Constraint:
@@ -227,5 +227,11 @@ def _left_out(place: Keys, what: str, reason: str) -> Finding:
 def _not_offered(source: DevSource, system: System, offered: Offer | None) -> Finding:
     what = f"{source.product} {source.channel} for {system.name}"
     if offered is not None:
-        return _left_out(source.place, what, f"{offered.version!r} does not look like N.N.N[-pre][+build]")
+        return _left_out(source.place, what, f"expected a version like N.N.N[-pre][+build], got {offered.version!r}")
     return _left_out(source.place, what, "the channel does not offer it")
+
+
+def _nothing_offered(source: DevSource) -> LookupFailed:
+    return LookupFailed(
+        "cannot find", about=f"{source.product} {source.channel}", why="the channel offers none of its systems"
+    )

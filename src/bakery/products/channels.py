@@ -1,4 +1,4 @@
-"""What a product's channel offers for an operating system: a version and where to download it. Source: config.md 10."""
+"""What a channel of a product offers for an operating system: a version and its download URL. Source: config.md 10."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from bakery.config.systems import BuildSystem
-from bakery.products.fetch import Once, unexpected
+from bakery.products.pages import Pages, unexpected
 from bakery.targets.catalog import LookupFailed
 
 DOWNLOADS = "https://posit.co/wp-content/uploads/downloads.json"
@@ -29,23 +29,23 @@ _ARCHITECTURES = re.compile(r"amd64|x86_64")
 
 
 def dailies(branch: str) -> str:
-    """Where the daily builds of a branch are listed."""
+    """Return the URL of the list of a branch's daily builds."""
     return f"https://dailies.rstudio.com/rstudio/{quote(branch, safe='')}/index.json"
 
 
 class PinRefused(LookupFailed):
-    """A version was named, and the product has no such package."""
+    """A version is pinned that does not exist."""
 
 
 class Offer(Struct, frozen=True):
-    """A version of a product, and where its package for one system is."""
+    """A version of a product, and the URL of its package for one system."""
 
     version: str
     url: str
 
 
 def manifest_url(product: str, channel: str, branch: str = "latest") -> str | None:
-    """What is asked for, or None where the product has no such channel."""
+    """Return the URL that describes a channel, or None if the product has no such channel."""
     if channel == "release":
         return DOWNLOADS
     if product == "connect":
@@ -56,12 +56,12 @@ def manifest_url(product: str, channel: str, branch: str = "latest") -> str | No
 
 
 def architecture(system: BuildSystem) -> str:
-    """The word that packages of a system use for 64-bit Intel."""
+    """Return the name of the amd64 architecture in packages for a system."""
     return "x86_64" if system.family == "rhel" else "amd64"
 
 
 def installer_key(product: str, system: BuildSystem) -> str:
-    """The key of a system in the lists of installers."""
+    """Return the key of a system in the lists of installers."""
     number = int(system.major) if system.major.isdigit() else 0
     if system.family == "rhel":
         if product == "connect":
@@ -78,25 +78,25 @@ def installer_key(product: str, system: BuildSystem) -> str:
     return {("debian", 12): "noble", ("debian", 11): "jammy"}.get((system.name, number), "multi")
 
 
-def offer(product: str, channel: str, system: BuildSystem, ask: Once, branch: str = "latest") -> Offer | None:
-    """What the channel has for a system, or None where it has nothing. Raises LookupFailed where nobody tells."""
+def offer(product: str, channel: str, system: BuildSystem, pages: Pages, branch: str = "latest") -> Offer | None:
+    """Return what a channel offers for a system, or None if it offers nothing. Raises LookupFailed."""
     url = manifest_url(product, channel, branch)
     if url is None:
         return None
     if channel == "release":
-        return _entry(url, _walk(ask.json(url), (*_RELEASES[product], installer_key(product, system))), "url")
+        return _entry(url, _walk(pages.json(url), (*_RELEASES[product], installer_key(product, system))), "url")
     if product == "connect":
-        return _connect_daily(url, ask, system)
+        return _connect_daily(url, pages, system)
     if product == "package-manager":
-        version = ask.text(url)
+        version = pages.text(url)
         return package_manager(version, system)
     name = "session" if product == "workbench-session" else "workbench"
     key = f"{installer_key(product, system)}-{architecture(system)}"
-    return _entry(url, _walk(ask.json(url), ("products", name, "platforms", key)), "link")
+    return _entry(url, _walk(pages.json(url), ("products", name, "platforms", key)), "link")
 
 
 def package_manager(version: str, system: BuildSystem) -> Offer | None:
-    """The package of a Package Manager version: its URL follows from the version."""
+    """Return the package of a Package Manager version. Its URL follows from the version."""
     suffix, word = system.package_suffix, architecture(system)
     if not suffix:
         return None
@@ -106,24 +106,24 @@ def package_manager(version: str, system: BuildSystem) -> Offer | None:
 
 
 def pinned(published: Offer, version: str) -> Offer:
-    """The published package's URL with another version in it. Raises PinRefused where the URL does not name one."""
+    """Return the URL of the published package with another version in it. Raises PinRefused if it has no version."""
     forms = (lambda text: text, lambda text: quote(text, safe=""), lambda text: text.replace("+", "-"))
     for form in forms:
         if form(published.version) in published.url:
             return Offer(version, published.url.replace(form(published.version), form(version)))
     raise PinRefused(
-        "pinning a version", about=version,
-        why=f"the URL of {published.version} does not name its version: {published.url}",
-        hint="leave out --dev-spec, or name a version of another channel",
+        "cannot pin version", about=version,
+        why=f"the URL of {published.version} does not contain its version: {published.url}",
+        hint="run without --dev-spec, or name a version of another channel",
     )  # fmt: skip
 
 
 def for_platforms(url: str, platforms: tuple[str, ...]) -> str:
-    """The URL as builds for these platforms use it: one that serves several leaves the architecture to the build."""
+    """Return a URL for builds of these platforms, with `$TARGETARCH` as architecture unless only amd64 is built."""
     return url if platforms == ("linux/amd64",) else _ARCHITECTURES.sub("$TARGETARCH", url)
 
 
-def _connect_daily(url: str, ask: Once, system: BuildSystem) -> Offer | None:
+def _connect_daily(url: str, pages: Pages, system: BuildSystem) -> Offer | None:
     number = int(system.major) if system.major.isdigit() else 0
     if system.family == "rhel":
         name = f"el{number}"
@@ -132,9 +132,9 @@ def _connect_daily(url: str, ask: Once, system: BuildSystem) -> Offer | None:
     else:
         name = f"{system.name}{system.major}"
     platform = f"{name}/{architecture(system)}"
-    packages = _walk(ask.json(url), ("packages",))
+    packages = _walk(pages.json(url), ("packages",))
     if not isinstance(packages, list):
-        raise unexpected(url, "it has no list of packages")
+        raise unexpected(url, "it has no list `packages`")
     entry = next((one for one in packages if isinstance(one, Mapping) and one.get("platform") == platform), None)
     return _entry(url, entry, "url")
 
@@ -152,5 +152,5 @@ def _entry(url: str, entry: Any, link: str) -> Offer | None:
         return None
     version, target = _walk(entry, ("version",)), _walk(entry, (link,))
     if not isinstance(version, str) or not isinstance(target, str):
-        raise unexpected(url, f"an entry has no text `version` and `{link}`")
+        raise unexpected(url, f"an entry has no strings `version` and `{link}`")
     return Offer(version, target)

@@ -1,4 +1,4 @@
-"""The published versions of dependencies, and which of them a constraint means. Source: config.md 8 and 10."""
+"""The published versions of dependencies, and those that satisfy a constraint. Source: config.md 8 and 10."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from bakery.config.project import Constraint
-from bakery.products.fetch import Once, unexpected
+from bakery.products.pages import Pages, unexpected
 from bakery.targets.catalog import LookupFailed
 
 PYTHON = "https://raw.githubusercontent.com/astral-sh/uv/refs/heads/main/crates/uv-python/download-metadata.json"
@@ -25,7 +25,7 @@ _NOT_RELEASED = frozenset({"devel", "next"})
 
 
 def urls(constraint: Constraint) -> tuple[str, ...]:
-    """What is asked for to resolve a constraint."""
+    """Return the URLs that list the versions for a constraint."""
     name = constraint.dependency
     if name == "python":
         return (PYTHON,)
@@ -38,20 +38,20 @@ def urls(constraint: Constraint) -> tuple[str, ...]:
     return found if newest_only else (*found, QUARTO_OLDER)
 
 
-def resolve(constraint: Constraint, ask: Once) -> tuple[str, ...]:
-    """The versions that a constraint means, newest first. Raises LookupFailed where there is none."""
-    published = [text for url in urls(constraint) for text in _read(url, ask)]
+def resolve(constraint: Constraint, pages: Pages) -> tuple[str, ...]:
+    """Return the versions that satisfy a constraint, newest first. Raises LookupFailed if there are none."""
+    published = [text for url in urls(constraint) for text in _read(url, pages)]
     chosen = choose(constraint, published)
     about = f"{constraint.dependency} ({_described(constraint)})"
     if not chosen:
         newest = choose(_any_newest(constraint), published)
         raise LookupFailed(
-            "resolving", about=about, why=f"no published version fits; the newest is {(*newest, 'unknown')[0]}",
+            "cannot find a version of", about=about, why=f"the newest published version is {(*newest, 'unknown')[0]}",
             hint="change the constraint",
         )  # fmt: skip
     if constraint.dependency == "quarto" and len(chosen) > 1:
         raise LookupFailed(
-            "resolving", about=about, why=f"quarto takes one version only, and these fit: {', '.join(chosen)}",
+            "ambiguous constraint on", about=about, why=f"quarto must have a single version, not {', '.join(chosen)}",
             hint="add `count: 1`",
         )  # fmt: skip
     return chosen
@@ -62,25 +62,24 @@ def _any_newest(constraint: Constraint) -> Constraint:
 
 
 def _described(constraint: Constraint) -> str:
-    given = {"latest": constraint.latest, "count": constraint.count, "max": constraint.max, "min": constraint.min}
-    return ", ".join(f"{key}: {str(value).lower()}" for key, value in given.items() if value is not None)
+    return ", ".join(f"{key}: {str(value).lower()}" for key, value in constraint.bounds.items())
 
 
 def choose(constraint: Constraint, published: Iterable[str]) -> tuple[str, ...]:
-    """Of these versions, the ones that a constraint means: the highest of each minor line, newest first. Pure."""
+    """Return those of the versions that satisfy a constraint: the highest of each minor version, newest first. Pure."""
     versions: dict[Version, str] = {}
     for text in published:
         spelled = text.removeprefix("v")
         try:
             versions.setdefault(Version(spelled), spelled)
         except InvalidVersion:
-            continue  # a nickname such as `devel`
-    lines: dict[tuple[int, int], Version] = {}
+            continue  # a name such as `devel`
+    minors: dict[tuple[int, int], Version] = {}
     for version in sorted(versions, reverse=True):
         if _above(version, constraint.max) or _below(version, constraint.min):
             continue
-        lines.setdefault((version.major, version.minor), version)
-    ordered = [versions[version] for version in lines.values()]
+        minors.setdefault((version.major, version.minor), version)
+    ordered = [versions[version] for version in minors.values()]
     count = constraint.count
     if count is None and constraint.latest and constraint.min is None:
         count = 1
@@ -88,7 +87,7 @@ def choose(constraint: Constraint, published: Iterable[str]) -> tuple[str, ...]:
 
 
 def _above(version: Version, limit: str | None) -> bool:
-    """Whether a version is above `max`: with one part its whole major line fits, with two its whole minor line."""
+    """Return whether a version is above `max`, compared at its precision: `4` includes 4.9, `4.5` includes 4.5.9."""
     if limit is None:
         return False
     bound = _bound(limit)
@@ -106,32 +105,32 @@ def _bound(text: str) -> Version:
     try:
         return Version(text)
     except InvalidVersion as error:
-        raise LookupFailed("reading a bound", about=repr(text), why="this is no version") from error
+        raise LookupFailed("invalid bound", about=repr(text), why="expected a version") from error
 
 
-def _read(url: str, ask: Once) -> list[str]:
+def _read(url: str, pages: Pages) -> list[str]:
     if url == QUARTO_OLDER:
         from bakery.config.yaml.document import Document
         from bakery.config.yaml.problem import InvalidProject
 
         try:
-            entries = Document(ask.text(url), url).value
+            entries = Document(pages.text(url), url).value
         except InvalidProject as error:
             raise unexpected(url, str(error)) from error
         return _texts(url, (_member(url, entry, "title") for entry in _list(url, entries)))
-    answer = ask.json(url)
+    document = pages.json(url)
     if url == PYTHON:
-        if not isinstance(answer, Mapping):
-            raise unexpected(url, "a mapping was expected")
-        return [_python(url, entry) for entry in answer.values() if _is_release(entry)]
+        if not isinstance(document, Mapping):
+            raise unexpected(url, "expected an object")
+        return [_python(url, entry) for entry in document.values() if _is_release(entry)]
     if url == R:
         return [
-            text for text in _texts(url, _list(url, _member(url, answer, "r_versions"))) if text not in _NOT_RELEASED
+            text for text in _texts(url, _list(url, _member(url, document, "r_versions"))) if text not in _NOT_RELEASED
         ]
     if url == POSITRON:
-        releases = _list(url, _member(url, answer, "releases"))
+        releases = _list(url, _member(url, document, "releases"))
         return _texts(url, (_member(url, entry, "version") for entry in releases))
-    return _texts(url, [_member(url, answer, "version")])
+    return _texts(url, [_member(url, document, "version")])
 
 
 def _is_release(entry: Any) -> bool:
@@ -149,18 +148,18 @@ def _python(url: str, entry: Any) -> str:
 
 def _member(url: str, value: Any, key: str) -> Any:
     if not isinstance(value, Mapping) or key not in value:
-        raise unexpected(url, f"it has no {key!r} where one was expected")
+        raise unexpected(url, f"`{key}` is missing")
     return value[key]
 
 
 def _list(url: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise unexpected(url, "a list was expected")
+        raise unexpected(url, "expected a list")
     return value
 
 
 def _texts(url: str, values: Iterable[Any]) -> list[str]:
     found = list(values)
     if not all(isinstance(value, str) for value in found):
-        raise unexpected(url, "version texts were expected")
+        raise unexpected(url, "expected versions as strings")
     return found
