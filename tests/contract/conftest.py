@@ -33,7 +33,7 @@ def native(**_: object) -> Engine:
 def cli(environment: dict[str, str] | None = None, *, needs_soci: bool = False) -> Engine:
     variables = os.environ | {"ORAS_PATH": str(need("oras"))} | (environment or {})
     return CliEngine(
-        ROOT, settings=RegistryConfig.from_environment({}), environment=variables, needs_soci=needs_soci, policy=QUICK
+        ROOT, config=RegistryConfig.from_environment({}), environment=variables, needs_soci=needs_soci, policy=QUICK
     )
 
 

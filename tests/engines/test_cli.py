@@ -33,7 +33,7 @@ def program(folder, name, script):
 def engine(tmp_path, script, **options):
     oras = program(tmp_path, "oras", f'[ "$1" = version ] && {{ echo "Version:    1.3.6"; exit 0; }}\n{script}')
     environment = {"ORAS_PATH": str(oras), "PATH": "/usr/bin:/bin"}
-    return CliEngine(tmp_path, settings=RegistryConfig(), environment=environment, policy=ONE, **options)
+    return CliEngine(tmp_path, config=RegistryConfig(), environment=environment, policy=ONE, **options)
 
 
 def test_programs_are_looked_for_in_the_variable_then_in_path_then_in_tools(tmp_path):
@@ -48,7 +48,7 @@ def test_programs_are_looked_for_in_the_variable_then_in_path_then_in_tools(tmp_
 
 
 async def test_a_missing_program_is_told_before_anything_begins(tmp_path):
-    missing = CliEngine(tmp_path, settings=RegistryConfig(), environment={"PATH": str(tmp_path)})
+    missing = CliEngine(tmp_path, config=RegistryConfig(), environment={"PATH": str(tmp_path)})
     with pytest.raises(ProgramMissing, match="oras"):
         await missing.__aenter__()
 
@@ -56,7 +56,7 @@ async def test_a_missing_program_is_told_before_anything_begins(tmp_path):
 @pytest.mark.parametrize("version", ["1.2.3", "0.16.0"])
 async def test_an_old_oras_is_refused_by_name(tmp_path, version):
     oras = program(tmp_path, "oras", f'echo "Version:        {version}"')
-    old = CliEngine(tmp_path, settings=RegistryConfig(), environment={"ORAS_PATH": str(oras)})
+    old = CliEngine(tmp_path, config=RegistryConfig(), environment={"ORAS_PATH": str(oras)})
     with pytest.raises(ProgramTooOld, match=r"1\.3 or later"):
         await old.__aenter__()
 

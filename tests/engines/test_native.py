@@ -159,17 +159,17 @@ async def test_a_child_that_the_registry_loses_before_the_index_comes_is_put_aga
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     lost = target.builds[0].reference.digest
-    engine = NativeEngine(client(JumpingClock()))  # it waits half a minute for what it pushed
-    real_put = engine._put
+    chosen = client(JumpingClock())  # it waits half a minute for what it pushed
+    real_put = chosen.manifests.put
     dropped: list[bool] = []
 
-    async def put(content, repository):
-        if content.descriptor.media_type.endswith("index.v1+json") and not dropped:
+    async def put(reference, manifest, **options):
+        if manifest.descriptor.media_type.endswith("index.v1+json") and not dropped:
             dropped.append(one.delete_manifest("acme/app", lost))
-        await real_put(content, repository)
+        await real_put(reference, manifest, **options)
 
-    engine._put = put  # type: ignore[method-assign]  # the one moment in which the registry loses it
-    outcome = await publish(target, engine=engine)
+    chosen.manifests.put = put  # type: ignore[method-assign]  # the one moment in which the registry loses it
+    outcome = await publish(target, engine=NativeEngine(chosen))
     assert dropped == [True]
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
     assert_published(one, "acme/app", "latest", outcome.targets[0].digest)

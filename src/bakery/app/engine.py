@@ -28,7 +28,7 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
 
         return CliEngine(
             options.context,
-            settings=RegistryConfig.from_environment(environment),
+            config=RegistryConfig.from_environment(environment),
             environment=environment,
             needs_soci=any(target.soci is not None for target in plan.targets),
             clock=clock,

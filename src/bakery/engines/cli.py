@@ -62,7 +62,7 @@ class CliEngine:
         self,
         context: Path,
         *,
-        settings: RegistryConfig,
+        config: RegistryConfig,
         environment: Mapping[str, str] = os.environ,
         needs_soci: bool = False,
         policy: RetryPolicy | None = None,
@@ -70,9 +70,9 @@ class CliEngine:
         emit: Emit = ignore,
         deadline: float | None = None,
     ) -> None:
-        self._context, self._settings = context, settings
+        self._context, self._config = context, config
         self._environment, self._needs_soci = environment, needs_soci
-        self._oras, self._soci = Oras("oras", settings), "soci"
+        self._oras, self._soci = Oras("oras", config), "soci"
         self._clock = clock or SystemClock()
         policy = policy or RetryPolicy.from_environment(environment)
         self._commands = Commands(environment, policy=policy, clock=self._clock, emit=emit, deadline=deadline)
@@ -81,7 +81,7 @@ class CliEngine:
         self._files = itertools.count()
 
     async def __aenter__(self) -> Self:
-        self._oras = Oras(find_program("oras", self._context, self._environment), self._settings)
+        self._oras = Oras(find_program("oras", self._context, self._environment), self._config)
         await self._commands.check_version("oras", self._oras.version())
         if self._needs_soci:
             self._soci = find_program("soci", self._context, self._environment)

@@ -170,7 +170,7 @@ class NativeEngine:
             if attempt == 1 and not fresh and not any(brought) and await self._has_manifest(reference):
                 return False
             try:
-                await self._put(child.content, reference)
+                await self._client.manifests.put(reference, child.content)
                 break
             except ContentMissing as error:
                 if attempt == ATTEMPTS:
@@ -180,23 +180,21 @@ class NativeEngine:
         return True
 
     async def _put_index(self, image: AssembledImage, repository: Repository) -> None:
+        manifests = self._client.manifests
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await self._put(image.index, repository.with_digest(image.digest))
+                await manifests.put(repository.with_digest(image.digest), image.index)
                 return
             except ContentMissing as error:
                 lost = [child for child in image.children if child.descriptor.digest in error.digests]
                 if attempt == ATTEMPTS or not lost:
                     raise
                 await together(
-                    self._put(child.content, repository.with_digest(child.descriptor.digest)) for child in lost
+                    manifests.put(repository.with_digest(child.descriptor.digest), child.content) for child in lost
                 )
 
     async def _has_manifest(self, reference: DigestReference) -> bool:
         return await self._client.manifests.head(reference) is not None
-
-    async def _put(self, content: RawManifest, reference: DigestReference) -> None:
-        await self._client.manifests.put(reference, content)
 
 
 async def _early(work: Coroutine[Any, Any, object]) -> None:
