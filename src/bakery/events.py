@@ -37,10 +37,10 @@ class StepRetried(Struct, frozen=True):
 
 
 class RequestRetried(Struct, frozen=True):
-    """A request to a registry is sent again after `wait_s`: which host, what for, why."""
+    """A request to a registry is repeated after `wait_s`. action: a verb phrase such as "read manifest"."""
 
     host: str
-    doing: str
+    action: str
     about: str
     attempt: int
     wait_s: float

@@ -13,7 +13,7 @@ from bakery.errors import AuthError, NotFound, RegistryError, Unavailable
 from bakery.oci.digest import Digest
 from bakery.registry.answers import (
     Meaning,
-    Phase,
+    Purpose,
     error_for,
     is_immutable_tag,
     meaning_of,
@@ -26,7 +26,7 @@ from bakery.registry.failure import ContentMissing
 from bakery.registry.http.message import Fields, HttpResponse
 from tests.wire.making import errors
 
-READ, OPEN, SEND, PUT = Phase.READ, Phase.OPEN_UPLOAD, Phase.SEND_BLOB, Phase.PUT_MANIFEST
+READ, OPEN, SEND, PUT = Purpose.READ, Purpose.OPEN_UPLOAD, Purpose.SEND_BLOB, Purpose.PUT_MANIFEST
 GHCR_LIMIT = b"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
 
 VERDICTS = {
@@ -45,7 +45,7 @@ VERDICTS = {
     "gateway timeout": (504, "", SEND, False, Meaning.AMBIGUOUS),
     "a proxy's own status": (522, "", READ, False, Meaning.AMBIGUOUS),
     "not implemented": (501, "", READ, False, Meaning.UNSUPPORTED),
-    "method refused": (405, "UNSUPPORTED", Phase.DELETE, False, Meaning.UNSUPPORTED),
+    "method refused": (405, "UNSUPPORTED", Purpose.DELETE, False, Meaning.UNSUPPORTED),
     "child missing": (400, "MANIFEST_BLOB_UNKNOWN", PUT, False, Meaning.CONTENT_MISSING),
     "child missing, by 404": (404, "BLOB_UNKNOWN", PUT, False, Meaning.CONTENT_MISSING),
     "repository missing": (404, "NAME_UNKNOWN", PUT, False, Meaning.ABSENT),
@@ -59,12 +59,12 @@ VERDICTS = {
 
 
 @pytest.mark.parametrize(("status", "code", "doing", "ours", "expected"), VERDICTS.values(), ids=VERDICTS)
-def test_answers_are_classified(status: int, code: str, doing: Phase, ours: bool, expected: Meaning):
+def test_responses_are_classified(status: int, code: str, doing: Purpose, ours: bool, expected: Meaning):
     reply = HttpResponse(status, body=errors(code) if code else b"")
     assert meaning_of(reply, doing, ours=ours) is expected
 
 
-def test_a_403_is_a_rate_limit_only_where_it_says_so():
+def test_a_403_is_a_rate_limit_only_if_it_says_so():
     assert meaning_of(HttpResponse(403, body=GHCR_LIMIT), READ) is Meaning.THROTTLED
     assert meaning_of(HttpResponse(403, body=errors("DENIED", GHCR_LIMIT.decode())), PUT) is Meaning.THROTTLED
     assert meaning_of(HttpResponse(403, Fields({"Retry-After": "60"})), PUT) is Meaning.THROTTLED
@@ -96,7 +96,7 @@ WAITS = {
 
 
 @pytest.mark.parametrize(("status", "headers", "body", "expected"), WAITS.values(), ids=WAITS)
-def test_how_long_to_stay_away_is_read_wherever_it_stands(status, headers, body, expected):
+def test_the_requested_wait_is_read_from_header_and_message(status, headers, body, expected):
     assert retry_after_s(HttpResponse(status, Fields(headers), body), now=NOW) == expected
 
 
@@ -112,13 +112,13 @@ CLASSES = {
 
 
 @pytest.mark.parametrize(("status", "code", "doing", "expected"), CLASSES.values(), ids=CLASSES)
-def test_each_failure_is_the_class_that_a_caller_acts_on(status, code, doing, expected):
-    found = error_for(HttpResponse(status, body=errors(code) if code else b""), "pushing", "host/a", phase=doing)
+def test_each_failure_has_the_class_that_callers_act_on(status, code, doing, expected):
+    found = error_for(HttpResponse(status, body=errors(code) if code else b""), "pushing", "host/a", purpose=doing)
     assert type(found) is expected
     assert found.transient is (expected is Unavailable)
 
 
-def test_missing_digests_are_read_from_whatever_shape_the_detail_has():
+def test_missing_digests_are_read_from_any_shape_of_detail():
     one, two, three = (Digest.of(text) for text in (b"1", b"2", b"3"))
     body = (
         b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"%s"}},'
@@ -138,7 +138,7 @@ IMMUTABLE = {
 
 
 @pytest.mark.parametrize(("status", "body", "expected"), IMMUTABLE.values(), ids=IMMUTABLE)
-def test_a_tag_that_must_not_move_is_known_by_what_registries_say(status, body, expected):
+def test_an_immutable_tag_is_recognized_in_each_registrys_response(status, body, expected):
     assert is_immutable_tag(HttpResponse(status, body=body)) is expected
 
 
@@ -151,13 +151,13 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("message", SECRETS)
-def test_a_registrys_sentence_is_shown_without_what_looks_like_a_secret(message):
+def test_a_registrys_message_is_shown_without_secrets(message):
     _, answer = summary_of(HttpResponse(400, body=errors("UNKNOWN", message)))
     for secret in ("eyJ", "deadbeef", "abcdefghijklmnop", "cm9ib3Q"):
         assert secret not in answer
 
 
-def test_a_registrys_sentence_is_one_line_and_its_digests_stay_readable():
+def test_a_registrys_message_is_one_line_and_its_digests_stay_readable():
     digest = Digest.of(b"x")
     _, answer = summary_of(HttpResponse(400, body=errors("UNKNOWN", f"no\x1b[31m\r\n{digest} " + "y" * 1000)))
     assert str(digest) in answer
@@ -166,7 +166,7 @@ def test_a_registrys_sentence_is_one_line_and_its_digests_stay_readable():
     assert len(answer) < 400
 
 
-@given(st.binary(max_size=400), st.integers(100, 599), st.sampled_from(Phase))
+@given(st.binary(max_size=400), st.integers(100, 599), st.sampled_from(Purpose))
 def test_no_body_breaks_the_classification(body, status, doing):
     reply = HttpResponse(status, body=body)
     oci_errors(body)
@@ -183,7 +183,7 @@ def test_no_body_breaks_the_classification(body, status, doing):
         max_leaves=8,
     )
 )
-def test_no_json_breaks_the_reading_of_errors(value):
+def test_no_json_breaks_the_parsing_of_errors(value):
     import json
 
     for document in (value, {"errors": value}, {"errors": [value]}, {"errors": [{"code": value, "message": value}]}):
@@ -192,18 +192,18 @@ def test_no_json_breaks_the_reading_of_errors(value):
         missing_digests(reply)
 
 
-def test_a_500_that_names_missing_content_is_no_passing_failure():
+def test_a_500_that_names_missing_content_is_not_transient():
     named = {"code": "MANIFEST_BLOB_UNKNOWN", "detail": f"sha256:{64 * 'a'}"}
     body = json.dumps({"errors": [{"code": "UNKNOWN"}, named]})
     reply = HttpResponse(500, body=body.encode())
-    assert meaning_of(reply, Phase.PUT_MANIFEST) is Meaning.CONTENT_MISSING
-    assert meaning_of(reply, Phase.SEND_BLOB) is Meaning.AMBIGUOUS
-    error = error_for(reply, "push manifest", "x", phase=Phase.PUT_MANIFEST)
+    assert meaning_of(reply, Purpose.PUT_MANIFEST) is Meaning.CONTENT_MISSING
+    assert meaning_of(reply, Purpose.SEND_BLOB) is Meaning.AMBIGUOUS
+    error = error_for(reply, "push manifest", "x", purpose=Purpose.PUT_MANIFEST)
     assert not error.transient
     assert f"sha256:{64 * 'a'}" in str(error)
     assert error.hint
 
 
 @pytest.mark.parametrize("status", [400, 405, 409, 413, 415, 422, 501])
-def test_a_final_refusal_says_what_to_do_next(status):
-    assert error_for(HttpResponse(status), "push manifest", "x", phase=Phase.PUT_MANIFEST).hint
+def test_a_permanent_refusal_has_a_hint(status):
+    assert error_for(HttpResponse(status), "push manifest", "x", purpose=Purpose.PUT_MANIFEST).hint

@@ -19,8 +19,11 @@ READ = {
     "names in any case": ('BEARER Realm="https://a/t"', [Challenge("bearer", {"realm": "https://a/t"})]),
     "unquoted value": ("Bearer realm=x", [Challenge("bearer", REALM)]),
     "escapes": (r'Basic realm="a \"b\" \\c"', [Challenge("basic", {"realm": r'a "b" \c'})]),
-    "scheme alone": ("Negotiate", [Challenge("negotiate")]),
-    "scheme alone, then another": ('Negotiate, Basic realm="x"', [Challenge("negotiate"), Challenge("basic", REALM)]),
+    "a scheme without parameters": ("Negotiate", [Challenge("negotiate")]),
+    "a scheme without parameters, then another": (
+        'Negotiate, Basic realm="x"',
+        [Challenge("negotiate"), Challenge("basic", REALM)],
+    ),
     "two with parameters": (
         'Digest realm="d", nonce="n", Bearer realm="b", service="s"',
         [Challenge("digest", {"realm": "d", "nonce": "n"}), Challenge("bearer", {"realm": "b", "service": "s"})],
@@ -29,11 +32,11 @@ READ = {
         "Negotiate abc+/==, Basic realm=x",
         [Challenge("negotiate", {}, "abc+/=="), Challenge("basic", REALM)],
     ),
-    "what looks like a parameter without value is token68": ("Bearer realm=", [Challenge("bearer", {}, "realm=")]),
+    "a parameter without a value is a token68": ("Bearer realm=", [Challenge("bearer", {}, "realm=")]),
     "empty list items": (' , Basic realm="x" ,, ', [Challenge("basic", REALM)]),
     "a comma in quotes": ('Bearer realm="a,b"', [Challenge("bearer", {"realm": "a,b"})]),
-    "spaces round the equals sign": ('Basic realm = "x"', [Challenge("basic", REALM)]),
-    "nothing": ("", []),
+    "spaces around the equals sign": ('Basic realm = "x"', [Challenge("basic", REALM)]),
+    "empty": ("", []),
 }
 MALFORMED = [
     'Bearer realm="open',
@@ -47,7 +50,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("header", "expected"), READ.values(), ids=READ)
-def test_challenges_are_read_as_the_grammar_has_them(header, expected):
+def test_challenges_are_parsed_by_the_grammar(header, expected):
     assert list(parse([header])) == expected
 
 
@@ -57,7 +60,7 @@ def test_a_malformed_challenge_is_an_error_not_a_guess(header):
         parse([header])
 
 
-def test_bearer_is_preferred_and_schemes_that_we_cannot_speak_are_passed_over():
+def test_bearer_is_preferred_and_unknown_schemes_are_skipped():
     lines = ["Negotiate", 'Basic realm="b"', 'Bearer realm="https://t"']
     assert preferred(parse(lines)) == Challenge("bearer", {"realm": "https://t"})
     assert preferred(parse(lines[:2])) == Challenge("basic", {"realm": "b"})
@@ -75,7 +78,7 @@ VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40
 
 
 @given(st.lists(st.tuples(TOKENS, st.dictionaries(TOKENS.map(str.lower), VALUES, min_size=1, max_size=4)), max_size=4))
-def test_what_is_written_by_the_grammar_is_read_back(challenges):
+def test_a_header_written_by_the_grammar_is_parsed_back(challenges):
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -1,4 +1,4 @@
-"""RegistryConfig from the environment."""
+"""The registry config from the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bakery.registry.http.url import Origin
 
 def test_all_variables_are_read(tmp_path: Path):
     (tmp_path / "ca.pem").write_text("x")
-    settings = RegistryConfig.from_environment(
+    config = RegistryConfig.from_environment(
         {
             "BAKERY_PLAIN_HTTP": "Reg.lan:5000, other.lan,",
             "BAKERY_CA_FILE": str(tmp_path / "ca.pem"),
@@ -22,18 +22,18 @@ def test_all_variables_are_read(tmp_path: Path):
             "HTTPS_PROXY": "proxy.example:3128",
         }
     )
-    assert settings.plain_http == {"reg.lan:5000", "other.lan"}
-    assert settings.ca_file == tmp_path / "ca.pem"
+    assert config.plain_http == {"reg.lan:5000", "other.lan"}
+    assert config.ca_file == tmp_path / "ca.pem"
     origins = ("https://sso.example", "http://127.0.0.1:5001", "https://keycloak.example:8443")
-    assert settings.trusted_realms == {Origin.parse(text) for text in origins}
-    assert settings.proxies.https is not None
-    assert str(settings.proxies.https.origin) == "http://proxy.example:3128"
+    assert config.trusted_realms == {Origin.parse(text) for text in origins}
+    assert config.proxies.https is not None
+    assert str(config.proxies.https.origin) == "http://proxy.example:3128"
 
 
-def test_nothing_set_is_safe():
-    settings = RegistryConfig.from_environment({})
-    assert (settings.plain_http, settings.ca_file, settings.trusted_realms) == (frozenset(), None, frozenset())
-    assert settings.proxies == Proxies()
+def test_the_defaults_are_safe():
+    config = RegistryConfig.from_environment({})
+    assert (config.plain_http, config.ca_file, config.trusted_realms) == (frozenset(), None, frozenset())
+    assert config.proxies == Proxies()
 
 
 @pytest.mark.parametrize(
@@ -46,45 +46,7 @@ def test_nothing_set_is_safe():
         {"HTTP_PROXY": "http://user:canary@bad host"},
     ],
 )
-def test_a_value_that_makes_no_sense_is_named(environment):
+def test_an_invalid_value_is_an_error_that_names_the_variable(environment):
     with pytest.raises(UsageError, match=next(iter(environment))) as caught:
         RegistryConfig.from_environment(environment)
     assert "canary" not in str(caught.value)
-
-
-PROXIED = {
-    "no list": ("", "https://reg.example", True),
-    "the host": ("reg.example", "https://reg.example", False),
-    "below the host": ("example", "https://reg.example", False),
-    "a suffix": (".example", "https://reg.example", False),
-    "a suffix is not the name itself": (".reg.example", "https://reg.example", True),
-    "a star": ("*.example", "https://reg.example", False),
-    "all": ("*", "https://reg.example", False),
-    "another name that ends so": ("g.example", "https://reg.example", True),
-    "with this port": ("reg.example:443", "https://reg.example", False),
-    "with another port": ("reg.example:5000", "https://reg.example", True),
-    "an address": ("10.0.0.1", "https://10.0.0.1", False),
-    "a network": ("10.0.0.0/8", "https://10.9.9.9", False),
-    "another network": ("10.0.0.0/8", "https://11.0.0.1", True),
-    "a list": ("a.example, reg.example", "https://reg.example", False),
-    "loopback, always": ("", "http://localhost:5000", False),
-    "plain http has no proxy here": ("", "http://reg.example", False),
-}
-
-
-@pytest.mark.parametrize(("bypass", "origin", "proxied"), PROXIED.values(), ids=PROXIED)
-def test_who_goes_through_the_proxy(bypass, origin, proxied):
-    found = Proxies.from_environment({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": bypass})
-    assert (found.for_origin(Origin.parse(origin)) is not None) is proxied
-
-
-def test_a_cgi_process_does_not_take_its_proxy_from_a_request_header():
-    assert Proxies.from_environment({"HTTP_PROXY": "http://evil", "REQUEST_METHOD": "GET"}).http is None
-
-
-def test_a_proxys_password_is_not_printed():
-    proxies = Proxies.from_environment({"HTTPS_PROXY": "http://robot:can%40ary@proxy:3128"})
-    assert proxies.https is not None
-    assert proxies.https.authorization.startswith("Basic ")
-    assert proxies.https.authorization not in repr(proxies)
-    assert "can" not in repr(proxies)

@@ -42,7 +42,7 @@ ENTRIES = {
 
 
 @pytest.mark.parametrize(("entry", "expected"), ENTRIES.values(), ids=ENTRIES)
-async def test_entries_are_read_as_docker_writes_them(entry, expected):
+async def test_entries_are_read_in_dockers_format(entry, expected):
     assert await found({"auths": {"reg.example": entry}}, "reg.example/acme/app") == expected
 
 
@@ -56,12 +56,12 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-async def test_a_registry_is_found_under_all_its_spellings(key):
+async def test_a_registry_is_found_under_every_spelling_of_its_key(key):
     assert (await found({"auths": {key: auth("robot")}}, "reg.example/acme/app")).username == "robot"
 
 
 @pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"])
-async def test_docker_hub_is_found_under_all_its_names(key):
+async def test_docker_hub_is_found_under_each_of_its_names(key):
     assert (await found({"auths": {key: auth("robot")}}, "alpine")).username == "robot"
 
 
@@ -92,7 +92,7 @@ def program(folder: Path, name: str, text: str) -> None:
     file.chmod(0o755)
 
 
-async def test_a_registrys_helper_comes_before_the_store_and_the_store_before_auths(tmp_path: Path):
+async def test_a_registrys_helper_precedes_the_store_and_the_store_precedes_auths(tmp_path: Path):
     for name in ("own", "common"):
         program(tmp_path, name, f'printf \'{{"Username":"{name}","Secret":"s"}}\'')
     document = {
@@ -105,7 +105,7 @@ async def test_a_registrys_helper_comes_before_the_store_and_the_store_before_au
     assert (await found(document, "b.example/x/y", **sources)).username == "common"
 
 
-async def test_a_store_that_has_no_login_leaves_it_to_auths(tmp_path: Path):
+async def test_auths_is_used_if_the_store_has_no_login(tmp_path: Path):
     program(tmp_path, "common", "echo credentials not found in native keychain; exit 1")
     document = {"auths": {"a.example": auth("plain")}, "credsStore": "common"}
     sources: dict[str, Any] = {"path": str(tmp_path), "environment": {"PATH": "/usr/bin:/bin"}}
@@ -113,7 +113,7 @@ async def test_a_store_that_has_no_login_leaves_it_to_auths(tmp_path: Path):
     assert await found(document, "b.example/x/y", **sources) == ANONYMOUS
 
 
-async def test_a_store_that_is_missing_does_not_stop_public_images_but_a_registrys_own_helper_does(tmp_path: Path):
+async def test_a_missing_store_means_no_login_and_a_missing_helper_of_a_registry_is_an_error(tmp_path: Path):
     assert await found({"credsStore": "desktop"}, "a.example/x/y", path=str(tmp_path)) == ANONYMOUS
     with pytest.raises(AuthError, match="not in PATH"):
         await found({"credHelpers": {"a.example": "gcloud"}}, "a.example/x/y", path=str(tmp_path))
@@ -126,7 +126,7 @@ async def test_a_helper_found_only_by_a_relative_path_is_not_run(tmp_path: Path,
         await found({"credHelpers": {"a.example": "here"}}, "a.example/x/y", path=".:")
 
 
-async def test_a_helpers_token_user_means_an_identity_token_and_its_answer_is_kept(tmp_path: Path):
+async def test_the_helper_user_token_means_an_identity_token_and_the_result_is_kept(tmp_path: Path):
     program(tmp_path, "own", f'echo x >> {tmp_path}/asked; printf \'{{"Username":"<token>","Secret":"s"}}\'')
     sources = CredentialSources(
         inline=json.dumps({"credHelpers": {"a.example": "own"}}),
@@ -145,7 +145,7 @@ def written(file: Path, user: str) -> Path:
     return file
 
 
-async def test_the_places_are_searched_in_dockers_order_then_podmans(tmp_path: Path):
+async def test_dockers_locations_are_searched_before_podmans(tmp_path: Path):
     environment = {
         "DOCKER_AUTH_CONFIG": json.dumps({"auths": {"a.example": auth("inline")}}),
         "DOCKER_CONFIG": str(written(tmp_path / "docker" / "config.json", "docker").parent),
@@ -162,7 +162,7 @@ async def test_the_places_are_searched_in_dockers_order_then_podmans(tmp_path: P
     assert users == ["inline", "docker", "auth-file", "runtime", "home"]
 
 
-async def test_a_home_without_docker_config_is_no_error(tmp_path: Path):
+async def test_a_home_without_docker_config_is_not_an_error(tmp_path: Path):
     logins = Credentials(CredentialSources.from_environment({"HOME": str(tmp_path)}))
     assert await logins.login_for(Repository.parse("a.example/x/y")) == ANONYMOUS
 
@@ -179,7 +179,7 @@ async def test_a_broken_file_is_an_error_that_names_it_and_quotes_nothing(tmp_pa
 @pytest.mark.parametrize(
     "document", [{"credsStore": "odd"}, {"credHelpers": {"a.example": "odd"}}], ids=["store", "own"]
 )
-async def test_a_helper_that_fails_is_run_once_and_a_store_told_once_however_many_requests_ask(
+async def test_a_failing_helper_is_run_once_and_a_failing_store_is_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, document: dict[str, object]
 ):
     program(tmp_path, "odd", f"echo x >> {tmp_path}/asked; exit 3")
@@ -195,7 +195,7 @@ async def test_a_helper_that_fails_is_run_once_and_a_store_told_once_however_man
     assert len(told) == ("credsStore" in document)
 
 
-async def test_a_helper_that_is_no_program_is_told(tmp_path: Path):
+async def test_a_helper_that_cannot_be_executed_is_an_error(tmp_path: Path):
     (tmp_path / "docker-credential-odd").write_bytes(b"\0\1\2")
     (tmp_path / "docker-credential-odd").chmod(0o755)
     with pytest.raises(AuthError, match="cannot be started"):

@@ -58,7 +58,7 @@ class Crowd:
         await settle()
 
 
-async def test_no_more_are_inside_than_the_lane_is_wide_and_who_waits_longest_goes_first():
+async def test_a_lane_is_bounded_and_first_come_first_served():
     async with asyncio.TaskGroup() as group:
         crowd = Crowd(make_gate(), group)
         crowd.come(*range(8))
@@ -80,7 +80,7 @@ async def test_small_requests_do_not_queue_behind_bodies():
         await crowd.go(10, 11, 12, 1)
 
 
-async def test_one_who_gives_up_waiting_takes_no_slot_along():
+async def test_a_cancelled_waiter_takes_no_slot():
     async with asyncio.TaskGroup() as group:
         crowd = Crowd(make_gate(), group)
         crowd.come(*range(6))
@@ -101,7 +101,7 @@ async def test_one_who_gives_up_waiting_takes_no_slot_along():
         await crowd.go(*crowd.doors)
 
 
-async def test_nobody_enters_during_a_pause_and_half_as_many_after_it():
+async def test_a_pause_lets_no_request_through_and_halves_the_width():
     clock, events = JumpingClock(), list[Event]()
     gate = make_gate(clock=clock, events=events)
     gate.pause(10, "429")
@@ -112,7 +112,7 @@ async def test_nobody_enters_during_a_pause_and_half_as_many_after_it():
     assert events == [HostPaused("host", 10, "429")]
 
 
-async def test_those_who_queue_when_a_pause_begins_wait_for_its_end_too():
+async def test_requests_that_queue_when_a_pause_begins_wait_for_its_end():
     clock = JumpingClock()
     gate = make_gate(small=1, clock=clock)
     entered: list[float] = []
@@ -131,7 +131,7 @@ async def test_those_who_queue_when_a_pause_begins_wait_for_its_end_too():
     assert entered[0] - began >= 10
 
 
-async def test_a_pause_told_many_times_counts_once_and_the_longest_holds():
+async def test_overlapping_pauses_count_once_and_the_longest_holds():
     clock, events = JumpingClock(), list[Event]()
     gate = make_gate(small=16, clock=clock, events=events)
     for wait_s in (5, 5, 3, 20):
@@ -152,14 +152,14 @@ async def busy(gate: Gate, rounds: int) -> None:
             gate.leave(Lane.SMALL)
 
 
-async def test_a_host_that_takes_small_requests_gladly_gets_more_at_once_and_bodies_stay_few():
+async def test_the_lane_for_small_requests_widens_and_the_one_for_bodies_does_not():
     gate = make_gate(small=4)
     await busy(gate, 100)
     assert gate.width(Lane.SMALL) == 16
     assert gate.width(Lane.BODY) == 2
 
 
-async def test_a_host_that_complained_is_not_asked_for_more_than_usual_again():
+async def test_after_a_complaint_a_lane_never_exceeds_its_usual_width():
     gate = make_gate(small=4)
     gate.narrow()
     assert gate.width(Lane.SMALL) == 2

@@ -89,7 +89,7 @@ def name_of(step: Any) -> str:
 
 
 @pytest.mark.parametrize(("puts", "looks", "expected"), COURSES.values(), ids=COURSES)
-def test_an_upload_takes_the_shortest_safe_course(puts, looks, expected):
+def test_an_upload_takes_the_fewest_safe_steps(puts, looks, expected):
     puts, looks = list(puts), list(looks)
 
     def act(step: Any) -> Any:
@@ -109,7 +109,7 @@ def test_an_upload_takes_the_shortest_safe_course(puts, looks, expected):
     assert not looks
 
 
-def test_a_session_that_a_mount_left_is_used_first():
+def test_a_session_that_a_mount_opened_is_used_first():
     steps = follow(upload_plan.upload(LAYER, Manners(), SESSION), lambda step: CREATED)
     assert steps == [Whole(SESSION)]
 
@@ -122,7 +122,7 @@ FINAL = {
 
 
 @pytest.mark.parametrize("sent", FINAL.values(), ids=FINAL)
-def test_what_is_final_ends_the_upload_at_once(sent):
+def test_a_permanent_refusal_ends_the_upload_at_once(sent):
     with pytest.raises(RegistryError):
         follow(upload_plan.upload(LAYER, Manners()), lambda step: OPENED if isinstance(step, Open) else sent)
 
@@ -139,7 +139,7 @@ def test_chunks_cover_the_blob_once_and_in_order():
 
 @settings(max_examples=examples(150))
 @given(st.data(), st.sampled_from([None, 300]))
-def test_whatever_happens_a_blob_that_was_acknowledged_or_found_is_not_sent_again(data, chunk_bytes):
+def test_a_blob_that_was_acknowledged_or_found_is_never_sent_again(data, chunk_bytes):
     """A random registry: it may store what it loses the answer of. The plan must end right, and never too early."""
     stored = acknowledged = found = False
     fresh: Url | None = None
@@ -203,7 +203,7 @@ def test_an_acknowledged_put_is_one_step():
 
 
 @pytest.mark.parametrize("lost", [ConnectionFailed("x"), HttpResponse(500), HttpResponse(502), HttpResponse(504)])
-def test_a_put_whose_answer_was_lost_is_looked_for(lost):
+def test_a_put_whose_response_was_lost_is_looked_for(lost):
     assert put(scripted(lost, DIGEST)) == [put_plan.Put(), LookUp(settle=True)]
 
 
@@ -213,12 +213,12 @@ def test_a_put_that_was_not_taken_is_not_looked_for(refused):
     assert [type(step) for step in steps] == [put_plan.Put, Backoff, put_plan.Put]
 
 
-def test_a_tag_that_names_something_else_after_a_lost_answer_is_put_again():
+def test_a_tag_that_names_something_else_after_a_lost_response_is_put_again():
     steps = put(scripted(ConnectionFailed("x"), OTHER, None, HttpResponse(201)), is_tag=True)
     assert [type(step) for step in steps] == [put_plan.Put, LookUp, Backoff, put_plan.Put]
 
 
-def test_content_that_we_pushed_is_waited_for_and_content_that_we_did_not_is_not():
+def test_only_content_that_this_run_pushed_is_waited_for():
     steps = put(scripted(CHILD_MISSING, True, CHILD_MISSING, True, HttpResponse(201)), ours=True)
     assert [type(step) for step in steps] == [put_plan.Put, put_plan.AwaitContent] * 2 + [put_plan.Put]
     with pytest.raises(ContentMissing) as caught:
@@ -226,38 +226,38 @@ def test_content_that_we_pushed_is_waited_for_and_content_that_we_did_not_is_not
     assert caught.value.digests == (CHILD,)
 
 
-def test_when_patience_ends_what_lacks_is_named():
+def test_when_patience_ends_the_missing_content_is_named():
     with pytest.raises(ContentMissing) as caught:
         put(scripted(CHILD_MISSING, False, (CHILD,)), ours=True)
     assert caught.value.digests == (CHILD,)
 
 
-def test_content_that_is_seen_and_yet_refused_is_named_all_the_same():
+def test_content_that_head_finds_and_the_put_still_misses_is_named():
     with pytest.raises(ContentMissing) as caught:
         put(scripted(CHILD_MISSING, False, ()), ours=True)
     assert caught.value.digests == (CHILD,)
 
 
-def test_a_registry_that_stored_something_else_is_found_out():
+def test_a_registry_that_stored_another_digest_is_an_error():
     with pytest.raises(DigestMismatch):
         put(scripted(HttpResponse(201, Fields({"Docker-Content-Digest": str(OTHER)}))))
 
 
-def test_an_immutable_tag_is_right_or_an_error_that_names_what_it_is():
+def test_an_immutable_tag_with_another_digest_is_an_error_that_names_it():
     assert len(put(scripted(HttpResponse(412), DIGEST), is_tag=True)) == 2
     with pytest.raises(RegistryError, match=f"immutable and names {OTHER}"):
         put(scripted(HttpResponse(400, body=errors("TAG_INVALID")), OTHER), is_tag=True)
 
 
 @pytest.mark.parametrize(("reply", "expected"), [(HttpResponse(403), AuthError), (HttpResponse(413), RegistryError)])
-def test_what_is_final_ends_the_put_at_once(reply, expected):
+def test_a_permanent_refusal_ends_the_put_at_once(reply, expected):
     with pytest.raises(expected):
         put(scripted(reply))
 
 
 @settings(max_examples=examples(150))
 @given(st.data())
-def test_whatever_happens_an_acknowledged_manifest_is_not_put_again(data):
+def test_an_acknowledged_manifest_is_never_put_again(data):
     stored = acknowledged = False
 
     def act(step: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Content-Range: the one part that was asked for, or an error."""
+"""Content-Range: the requested part, or an error."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def test_ranges_are_read(text, expected):
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_makes_no_sense_is_refused(text):
+def test_invalid_ranges_are_refused(text):
     with pytest.raises(BadRange):
         parse_content_range([text])
 
 
-def test_there_is_exactly_one():
+def test_a_response_has_exactly_one_content_range():
     for headers in ([], ["bytes 0-9/10", "bytes 0-9/10"]):
         with pytest.raises(BadRange):
             parse_content_range(headers)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 60) | st.none(), st.integers(0, 49), st.integers(1, 50))
-def test_only_the_rest_from_the_offset_to_the_end_is_taken(first, last, total, offset, size):
+def test_only_the_rest_from_the_offset_to_the_end_is_accepted(first, last, total, offset, size):
     header = f"bytes {first}-{last}/{'*' if total is None else total}"
     right = first == offset and last == size - 1 and first <= last and total in (None, size)
     try:

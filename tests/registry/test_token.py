@@ -56,7 +56,7 @@ def requests_for(login: Login, *replies: HttpResponse) -> list[HttpRequest]:
     return asked
 
 
-def test_a_password_goes_by_get_with_the_realms_own_query_kept_and_each_scope_apart():
+def test_a_password_is_sent_by_get_and_the_realms_query_is_kept():
     (asked,) = requests_for(PASSWORD, GOOD)
     assert (asked.method, asked.body) == ("GET", None)
     expected = "/token?kept=1&service=reg%20example&scope=repository:acme/app:pull,push&scope=repository:acme/base:pull"
@@ -64,12 +64,12 @@ def test_a_password_goes_by_get_with_the_realms_own_query_kept_and_each_scope_ap
     assert base64.b64decode(asked.headers["Authorization"].removeprefix("Basic ")) == b"robot:se:cret"
 
 
-def test_nobody_goes_by_get_with_nothing():
+def test_an_anonymous_token_request_carries_no_authorization():
     (asked,) = requests_for(ANONYMOUS, GOOD)
     assert (asked.method, asked.headers) == ("GET", {})
 
 
-def test_an_identity_token_goes_by_post_and_not_in_a_url():
+def test_an_identity_token_is_sent_by_post_and_never_in_a_url():
     (asked,) = requests_for(IDENTITY, GOOD)
     assert asked.method == "POST"
     assert isinstance(asked.body, bytes)
@@ -79,7 +79,7 @@ def test_an_identity_token_goes_by_post_and_not_in_a_url():
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 405])
-def test_a_service_that_refuses_post_is_asked_by_get_where_there_is_a_password(status: int):
+def test_a_service_that_refuses_post_gets_a_get_if_there_is_a_password(status: int):
     login = Login("robot", "secret", "refresh")
     post, get = requests_for(login, HttpResponse(status), GOOD)
     assert (post.method, get.method) == ("POST", "GET")
@@ -97,7 +97,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("status", "expected"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_is_final_and_a_failure_passes_and_neither_quotes_the_body(status, expected):
+def test_refusals_are_permanent_failures_transient_and_neither_quotes_the_body(status, expected):
     with pytest.raises(expected) as caught:
         requests_for(PASSWORD, HttpResponse(status, body=b"canary"))
     assert "canary" not in str(caught.value)
@@ -116,7 +116,7 @@ TOKENS = {
 
 
 @pytest.mark.parametrize(("body", "value", "lifetime_s"), TOKENS.values(), ids=TOKENS)
-def test_tokens_are_read_as_services_write_them(body, value, lifetime_s):
+def test_tokens_are_read_in_every_form_that_services_send(body, value, lifetime_s):
     token = read_token(body, REALM)
     assert (token.value, token.lifetime_s) == (value, lifetime_s)
 
@@ -134,19 +134,19 @@ def test_tokens_are_read_as_services_write_them(body, value, lifetime_s):
         b"<html>canary",
     ],
 )
-def test_what_holds_no_usable_token_is_an_error_that_quotes_nothing(body):
+def test_a_response_without_a_usable_token_is_an_error_that_quotes_nothing(body):
     with pytest.raises(AuthError) as caught:
         read_token(body, REALM)
     assert "canary" not in str(caught.value)
 
 
-def test_a_login_and_a_token_never_print_themselves():
+def test_logins_and_tokens_are_never_printed():
     shown = repr((PASSWORD, IDENTITY, read_token(b'{"token":"canary-t"}', REALM), requests_for(PASSWORD, GOOD)))
     for secret in ("se:cret", "refresh'", "canary-t", base64.b64encode(b"robot:se:cret").decode()):
         assert secret not in shown
 
 
-def test_a_token_is_renewed_a_tenth_of_its_life_before_its_end_and_at_least_ten_seconds():
+def test_a_token_is_replaced_a_tenth_of_its_lifetime_and_at_least_ten_seconds_before_its_end():
     assert refresh_margin_s(60) == 10
     assert refresh_margin_s(3600) == 360
 
@@ -197,7 +197,7 @@ TRUST = {  # registry, realm, the class of the registry's address, trusted by th
 
 
 @pytest.mark.parametrize(("registry", "realm", "own", "trusted", "expected"), TRUST.values(), ids=TRUST)
-def test_a_token_service_gets_the_login_only_where_it_is_trusted(registry, realm, own, trusted, expected):
+def test_a_token_service_gets_the_login_only_if_it_is_trusted(registry, realm, own, trusted, expected):
     named = frozenset({Origin.parse(trusted)} if trusted else ())
 
     def asked() -> tuple[Trust, frozenset[Reach]]:
@@ -210,6 +210,6 @@ def test_a_token_service_gets_the_login_only_where_it_is_trusted(registry, realm
         assert asked()[0] is expected
 
 
-def test_refresh_tokens_are_kept_in_memory_for_the_next_exchange():
+def test_a_refresh_token_is_kept_for_the_next_exchange():
     token = read_token(json.dumps({"token": "t", "refresh_token": "next"}).encode(), REALM)
     assert token.refresh_token == "next"

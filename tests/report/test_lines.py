@@ -19,9 +19,9 @@ from bakery.report.lines import LineFormatter, annotated, annotation, group, lin
 
 EVENTS = {
     "request": (
-        RequestRetried("ghcr.io", "reading", "x", 2, 1.5, "503"),
+        RequestRetried("ghcr.io", "read manifest", "x", 2, 1.5, "503"),
         "WARNING",
-        "reading x: attempt 2 failed: 503; retrying",
+        "retrying in 1.5 s: read manifest x (attempt 2 failed: 503)",
     ),
     "pause": (HostPaused("ghcr.io", 30, "429"), "WARNING", "ghcr.io asks to wait 30.0 s: 429"),
     "step": (

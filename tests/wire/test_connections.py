@@ -51,7 +51,7 @@ def expect_upload(server: ScriptedServer, answer: Answer | int = 201, descriptor
 # Large bodies
 
 
-async def test_stretches_of_a_file_arrive_as_one_body(channel: Channel):
+async def test_parts_of_a_file_arrive_as_one_body(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         expect_upload(server)
         with extents(CONTENT) as body:
@@ -78,7 +78,7 @@ async def test_a_download_is_kept_whole_and_in_order(channel: Channel):
         assert client.stats.bytes_in == LAYER.size
 
 
-async def test_what_keeping_raises_comes_out_as_it_is_and_nothing_is_tried_again(channel: Channel):
+async def test_an_error_while_storing_is_raised_unchanged_without_a_retry(channel: Channel):
     def keep(piece: memoryview, position: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -89,7 +89,7 @@ async def test_what_keeping_raises_comes_out_as_it_is_and_nothing_is_tried_again
                 pass
 
 
-async def test_a_refusal_that_comes_before_the_file_was_sent_is_what_is_told(channel: Channel):
+async def test_a_refusal_before_the_whole_file_was_sent_is_reported(channel: Channel):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
     async with channel.server() as server, channel.client(policy=ONCE) as client:
         expect_upload(server, Answer(400, body=b'{"errors": [{"code": "DENIED"}]}', early=True))
@@ -98,7 +98,7 @@ async def test_a_refusal_that_comes_before_the_file_was_sent_is_what_is_told(cha
         assert client.stats.bytes_out < large.size
 
 
-async def test_what_a_server_says_while_a_file_is_sent_takes_nothing_from_the_file(channel: Channel):
+async def test_interim_responses_while_a_file_is_sent_do_not_damage_it(channel: Channel):
     got = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -118,7 +118,7 @@ async def test_what_a_server_says_while_a_file_is_sent_takes_nothing_from_the_fi
         assert await got == CONTENT
 
 
-async def test_a_server_that_takes_no_more_of_a_file_is_given_up(channel: Channel):
+async def test_a_server_that_stops_reading_a_file_times_out(channel: Channel):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +133,7 @@ async def test_a_server_that_takes_no_more_of_a_file_is_given_up(channel: Channe
             await client.blobs(Repository(host, "acme/app")).write(large, body)
 
 
-async def test_a_large_body_that_stands_still_is_given_up(channel: Channel):
+async def test_a_large_body_that_stalls_times_out(channel: Channel):
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {LAYER.size}\r\n\r\n".encode() + CONTENT[:500_000]
     settings = RegistryConfig(stall_s=0.2)
     async with channel.raw_server(says(head)) as host, channel.client(policy=ONCE, settings=settings) as client:
@@ -142,7 +142,7 @@ async def test_a_large_body_that_stands_still_is_given_up(channel: Channel):
                 pass
 
 
-async def test_whoever_is_stopped_under_way_leaves_no_thread_with_its_file(channel: Channel):
+async def test_a_cancelled_upload_leaves_no_thread_that_uses_its_file(channel: Channel):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
     begun = asyncio.Event()
 
@@ -165,7 +165,7 @@ async def test_whoever_is_stopped_under_way_leaves_no_thread_with_its_file(chann
 # Connections
 
 
-async def test_a_connection_serves_one_request_after_the_other(channel: Channel):
+async def test_a_connection_is_reused(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("HEAD", TARGET, 404, times=5)
         for _ in range(5):
@@ -173,7 +173,7 @@ async def test_a_connection_serves_one_request_after_the_other(channel: Channel)
         assert server.connections == 1
 
 
-async def test_a_large_download_gives_its_connection_back(channel: Channel):
+async def test_a_connection_is_reused_after_a_large_download(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT), times=2)
         for _ in range(2):
@@ -242,7 +242,7 @@ async def test_a_connection_that_was_idle_for_15_seconds_is_not_used_again(
         assert server.connections == connections
 
 
-async def test_a_connection_on_which_more_was_said_than_asked_is_not_used_again(channel: Channel):
+async def test_a_connection_with_an_unrequested_response_is_not_used_again(channel: Channel):
     opened: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -259,7 +259,7 @@ async def test_a_connection_on_which_more_was_said_than_asked_is_not_used_again(
     assert len(opened) == 2
 
 
-async def test_what_a_server_says_before_its_answer_is_passed_over(channel: Channel):
+async def test_interim_responses_are_skipped(channel: Channel):
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
     async with channel.raw_server(says(early)) as host, channel.client() as client:
         assert not await client.blobs(Repository(host, "acme/app")).has(LAYER)
@@ -275,13 +275,13 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("head", NO_HTTP.values(), ids=NO_HTTP)
-async def test_what_is_no_http_is_a_failure_that_says_so(head: bytes):
+async def test_an_invalid_http_response_is_an_error_that_says_so(head: bytes):
     async with raw_server(says(head)) as host, make_client(policy=ONCE) as client:
         with pytest.raises(ConnectionFailed, match="invalid HTTP response"):
             await client.blobs(Repository(host, "acme/app")).has(LAYER)
 
 
-async def test_an_address_that_refuses_does_not_keep_us_from_the_next():
+async def test_the_next_address_is_tried_if_one_refuses():
     async def lookup(host: str, port: int) -> list[str]:
         return ["127.0.0.9", "127.0.0.1"]  # nobody listens on the first
 
@@ -290,7 +290,7 @@ async def test_an_address_that_refuses_does_not_keep_us_from_the_next():
         assert not await client.blobs(repository(server)).has(LAYER)
 
 
-async def test_a_name_is_looked_up_once_however_many_ask():
+async def test_a_name_is_looked_up_once_for_many_requests():
     lookup = names(localhost="127.0.0.1")
     async with ScriptedServer(name="localhost") as server, make_client(lookup=lookup) as client:
         server.expect("HEAD", TARGET, 404, times=10)
@@ -298,7 +298,7 @@ async def test_a_name_is_looked_up_once_however_many_ask():
     assert lookup.asked == ["localhost"]
 
 
-async def test_a_proxy_that_opens_no_way_is_named():
+async def test_a_proxy_that_refuses_a_tunnel_is_named():
     async with ScriptedServer() as proxy:
         proxy.expect("CONNECT", "registry.example:443", 407)
         settings = RegistryConfig(proxies=Proxies.from_environment({"HTTPS_PROXY": proxy.origin}))

@@ -39,7 +39,7 @@ def part(start: int, **others: object) -> Answer:
     return Answer(206, headers, CONTENT[start:], **others)  # type: ignore[arg-type]  # the fields of Answer, by name
 
 
-async def test_a_blob_arrives_as_it_is(channel: Channel):
+async def test_a_blob_arrives_unchanged(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT))
         assert await collect(client, server) == CONTENT
@@ -52,7 +52,7 @@ async def test_inline_data_needs_no_request(channel: Channel):
         assert await collect(client, server, with_data) == CONTENT
 
 
-async def test_a_broken_download_goes_on_where_it_stopped(channel: Channel):
+async def test_a_broken_download_resumes_where_it_stopped(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=300_000))
         server.expect("GET", TARGET, lambda request: part(int((request.header("Range") or "")[6:-1]), cut=300_000))
@@ -60,21 +60,21 @@ async def test_a_broken_download_goes_on_where_it_stopped(channel: Channel):
         assert await collect(client, server) == CONTENT
 
 
-async def test_a_clean_early_end_without_a_length_is_a_break_too(channel: Channel):
+async def test_an_early_end_without_a_length_is_resumed_too(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT[:-1], length="none"))
         server.expect("GET", TARGET, part(LAYER.size - 1))
         assert await collect(client, server) == CONTENT
 
 
-async def test_a_server_without_ranges_sends_it_all_again_and_the_digest_covers_the_seam(channel: Channel):
+async def test_a_server_without_ranges_is_read_from_the_start_and_the_digest_covers_the_seam(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=400_000))
         server.expect("GET", TARGET, Answer(200, body=CONTENT))
         assert await collect(client, server) == CONTENT
 
 
-async def test_a_blob_that_always_ends_early_is_an_error_when_attempts_are_spent(channel: Channel):
+async def test_a_blob_that_always_ends_early_is_an_error_after_the_last_attempt(channel: Channel):
     async with channel.server() as server, channel.client(policy=TWICE) as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=1000))
         server.expect("GET", TARGET, part(1000, cut=0))
@@ -91,14 +91,14 @@ async def test_a_blob_that_must_exist_is_waited_for(channel: Channel):
     assert len(clock.slept) == 3
 
 
-async def test_a_blob_that_is_not_there_is_an_error_at_once(channel: Channel):
+async def test_an_absent_blob_is_an_error_at_once(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, 404)
         with pytest.raises(NotFound):
             await collect(client, server)
 
 
-async def test_a_redirect_to_storage_goes_without_the_registrys_headers_and_anew_for_each_resumption(channel: Channel):
+async def test_a_redirect_to_storage_carries_no_registry_headers_and_is_repeated_for_each_resumption(channel: Channel):
     async with channel.server("storage.example") as storage, channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(307, {"Location": f"{storage.origin}/bucket/x?sig=1"}))
         server.expect("GET", TARGET, Answer(307, {"Location": f"{storage.origin}/bucket/x?sig=2"}))
@@ -107,21 +107,21 @@ async def test_a_redirect_to_storage_goes_without_the_registrys_headers_and_anew
         assert await collect(client, server) == CONTENT
 
 
-async def test_redirects_without_end_end(channel: Channel):
+async def test_a_redirect_loop_ends(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(307, {"Location": TARGET}), times=None)
         with pytest.raises(BakeryError, match="10 redirects"):
             await collect(client, server)
 
 
-async def test_a_compressed_answer_is_refused_and_not_decoded(channel: Channel):
+async def test_a_compressed_response_is_refused_and_not_decoded(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, {"Content-Encoding": "gzip"}, CONTENT))
         with pytest.raises(InvalidContent, match="compressed"):
             await collect(client, server)
 
 
-async def test_whoever_stops_early_gives_the_slot_back(channel: Channel):
+async def test_a_download_that_is_closed_early_returns_its_slot(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("GET", TARGET, Answer(200, body=CONTENT), times=12)
         for _ in range(12):

@@ -44,7 +44,7 @@ def logged_in_at(registry: EmbeddedRegistry) -> RegistryConfig:
     return RegistryConfig(credentials=CredentialSources(inline=json.dumps(config)))
 
 
-async def test_what_is_pushed_is_there_and_a_second_push_writes_nothing():
+async def test_pushed_content_is_readable_and_a_second_push_writes_nothing():
     wanted = publication()
     async with EmbeddedRegistry() as registry, make_client() as client:
         where = Repository(registry.address, "acme/app")
@@ -63,7 +63,7 @@ async def test_what_is_pushed_is_there_and_a_second_push_writes_nothing():
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("logged_in", [False, True])
 @pytest.mark.parametrize("name", sorted(PROFILES.keys() - {"hostile"}))
-async def test_a_publication_arrives_whole_at_a_registry_that_behaves_as_they_do(name: str, logged_in: bool, seed: int):
+async def test_a_publication_arrives_complete_at_each_registry_profile(name: str, logged_in: bool, seed: int):
     profile, clock, wanted = PROFILES[name], JumpingClock(), publication()
     access = replace(profile.login, users={"robot": "secret"}) if logged_in else None
     registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, access=access, seed=seed, clock=clock)
@@ -79,7 +79,7 @@ async def test_a_publication_arrives_whole_at_a_registry_that_behaves_as_they_do
         await client.manifests.delete(where.with_tag("v1"))
 
 
-async def test_tags_that_may_not_be_pushed_twice_are_left_alone_when_they_are_right():
+async def test_immutable_tags_that_are_right_are_left_alone():
     profile, clock, wanted = PROFILES["ecr"], JumpingClock(), publication()
     async with EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=1, clock=clock) as registry:
         where = Repository(registry.address, "acme/app")
@@ -91,7 +91,7 @@ async def test_tags_that_may_not_be_pushed_twice_are_left_alone_when_they_are_ri
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_a_hostile_registry_never_makes_wrong_content_pass(seed: int):
+async def test_a_hostile_registry_never_gets_wrong_content_accepted(seed: int):
     profile, clock, wanted = PROFILES["hostile"], JumpingClock(), publication()
     registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=seed, clock=clock)
     async with registry, make_client(clock=clock, settings=RegistryConfig(stall_s=5, response_s=5)) as client:
@@ -120,7 +120,7 @@ async def test_reads_that_lag_for_minutes_are_waited_for_and_no_write_is_repeate
         assert client.stats.requests[registry.address, "POST"] == 4 + 1  # one asks how this host answers
 
 
-async def test_who_knows_a_hosts_lag_looks_again_just_when_it_ends():
+async def test_polls_look_again_just_when_the_known_lag_of_a_host_ends():
     clock, wanted = JumpingClock(), publication()
     lag = Rule(name="lag", effect=Lag(7.0), method=READS, route=ApiRoute.MANIFEST)
     async with EmbeddedRegistry(rules=[lag], clock=clock) as registry, make_client(clock=clock) as client:
@@ -136,7 +136,7 @@ async def test_who_knows_a_hosts_lag_looks_again_just_when_it_ends():
         assert client.stats.retries == 0
 
 
-async def test_a_tag_that_reads_as_before_for_a_while_is_waited_for():
+async def test_a_tag_that_still_reads_as_before_is_waited_for():
     clock, old, new = JumpingClock(), publication(b"old"), publication(b"new")
     async with EmbeddedRegistry(clock=clock) as registry, make_client(clock=clock) as client:
         where = Repository(registry.address, "acme/app")
@@ -151,9 +151,7 @@ async def test_a_tag_that_reads_as_before_for_a_while_is_waited_for():
 
 @pytest.mark.parametrize("route", [ApiRoute.MANIFEST, ApiRoute.UPLOAD, ApiRoute.UPLOADS])
 @pytest.mark.parametrize("when", [When.ARRIVAL, When.COMMIT])
-async def test_a_reset_before_or_after_the_commit_sends_a_body_again_only_where_it_did_not_arrive(
-    route: ApiRoute, when: When
-):
+async def test_after_a_reset_a_body_is_sent_again_only_if_it_did_not_arrive(route: ApiRoute, when: When):
     clock, wanted = JumpingClock(), publication()
     drop = Rule(name="reset", effect=Drop(), method="POST PUT", route=route, when=when, times=1)
     async with EmbeddedRegistry(rules=[drop], clock=clock) as registry, make_client(clock=clock) as client:
@@ -165,7 +163,7 @@ async def test_a_reset_before_or_after_the_commit_sends_a_body_again_only_where_
         assert puts == 4 + 3 + 2 + again
 
 
-async def test_content_that_vanished_after_it_was_found_is_named_so_that_it_can_be_pushed_again():
+async def test_content_that_vanished_after_it_was_found_is_named():
     wanted = publication()
     lost = errors("MANIFEST_BLOB_UNKNOWN", detail={"digest": str(Descriptor.of(SHARED, LAYER_TYPE).digest)})
     async with EmbeddedRegistry() as registry:
@@ -180,7 +178,7 @@ async def test_content_that_vanished_after_it_was_found_is_named_so_that_it_can_
 
 
 @pytest.mark.parametrize("scheme", list(Scheme))
-async def test_with_a_login_it_all_goes_as_well_and_without_one_it_does_not(scheme: Scheme):
+async def test_a_publication_needs_the_login_that_the_registry_requires(scheme: Scheme):
     wanted = publication()
     access = Access(users={"robot": "secret"}, scheme=scheme)
     async with EmbeddedRegistry(access=access) as registry:
@@ -196,7 +194,7 @@ async def test_with_a_login_it_all_goes_as_well_and_without_one_it_does_not(sche
                 await stranger.manifests.head(where.with_tag("v1"))
 
 
-async def test_without_a_referrers_api_what_refers_is_listed_by_tag_and_nobody_is_lost():
+async def test_without_a_referrers_api_no_referrer_is_lost_from_the_fallback_tag():
     """GHCR has no such API, and reads of the tag lag; several who refer to one subject write the same tag."""
     clock, wanted = JumpingClock(), publication()
     stale = Rule(name="stale", effect=Stale(5.0), method=READS, path="/manifests/sha256-")
@@ -229,7 +227,7 @@ async def test_without_a_referrers_api_what_refers_is_listed_by_tag_and_nobody_i
         assert {entry.digest for entry in found} == {descriptor.digest for descriptor, _ in referrers}
 
 
-async def test_mounts_tags_referrers_and_deletions_work_as_the_specification_has_them():
+async def test_mounts_tags_referrers_and_deletions_follow_the_specification():
     wanted = publication()
     async with EmbeddedRegistry(traits=Traits(mount_without_source=False)) as registry, make_client() as client:
         where, other = (Repository(registry.address, path) for path in ("acme/app", "acme/other"))

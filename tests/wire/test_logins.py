@@ -53,7 +53,7 @@ def token_answer(token: str, **members: Any) -> Answer:
     return Answer(200, {"Content-Type": "application/json"}, json.dumps({"token": token, **members}).encode())
 
 
-async def test_the_first_request_goes_without_and_the_challenge_is_answered():
+async def test_the_first_request_carries_no_login_and_its_challenge_is_followed():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(200, headers_of(DESCRIPTOR))), times=2)
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
@@ -64,7 +64,7 @@ async def test_the_first_request_goes_without_and_the_challenge_is_answered():
         assert second.header("Authorization") == "Bearer t1"
 
 
-async def test_one_token_request_per_repository_and_scope_however_many_ask():
+async def test_many_requests_share_one_token_request_per_scope():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(200, headers_of(DESCRIPTOR))), times=None)
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
@@ -75,7 +75,7 @@ async def test_one_token_request_per_repository_and_scope_however_many_ask():
         assert client.stats.logins_refused == 1  # one request went first, the others waited for what it learnt
 
 
-async def test_where_a_write_will_follow_one_token_with_pull_and_push_serves_both():
+async def test_an_announced_write_gets_one_token_for_pull_and_push():
     small, content = blob(b"{}")
     async with ScriptedServer() as server, client_for(server) as client:
         client.announce_writes([repository(server)])
@@ -87,7 +87,7 @@ async def test_where_a_write_will_follow_one_token_with_pull_and_push_serves_bot
         await client.blobs(repository(server)).write(small, body_of(b""), small=content)
 
 
-async def test_a_token_is_renewed_before_it_ends():
+async def test_a_token_is_replaced_before_it_expires():
     clock = JumpingClock()
     async with ScriptedServer() as server, client_for(server, clock=clock) as client:
         server.expect("HEAD", MANIFEST, challenge(server))
@@ -103,7 +103,7 @@ async def test_a_token_is_renewed_before_it_ends():
         assert [r.header("Authorization") for r in server.sent("HEAD")] == [None, "Bearer t1", "Bearer t1", "Bearer t2"]
 
 
-async def test_a_token_that_a_long_body_would_outlive_is_renewed_before_it(channel: Channel):
+async def test_a_token_that_would_expire_during_a_long_body_is_replaced_before_it(channel: Channel):
     clock = JumpingClock()
     content = bytes(3_000_000)
     layer, _ = blob(content)
@@ -128,7 +128,7 @@ async def test_a_token_that_a_long_body_would_outlive_is_renewed_before_it(chann
         assert server.sent("PUT")[0].header("Authorization") == "Bearer t2"
 
 
-async def test_a_refused_token_is_renewed_once_and_then_it_is_an_error():
+async def test_a_refused_token_is_replaced_once_and_then_it_is_an_error():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, challenge(server, error="invalid_token"), times=None)
         server.expect("GET", TOKEN_TARGET, token_answer("t"), times=None, regex=True)
@@ -137,7 +137,7 @@ async def test_a_refused_token_is_renewed_once_and_then_it_is_an_error():
         assert len(server.sent("HEAD")) <= 3
 
 
-async def test_a_refusal_that_comes_late_does_not_throw_the_next_token_away():
+async def test_a_late_refusal_does_not_drop_the_next_token():
     held = asyncio.Event()
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(404)), times=2)
@@ -157,7 +157,7 @@ async def test_a_refusal_that_comes_late_does_not_throw_the_next_token_away():
         assert client.stats.token_requests == 2
 
 
-async def test_a_login_that_ends_during_a_body_sends_it_anew_after_a_look(channel: Channel):
+async def test_a_login_that_expires_during_a_body_restarts_it_after_a_look(channel: Channel):
     content = bytes(300_000)
     layer, _ = blob(content)
     async with channel.server() as server, client_for(server, channel) as client:
@@ -170,7 +170,7 @@ async def test_a_login_that_ends_during_a_body_sends_it_anew_after_a_look(channe
         await client.blobs(repository(server)).write(layer, body_of(content))
 
 
-async def test_basic_is_answered_with_basic():
+async def test_a_basic_challenge_gets_basic_credentials():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}))
         server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)), times=2)
@@ -181,21 +181,21 @@ async def test_basic_is_answered_with_basic():
         assert [r.header("Authorization") for r in server.received] == [None, basic, basic]
 
 
-async def test_wrong_basic_credentials_are_final():
+async def test_wrong_basic_credentials_are_a_permanent_error():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=2)
         with pytest.raises(AuthError):
             await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
-async def test_without_credentials_the_error_says_so():
+async def test_without_credentials_the_hint_names_docker_login():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=None)
         with pytest.raises(AuthError, check=lambda error: "docker login" in error.hint):
             await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
-async def test_an_identity_token_is_exchanged_by_post_and_its_successor_kept():
+async def test_an_identity_token_is_exchanged_by_post_and_its_successor_is_kept():
     entry = {"identitytoken": "refresh-1"}
     async with ScriptedServer() as server, client_for(server, entry=entry) as client:
         server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(200, headers_of(DESCRIPTOR))), times=2)
@@ -209,14 +209,14 @@ async def test_an_identity_token_is_exchanged_by_post_and_its_successor_kept():
         assert first.header("Authorization") is None
 
 
-async def test_a_registry_token_is_sent_as_it_is():
+async def test_a_registry_token_is_sent_unchanged():
     async with ScriptedServer() as server, client_for(server, entry={"registrytoken": "ready"}) as client:
         server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)))
         await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
         assert server.received[0].header("Authorization") == "Bearer ready"
 
 
-async def test_a_401_without_a_challenge_is_answered_with_that_of_v2():
+async def test_a_401_without_a_challenge_uses_the_challenge_of_v2():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, 401)
         server.expect("GET", "/v2/", challenge(server))
@@ -225,7 +225,7 @@ async def test_a_401_without_a_challenge_is_answered_with_that_of_v2():
         await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
-async def test_a_scope_that_only_the_challenge_names_is_asked_for():
+async def test_a_scope_that_only_the_challenge_names_is_requested():
     async with ScriptedServer() as server, client_for(server) as client:
         scope = "repository:acme/app:metadata_read"
         server.expect("HEAD", MANIFEST, challenge(server, scope=scope), times=2)
@@ -235,7 +235,7 @@ async def test_a_scope_that_only_the_challenge_names_is_asked_for():
         await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
-async def test_a_mount_asks_for_both_repositories_the_target_first():
+async def test_a_mount_requests_scopes_for_both_repositories_the_target_first():
     layer, _ = blob()
     target = f"/v2/acme/app/blobs/uploads/?mount={layer.digest}&from=acme/base"
     scopes = "scope=repository:acme/app:pull,push&scope=repository:acme/base:pull"
@@ -255,7 +255,7 @@ async def test_a_token_service_that_refuses_the_mount_scope_means_no_mount():
         assert not await client.blobs(repository(server)).mount(layer, client.blobs(repository(server, "acme/base")))
 
 
-async def test_a_deletion_tries_the_scopes_that_registries_disagree_on():
+async def test_a_deletion_tries_each_scope_that_registries_expect():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("DELETE", "/v2/acme/app/manifests/v1", challenge(server))
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull,push,delete", 403)

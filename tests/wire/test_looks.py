@@ -45,7 +45,7 @@ async def push_config(server: ScriptedServer, client: Client, path: str = "acme/
     await client.blobs(repository(server, path)).write(CONFIG, body_of(CONFIG_BYTES))
 
 
-async def test_where_a_mount_tells_one_post_looks_for_a_blob_and_opens_its_upload(channel: Channel):
+async def test_one_post_looks_for_a_blob_and_opens_its_upload(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
@@ -57,14 +57,14 @@ async def test_where_a_mount_tells_one_post_looks_for_a_blob_and_opens_its_uploa
         assert await client.blobs(repository(server)).has(OTHER, else_write=True)
 
 
-async def test_what_is_not_going_to_be_pushed_is_looked_for_by_head():
+async def test_a_blob_that_will_not_be_pushed_is_looked_for_by_head():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("HEAD", look(LAYER), FOUND)
         assert await client.blobs(repository(server)).has(LAYER)
 
 
-async def test_a_host_is_tried_with_a_blob_that_was_pushed_there_and_looked_at_by_head_until_then():
+async def test_head_is_used_until_a_mount_was_tried_with_a_pushed_blob():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", look(LAYER), 404)
         assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
@@ -73,7 +73,7 @@ async def test_a_host_is_tried_with_a_blob_that_was_pushed_there_and_looked_at_b
         assert not await client.blobs(repository(server, "acme/new")).has(LAYER, else_write=True)
 
 
-async def test_a_host_is_tried_once_for_all_its_repositories_and_all_who_ask():
+async def test_a_host_is_tried_once_for_all_its_repositories():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         await push_config(server, client, "acme/other")
@@ -90,7 +90,7 @@ async def test_a_host_is_tried_once_for_all_its_repositories_and_all_who_ask():
         assert all(line.met == 1 for line in asked)
 
 
-async def test_a_host_that_opens_a_session_for_what_is_there_is_told_to_end_it_and_asked_by_head(channel: Channel):
+async def test_a_session_for_an_existing_blob_is_closed_and_head_stays_in_use(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), opened("stray"))
@@ -114,7 +114,7 @@ NOT_ENDED = {
 
 
 @pytest.mark.parametrize("answer", NOT_ENDED.values(), ids=NOT_ENDED)
-async def test_a_stray_session_that_cannot_be_ended_is_left_and_no_other_login_is_asked_for(answer):
+async def test_a_stray_session_that_cannot_be_closed_is_left_without_another_login(answer):
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), opened("stray"))
@@ -149,7 +149,7 @@ PROVES_NOTHING = {
 
 
 @pytest.mark.parametrize("answer", PROVES_NOTHING.values(), ids=PROVES_NOTHING)
-async def test_any_other_answer_leaves_head_in_use_and_fails_nothing(answer):
+async def test_any_other_response_to_the_trial_keeps_head_in_use(answer):
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), answer)
@@ -160,7 +160,7 @@ async def test_any_other_answer_leaves_head_in_use_and_fails_nothing(answer):
             assert not await client.blobs(repository(server)).has(layer, else_write=True)
 
 
-async def test_a_known_host_that_neither_has_the_blob_nor_opens_an_upload_is_looked_at():
+async def test_head_is_used_if_a_known_host_neither_has_the_blob_nor_opens_an_upload():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
@@ -169,7 +169,7 @@ async def test_a_known_host_that_neither_has_the_blob_nor_opens_an_upload_is_loo
         assert await client.blobs(repository(server)).has(LAYER, else_write=True)
 
 
-async def test_a_201_that_names_nothing_is_proved_by_a_look_on_a_known_host_as_well():
+async def test_a_201_that_names_no_blob_needs_a_look_on_a_known_host_too():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
@@ -178,7 +178,7 @@ async def test_a_201_that_names_nothing_is_proved_by_a_look_on_a_known_host_as_w
         assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
 
 
-async def test_a_blob_that_the_host_said_it_had_and_that_is_asked_for_again_is_looked_for():
+async def test_a_blob_in_doubt_is_looked_for_by_head():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
@@ -188,7 +188,7 @@ async def test_a_blob_that_the_host_said_it_had_and_that_is_asked_for_again_is_l
         assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
 
 
-async def test_a_lost_answer_is_settled_by_a_look_and_then_asked_for_again(channel: Channel):
+async def test_a_lost_response_is_settled_by_a_look_and_then_repeated(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
@@ -200,7 +200,7 @@ async def test_a_lost_answer_is_settled_by_a_look_and_then_asked_for_again(chann
         await client.blobs(repository(server)).write(LAYER, body_of(LAYER_BYTES))
 
 
-async def test_a_look_that_is_refused_still_fails():
+async def test_a_refused_look_is_an_error():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), 403)

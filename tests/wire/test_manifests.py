@@ -15,7 +15,7 @@ from tests.wire.making import JumpingClock, errors, headers_of, image, make_clie
 from tests.wire.script import Answer, ScriptedServer
 
 
-async def test_a_tag_is_read_with_every_manifest_type_in_accept_because_narrow_ones_get_404():
+async def test_accept_lists_every_manifest_type():
     descriptor, raw = image(b"a")
     async with ScriptedServer() as server, make_client() as client:
         server.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, headers_of(descriptor), raw))
@@ -28,7 +28,7 @@ async def test_a_tag_is_read_with_every_manifest_type_in_accept_because_narrow_o
             assert request.header("Accept-Encoding") == "identity"
 
 
-async def test_absence_is_none_for_a_look_and_an_error_for_a_read():
+async def test_an_absent_manifest_is_none_for_head_and_an_error_for_get():
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", "/v2/acme/app/manifests/v1", 404)
         server.expect("GET", "/v2/acme/app/manifests/v1", Answer(404, body=errors("MANIFEST_UNKNOWN")))
@@ -38,7 +38,7 @@ async def test_absence_is_none_for_a_look_and_an_error_for_a_read():
             await client.manifests.get(reference)
 
 
-async def test_a_403_is_absence_where_we_write_and_an_error_where_we_read():
+async def test_a_403_means_absence_only_in_repositories_that_the_run_writes_to():
     """Artifactory's virtual repositories answer 403 for a manifest that is not there."""
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", "/v2/acme/app/manifests/v1", 403, times=2)
@@ -58,7 +58,7 @@ async def test_a_head_without_headers_is_repeated_as_a_get():
         assert await client.manifests.head(repository(server).with_tag("v1")) == descriptor
 
 
-async def test_what_must_exist_is_waited_for_ever_less_often_and_each_wait_is_told():
+async def test_a_manifest_that_must_exist_is_polled_at_growing_intervals_and_each_wait_is_reported():
     descriptor, raw = image(b"a")
     clock = JumpingClock()
     events: list[Any] = []
@@ -72,7 +72,7 @@ async def test_what_must_exist_is_waited_for_ever_less_often_and_each_wait_is_to
     assert all(event.reason for event in events)
 
 
-async def test_waiting_for_what_must_exist_ends_with_its_limit():
+async def test_waiting_for_a_manifest_that_must_exist_ends_at_its_limit():
     clock = JumpingClock()
     async with ScriptedServer() as server, make_client(clock=clock) as client:
         server.expect("GET", "/v2/acme/app/manifests/v1", 404, times=None)
@@ -81,7 +81,7 @@ async def test_waiting_for_what_must_exist_ends_with_its_limit():
     assert sum(clock.slept) == pytest.approx(30)
 
 
-async def test_bytes_that_are_not_the_asked_digest_are_refused():
+async def test_content_with_another_digest_is_refused():
     descriptor, _ = image(b"a")
     _, other = image(b"b")
     async with ScriptedServer() as server, make_client() as client:
@@ -98,7 +98,7 @@ async def test_bytes_that_are_not_the_asked_digest_are_refused():
             await client.manifests.head(reference)
 
 
-async def test_an_expected_descriptor_must_agree_in_type_and_size():
+async def test_a_manifest_must_match_the_type_and_size_of_the_expected_descriptor():
     descriptor, raw = image(b"a")
     as_index = dict(headers_of(descriptor)) | {"Content-Type": mt.OCI_INDEX}
     async with ScriptedServer() as server, make_client() as client:
@@ -110,7 +110,7 @@ async def test_an_expected_descriptor_must_agree_in_type_and_size():
             await client.manifests.get(reference)
 
 
-async def test_a_manifest_is_sent_byte_for_byte_under_its_digest_and_its_own_type():
+async def test_a_manifest_is_sent_byte_for_byte_with_its_own_media_type():
     descriptor, raw = image(b"a", annotations={"odd": "  kept as written "})
     async with ScriptedServer() as server, make_client() as client:
         server.expect("PUT", f"/v2/acme/app/manifests/{descriptor.digest}", 201)
@@ -120,7 +120,7 @@ async def test_a_manifest_is_sent_byte_for_byte_under_its_digest_and_its_own_typ
         assert put.header("Content-Type") == descriptor.media_type
 
 
-async def test_a_lost_answer_to_a_put_is_settled_by_a_look_not_by_a_second_put():
+async def test_a_lost_response_to_a_put_is_settled_by_a_look_not_by_a_second_put():
     descriptor, raw = image(b"a")
     target = f"/v2/acme/app/manifests/{descriptor.digest}"
     async with ScriptedServer() as server, make_client() as client:
@@ -131,7 +131,7 @@ async def test_a_lost_answer_to_a_put_is_settled_by_a_look_not_by_a_second_put()
         assert len(server.sent("PUT")) == 1
 
 
-async def test_a_put_that_left_no_trace_for_five_seconds_is_sent_again():
+async def test_a_put_that_is_absent_for_five_seconds_is_sent_again():
     descriptor, raw = image(b"a")
     target = f"/v2/acme/app/manifests/{descriptor.digest}"
     clock = JumpingClock()
@@ -158,7 +158,7 @@ async def test_a_tag_that_still_names_the_old_digest_is_lag_and_a_third_digest_i
         assert caught.value.found == third.digest
 
 
-async def test_a_tag_that_never_arrives_ends_with_what_it_names_instead():
+async def test_a_tag_that_never_moves_is_an_error_that_names_its_digest():
     old, new = (image(text)[0] for text in (b"old", b"new"))
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, headers_of(old)), times=None)
@@ -176,7 +176,7 @@ async def test_an_immutable_tag_that_names_our_digest_already_is_a_success(body)
         await client.manifests.put(repository(server).with_tag("v1"), RawManifest(descriptor, raw))
 
 
-async def test_tags_are_listed_over_pages_of_the_same_repository_only():
+async def test_tags_are_listed_across_pages():
     async with ScriptedServer() as server, make_client() as client:
         link = {"Link": '</v2/acme/app/tags/list?n=1000&last=b>; rel="next"'}
         server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, link, b'{"tags":["a","b"]}'))
@@ -194,7 +194,7 @@ async def test_a_next_page_on_another_host_or_of_another_repository_is_not_follo
         assert other.connections == 0
 
 
-async def test_pages_without_end_end():
+async def test_an_endless_list_of_pages_ends():
     async with ScriptedServer() as server, make_client() as client:
         link = {"Link": '</v2/acme/app/tags/list?n=1000>; rel="next"'}
         server.expect("GET", "/v2/acme/app/tags/list?n=1000", Answer(200, link, b'{"tags":["a"]}'), times=1000)
@@ -202,7 +202,7 @@ async def test_pages_without_end_end():
             await client.listings.tags(repository(server))
 
 
-async def test_referrers_fall_back_to_the_tag_where_there_is_no_such_endpoint():
+async def test_referrers_fall_back_to_the_tag_without_an_endpoint():
     digest = Digest.of(b"subject")
     raw = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
     async with ScriptedServer() as server, make_client() as client:

@@ -97,7 +97,7 @@ async def test_https_goes_through_a_tunnel_and_the_proxy_sees_neither_login_nor_
         assert BLOB.encode() not in asked
 
 
-async def test_plain_http_goes_through_the_proxy_by_its_whole_url():
+async def test_plain_http_through_a_proxy_uses_the_whole_url():
     async with ScriptedServer() as proxy:
         url = f"http://robot:pw@{proxy.host}"
         settings = RegistryConfig(plain_http=frozenset({"reg.example"}), proxies=proxies(url))
@@ -108,7 +108,7 @@ async def test_plain_http_goes_through_the_proxy_by_its_whole_url():
         assert proxy.received[0].header("Proxy-Authorization") == expected
 
 
-async def test_loopback_and_what_no_proxy_names_go_directly():
+async def test_loopback_and_hosts_in_no_proxy_are_reached_directly():
     async with ScriptedServer() as a, ScriptedServer() as proxy:
         async with make_client(settings=RegistryConfig(proxies=proxies(proxy.origin))) as client:
             a.expect("HEAD", BLOB, 404)
@@ -121,7 +121,7 @@ async def test_loopback_and_what_no_proxy_names_go_directly():
         assert proxy.connections == 0
 
 
-async def test_a_proxy_is_no_way_round_the_address_policy_for_literals(tmp_path: Path):
+async def test_a_proxy_does_not_bypass_the_address_policy_for_literals(tmp_path: Path):
     tls = Tls(tmp_path)
     async with (
         ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a,
@@ -144,7 +144,7 @@ async def test_a_proxy_is_no_way_round_the_address_policy_for_literals(tmp_path:
         assert all(asked.startswith(b"CONNECT registry.example:") for asked in tunnel.asked)
 
 
-async def test_a_proxy_in_the_environment_of_the_process_is_not_used_by_itself(monkeypatch: pytest.MonkeyPatch):
+async def test_a_proxy_variable_of_the_process_is_not_used_unless_configured(monkeypatch: pytest.MonkeyPatch):
     async with ScriptedServer() as a, ScriptedServer() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.origin)
         monkeypatch.setenv("http_proxy", proxy.origin)

@@ -50,7 +50,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("document", AMBIGUOUS.values(), ids=AMBIGUOUS)
-async def test_12_what_can_be_read_as_two_things_is_refused(document: dict[str, Any]):
+async def test_12_a_document_that_can_be_read_in_two_ways_is_refused(document: dict[str, Any]):
     async with ScriptedServer() as a, make_client() as client:
         content_type = {"Content-Type": document["mediaType"]}
         a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, content_type, json.dumps(document).encode()))
@@ -74,7 +74,7 @@ async def test_12_a_content_type_that_flips_on_the_same_bytes_is_refused():
             await client.manifests.get(reference, expected=found)
 
 
-async def test_12_doubled_keys_are_refused():
+async def test_12_duplicate_keys_are_refused():
     raw = b'{"schemaVersion":2,"mediaType":"%s","mediaType":"%s","config":{},"layers":[]}' % (
         mt.OCI_MANIFEST.encode(),
         mt.OCI_INDEX.encode(),
@@ -100,7 +100,7 @@ BAD_DIGESTS = [
 
 
 @pytest.mark.parametrize("text", BAD_DIGESTS)
-async def test_13_a_digest_is_validated_before_it_goes_anywhere(text: str):
+async def test_13_a_digest_is_validated_before_it_is_used(text: str):
     document = {"schemaVersion": 2, "config": POINTER, "layers": [{"mediaType": "x", "digest": text, "size": 1}]}
     async with ScriptedServer() as a, make_client() as client:
         with pytest.raises(BadDigest):
@@ -117,7 +117,7 @@ async def test_13_a_digest_is_validated_before_it_goes_anywhere(text: str):
 # Row 14
 
 
-async def test_14_an_answer_without_end_is_cut_everywhere_and_memory_stays_small():
+async def test_14_an_endless_response_is_bounded_everywhere_and_memory_stays_small():
     endless = Answer(200, {"Content-Type": mt.OCI_MANIFEST}, bytes(1 << 20), endless=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with ScriptedServer() as a, make_client(policy=ONCE) as client:
@@ -178,7 +178,7 @@ WRONG_BYTES = {
 
 
 @pytest.mark.parametrize("answer", WRONG_BYTES.values(), ids=WRONG_BYTES)
-async def test_16_wrong_content_is_found_out_before_its_last_bytes_are_given_out(answer: Answer):
+async def test_16_wrong_content_is_detected_before_its_last_bytes_are_passed_on(answer: Answer):
     received = bytearray()
 
     async def take() -> None:
@@ -207,7 +207,7 @@ WRONG_PARTS = {
 
 
 @pytest.mark.parametrize("headers", WRONG_PARTS.values(), ids=WRONG_PARTS)
-async def test_17_a_part_that_is_not_the_one_asked_for_is_refused(headers: list[tuple[str, str]]):
+async def test_17_a_range_that_was_not_requested_is_refused(headers: list[tuple[str, str]]):
     async with ScriptedServer() as a, make_client() as client:
         a.expect("GET", BLOB, Answer(200, body=CONTENT, cut=4000))
         a.expect("GET", BLOB, Answer(206, headers, CONTENT[4000:]))
@@ -215,7 +215,7 @@ async def test_17_a_part_that_is_not_the_one_asked_for_is_refused(headers: list[
             await read(client, repository(a))
 
 
-async def test_17_a_200_on_resumption_is_read_from_its_beginning():
+async def test_17_a_200_on_resumption_is_read_from_its_start():
     async with ScriptedServer() as a, make_client() as client:
         a.expect("GET", BLOB, Answer(200, body=CONTENT, cut=4000))
         a.expect("GET", BLOB, Answer(200, body=CONTENT))
@@ -233,7 +233,7 @@ async def test_17_a_416_with_a_false_length_neither_hangs_nor_counts_as_the_end(
 # Row 25
 
 
-async def test_25_a_mount_that_claims_success_without_the_blob_is_found_out():
+async def test_25_a_mount_that_claims_success_without_the_blob_is_detected():
     async with ScriptedServer() as a, make_client() as client:
         a.expect("POST", f"{UPLOADS}?mount={LAYER.digest}&from=acme/base", Answer(201, {"Location": "/somewhere"}))
         a.expect("HEAD", BLOB, 404)
@@ -243,7 +243,7 @@ async def test_25_a_mount_that_claims_success_without_the_blob_is_found_out():
 # Row 26
 
 
-async def test_26_a_web_page_that_says_200_to_everything_is_no_registry():
+async def test_26_a_web_page_that_responds_200_to_everything_is_not_a_registry():
     page = Answer(200, {"Content-Type": "text/html"}, b"<html>hello</html>")
     descriptor, raw = image(b"a")
     async with ScriptedServer() as a, make_client(policy=ONCE) as client:
@@ -273,7 +273,7 @@ async def test_26_a_web_page_that_says_200_to_everything_is_no_registry():
         assert not await client.blobs(where).mount(LAYER, client.blobs(repository(a, "acme/base")))
 
 
-async def test_26_an_upload_that_is_answered_by_200_counts_only_when_the_blob_is_found():
+async def test_26_an_upload_with_status_200_counts_only_if_the_blob_is_found():
     async with ScriptedServer() as a, make_client() as client:
         a.expect("POST", UPLOADS, Answer(202, {"Location": "/u"}), times=2)
         a.expect("PUT", f"/u?digest={LAYER.digest}", 200, times=2)
@@ -287,7 +287,7 @@ async def test_26_an_upload_that_is_answered_by_200_counts_only_when_the_blob_is
 # Row 30
 
 
-async def test_30_inline_data_that_is_not_its_digest_is_not_used():
+async def test_30_inline_data_with_another_digest_is_not_used():
     entry = {"mediaType": LAYER.media_type, "digest": str(LAYER.digest), "size": LAYER.size}
     lying = entry | {"data": base64.b64encode(b"x" * LAYER.size).decode()}
     raw = json.dumps({"schemaVersion": 2, "config": POINTER, "layers": [lying]}).encode()
@@ -300,7 +300,7 @@ async def test_30_inline_data_that_is_not_its_digest_is_not_used():
         assert await read(client, repository(a), view.layers[0]) == CONTENT
 
 
-async def test_30_inline_data_put_in_by_hand_is_checked_when_it_is_read():
+async def test_30_inline_data_is_checked_when_it_is_read():
     lying = replace(LAYER, data=b"x" * LAYER.size)
     async with ScriptedServer() as a, make_client() as client:
         with pytest.raises(DigestMismatch):

@@ -64,7 +64,7 @@ async def test_01_urls_in_descriptors_are_not_fetched_and_get_no_login():
 # Row 2
 
 
-async def test_02_a_challenge_of_a_redirects_target_is_not_answered():
+async def test_02_a_challenge_from_a_redirect_target_gets_no_credentials():
     async with ScriptedServer() as a, ScriptedServer() as b:
         async with make_client(settings=RegistryConfig(credentials=login(a.host, b.host))) as client:
             a.expect("GET", BLOB, Answer(307, {"Location": f"{b.origin}/x"}))
@@ -91,7 +91,7 @@ async def test_03_the_same_host_on_another_port_is_another_origin():
         assert b.received[0].header("Proxy-Authorization") is None
 
 
-async def test_03_once_sent_away_nothing_is_shown_on_the_way_back_either():
+async def test_03_after_a_redirect_elsewhere_no_login_is_sent_even_back_home():
     async with ScriptedServer() as a, ScriptedServer() as b:
         async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
             a.expect("GET", BLOB, Answer(401, {"WWW-Authenticate": "Basic realm=x"}))
@@ -106,7 +106,7 @@ async def test_03_once_sent_away_nothing_is_shown_on_the_way_back_either():
 # Row 4
 
 
-async def test_04_an_upload_location_on_another_origin_gets_the_body_and_nothing_else():
+async def test_04_an_upload_location_on_another_origin_gets_the_body_and_no_login():
     async with ScriptedServer() as a, ScriptedServer() as b:
         async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
             bearer(a)
@@ -149,7 +149,7 @@ REALMS = [*INNER, "http://registry.example:{b}/t", "//user@registry.example/t", 
 
 
 @pytest.mark.parametrize("realm", REALMS)
-async def test_05_a_realm_that_leads_inside_or_to_plain_http_is_not_asked(tls: Tls, realm: str):
+async def test_05_a_realm_with_an_internal_address_or_plain_http_gets_no_request(tls: Tls, realm: str):
     async with ScriptedServer() as b, public_registry(tls) as (a, client):
         a.expect("HEAD", BLOB, challenge(realm.format(b=b.port)))
         with pytest.raises((UnsafeTarget, BadReference)):
@@ -158,7 +158,7 @@ async def test_05_a_realm_that_leads_inside_or_to_plain_http_is_not_asked(tls: T
         no_secret(a)
 
 
-async def test_05_a_plain_http_realm_of_an_https_registry_is_not_asked_even_where_it_is_trusted(tls: Tls):
+async def test_05_a_plain_http_realm_of_an_https_registry_gets_no_request_even_if_trusted(tls: Tls):
     async with ScriptedServer(name="storage.example", bind=PUBLIC) as b:
         async with public_registry(tls, trusted=b.origin) as (a, client):
             a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
@@ -167,7 +167,7 @@ async def test_05_a_plain_http_realm_of_an_https_registry_is_not_asked_even_wher
         assert b.connections == 0
 
 
-async def test_05_an_unknown_realm_is_asked_without_the_login(tls: Tls):
+async def test_05_an_unknown_realm_gets_a_request_without_the_login(tls: Tls):
     name = "storage.example"
     async with ScriptedServer(tls=tls.server(name), name=name, bind=PUBLIC) as b, public_registry(tls) as (a, client):
         a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
@@ -199,7 +199,7 @@ async def test_05_a_realm_that_the_user_trusts_gets_the_login(tls: Tls):
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-async def test_05_a_loopback_realm_on_another_port_is_trusted_only_by_name(trusted: bool):
+async def test_05_a_loopback_realm_on_another_port_is_trusted_only_if_named(trusted: bool):
     async with ScriptedServer() as a, ScriptedServer() as b:
         named = frozenset({Origin.parse(b.origin)} if trusted else ())
         async with make_client(settings=RegistryConfig(credentials=login(a.host), trusted_realms=named)) as client:
@@ -213,7 +213,7 @@ async def test_05_a_loopback_realm_on_another_port_is_trusted_only_by_name(trust
 # Row 6
 
 
-async def test_06_a_token_request_follows_no_redirect():
+async def test_06_a_token_request_does_not_follow_redirects():
     async with ScriptedServer() as a, ScriptedServer() as b:
         async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
             a.expect("HEAD", BLOB, challenge(f"{a.origin}/token"))
@@ -226,7 +226,7 @@ async def test_06_a_token_request_follows_no_redirect():
 # Row 7
 
 
-async def test_07_what_a_name_leads_to_is_checked_where_the_connection_is_made(tls: Tls):
+async def test_07_the_address_of_a_name_is_checked_when_connecting(tls: Tls):
     """Rebinding: the name is public when first asked, inside when asked again."""
     answers = [[PUBLIC], ["127.0.0.1"]]
 
@@ -243,7 +243,7 @@ async def test_07_what_a_name_leads_to_is_checked_where_the_connection_is_made(t
         assert b.connections == 0
 
 
-async def test_07_of_several_addresses_only_the_allowed_ones_are_tried(tls: Tls):
+async def test_07_only_allowed_addresses_of_a_name_are_tried(tls: Tls):
     async def lookup(host: str, port: int) -> list[str]:
         return [PUBLIC] if host == "registry.example" else ["127.0.0.1", PUBLIC]
 
@@ -264,7 +264,7 @@ async def test_07_of_several_addresses_only_the_allowed_ones_are_tried(tls: Tls)
 
 
 @pytest.mark.parametrize("target", INNER)
-async def test_08_no_redirect_and_no_upload_location_leads_inside(tls: Tls, target: str):
+async def test_08_redirects_and_upload_locations_never_lead_to_internal_addresses(tls: Tls, target: str):
     async with ScriptedServer() as b, public_registry(tls) as (a, client):
         location = {"Location": target.format(b=b.port)}
         a.expect("GET", BLOB, Answer(307, location))
@@ -276,7 +276,7 @@ async def test_08_no_redirect_and_no_upload_location_leads_inside(tls: Tls, targ
         assert b.connections == 0
 
 
-async def test_08_a_registry_on_loopback_may_send_us_along_on_loopback():
+async def test_08_a_registry_on_loopback_may_redirect_to_loopback():
     async with ScriptedServer() as a, ScriptedServer() as b, make_client() as client:
         a.expect("GET", BLOB, Answer(307, {"Location": f"http://localhost:{b.port}/x"}))
         b.expect("GET", "/x", Answer(200, body=CONTENT))
@@ -286,7 +286,7 @@ async def test_08_a_registry_on_loopback_may_send_us_along_on_loopback():
 # Row 11
 
 
-async def test_11_where_a_helper_fails_no_other_hosts_login_is_taken(tmp_path: Path):
+async def test_11_if_a_helper_fails_no_other_login_is_used(tmp_path: Path):
     async with ScriptedServer() as a:
         stored = json.loads(login("other.example").inline) | {"credsStore": "nonexistent"}
         sources = CredentialSources(inline=json.dumps(stored), path=str(tmp_path))
@@ -300,7 +300,7 @@ async def test_11_where_a_helper_fails_no_other_hosts_login_is_taken(tmp_path: P
 # Row 21
 
 
-async def test_21_no_secret_comes_out_in_logs_errors_tracebacks_or_events(
+async def test_21_logs_errors_tracebacks_and_events_contain_no_secret(
     caplog: pytest.LogCaptureFixture, tls: Tls, tmp_path: Path
 ):
     caplog.set_level(logging.DEBUG)
@@ -365,7 +365,7 @@ async def test_21_no_secret_comes_out_in_logs_errors_tracebacks_or_events(
     assert not [canary for canary in canaries if canary in text]
 
 
-async def test_21_a_connection_that_never_answers_tells_no_signed_url():
+async def test_21_the_error_of_a_silent_connection_contains_no_signed_url():
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
@@ -392,7 +392,7 @@ async def test_21_a_connection_that_never_answers_tells_no_signed_url():
 @pytest.mark.parametrize(
     "text", ["a/../b", "a%2fb", "A/b", "a//b", "/a", "a/", "a/./b", "a\r\nX: y/b", "a b", "a?b", "a#b"]
 )
-async def test_23_a_repository_is_a_path_of_plain_names_or_no_request_is_sent(text: str):
+async def test_23_an_invalid_repository_path_sends_no_request(text: str):
     async with ScriptedServer() as a:
         with pytest.raises(BadReference):
             Repository(a.host, text)
@@ -400,7 +400,7 @@ async def test_23_a_repository_is_a_path_of_plain_names_or_no_request_is_sent(te
 
 
 @pytest.mark.parametrize("tag", ["a\r\nX: y", "../x", "a/b", "a?b", "a%41", ".a", "a" * 129, "a b"])
-async def test_22_a_tag_is_a_plain_word_or_no_request_is_sent(tag: str):
+async def test_22_an_invalid_tag_sends_no_request(tag: str):
     async with ScriptedServer() as a, make_client() as client:
         descriptor, raw = image(b"a")
         with pytest.raises(BadReference):
@@ -412,7 +412,9 @@ async def test_22_a_tag_is_a_plain_word_or_no_request_is_sent(tag: str):
 
 
 @pytest.mark.parametrize("wrong", ["unknown authority", "another name"])
-async def test_27_a_bad_certificate_is_the_end_and_plain_http_is_never_tried(tls: Tls, tmp_path: Path, wrong: str):
+async def test_27_a_bad_certificate_is_a_permanent_error_and_plain_http_is_never_tried(
+    tls: Tls, tmp_path: Path, wrong: str
+):
     first_bytes: list[bytes] = []
     name = "registry.example" if wrong == "unknown authority" else "other.example"
     ca_file = None if wrong == "unknown authority" else tls.file
@@ -437,7 +439,7 @@ async def test_27_a_bad_certificate_is_the_end_and_plain_http_is_never_tried(tls
     assert [sent[:1] for sent in first_bytes] == [b"\x16"]  # one TLS hello, and nothing else
 
 
-async def test_27_a_name_that_only_speaks_plain_http_is_not_spoken_to_in_it():
+async def test_27_plain_http_is_not_a_fallback_for_a_server_without_tls():
     async with ScriptedServer(name="registry.example") as a:
         lookup = names(registry_example="127.0.0.1")
         async with make_client(lookup=lookup, policy=ONCE, settings=RegistryConfig(connect_s=0.3)) as client:
@@ -506,7 +508,7 @@ async def test_28_a_helper_is_limited_in_time_and_output(tmp_path: Path, text: s
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
 
 
-async def test_28_a_good_helper_is_asked_on_its_standard_input(tmp_path: Path):
+async def test_28_a_helper_gets_the_server_on_its_standard_input(tmp_path: Path):
     text = """read server; printf '{"ServerURL":"%s","Username":"u-%s","Secret":"s"}' "$server" "$1" """
     helper_script(tmp_path, "good", text)
     async with ScriptedServer() as a:

@@ -28,7 +28,7 @@ def commit(session: str = "one") -> str:
     return f"/up/{session}?_state=a%2Fb%3D&digest={LAYER.digest}"
 
 
-async def test_a_blob_goes_in_one_post_and_one_put_with_nothing_before(channel: Channel):
+async def test_a_blob_needs_one_post_and_one_put(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), 201)
@@ -40,7 +40,7 @@ async def test_a_blob_goes_in_one_post_and_one_put_with_nothing_before(channel: 
         assert put.header("Transfer-Encoding") is None
 
 
-async def test_the_servers_location_is_kept_byte_for_byte(channel: Channel):
+async def test_the_location_is_used_byte_for_byte(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         location = "/odd/p%2fath;v=1/?b=2&a=%7e%41+x&sig=A%2BB%3D"
         server.expect("POST", UPLOADS, Answer(202, {"Location": f"{server.origin}{location}"}))
@@ -48,7 +48,7 @@ async def test_the_servers_location_is_kept_byte_for_byte(channel: Channel):
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
-async def test_small_content_goes_without_a_reader():
+async def test_small_content_is_sent_without_a_reader():
     small, content = blob(b"{}")
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", UPLOADS, opened())
@@ -66,7 +66,7 @@ async def test_an_empty_blob_is_put_with_an_explicit_length_of_zero():
         assert server.received[1].header("Content-Length") == "0"
 
 
-async def test_a_lost_commit_answer_is_settled_by_a_look_not_by_a_second_upload(channel: Channel):
+async def test_a_lost_commit_response_is_settled_by_a_look_not_by_a_second_upload(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(lose=True))
@@ -76,7 +76,7 @@ async def test_a_lost_commit_answer_is_settled_by_a_look_not_by_a_second_upload(
         assert len(server.sent("PUT")) == 1
 
 
-async def test_an_upload_that_left_no_trace_starts_anew_with_a_fresh_body_and_session(channel: Channel):
+async def test_an_absent_upload_restarts_with_a_new_body_and_session(channel: Channel):
     clock = JumpingClock()
     async with channel.server() as server, channel.client(clock=clock) as client:
         server.expect("POST", UPLOADS, opened("one"))
@@ -89,7 +89,7 @@ async def test_an_upload_that_left_no_trace_starts_anew_with_a_fresh_body_and_se
         assert sum(clock.slept) >= 5  # looked for as long as a host may lag, then sent again
 
 
-async def test_a_body_cut_on_its_way_is_not_looked_for_since_it_cannot_be_there(channel: Channel):
+async def test_a_truncated_body_is_not_looked_for(channel: Channel):
     large = bytes(40_000_000)  # more than the sockets hold
     layer, _ = blob(large)
     async with channel.server() as server, channel.client() as client:
@@ -104,7 +104,7 @@ async def test_a_body_cut_on_its_way_is_not_looked_for_since_it_cannot_be_there(
 
 
 @pytest.mark.parametrize("code", ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", ""])
-async def test_a_stale_session_is_answered_by_a_look_and_a_fresh_post(channel: Channel, code):
+async def test_a_stale_session_leads_to_a_look_and_a_new_post(channel: Channel, code):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened("one"))
         server.expect("PUT", commit("one"), Answer(404, body=errors(code) if code else b"404 page not found"))
@@ -114,7 +114,7 @@ async def test_a_stale_session_is_answered_by_a_look_and_a_fresh_post(channel: C
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
-async def test_a_stale_session_whose_blob_is_there_is_a_success(channel: Channel):
+async def test_a_stale_session_is_a_success_if_the_blob_exists(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
@@ -123,7 +123,7 @@ async def test_a_stale_session_whose_blob_is_there_is_a_success(channel: Channel
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
-async def test_a_refused_body_is_final_and_says_why(channel: Channel):
+async def test_a_refused_body_is_a_permanent_error_with_its_reason(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Answer(403, body=errors("DENIED", "quota exceeded")))
@@ -131,7 +131,7 @@ async def test_a_refused_body_is_final_and_says_why(channel: Channel):
             await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
-async def test_a_digest_refused_three_times_is_wrong(channel: Channel):
+async def test_a_digest_that_is_refused_three_times_is_an_error(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened(), times=3)
         server.expect("PUT", commit(), Answer(400, body=errors("DIGEST_INVALID")), times=3)
@@ -140,7 +140,7 @@ async def test_a_digest_refused_three_times_is_wrong(channel: Channel):
             await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
-async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_from_then_on(channel: Channel):
+async def test_chunks_of_four_mebibytes_are_used_after_ghcr_refused_a_large_put(channel: Channel):
     content = bytes(range(256)) * 40_000  # 10.24 MB
     layer, _ = blob(content)
     sizes: list[int] = []
@@ -166,7 +166,7 @@ async def test_a_large_put_that_ghcr_refuses_goes_in_chunks_of_four_mebibytes_fr
         assert ranges[:3] == ["0-4194303", "4194304-8388607", "8388608-10239999"]
 
 
-async def test_a_range_that_stands_still_does_not_make_us_send_bytes_twice(channel: Channel):
+async def test_a_stuck_range_does_not_send_bytes_twice(channel: Channel):
     """ECR: PATCH says 201 and Range sticks at the first chunk although the data is stored."""
     content = bytes(9 * 1024 * 1024)
     layer, _ = blob(content)
@@ -180,7 +180,7 @@ async def test_a_range_that_stands_still_does_not_make_us_send_bytes_twice(chann
         assert sum(len(request.body) for request in server.sent("PATCH")) == len(content)
 
 
-async def test_chunks_are_as_large_as_the_registry_wants(channel: Channel):
+async def test_chunks_have_the_size_that_the_registry_requires(channel: Channel):
     content = bytes(12 * 1024 * 1024)
     layer, _ = blob(content)
     answer = Answer(202, {"Location": "/up/one", "OCI-Chunk-Min-Length": str(6 * 1024 * 1024)})
@@ -192,7 +192,7 @@ async def test_chunks_are_as_large_as_the_registry_wants(channel: Channel):
         await client.blobs(repository(server)).write(layer, body_of(content))
 
 
-async def test_a_mount_counts_when_the_answer_names_the_blob():
+async def test_a_mount_counts_if_the_response_names_the_blob():
     source = "acme/base"
     target = f"{UPLOADS}?mount={LAYER.digest}&from={source}"
     async with ScriptedServer() as server, make_client() as client:
@@ -200,7 +200,7 @@ async def test_a_mount_counts_when_the_answer_names_the_blob():
         assert await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, source)))
 
 
-async def test_a_mount_that_names_nothing_is_proved_by_a_look():
+async def test_a_mount_that_names_no_blob_needs_a_look():
     target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", target, 201)
@@ -218,7 +218,7 @@ async def test_the_session_of_a_refused_mount_is_used_by_the_push_that_follows(c
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
-async def test_any_other_answer_to_a_mount_is_just_no(status):
+async def test_any_other_response_to_a_mount_means_no(status):
     target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", target, status)
@@ -238,7 +238,7 @@ class Listening(list[Event]):
         self.first.set()
 
 
-async def test_a_host_that_says_429_is_left_alone_by_all_requests_for_as_long_as_it_says():
+async def test_after_a_429_all_requests_to_the_host_wait_as_long_as_it_asks():
     clock = JumpingClock()
     paused = asyncio.Event()
     events = Listening(paused)
@@ -261,7 +261,7 @@ async def test_a_host_that_says_429_is_left_alone_by_all_requests_for_as_long_as
         assert [event.wait_s for event in events if isinstance(event, HostPaused)] == [7.0]
 
 
-async def test_ghcrs_wait_is_read_from_its_message():
+async def test_the_wait_is_read_from_ghcrs_message():
     events: list[Event] = []
     async with ScriptedServer() as server, make_client(events=events) as client:
         text = "rate limited: retry-after: 2500ms, allowed: 2000/minute"
@@ -276,7 +276,7 @@ async def test_ghcrs_wait_is_read_from_its_message():
         assert [event.wait_s for event in events if isinstance(event, HostPaused)] == [60.0, 2.5]
 
 
-async def test_attempts_count_only_where_a_user_set_them():
+async def test_attempts_count_only_if_a_user_set_them():
     policy = RetryPolicy(max_attempts=2, attempts_were_set=True)
     async with ScriptedServer() as server, make_client(policy=policy) as client:
         server.expect("HEAD", HEAD, 500, times=2)
@@ -288,7 +288,7 @@ async def test_attempts_count_only_where_a_user_set_them():
             assert not await patient.blobs(repository(server)).has(LAYER)
 
 
-async def test_the_time_budget_ends_all_trying():
+async def test_the_time_budget_ends_all_retries():
     clock = JumpingClock()
     async with ScriptedServer() as server, make_client(clock=clock, deadline=clock.now() + 90) as client:
         server.expect("HEAD", HEAD, 500, times=None)
@@ -298,7 +298,7 @@ async def test_the_time_budget_ends_all_trying():
 
 
 @pytest.mark.parametrize("operation", ["look", "push", "put"])
-async def test_a_host_that_is_down_is_given_up_long_before_the_budget(operation):
+async def test_a_host_that_is_down_fails_long_before_the_budget_ends(operation):
     clock = JumpingClock()
     async with ScriptedServer() as server:
         gone = repository(server)
@@ -313,7 +313,7 @@ async def test_a_host_that_is_down_is_given_up_long_before_the_budget(operation)
     assert clock.now() - 1000 < 120
 
 
-async def test_a_failing_reader_comes_out_as_its_own_error(channel: Channel):
+async def test_an_error_of_the_reader_is_raised_unchanged(channel: Channel):
     async def broken():
         yield CONTENT[:1000]
         raise DigestMismatch("reading the source", about="x")

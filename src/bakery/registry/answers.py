@@ -1,6 +1,6 @@
 """What a registry's response means: absent, throttled, transient, refused, or content that it does not find yet.
 
-Pure. Decides by status, OCI error code, the phase of the operation, and whether the content is ours; the text of a
+Pure. Decides by status, OCI error code, the purpose of the operation, and whether the content is ours; the text of a
 message counts only if a registry hides a rate limit in it. Source: registry.md 3, 4 and 6; pipeline.md 3.2.
 """
 
@@ -26,7 +26,7 @@ SECONDARY_LIMIT_WAIT_S: Final = 60.0  # GHCR says "wait a few minutes", without 
 _LEAST_TEXT_WAIT_S: Final = 1.0  # GHCR's own "10.48ms" only makes the next request fail as well
 
 
-class Phase(Enum):
+class Purpose(Enum):
     """What a request was for, as far as that changes what its response means."""
 
     READ = "read"
@@ -97,7 +97,7 @@ def oci_errors(body: bytes) -> tuple[OciError, ...]:
     return tuple(found)
 
 
-def meaning_of(response: HttpResponse, phase: Phase, *, ours: bool = False) -> Meaning:
+def meaning_of(response: HttpResponse, purpose: Purpose, *, ours: bool = False) -> Meaning:
     """Return what an unsuccessful response means. ours: this run pushed the content that was not found."""
     status, codes = response.status, {error.code for error in oci_errors(response.body)}
     if is_throttled(response):
@@ -106,15 +106,15 @@ def meaning_of(response: HttpResponse, phase: Phase, *, ours: bool = False) -> M
         return Meaning.LOGIN
     if status in _NOT_TAKEN or "UNAVAILABLE" in codes:
         return Meaning.NOT_TAKEN
-    if phase is Phase.PUT_MANIFEST and status == 500 and codes & _MISSING_CODES:
+    if purpose is Purpose.PUT_MANIFEST and status == 500 and codes & _MISSING_CODES:
         return Meaning.CONTENT_MISSING  # distribution, if it finds several problems with one manifest
     if status in _AMBIGUOUS:
         return Meaning.AMBIGUOUS
     if status == 403:
         return Meaning.DENIED
-    if phase is Phase.PUT_MANIFEST and (codes & _MISSING_CODES or (status == 404 and not codes)):
+    if purpose is Purpose.PUT_MANIFEST and (codes & _MISSING_CODES or (status == 404 and not codes)):
         return Meaning.CONTENT_MISSING
-    if phase is Phase.SEND_BLOB and (status == 404 or codes & _SESSION_CODES):
+    if purpose is Purpose.SEND_BLOB and (status == 404 or codes & _SESSION_CODES):
         return Meaning.SESSION_LOST
     if status in (404, 410):
         return Meaning.LAG if ours else Meaning.ABSENT
@@ -135,7 +135,7 @@ def is_throttled(response: HttpResponse) -> bool:
 
 def is_transient(response: HttpResponse) -> bool:
     """Return whether the same request may succeed later."""
-    return meaning_of(response, Phase.READ) in TRANSIENT
+    return meaning_of(response, Purpose.READ) in TRANSIENT
 
 
 def retry_after_s(response: HttpResponse, *, now: datetime | None = None) -> float | None:
@@ -216,12 +216,12 @@ def _plain(message: str) -> str:
 
 
 def error_for(
-    response: HttpResponse, action: str, about: object, *, phase: Phase = Phase.READ, hint: str = ""
+    response: HttpResponse, action: str, about: object, *, purpose: Purpose = Purpose.READ, hint: str = ""
 ) -> BakeryError:
     """Return the error for an unsuccessful response; its class says what a caller can do. action: a verb phrase."""
     code, why = summary_of(response)
     what, status = f"cannot {action}", response.status
-    meaning = meaning_of(response, phase)
+    meaning = meaning_of(response, purpose)
     if meaning in TRANSIENT:
         wait_s = retry_after_s(response)
         return Unavailable(what, about=about, status=status, code=code, why=why, retry_after_s=wait_s)

@@ -21,7 +21,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.polling import poll_delays
 from bakery.registry import upload_plan as plan
-from bakery.registry.answers import MAX_ERROR_BYTES, TRANSIENT, Meaning, Phase, meaning_of
+from bakery.registry.answers import MAX_ERROR_BYTES, TRANSIENT, Meaning, Purpose, meaning_of
 from bakery.registry.gate import Lane
 from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.message import HttpBody, HttpResponse
@@ -89,7 +89,7 @@ class Blobs:
                     response = await opened.read(MAX_ERROR_BYTES, strict=False)
         if response.status == 200:
             return is_blob(response, blob, operation)
-        if meaning_of(response, Phase.READ) is Meaning.ABSENT:
+        if meaning_of(response, Purpose.READ) is Meaning.ABSENT:
             return False
         raise await self._endpoint.refusal(response, operation)
 
@@ -167,7 +167,7 @@ class Blobs:
                     response = await self._endpoint.send(operation)
                     if response.status == 201 and (names_blob(response, blob) or await self._look(blob)):
                         break
-                    if meaning_of(response, Phase.OPEN_UPLOAD) in TRANSIENT:
+                    if meaning_of(response, Purpose.OPEN_UPLOAD) in TRANSIENT:
                         raise await self._endpoint.refusal(response, operation)
                     session = _session_in(response, operation) if response.status == 202 else None
                     if session is not None:
@@ -191,7 +191,7 @@ class Blobs:
             _LOOK if source == self.repository else "mount blob",
             blob,
             scopes=self._state.scopes(self.repository, mount_from=source),
-            phase=Phase.OPEN_UPLOAD,
+            purpose=Purpose.OPEN_UPLOAD,
             body=b"",
         )
 
@@ -231,7 +231,7 @@ class Blobs:
             return
         try:
             await self._endpoint.send(
-                self._operation("DELETE", session, "close upload for", blob, phase=Phase.DELETE, insists=False)
+                self._operation("DELETE", session, "close upload for", blob, purpose=Purpose.DELETE, insists=False)
             )
         except BakeryError as error:
             _log.debug("left open: %s", error)
@@ -279,7 +279,7 @@ class Blobs:
     ) -> Operation:
         size = part.size if isinstance(part, HttpBody) else len(part)
         if isinstance(step, plan.Open):
-            return self._operation("POST", "blobs/uploads/", plan.OPEN, blob, phase=Phase.OPEN_UPLOAD, body=b"")
+            return self._operation("POST", "blobs/uploads/", plan.OPEN, blob, purpose=Purpose.OPEN_UPLOAD, body=b"")
         headers, method, url = _OCTETS if size else {}, "PUT", step.session.with_query(f"digest={blob.digest}")
         if isinstance(step, plan.Chunk):
             headers = headers | {"Content-Range": f"{step.first}-{step.last}"}
@@ -289,7 +289,7 @@ class Blobs:
             url,
             plan.PUSH,
             blob,
-            phase=Phase.SEND_BLOB,
+            purpose=Purpose.SEND_BLOB,
             headers=headers,
             body=part,
             lane=_lane(size),

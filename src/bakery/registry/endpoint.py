@@ -85,7 +85,7 @@ class Endpoint:
     async def refusal(self, response: HttpResponse, operation: Operation) -> BakeryError:
         """Return the error for an unsuccessful response, with the hint that fits the login for this registry."""
         hint = await self.hint(operation.repository) if response.status in (401, 403) else ""
-        return error_for(response, operation.action, operation.about, phase=operation.phase, hint=hint)
+        return error_for(response, operation.action, operation.about, purpose=operation.purpose, hint=hint)
 
     async def hint(self, repository: Repository) -> str:
         """Return what to do about a refused login or a missing permission."""

@@ -22,7 +22,7 @@ from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.reference import DigestReference, Reference, Repository, TagReference
 from bakery.polling import poll_delays
 from bakery.registry import fallback, put_plan
-from bakery.registry.answers import Meaning, Phase, meaning_of
+from bakery.registry.answers import Meaning, Purpose, meaning_of
 from bakery.registry.blobs import Blobs
 from bakery.registry.failure import TagTaken
 from bakery.registry.http.message import HttpResponse
@@ -73,7 +73,7 @@ class Manifests:
             if found is not None:
                 check_requested(reference, found.digest, operation)
                 return found
-        elif meaning_of(response, Phase.READ) is Meaning.ABSENT:
+        elif meaning_of(response, Purpose.READ) is Meaning.ABSENT:
             return None
         elif response.status not in (403, 405):
             raise await endpoint.refusal(response, operation)
@@ -161,7 +161,7 @@ class Manifests:
         operation = self._operation("GET", reference, action, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES)
         response = await endpoint.send(operation)
         if response.status != 200:
-            if meaning_of(response, Phase.READ) is Meaning.ABSENT:
+            if meaning_of(response, Purpose.READ) is Meaning.ABSENT:
                 return None
             raise await endpoint.refusal(response, operation)
         return verified(response, reference, operation, expected)
@@ -189,7 +189,7 @@ class Manifests:
             ours=lambda digest: digest in known or state.acknowledged_at(repository, digest) is not None,
         )
         headers = {"Content-Type": descriptor.media_type}
-        operation = self._operation("PUT", reference, action, phase=Phase.PUT_MANIFEST, headers=headers, body=raw)
+        operation = self._operation("PUT", reference, action, purpose=Purpose.PUT_MANIFEST, headers=headers, body=raw)
         try:
             response = await self._carry_out(flow, operation, reference, named, descriptor.digest)
         except AuthError as error:
@@ -252,7 +252,7 @@ class Manifests:
             # No scope suits all: Quay refuses `delete`, IBM requires it, older distributions need `*`.
             for actions in ("pull,push,delete", "*"):
                 scopes = (scope_of(repository, actions),)
-                operation = self._operation("DELETE", reference, "delete", phase=Phase.DELETE, scopes=scopes)
+                operation = self._operation("DELETE", reference, "delete", purpose=Purpose.DELETE, scopes=scopes)
                 try:
                     response = await endpoint.send(operation)
                 except RegistryError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from bakery.oci.reference import Repository
-from bakery.registry.answers import MAX_ERROR_BYTES, Phase
+from bakery.registry.answers import MAX_ERROR_BYTES, Purpose
 from bakery.registry.gate import Lane
 from bakery.registry.http.address import EVERYWHERE, Reach
 from bakery.registry.http.message import HttpBody, HttpRequest, Stats
@@ -36,7 +36,7 @@ class Operation(Struct, frozen=True):
     scopes: tuple[str, ...]
     action: str
     about: str
-    phase: Phase = Phase.READ
+    purpose: Purpose = Purpose.READ
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | HttpBody | None = None
     lane: Lane = Lane.SMALL

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bakery.errors import BakeryError, DigestMismatch, RegistryError
 from bakery.oci.digest import Digest
-from bakery.registry.answers import Meaning, Phase, error_for, is_immutable_tag, meaning_of, missing_digests
+from bakery.registry.answers import Meaning, Purpose, error_for, is_immutable_tag, meaning_of, missing_digests
 from bakery.registry.failure import ContentMissing
 from bakery.registry.http.failure import NotConnected
 from bakery.registry.http.message import HttpResponse
@@ -63,8 +63,8 @@ def put(
             why = f"the registry responded {result.status}, but the manifest is not there"
             raise RegistryError(f"cannot {action}", about=about, status=result.status, why=why)
         if isinstance(result, HttpResponse):
-            error = error_for(result, action, about, phase=Phase.PUT_MANIFEST)
-            meaning = meaning_of(result, Phase.PUT_MANIFEST)
+            error = error_for(result, action, about, purpose=Purpose.PUT_MANIFEST)
+            meaning = meaning_of(result, Purpose.PUT_MANIFEST)
             if is_tag and is_immutable_tag(result):
                 named = yield LookUp(settle=False)
                 if named == digest:

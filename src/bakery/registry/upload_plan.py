@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bakery.errors import BakeryError, RegistryError
 from bakery.oci.descriptor import Descriptor
-from bakery.registry.answers import Meaning, Phase, error_for, meaning_of
+from bakery.registry.answers import Meaning, Purpose, error_for, meaning_of
 from bakery.registry.failure import LoginEnded
 from bakery.registry.http.failure import BodyCut, NotConnected
 from bakery.registry.http.message import HttpResponse
@@ -102,13 +102,13 @@ def upload(
                 return
             why = f"the registry responded {response.status}, but the blob is not there"
             raise RegistryError(f"cannot {PUSH}", about=about, status=response.status, why=why)
-        meaning = None if response is None else meaning_of(response, Phase.SEND_BLOB)
+        meaning = None if response is None else meaning_of(response, Purpose.SEND_BLOB)
         if response is not None and manners.chunk_bytes is None and _needs_chunks(response, meaning):
             manners.chunk_bytes = GHCR_CHUNK_BYTES
             continue
         is_doubtful = isinstance(sent.error, LoginEnded) or (response is not None and _refuses_digest(response))
         doubts += is_doubtful
-        error = _error(sent, PUSH, about, Phase.SEND_BLOB)
+        error = _error(sent, PUSH, about, Purpose.SEND_BLOB)
         if doubts > _MAX_DOUBTS or not (error.transient or is_doubtful or meaning is Meaning.SESSION_LOST):
             raise error
         untaken = sent.uncommitted or isinstance(error, BodyCut | NotConnected)
@@ -158,12 +158,12 @@ def _refuses_digest(response: HttpResponse) -> bool:
     return b"DIGEST_INVALID" in response.body or b"SIZE_INVALID" in response.body
 
 
-def _error(sent: Sent, action: str, about: str, phase: Phase) -> BakeryError:
+def _error(sent: Sent, action: str, about: str, purpose: Purpose) -> BakeryError:
     if sent.error is not None:
         return sent.error
     if sent.response is None:
         raise ValueError("the result of a request is a response or an error")
-    return error_for(sent.response, action, about, phase=phase)
+    return error_for(sent.response, action, about, purpose=purpose)
 
 
 def _open_error(opened: Sent, about: str) -> BakeryError:
@@ -172,4 +172,4 @@ def _open_error(opened: Sent, about: str) -> BakeryError:
     if response is not None and response.status < 400:
         why = f"the registry responded {response.status} without a session"
         return RegistryError(f"cannot {OPEN}", about=about, status=response.status, why=why)
-    return _error(opened, OPEN, about, Phase.OPEN_UPLOAD)
+    return _error(opened, OPEN, about, Purpose.OPEN_UPLOAD)

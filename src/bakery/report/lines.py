@@ -46,9 +46,8 @@ def line_of(event: Event) -> Line:
     """Return the event as a line. Events that few users need have level DEBUG."""
     match event:
         case RequestRetried():
-            about = f"{event.doing} {event.about}"
-            retry = f"retrying in {event.wait_s:.1f} s"
-            return Line(logging.WARNING, f"{about}: attempt {event.attempt} failed: {event.reason}; {retry}")
+            retry = f"retrying in {event.wait_s:.1f} s: {event.action} {event.about}"
+            return Line(logging.WARNING, f"{retry} (attempt {event.attempt} failed: {event.reason})")
         case HostPaused():
             return Line(logging.WARNING, f"{event.host} asks to wait {event.wait_s:.1f} s: {event.reason}")
         case StepRetried():
