@@ -23,7 +23,7 @@ from tests.wire.making import LAYER_TYPE, body_of, make_client
 from tests.wire.publishing import SHARED, publication, pull, push
 
 
-def settings_for(registry: RealRegistry, *realms: str) -> RegistryConfig:
+def config_for(registry: RealRegistry, *realms: str) -> RegistryConfig:
     return RegistryConfig(
         credentials=CredentialSources(inline=json.dumps(registry.docker_config())),
         trusted_realms=frozenset(Origin.parse(realm) for realm in realms),
@@ -69,7 +69,7 @@ async def test_a_mount_from_its_own_repository_tells_whether_a_blob_exists(
     registry = start_registry(kind, auth=tokens if login == "bearer" else None)
     config, layer = Descriptor.of(b"{}", OCI_CONFIG), Descriptor.of(SHARED, LAYER_TYPE)
     where = Repository(registry.host, "acme/app")
-    async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as client:
+    async with make_client(config=config_for(registry, origin_of(tokens.realm))) as client:
         client.announce_writes([where])
         await client.blobs(where).write(config, body_of(b"{}"))
         assert not await client.blobs(where).has(layer, else_write=True)
@@ -77,7 +77,7 @@ async def test_a_mount_from_its_own_repository_tells_whether_a_blob_exists(
     requests = [(one.method, one.status) for one in registry.requests() if "/acme/" in one.path and one.status != 401]
     exists, opened = ("POST", 201), ("POST", 202)
     assert requests == [opened, ("PUT", 201), exists, opened, ("PUT", 201)]
-    async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as another:
+    async with make_client(config=config_for(registry, origin_of(tokens.realm))) as another:
         another.announce_writes([where])
         await another.blobs(where).write(config, body_of(b"{}"))
         assert await another.blobs(where).has(layer, else_write=True)
@@ -91,7 +91,7 @@ async def test_bearer_tokens_are_requested_once_per_repository_and_scope(
 ):
     registry = start_registry(kind, auth=tokens)
     wanted = publication()
-    async with make_client(settings=settings_for(registry, origin_of(tokens.realm))) as client:
+    async with make_client(config=config_for(registry, origin_of(tokens.realm))) as client:
         for path in ("acme/app", "acme/other"):
             await push(client, Repository(registry.host, path), wanted)
             await pull(client, Repository(registry.host, path), wanted)
@@ -111,11 +111,11 @@ def origin_of(url: str) -> str:
 async def test_a_basic_login_works_and_a_wrong_one_fails_at_once(kind: str, start_registry: StartRegistry):
     registry = start_registry(kind, auth=Basic())
     wanted = publication()
-    async with make_client(settings=settings_for(registry)) as client:
+    async with make_client(config=config_for(registry)) as client:
         await push(client, Repository(registry.host, "acme/app"), wanted)
     wrong = {"auths": {registry.host: {"username": "baker", "password": "chalk"}}}
-    settings = RegistryConfig(credentials=CredentialSources(inline=json.dumps(wrong)))
-    async with make_client(settings=settings) as stranger:
+    config = RegistryConfig(credentials=CredentialSources(inline=json.dumps(wrong)))
+    async with make_client(config=config) as stranger:
         with pytest.raises(AuthError) as caught:
             await stranger.manifests.head(Repository(registry.host, "acme/app").with_tag("v1"))
         assert caught.value.hint

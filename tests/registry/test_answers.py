@@ -1,4 +1,4 @@
-"""What answers mean, as tables."""
+"""What responses mean, as tables."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from tests.wire.making import errors
 READ, OPEN, SEND, PUT = Purpose.READ, Purpose.OPEN_UPLOAD, Purpose.SEND_BLOB, Purpose.PUT_MANIFEST
 GHCR_LIMIT = b"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
 
-VERDICTS = {
+MEANINGS = {
     "absent": (404, "MANIFEST_UNKNOWN", READ, False, Meaning.ABSENT),
     "absent, without a body": (404, "", READ, False, Meaning.ABSENT),
-    "manifest that we pushed, not there yet": (404, "MANIFEST_UNKNOWN", READ, True, Meaning.LAG),
+    "manifest of this run, not there yet": (404, "MANIFEST_UNKNOWN", READ, True, Meaning.LAG),
     "login refused, though it says not found": (401, "NAME_UNKNOWN", READ, True, Meaning.LOGIN),
-    "login refused by code alone": (404, "UNAUTHORIZED", READ, True, Meaning.LOGIN),
+    "login refused only by code": (404, "UNAUTHORIZED", READ, True, Meaning.LOGIN),
     "denied": (403, "DENIED", READ, False, Meaning.DENIED),
     "throttled": (429, "TOOMANYREQUESTS", READ, False, Meaning.THROTTLED),
-    "throttled by code alone": (400, "TOOMANYREQUESTS", PUT, False, Meaning.THROTTLED),
+    "throttled only by code": (400, "TOOMANYREQUESTS", PUT, False, Meaning.THROTTLED),
     "not taken": (503, "UNAVAILABLE", PUT, False, Meaning.NOT_TAKEN),
     "too early": (425, "", PUT, False, Meaning.NOT_TAKEN),
-    "may have been done": (500, "UNKNOWN", PUT, False, Meaning.AMBIGUOUS),
+    "may have been carried out": (500, "UNKNOWN", PUT, False, Meaning.AMBIGUOUS),
     "bad gateway": (502, "", SEND, False, Meaning.AMBIGUOUS),
     "gateway timeout": (504, "", SEND, False, Meaning.AMBIGUOUS),
     "a proxy's own status": (522, "", READ, False, Meaning.AMBIGUOUS),
@@ -58,10 +58,10 @@ VERDICTS = {
 }
 
 
-@pytest.mark.parametrize(("status", "code", "doing", "ours", "expected"), VERDICTS.values(), ids=VERDICTS)
-def test_responses_are_classified(status: int, code: str, doing: Purpose, ours: bool, expected: Meaning):
-    reply = HttpResponse(status, body=errors(code) if code else b"")
-    assert meaning_of(reply, doing, ours=ours) is expected
+@pytest.mark.parametrize(("status", "code", "purpose", "ours", "expected"), MEANINGS.values(), ids=MEANINGS)
+def test_responses_are_classified(status: int, code: str, purpose: Purpose, ours: bool, expected: Meaning):
+    response = HttpResponse(status, body=errors(code) if code else b"")
+    assert meaning_of(response, purpose, ours=ours) is expected
 
 
 def test_a_403_is_a_rate_limit_only_if_it_says_so():
@@ -79,7 +79,7 @@ WAITS = {
     "seconds": (429, {"Retry-After": "7"}, b"", 7.0),
     "a fraction": (503, {"retry-after": "0.5"}, b"", 0.5),
     "a date": (429, {"Retry-After": "Thu, 01 Jan 2026 12:01:30 GMT"}, b"", 90.0),
-    "a date that is over": (429, {"Retry-After": "Thu, 01 Jan 2026 11:00:00 GMT"}, b"", 0.0),
+    "a date in the past": (429, {"Retry-After": "Thu, 01 Jan 2026 11:00:00 GMT"}, b"", 0.0),
     "a day": (429, {"Retry-After": "86400"}, b"", 600.0),
     "negative": (429, {"Retry-After": "-5"}, b"", None),
     "nonsense": (429, {"Retry-After": "soon"}, b"", None),
@@ -89,9 +89,9 @@ WAITS = {
     "GHCR's text in JSON": (429, {}, errors("TOOMANYREQUESTS", "retry-after: 2500ms, allowed: 44000/minute"), 2.5),
     "text in seconds": (429, {}, b"Retry-After: 12s", 12.0),
     "text in minutes": (429, {}, b"please retry after 2 minutes", 120.0),
-    "a number that belongs to the sentence": (429, {}, b"allowed: 2000/minute", None),
+    "a number that is not a wait": (429, {}, b"allowed: 2000/minute", None),
     "GHCR's secondary limit": (403, {}, GHCR_LIMIT, 60.0),
-    "a text that is no rate limit": (500, {}, b"retry-after: 5s", None),
+    "a text that is not a rate limit": (500, {}, b"retry-after: 5s", None),
 }
 
 
@@ -102,18 +102,18 @@ def test_the_requested_wait_is_read_from_header_and_message(status, headers, bod
 
 CLASSES = {
     "throttled": (429, "", READ, Unavailable),
-    "passing": (502, "", READ, Unavailable),
+    "transient": (502, "", READ, Unavailable),
     "login": (401, "", READ, AuthError),
     "denied": (403, "DENIED", READ, AuthError),
     "absent": (404, "", READ, NotFound),
     "content": (400, "MANIFEST_BLOB_UNKNOWN", PUT, ContentMissing),
-    "else": (400, "MANIFEST_INVALID", PUT, RegistryError),
+    "other": (400, "MANIFEST_INVALID", PUT, RegistryError),
 }
 
 
-@pytest.mark.parametrize(("status", "code", "doing", "expected"), CLASSES.values(), ids=CLASSES)
-def test_each_failure_has_the_class_that_callers_act_on(status, code, doing, expected):
-    found = error_for(HttpResponse(status, body=errors(code) if code else b""), "pushing", "host/a", purpose=doing)
+@pytest.mark.parametrize(("status", "code", "purpose", "expected"), CLASSES.values(), ids=CLASSES)
+def test_each_failure_has_the_class_that_callers_act_on(status, code, purpose, expected):
+    found = error_for(HttpResponse(status, body=errors(code) if code else b""), "push blob", "host/a", purpose=purpose)
     assert type(found) is expected
     assert found.transient is (expected is Unavailable)
 
@@ -152,28 +152,28 @@ SECRETS = [
 
 @pytest.mark.parametrize("message", SECRETS)
 def test_a_registrys_message_is_shown_without_secrets(message):
-    _, answer = summary_of(HttpResponse(400, body=errors("UNKNOWN", message)))
+    _, summary = summary_of(HttpResponse(400, body=errors("UNKNOWN", message)))
     for secret in ("eyJ", "deadbeef", "abcdefghijklmnop", "cm9ib3Q"):
-        assert secret not in answer
+        assert secret not in summary
 
 
 def test_a_registrys_message_is_one_line_and_its_digests_stay_readable():
     digest = Digest.of(b"x")
-    _, answer = summary_of(HttpResponse(400, body=errors("UNKNOWN", f"no\x1b[31m\r\n{digest} " + "y" * 1000)))
-    assert str(digest) in answer
-    assert "\n" not in answer
-    assert "\x1b" not in answer
-    assert len(answer) < 400
+    _, summary = summary_of(HttpResponse(400, body=errors("UNKNOWN", f"no\x1b[31m\r\n{digest} " + "y" * 1000)))
+    assert str(digest) in summary
+    assert "\n" not in summary
+    assert "\x1b" not in summary
+    assert len(summary) < 400
 
 
 @given(st.binary(max_size=400), st.integers(100, 599), st.sampled_from(Purpose))
-def test_no_body_breaks_the_classification(body, status, doing):
-    reply = HttpResponse(status, body=body)
+def test_no_body_breaks_the_classification(body, status, purpose):
+    response = HttpResponse(status, body=body)
     oci_errors(body)
-    summary_of(reply)
-    retry_after_s(reply)
-    missing_digests(reply)
-    assert meaning_of(reply, doing) in Meaning
+    summary_of(response)
+    retry_after_s(response)
+    missing_digests(response)
+    assert meaning_of(response, purpose) in Meaning
 
 
 @given(
@@ -184,21 +184,19 @@ def test_no_body_breaks_the_classification(body, status, doing):
     )
 )
 def test_no_json_breaks_the_parsing_of_errors(value):
-    import json
-
     for document in (value, {"errors": value}, {"errors": [value]}, {"errors": [{"code": value, "message": value}]}):
-        reply = HttpResponse(400, body=json.dumps(document).encode())
-        summary_of(reply)
-        missing_digests(reply)
+        response = HttpResponse(400, body=json.dumps(document).encode())
+        summary_of(response)
+        missing_digests(response)
 
 
 def test_a_500_that_names_missing_content_is_not_transient():
     named = {"code": "MANIFEST_BLOB_UNKNOWN", "detail": f"sha256:{64 * 'a'}"}
     body = json.dumps({"errors": [{"code": "UNKNOWN"}, named]})
-    reply = HttpResponse(500, body=body.encode())
-    assert meaning_of(reply, Purpose.PUT_MANIFEST) is Meaning.CONTENT_MISSING
-    assert meaning_of(reply, Purpose.SEND_BLOB) is Meaning.AMBIGUOUS
-    error = error_for(reply, "push manifest", "x", purpose=Purpose.PUT_MANIFEST)
+    response = HttpResponse(500, body=body.encode())
+    assert meaning_of(response, Purpose.PUT_MANIFEST) is Meaning.CONTENT_MISSING
+    assert meaning_of(response, Purpose.SEND_BLOB) is Meaning.AMBIGUOUS
+    error = error_for(response, "push manifest", "x", purpose=Purpose.PUT_MANIFEST)
     assert not error.transient
     assert f"sha256:{64 * 'a'}" in str(error)
     assert error.hint

@@ -1,4 +1,4 @@
-"""Where logins are found, in which order, and for which repositories."""
+"""Where logins are found, in which order, for which repositories."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ ENTRIES = {
     "two members": ({"username": "robot", "password": "p"}, Login("robot", "p")),
     "an identity token": ({"identitytoken": "i"}, Login(identity_token="i")),
     "a registry token": ({"registrytoken": "r"}, Login(registry_token="r")),
-    "an e-mail beside": (auth("robot") | {"email": "x@y"}, Login("robot", "p")),
+    "an additional e-mail": (auth("robot") | {"email": "x@y"}, Login("robot", "p")),
     "empty": ({}, ANONYMOUS),
-    "no base64": ({"auth": "%%%"}, ANONYMOUS),
+    "not base64": ({"auth": "%%%"}, ANONYMOUS),
     "no colon": ({"auth": base64.b64encode(b"robot").decode()}, ANONYMOUS),
-    "no text": ({"auth": 1}, ANONYMOUS),
-    "no object": (["x"], ANONYMOUS),
+    "not a string": ({"auth": 1}, ANONYMOUS),
+    "not an object": (["x"], ANONYMOUS),
 }
 
 
@@ -191,8 +191,8 @@ async def test_a_failing_helper_is_run_once_and_a_failing_store_is_reported_once
             with pytest.raises(AuthError, match="exit status 3"):
                 await credentials.login_for(Repository.parse("a.example/x/y"))
     assert (tmp_path / "asked").read_text() == "x\n"
-    told = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert len(told) == ("credsStore" in document)
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == ("credsStore" in document)
 
 
 async def test_a_helper_that_cannot_be_executed_is_an_error(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The gate of one host: fair, bounded, adaptive, and shut while the host wants to be left alone."""
+"""The gate of one host: fair, bounded, adaptive, and closed while the host asks the client to wait."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.wire.making import JumpingClock
 
 
 def make_gate(*, small: int = 4, clock: JumpingClock | None = None, events: list[Event] | None = None) -> Gate:
-    told = [] if events is None else events
-    return Gate("host", clock=clock or JumpingClock(), emit=told.append, small=small, bodies=2)
+    emitted = [] if events is None else events
+    return Gate("host", clock=clock or JumpingClock(), emit=emitted.append, small=small, bodies=2)
 
 
 @contextlib.asynccontextmanager
@@ -31,7 +31,7 @@ async def settle() -> None:
 
 
 class Crowd:
-    """Tasks that come in, stay until they are let go, and say who is inside."""
+    """Tasks that enter and stay until released; `inside` lists who is in."""
 
     def __init__(self, gate: Gate, group: asyncio.TaskGroup) -> None:
         self.gate, self.group = gate, group
@@ -90,7 +90,7 @@ async def test_a_cancelled_waiter_takes_no_slot():
         assert crowd.inside == [1, 2, 3, 5]
         crowd.come(7)
         await settle()
-        # Cancelled in the very moment in which the slot was handed over.
+        # Cancelled at the moment in which the slot is handed over.
         crowd.doors[1].set()
         await asyncio.sleep(0)
         crowd.tasks[7].cancel()
@@ -141,7 +141,7 @@ async def test_overlapping_pauses_count_once_and_the_longest_holds():
 
 
 async def busy(gate: Gate, rounds: int) -> None:
-    """A host that is always asked as much as it may be, and answers well."""
+    """Use the full width in every round, with good responses."""
     for _ in range(rounds):
         width = gate.width(Lane.SMALL)
         for _ in range(width):

@@ -1,4 +1,4 @@
-"""How a blob and a manifest are pushed, decided without a socket: invariants over every course that things can take."""
+"""The plans of uploads and manifests, without a socket: invariants over every course of events."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ STEPS_AT_MOST = 30
 
 
 class TimeIsUp(Exception):
-    """The one who carries the plan out has no time left: a plan may go on for as long as it is let."""
+    """The time budget is exceeded: a plan may continue for as long as it is allowed to."""
 
 
 def follow(flow: Any, act: Callable[[Any], Any]) -> list[Any]:
-    """Carry a plan out; the steps that it took."""
+    """Carry out a plan and return its steps."""
     steps = []
     try:
         step = next(flow)
@@ -45,7 +45,7 @@ def follow(flow: Any, act: Callable[[Any], Any]) -> list[Any]:
         return steps
 
 
-def replies(*statuses: int) -> list[Sent]:
+def sent(*statuses: int) -> list[Sent]:
     return [Sent(HttpResponse(status)) for status in statuses]
 
 
@@ -56,20 +56,20 @@ LOGIN = Sent(error=LoginEnded("x"))
 STALE = Sent(HttpResponse(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
 WRONG = Sent(HttpResponse(400, body=errors("DIGEST_INVALID")))
 OPENED = Sent(HttpResponse(202), SESSION)
-THROTTLED, BUSY, BROKEN, CREATED = replies(429, 503, 502, 201)
+THROTTLED, BUSY, BROKEN, CREATED = sent(429, 503, 502, 201)
 
-COURSES = {  # what the PUTs meet, what the looks find, the steps
-    "all goes well": ([CREATED], [], "open put"),
-    "the answer is lost, the blob is there": ([LOST], [True], "open put look"),
-    "the answer is lost, and so is the blob": ([LOST, CREATED], [False], "open put look pause open put"),
-    "a gateway fails": ([BROKEN, CREATED], [False], "open put look pause open put"),
-    "the body is cut": ([CUT, CREATED], [], "open put pause open put"),
+COURSES = {  # results of the PUTs, results of the looks, the steps
+    "success": ([CREATED], [], "open put"),
+    "the response is lost, the blob exists": ([LOST], [True], "open put look"),
+    "the response is lost, and so is the blob": ([LOST, CREATED], [False], "open put look pause open put"),
+    "a gateway error": ([BROKEN, CREATED], [False], "open put look pause open put"),
+    "the body is truncated": ([CUT, CREATED], [], "open put pause open put"),
     "no connection": ([UNSENT, CREATED], [], "open put pause open put"),
     "too many requests": ([THROTTLED, CREATED], [], "open put pause open put"),
-    "not now": ([BUSY, CREATED], [], "open put pause open put"),
-    "the session is gone, the blob is there": ([STALE], [True], "open put look"),
-    "the session is gone": ([STALE, CREATED], [False], "open put look pause open put"),
-    "the login ends": ([LOGIN, CREATED], [False], "open put glance pause open put"),
+    "unavailable": ([BUSY, CREATED], [], "open put pause open put"),
+    "the session is lost, the blob exists": ([STALE], [True], "open put look"),
+    "the session is lost": ([STALE, CREATED], [False], "open put look pause open put"),
+    "the login expires": ([LOGIN, CREATED], [False], "open put glance pause open put"),
     "the digest is refused once": ([WRONG, CREATED], [False], "open put glance pause open put"),
 }
 
@@ -140,7 +140,7 @@ def test_chunks_cover_the_blob_once_and_in_order():
 @settings(max_examples=examples(150))
 @given(st.data(), st.sampled_from([None, 300]))
 def test_a_blob_that_was_acknowledged_or_found_is_never_sent_again(data, chunk_bytes):
-    """A random registry: it may store what it loses the answer of. The plan must end right, and never too early."""
+    """A random registry: it may store content and lose the response. The plan must end right and never too early."""
     stored = acknowledged = found = False
     fresh: Url | None = None
     used: set[str] = set()
@@ -193,8 +193,8 @@ def put(act: Callable[[Any], Any], *, is_tag: bool = False, ours: bool = False) 
     return follow(put_plan.put(DIGEST, about="x", is_tag=is_tag, names=lambda: [CHILD], ours=lambda _: ours), act)
 
 
-def scripted(*answers: Any) -> Callable[[Any], Any]:
-    left = list(answers)
+def scripted(*results: Any) -> Callable[[Any], Any]:
+    left = list(results)
     return lambda step: left.pop(0)
 
 
@@ -249,10 +249,10 @@ def test_an_immutable_tag_with_another_digest_is_an_error_that_names_it():
         put(scripted(HttpResponse(400, body=errors("TAG_INVALID")), OTHER), is_tag=True)
 
 
-@pytest.mark.parametrize(("reply", "expected"), [(HttpResponse(403), AuthError), (HttpResponse(413), RegistryError)])
-def test_a_permanent_refusal_ends_the_put_at_once(reply, expected):
+@pytest.mark.parametrize(("response", "expected"), [(HttpResponse(403), AuthError), (HttpResponse(413), RegistryError)])
+def test_a_permanent_refusal_ends_the_put_at_once(response, expected):
     with pytest.raises(expected):
-        put(scripted(reply))
+        put(scripted(response))
 
 
 @settings(max_examples=examples(150))

@@ -1,4 +1,4 @@
-"""Token requests and the trust in token services, as tables and flows without a socket."""
+"""Token requests and the trust in token services, without a socket."""
 
 from __future__ import annotations
 
@@ -34,48 +34,48 @@ PASSWORD = Login("robot", "se:cret")
 IDENTITY = Login(identity_token="refresh")
 
 
-def run(flow: Generator[HttpRequest, HttpResponse, Token], answer: Callable[[HttpRequest], HttpResponse]) -> Token:
+def run(flow: Generator[HttpRequest, HttpResponse, Token], respond: Callable[[HttpRequest], HttpResponse]) -> Token:
     try:
         request = next(flow)
         while True:
-            request = flow.send(answer(request))
+            request = flow.send(respond(request))
     except StopIteration as done:
         found: Token = done.value
         return found
 
 
-def requests_for(login: Login, *replies: HttpResponse) -> list[HttpRequest]:
-    asked: list[HttpRequest] = []
-    left = list(replies)
+def requests_for(login: Login, *responses: HttpResponse) -> list[HttpRequest]:
+    requests: list[HttpRequest] = []
+    left = list(responses)
 
-    def answer(request: HttpRequest) -> HttpResponse:
-        asked.append(request)
+    def respond(request: HttpRequest) -> HttpResponse:
+        requests.append(request)
         return left.pop(0)
 
-    run(token_flow(CHALLENGE, REALM, SCOPES, login, EVERYWHERE), answer)
-    return asked
+    run(token_flow(CHALLENGE, REALM, SCOPES, login, EVERYWHERE), respond)
+    return requests
 
 
 def test_a_password_is_sent_by_get_and_the_realms_query_is_kept():
-    (asked,) = requests_for(PASSWORD, GOOD)
-    assert (asked.method, asked.body) == ("GET", None)
+    (request,) = requests_for(PASSWORD, GOOD)
+    assert (request.method, request.body) == ("GET", None)
     expected = "/token?kept=1&service=reg%20example&scope=repository:acme/app:pull,push&scope=repository:acme/base:pull"
-    assert asked.url.target == expected
-    assert base64.b64decode(asked.headers["Authorization"].removeprefix("Basic ")) == b"robot:se:cret"
+    assert request.url.target == expected
+    assert base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")) == b"robot:se:cret"
 
 
 def test_an_anonymous_token_request_carries_no_authorization():
-    (asked,) = requests_for(ANONYMOUS, GOOD)
-    assert (asked.method, asked.headers) == ("GET", {})
+    (request,) = requests_for(ANONYMOUS, GOOD)
+    assert (request.method, request.headers) == ("GET", {})
 
 
 def test_an_identity_token_is_sent_by_post_and_never_in_a_url():
-    (asked,) = requests_for(IDENTITY, GOOD)
-    assert asked.method == "POST"
-    assert isinstance(asked.body, bytes)
-    assert b"grant_type=refresh_token&refresh_token=refresh" in asked.body
-    assert b"scope=repository%3Aacme%2Fapp%3Apull%2Cpush+repository%3Aacme%2Fbase%3Apull" in asked.body
-    assert "refresh" not in asked.url.target
+    (request,) = requests_for(IDENTITY, GOOD)
+    assert request.method == "POST"
+    assert isinstance(request.body, bytes)
+    assert b"grant_type=refresh_token&refresh_token=refresh" in request.body
+    assert b"scope=repository%3Aacme%2Fapp%3Apull%2Cpush+repository%3Aacme%2Fbase%3Apull" in request.body
+    assert "refresh" not in request.url.target
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 405])
@@ -90,7 +90,7 @@ def test_a_service_that_refuses_post_gets_a_get_if_there_is_a_password(status: i
 REFUSALS = {
     "refused": (401, AuthError),
     "forbidden": (403, AuthError),
-    "sent elsewhere": (302, AuthError),
+    "redirected": (302, AuthError),
     "overloaded": (503, Unavailable),
     "throttled": (429, Unavailable),
 }
@@ -106,12 +106,12 @@ def test_refusals_are_permanent_failures_transient_and_neither_quotes_the_body(s
 TOKENS = {
     "token": (b'{"token":"a"}', "a", 60.0),
     "access_token": (b'{"access_token":"a","expires_in":900}', "a", 900.0),
-    "both, the access token wins": (b'{"token":"b","access_token":"a"}', "a", 60.0),
-    "a null beside": (b'{"token":"a","access_token":null}', "a", 60.0),
-    "too short a life is taken for a minute": (b'{"token":"a","expires_in":5}', "a", 60.0),
-    "too long a life is cut": (b'{"token":"a","expires_in":999999999}', "a", 86400.0),
-    "a life that is no number": (b'{"token":"a","expires_in":"300"}', "a", 60.0),
-    "a life that is true": (b'{"token":"a","expires_in":true}', "a", 60.0),
+    "both, and the access token wins": (b'{"token":"b","access_token":"a"}', "a", 60.0),
+    "a null access token": (b'{"token":"a","access_token":null}', "a", 60.0),
+    "a lifetime below a minute counts as one": (b'{"token":"a","expires_in":5}', "a", 60.0),
+    "a lifetime is at most a day": (b'{"token":"a","expires_in":999999999}', "a", 86400.0),
+    "a lifetime that is not a number": (b'{"token":"a","expires_in":"300"}', "a", 60.0),
+    "a lifetime that is true": (b'{"token":"a","expires_in":true}', "a", 60.0),
 }
 
 
@@ -156,30 +156,42 @@ def test_a_scope_names_the_repository():
 
 
 YES, NO = Trust.CREDENTIALS, Trust.NOTHING
-TRUST = {  # registry, realm, the class of the registry's address, trusted by the user, expected (None: not even asked)
+TRUST = {  # registry, realm, class of the registry's address, trusted by the user, expected (None: no request is sent)
     "its own origin": ("https://reg.example", "https://reg.example/token", Reach.PUBLIC, "", YES),
-    "its own origin, the port spelled out": ("https://reg.example", "https://reg.example:443/t", Reach.PUBLIC, "", YES),
-    "its own origin in plain http": ("http://127.0.0.1:5000", "http://127.0.0.1:5000/t", Reach.LOOPBACK, "", YES),
+    "its own origin with its port": ("https://reg.example", "https://reg.example:443/t", Reach.PUBLIC, "", YES),
+    "its own origin over plain HTTP": ("http://127.0.0.1:5000", "http://127.0.0.1:5000/t", Reach.LOOPBACK, "", YES),
     "another port": ("https://reg.example", "https://reg.example:8443/t", Reach.PUBLIC, "", NO),
     "Docker Hub": ("https://registry-1.docker.io", "https://auth.docker.io/token", Reach.PUBLIC, "", YES),
     "GitLab": ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", Reach.PUBLIC, "", YES),
     "the same domain": ("https://registry.acme.com", "https://git.acme.com/jwt/auth", Reach.PUBLIC, "", YES),
-    "the same domain below a country": ("https://reg.acme.co.uk", "https://git.acme.co.uk/t", Reach.PUBLIC, "", YES),
-    "another domain below a country": ("https://reg.acme.co.uk", "https://evil.co.uk/t", Reach.PUBLIC, "", NO),
+    "the same domain, .co.uk": (
+        "https://reg.acme.co.uk",
+        "https://git.acme.co.uk/t",
+        Reach.PUBLIC,
+        "",
+        YES,
+    ),
+    "another domain, .co.uk": ("https://reg.acme.co.uk", "https://evil.co.uk/t", Reach.PUBLIC, "", NO),
     "another domain": ("https://registry.acme.com", "https://acme.com.evil.net/t", Reach.PUBLIC, "", NO),
-    "a suffix that is no domain": ("https://reg.acme.com", "https://evilacme.com/t", Reach.PUBLIC, "", NO),
+    "a name with the same ending": ("https://reg.acme.com", "https://evilacme.com/t", Reach.PUBLIC, "", NO),
     "two customers of one cloud": ("https://a.azurecr.io", "https://b.azurecr.io/t", Reach.PUBLIC, "", NO),
     "two customers of one host": ("https://a.jfrog.io", "https://b.jfrog.io/t", Reach.PUBLIC, "", NO),
-    "what the user trusts": ("https://reg.example", "https://sso.other/t", Reach.PUBLIC, "https://sso.other", YES),
-    "another port of what the user trusts": (
+    "an origin the user trusts": (
+        "https://reg.example",
+        "https://sso.other/t",
+        Reach.PUBLIC,
+        "https://sso.other",
+        YES,
+    ),
+    "another port of an origin that the user trusts": (
         "https://reg.example",
         "https://sso.other:8443/t",
         Reach.PUBLIC,
         "https://sso.other",
         NO,
     ),
-    "plain http of https": ("https://reg.example", "http://reg.example/t", Reach.PUBLIC, "", None),
-    "plain http though trusted": ("https://reg.example", "http://sso.other/t", Reach.PUBLIC, "http://sso.other", None),
+    "plain HTTP from https": ("https://reg.example", "http://reg.example/t", Reach.PUBLIC, "", None),
+    "plain HTTP, though trusted": ("https://reg.example", "http://sso.other/t", Reach.PUBLIC, "http://sso.other", None),
     "loopback from outside": ("https://reg.example", "https://127.0.0.1/t", Reach.PUBLIC, "", None),
     "loopback from a private network": ("https://10.0.0.1", "https://127.0.0.1/t", Reach.PRIVATE, "", None),
     "loopback, another port": ("http://127.0.0.1:5000", "http://127.0.0.1:5001/t", Reach.LOOPBACK, "", NO),
@@ -200,14 +212,14 @@ TRUST = {  # registry, realm, the class of the registry's address, trusted by th
 def test_a_token_service_gets_the_login_only_if_it_is_trusted(registry, realm, own, trusted, expected):
     named = frozenset({Origin.parse(trusted)} if trusted else ())
 
-    def asked() -> tuple[Trust, frozenset[Reach]]:
+    def trust() -> tuple[Trust, frozenset[Reach]]:
         return trust_in(Origin.parse(registry), Url.parse(realm), own, named)
 
     if expected is None:
         with pytest.raises(BakeryError):
-            asked()
+            trust()
     else:
-        assert asked()[0] is expected
+        assert trust()[0] is expected
 
 
 def test_a_refresh_token_is_kept_for_the_next_exchange():

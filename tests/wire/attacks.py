@@ -1,7 +1,7 @@
-"""What the tests of attacks share: a registry that counts as public, its certificate, its login, its resolver.
+"""Shared by the tests of attacks: a registry that counts as public, its certificate, login and resolver.
 
-A is the registry that the user named; B is whoever A sends us to. Each records every byte that it gets. An address
-that must count as public is 127.0.0.2, by the classification that these tests pass in.
+A is the registry that the user named, B the server that A redirects to. Each records every byte that it receives. The
+classification that these tests pass in makes 127.0.0.2 a public address.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bakery.registry.http.address import Reach, reach_of
 from bakery.registry.http.url import Origin
 from bakery.retry import RetryPolicy
 from tests.wire.making import blob, make_client
-from tests.wire.script import Answer, ScriptedServer
+from tests.wire.script import Response, ScriptedServer
 
 PUBLIC = "127.0.0.2"
 PASSWORD = "canary-password-7f3a"
@@ -40,16 +40,16 @@ def as_if_public(address: str) -> Reach:
 
 
 def names(**addresses: str) -> Any:
-    """A resolver that knows these names (`_` for `.`), and counts what it was asked."""
+    """Return a resolver for these names (`_` stands for `.`) that records its lookups."""
 
     async def lookup(host: str, port: int) -> list[str]:
-        lookup.asked.append(host)  # type: ignore[attr-defined]  # a function that remembers
+        lookup.names.append(host)  # type: ignore[attr-defined]  # a function with an attribute
         found = {name.replace("_", "."): address for name, address in addresses.items()}.get(host.rstrip("."))
         if found is None:
             raise OSError(f"no such name: {host}")
         return [found]
 
-    lookup.asked = []  # type: ignore[attr-defined]  # a function that remembers
+    lookup.names = []  # type: ignore[attr-defined]  # a function with an attribute
     return lookup
 
 
@@ -59,7 +59,7 @@ def login(*hosts: str) -> CredentialSources:
 
 
 class Tls:
-    """A certificate authority of this test, and what it certified."""
+    """A certificate authority and its certificates."""
 
     def __init__(self, folder: Path) -> None:
         self.authority = trustme.CA()
@@ -76,17 +76,17 @@ class Tls:
 async def public_registry(
     tls: Tls, *, trusted: str = "", **others: Any
 ) -> AsyncIterator[tuple[ScriptedServer, Client]]:
-    """A: https, on an address that counts as public, with a login at hand."""
+    """Run A over https, on an address that counts as public; yield it with a client that has its login."""
     name = "registry.example"
     async with ScriptedServer(tls=tls.server(name), name=name, bind=PUBLIC) as a:
-        settings = RegistryConfig(
+        config = RegistryConfig(
             ca_file=tls.file,
             credentials=login(a.host),
             trusted_realms=frozenset({Origin.parse(trusted)} if trusted else ()),
             connect_s=2,
         )
         others.setdefault("lookup", names(registry_example=PUBLIC, storage_example=PUBLIC, inner_example="127.0.0.1"))
-        async with make_client(settings=settings, classify=as_if_public, policy=ONCE, **others) as client:
+        async with make_client(config=config, classify=as_if_public, policy=ONCE, **others) as client:
             yield a, client
 
 
@@ -106,9 +106,9 @@ async def read(client: Client, where: Repository, descriptor: Descriptor = LAYER
 
 
 def bearer(a: ScriptedServer) -> None:
-    """A wants a token for everything, and gives `the-token` to whoever has the password."""
-    a.expect("GET", r"/token\?.*", Answer(200, body=b'{"token":"the-token"}'), times=None, regex=True)
+    """Let A require a token, and send `the-token` to clients with the password."""
+    a.expect("GET", r"/token\?.*", Response(200, body=b'{"token":"the-token"}'), times=None, regex=True)
 
 
-def challenge(realm: str) -> Answer:
-    return Answer(401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})
+def challenge(realm: str) -> Response:
+    return Response(401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})

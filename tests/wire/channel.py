@@ -37,13 +37,13 @@ class Channel:
             return raw_server(serve)
         return raw_server(serve, tls=self.tls.server("registry.example"), name="registry.example")
 
-    def client(self, *, settings: RegistryConfig | None = None, **others: Any) -> Client:
+    def client(self, *, config: RegistryConfig | None = None, **others: Any) -> Client:
         """Return a client that can reach these servers."""
-        settings = settings or RegistryConfig()
+        config = config or RegistryConfig()
         if self.tls is not None:
-            settings = replace(settings, ca_file=self.tls.file)
+            config = replace(config, ca_file=self.tls.file)
             others["lookup"] = names(registry_example="127.0.0.1", storage_example="127.0.0.1")
-        return make_client(settings=settings, **others)
+        return make_client(config=config, **others)
 
 
 PLAIN = Channel(None)

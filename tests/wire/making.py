@@ -1,4 +1,4 @@
-"""What the wire tests make: clients that wait for nothing, images, a clock that jumps."""
+"""Builders for the wire tests: clients whose waits take no time, images, a clock that jumps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 class JumpingClock:
-    """Time passes when somebody sleeps, and at no other moment."""
+    """A clock on which time passes only during `sleep`."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -43,12 +43,12 @@ def make_client(
     policy: RetryPolicy | None = None,
     **others: Any,
 ) -> Client:
-    """A client without logins, whose waits take no time."""
+    """Return a client without logins, whose waits take no time."""
     clock = clock or JumpingClock()
-    settings = others.pop("settings", None) or RegistryConfig()
+    config = others.pop("config", None) or RegistryConfig()
     others.setdefault("run_helper", run_helper)
     return Client(
-        config=settings,
+        config=config,
         policy=policy or RetryPolicy(base_delay=0.5),
         clock=clock,
         emit=(lambda event: None) if events is None else events.append,
@@ -73,7 +73,7 @@ def body_of(content: bytes, piece: int = 64 * 1024) -> Callable[[], AsyncIterato
 
 
 def image(*layers: bytes, **members: Any) -> tuple[Descriptor, bytes]:
-    """An image manifest over these layers."""
+    """Return an image manifest with these layers."""
 
     def pointer(content: bytes, media_type: str) -> dict[str, Any]:
         found = Descriptor.of(content, media_type)
@@ -91,7 +91,7 @@ def image(*layers: bytes, **members: Any) -> tuple[Descriptor, bytes]:
 
 
 def headers_of(descriptor: Descriptor) -> dict[str, str]:
-    """What a registry says of a manifest."""
+    """Return the headers of a response with this manifest."""
     return {
         "Content-Type": descriptor.media_type,
         "Docker-Content-Digest": str(descriptor.digest),
@@ -100,5 +100,5 @@ def headers_of(descriptor: Descriptor) -> dict[str, str]:
 
 
 def errors(code: str, message: str = "", detail: Any = None) -> bytes:
-    """The body of a refusal."""
+    """Return the body of a refusal."""
     return json.dumps({"errors": [{"code": code, "message": message, "detail": detail}]}).encode()

@@ -1,4 +1,4 @@
-"""One publication, pushed and pulled as a publisher does it: two images, an index over them, two tags."""
+"""One publication, pushed and pulled as a publisher does: two images, their index, two tags."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bakery.registry.client import Client
 from bakery.registry.failure import ContentMissing
 from tests.wire.making import LAYER_TYPE, body_of, image
 
-SHARED = bytes(range(256)) * 1200  # more than what goes as one piece
+SHARED = bytes(range(256)) * 1200  # larger than one piece
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What is pushed: blobs, image manifests, the index over them."""
+    """The content to push: blobs, image manifests, their index."""
 
     blobs: tuple[bytes, ...]
     images: tuple[tuple[Descriptor, bytes], ...]
@@ -43,7 +43,7 @@ def publication(salt: bytes = b"") -> Publication:
 async def push(
     client: Client, where: Repository, wanted: Publication, tags: tuple[str, ...] = ("v1", "latest")
 ) -> None:
-    """As a publisher does it: what is missing, children before parents, tags last."""
+    """Push missing content as a publisher does: children before parents, tags last."""
     client.announce_writes([where])
 
     async def blob(content: bytes, *, again: bool = False) -> None:
@@ -60,7 +60,7 @@ async def push(
                 for content in wanted.blobs:
                     if Descriptor.of(content, LAYER_TYPE).digest in missing.digests:
                         await blob(content, again=True)
-        raise AssertionError("content stays missing")
+        raise AssertionError("the content is still missing")
 
     config, *layers = wanted.blobs
     await blob(config)

@@ -1,7 +1,7 @@
 """A scripted server on a real socket: a table of expected requests. A request that the table lacks fails the test.
 
-It keeps every header and body byte that it got, and can answer as badly as a test wants: cut, reset, lie about lengths,
-never end.
+It records every header and body byte, and its responses can be as bad as a test wants: truncated, reset, endless, or
+with a wrong length.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came."""
+    """One request as received."""
 
     method: str
     target: str
@@ -28,24 +28,24 @@ class Received:
 
     def header(self, name: str) -> str | None:
         found = [value for key, value in self.headers if key.lower() == name.lower()]
-        assert len(found) < 2, f"{name} came {len(found)} times"
+        assert len(found) < 2, f"{name} occurs {len(found)} times"
         return found[0] if found else None
 
     @property
     def raw(self) -> str:
-        """Everything of it as one text, for looking for secrets."""
+        """The whole request as one text, to search for secrets."""
         lines = [f"{self.method} {self.target}", *(f"{key}: {value}" for key, value in self.headers)]
         return "\n".join(lines) + "\n\n" + self.body.decode("latin-1")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What is answered.
+class Response:
+    """A response.
 
-    length: a Content-Length that lies, or None for the true one, or "none" for no length at all (ends by closing).
-    cut: close after so many bytes of the body. reset: with a TCP reset, after what `cut` says. lose: read the request
-    whole and close without a word. endless: the body is repeated in chunks until the client goes away. early: answer
-    before the request's body is read, then close.
+    length: a false Content-Length, None for the true one, or "none" for no length (the body ends with the connection).
+    cut: close after so many bytes of the body. reset: with a TCP reset, after `cut` bytes. lose: read the whole request
+    and close without a response. endless: repeat the body in chunks until the client disconnects. early: respond before
+    the request's body is read, then close. hold: wait for this before responding.
     """
 
     status: int = 200
@@ -62,18 +62,18 @@ class Answer:
 
 @dataclass
 class Expected:
-    """One line of the table. `times` None: any number, also none."""
+    """One line of the table. `times` None: any number, including none."""
 
     method: str
     target: re.Pattern[str]
-    answer: Answer | Callable[[Received], Answer]
+    response: Response | Callable[[Received], Response]
     times: int | None
     met: int = 0
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ScriptedServer:
-    """`async with ScriptedServer() as server`; at the end all that was expected must have come, and nothing else."""
+    """Use `async with ScriptedServer() as server`. At the end, exactly the expected requests must have arrived."""
 
     def __init__(
         self, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1", bind: str = "127.0.0.1", port: int = 0
@@ -104,11 +104,11 @@ class ScriptedServer:
     def check(self) -> None:
         assert not self.unexpected, f"unexpected requests: {[(r.method, r.target) for r in self.unexpected]}"
         left = [(e.method, e.target.pattern, e.times - e.met) for e in self._table if e.times and e.met < e.times]
-        assert not left, f"these requests never came: {left}"
+        assert not left, f"these requests never arrived: {left}"
 
     @property
     def host(self) -> str:
-        """`127.0.0.1:port`: the registry's name in references."""
+        """The registry's name in references: `127.0.0.1:port`."""
         return f"{self._name}:{self.port}"
 
     @property
@@ -119,19 +119,19 @@ class ScriptedServer:
         self,
         method: str,
         target: str,
-        answer: Answer | Callable[[Received], Answer] | int = 200,
+        response: Response | Callable[[Received], Response] | int = 200,
         *,
         times: int | None = 1,
         regex: bool = False,
     ) -> Expected:
-        """Add a line to the table. Of lines that fit, the first that is not used up answers."""
+        """Add a line to the table. The first matching line that is not used up responds."""
         pattern = re.compile(target if regex else re.escape(target))
-        line = Expected(method, pattern, Answer(answer) if isinstance(answer, int) else answer, times)
+        line = Expected(method, pattern, Response(response) if isinstance(response, int) else response, times)
         self._table.append(line)
         return line
 
     def sent(self, method: str, part: str = "") -> list[Received]:
-        """The requests that came with this method, and this text in their target."""
+        """Return the requests with this method, and this text in their target."""
         return [request for request in self.received if request.method == method and part in request.target]
 
     @property
@@ -162,7 +162,7 @@ class ScriptedServer:
         line = next(
             (e for e in self._table if e.method == method and e.target.fullmatch(target) and e.met != e.times), None
         )
-        early = line is not None and isinstance(line.answer, Answer) and line.answer.early
+        early = line is not None and isinstance(line.response, Response) and line.response.early
         body = b"" if early else await reader.readexactly(length)
         request = Received(method, target, headers, body)
         if line is None:
@@ -172,43 +172,45 @@ class ScriptedServer:
         self.received.append(request)
         line.met += 1
         line.came.set()
-        answer = line.answer if isinstance(line.answer, Answer) else line.answer(request)
-        if answer.hold is not None:
-            await answer.hold.wait()
-        return await self._answer(answer, request, writer)
+        response = line.response if isinstance(line.response, Response) else line.response(request)
+        if response.hold is not None:
+            await response.hold.wait()
+        return await self._respond(response, request, writer)
 
-    async def _answer(self, answer: Answer, request: Received, writer: asyncio.StreamWriter) -> bool:
-        if answer.lose:
-            if answer.reset:
+    async def _respond(self, response: Response, request: Received, writer: asyncio.StreamWriter) -> bool:
+        if response.lose:
+            if response.reset:
                 _reset(writer)
             return False
-        pairs = list(answer.headers.items() if isinstance(answer.headers, Mapping) else answer.headers)
-        if answer.endless:
+        pairs = list(response.headers.items() if isinstance(response.headers, Mapping) else response.headers)
+        if response.endless:
             pairs.append(("Transfer-Encoding", "chunked"))
-        elif request.method == "HEAD" and answer.length is None:
-            pass  # a HEAD says what the test says, and nothing of its own
-        elif answer.length != "none" and not any(key.lower() == "content-length" for key, _ in pairs):
-            pairs.append(("Content-Length", str(len(answer.body) if answer.length is None else answer.length)))
-        head = f"HTTP/1.1 {answer.status} Answer\r\n" + "".join(f"{key}: {value}\r\n" for key, value in pairs) + "\r\n"
+        elif request.method == "HEAD" and response.length is None:
+            pass  # the test decides what a HEAD responds
+        elif response.length != "none" and not any(key.lower() == "content-length" for key, _ in pairs):
+            pairs.append(("Content-Length", str(len(response.body) if response.length is None else response.length)))
+        head = (
+            f"HTTP/1.1 {response.status} Response\r\n" + "".join(f"{key}: {value}\r\n" for key, value in pairs) + "\r\n"
+        )
         writer.write(head.encode("latin-1"))
         if request.method == "HEAD":
             return True
-        if answer.endless:
+        if response.endless:
             while True:
-                writer.write(b"%x\r\n%s\r\n" % (len(answer.body), answer.body))
+                writer.write(b"%x\r\n%s\r\n" % (len(response.body), response.body))
                 await writer.drain()
-        writer.write(answer.body if answer.cut is None else answer.body[: answer.cut])
+        writer.write(response.body if response.cut is None else response.body[: response.cut])
         await writer.drain()
-        if answer.reset:
+        if response.reset:
             _reset(writer)
-        return answer.cut is None and not answer.reset and not answer.early and answer.length != "none"
+        return response.cut is None and not response.reset and not response.early and response.length != "none"
 
 
 async def _all_closed(writers: Iterable[asyncio.StreamWriter]) -> None:
-    """Close what is still open: a polite end of TLS would wait for a client that has gone."""
+    """Close open connections: an orderly end of TLS would wait for a client that has disconnected."""
     for writer in writers:
         writer.transport.abort()
-        with contextlib.suppress(OSError):  # how the connection ended is the test's affair
+        with contextlib.suppress(OSError):  # the test checks how the connection ended
             await writer.wait_closed()
 
 
@@ -249,7 +251,7 @@ async def raw_server(
         await _all_closed(writers)
 
 
-def says(head: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+def responds(head: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Connections: what is kept and what is not, addresses, and large bodies that go past the event loop."""
+"""Connections: which are kept, addresses, and large bodies that bypass the event loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bakery.retry import RetryPolicy
 from tests.wire.attacks import names
 from tests.wire.channel import Channel
 from tests.wire.making import LAYER_TYPE, blob, make_client, repository
-from tests.wire.script import Answer, ScriptedServer, raw_server, says
+from tests.wire.script import Response, ScriptedServer, raw_server, responds
 
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
 LAYER, _ = blob(CONTENT)
@@ -31,7 +31,7 @@ ONCE = RetryPolicy(max_attempts=1, attempts_were_set=True)
 
 @contextlib.contextmanager
 def extents(content: bytes, step: int = 1024 * 1024) -> Iterator[Callable[[], AsyncIterator[Extent]]]:
-    """The content in a file, as a body that gives stretches of it."""
+    """Write the content to a file; yield it as a body of extents."""
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()
@@ -43,8 +43,8 @@ def extents(content: bytes, step: int = 1024 * 1024) -> Iterator[Callable[[], As
         yield pieces
 
 
-def expect_upload(server: ScriptedServer, answer: Answer | int = 201, descriptor: Descriptor = LAYER) -> None:
-    server.expect("POST", "/v2/acme/app/blobs/uploads/", Answer(202, {"Location": SESSION}))
+def expect_upload(server: ScriptedServer, answer: Response | int = 201, descriptor: Descriptor = LAYER) -> None:
+    server.expect("POST", "/v2/acme/app/blobs/uploads/", Response(202, {"Location": SESSION}))
     server.expect("PUT", f"{SESSION}?digest={descriptor.digest}", answer)
 
 
@@ -68,7 +68,7 @@ async def test_a_download_is_kept_whole_and_in_order(channel: Channel):
         kept.extend(piece)
 
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        server.expect("GET", TARGET, Response(200, body=CONTENT))
         async for step in client.blobs(repository(server)).fetch(LAYER, keep):
             assert step <= len(kept)
             steps.append(step)
@@ -83,7 +83,7 @@ async def test_an_error_while_storing_is_raised_unchanged_without_a_retry(channe
         raise OSError(28, "No space left on device")
 
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        server.expect("GET", TARGET, Response(200, body=CONTENT))
         with pytest.raises(OSError, match="No space left"):
             async for _ in client.blobs(repository(server)).fetch(LAYER, keep):
                 pass
@@ -92,7 +92,7 @@ async def test_an_error_while_storing_is_raised_unchanged_without_a_retry(channe
 async def test_a_refusal_before_the_whole_file_was_sent_is_reported(channel: Channel):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
     async with channel.server() as server, channel.client(policy=ONCE) as client:
-        expect_upload(server, Answer(400, body=b'{"errors": [{"code": "DENIED"}]}', early=True))
+        expect_upload(server, Response(400, body=b'{"errors": [{"code": "DENIED"}]}', early=True))
         with extents(bytes(large.size)) as body, pytest.raises(RegistryError, match="DENIED"):
             await client.blobs(repository(server)).write(large, body)
         assert client.stats.bytes_out < large.size
@@ -127,16 +127,16 @@ async def test_a_server_that_stops_reading_a_file_times_out(channel: Channel):
         await reader.readuntil(b"\r\n\r\n")
         await asyncio.Event().wait()
 
-    settings = RegistryConfig(stall_s=0.2)
-    async with channel.raw_server(serve) as host, channel.client(policy=ONCE, settings=settings) as client:
+    config = RegistryConfig(stall_s=0.2)
+    async with channel.raw_server(serve) as host, channel.client(policy=ONCE, config=config) as client:
         with extents(bytes(large.size)) as body, pytest.raises(ConnectionFailed, match="did not respond in time"):
             await client.blobs(Repository(host, "acme/app")).write(large, body)
 
 
 async def test_a_large_body_that_stalls_times_out(channel: Channel):
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {LAYER.size}\r\n\r\n".encode() + CONTENT[:500_000]
-    settings = RegistryConfig(stall_s=0.2)
-    async with channel.raw_server(says(head)) as host, channel.client(policy=ONCE, settings=settings) as client:
+    config = RegistryConfig(stall_s=0.2)
+    async with channel.raw_server(responds(head)) as host, channel.client(policy=ONCE, config=config) as client:
         with pytest.raises(ConnectionFailed, match="did not respond in time"):
             async for _ in client.blobs(Repository(host, "acme/app")).fetch(LAYER, lambda *_: None):
                 pass
@@ -175,7 +175,7 @@ async def test_a_connection_is_reused(channel: Channel):
 
 async def test_a_connection_is_reused_after_a_large_download(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT), times=2)
+        server.expect("GET", TARGET, Response(200, body=CONTENT), times=2)
         for _ in range(2):
             async for _step in client.blobs(repository(server)).fetch(LAYER, lambda *_: None):
                 pass
@@ -196,7 +196,7 @@ async def test_a_connection_that_the_server_is_about_to_close_is_not_used_again(
 ):
     descriptor, content = blob(CONTENT[:size])
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", f"/v2/acme/app/blobs/{descriptor.digest}", Answer(200, headers, content), times=2)
+        server.expect("GET", f"/v2/acme/app/blobs/{descriptor.digest}", Response(200, headers, content), times=2)
         for _ in range(2):
             async for _step in client.blobs(repository(server)).fetch(descriptor, lambda *_: None):
                 pass
@@ -205,7 +205,7 @@ async def test_a_connection_that_the_server_is_about_to_close_is_not_used_again(
 
 async def test_a_connection_stays_open_for_a_header_that_only_contains_the_word_close(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, {"Connection": "closely"}, CONTENT), times=2)
+        server.expect("GET", TARGET, Response(200, {"Connection": "closely"}, CONTENT), times=2)
         for _ in range(2):
             async for _step in client.blobs(repository(server)).fetch(LAYER, lambda *_: None):
                 pass
@@ -218,7 +218,7 @@ async def test_a_connection_to_a_server_of_http_1_0_is_not_used_again():
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         opened.append(writer)
-        await says(head + CONTENT)(reader, writer)
+        await responds(head + CONTENT)(reader, writer)
 
     async with raw_server(serve) as host, make_client() as client:
         for _ in range(2):
@@ -261,29 +261,29 @@ async def test_a_connection_with_an_unrequested_response_is_not_used_again(chann
 
 async def test_interim_responses_are_skipped(channel: Channel):
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-    async with channel.raw_server(says(early)) as host, channel.client() as client:
+    async with channel.raw_server(responds(early)) as host, channel.client() as client:
         assert not await client.blobs(Repository(host, "acme/app")).has(LAYER)
 
 
-NO_HTTP = {
+INVALID = {
     "a greeting of another protocol": b"220 mail.example ESMTP\r\n\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-    "a length that is none": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-    "a head without end": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
+    "an invalid length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    "an endless head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
     "a header without a name": b"HTTP/1.1 200 OK\r\n: x\r\n\r\n",
 }
 
 
-@pytest.mark.parametrize("head", NO_HTTP.values(), ids=NO_HTTP)
+@pytest.mark.parametrize("head", INVALID.values(), ids=INVALID)
 async def test_an_invalid_http_response_is_an_error_that_says_so(head: bytes):
-    async with raw_server(says(head)) as host, make_client(policy=ONCE) as client:
+    async with raw_server(responds(head)) as host, make_client(policy=ONCE) as client:
         with pytest.raises(ConnectionFailed, match="invalid HTTP response"):
             await client.blobs(Repository(host, "acme/app")).has(LAYER)
 
 
 async def test_the_next_address_is_tried_if_one_refuses():
     async def lookup(host: str, port: int) -> list[str]:
-        return ["127.0.0.9", "127.0.0.1"]  # nobody listens on the first
+        return ["127.0.0.9", "127.0.0.1"]  # nothing listens on the first
 
     async with ScriptedServer(name="localhost") as server, make_client(lookup=lookup) as client:
         server.expect("HEAD", TARGET, 404)
@@ -295,13 +295,13 @@ async def test_a_name_is_looked_up_once_for_many_requests():
     async with ScriptedServer(name="localhost") as server, make_client(lookup=lookup) as client:
         server.expect("HEAD", TARGET, 404, times=10)
         await asyncio.gather(*(client.blobs(repository(server)).has(LAYER) for _ in range(10)))
-    assert lookup.asked == ["localhost"]
+    assert lookup.names == ["localhost"]
 
 
 async def test_a_proxy_that_refuses_a_tunnel_is_named():
     async with ScriptedServer() as proxy:
         proxy.expect("CONNECT", "registry.example:443", 407)
-        settings = RegistryConfig(proxies=Proxies.from_environment({"HTTPS_PROXY": proxy.origin}))
-        async with make_client(policy=ONCE, settings=settings) as client:
+        config = RegistryConfig(proxies=Proxies.from_environment({"HTTPS_PROXY": proxy.origin}))
+        async with make_client(policy=ONCE, config=config) as client:
             with pytest.raises(BakeryError, match=rf"the proxy {proxy.origin} responds 407"):
                 await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)

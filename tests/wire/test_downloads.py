@@ -1,4 +1,4 @@
-"""Reading blobs over real sockets: verified to the last byte, resumed by strict rules, never longer than they claim."""
+"""Blob downloads over real sockets: verified to the last byte, resumed by strict rules, bounded by their size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bakery.registry.client import Client
 from bakery.retry import RetryPolicy
 from tests.wire.channel import Channel
 from tests.wire.making import JumpingClock, blob, repository
-from tests.wire.script import Answer, ScriptedServer
+from tests.wire.script import Response, ScriptedServer
 
 CONTENT = bytes(range(251)) * 4000  # a megabyte
 LAYER, _ = blob(CONTENT)
@@ -34,14 +34,14 @@ async def collect(
     return bytes(received)
 
 
-def part(start: int, **others: object) -> Answer:
+def part(start: int, **others: object) -> Response:
     headers = {"Content-Range": f"bytes {start}-{LAYER.size - 1}/{LAYER.size}"}
-    return Answer(206, headers, CONTENT[start:], **others)  # type: ignore[arg-type]  # the fields of Answer, by name
+    return Response(206, headers, CONTENT[start:], **others)  # type: ignore[arg-type]  # the fields of Response, by name
 
 
 async def test_a_blob_arrives_unchanged(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        server.expect("GET", TARGET, Response(200, body=CONTENT))
         assert await collect(client, server) == CONTENT
         assert server.received[0].header("Range") is None
 
@@ -54,7 +54,7 @@ async def test_inline_data_needs_no_request(channel: Channel):
 
 async def test_a_broken_download_resumes_where_it_stopped(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=300_000))
+        server.expect("GET", TARGET, Response(200, body=CONTENT, cut=300_000))
         server.expect("GET", TARGET, lambda request: part(int((request.header("Range") or "")[6:-1]), cut=300_000))
         server.expect("GET", TARGET, lambda request: part(int((request.header("Range") or "")[6:-1])))
         assert await collect(client, server) == CONTENT
@@ -62,21 +62,21 @@ async def test_a_broken_download_resumes_where_it_stopped(channel: Channel):
 
 async def test_an_early_end_without_a_length_is_resumed_too(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT[:-1], length="none"))
+        server.expect("GET", TARGET, Response(200, body=CONTENT[:-1], length="none"))
         server.expect("GET", TARGET, part(LAYER.size - 1))
         assert await collect(client, server) == CONTENT
 
 
 async def test_a_server_without_ranges_is_read_from_the_start_and_the_digest_covers_the_seam(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=400_000))
-        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        server.expect("GET", TARGET, Response(200, body=CONTENT, cut=400_000))
+        server.expect("GET", TARGET, Response(200, body=CONTENT))
         assert await collect(client, server) == CONTENT
 
 
 async def test_a_blob_that_always_ends_early_is_an_error_after_the_last_attempt(channel: Channel):
     async with channel.server() as server, channel.client(policy=TWICE) as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT, cut=1000))
+        server.expect("GET", TARGET, Response(200, body=CONTENT, cut=1000))
         server.expect("GET", TARGET, part(1000, cut=0))
         with pytest.raises(ConnectionFailed):
             await collect(client, server)
@@ -86,7 +86,7 @@ async def test_a_blob_that_must_exist_is_waited_for(channel: Channel):
     clock = JumpingClock()
     async with channel.server() as server, channel.client(clock=clock) as client:
         server.expect("GET", TARGET, 404, times=3)
-        server.expect("GET", TARGET, Answer(200, body=CONTENT))
+        server.expect("GET", TARGET, Response(200, body=CONTENT))
         assert await collect(client, server, must_exist=True) == CONTENT
     assert len(clock.slept) == 3
 
@@ -100,30 +100,30 @@ async def test_an_absent_blob_is_an_error_at_once(channel: Channel):
 
 async def test_a_redirect_to_storage_carries_no_registry_headers_and_is_repeated_for_each_resumption(channel: Channel):
     async with channel.server("storage.example") as storage, channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(307, {"Location": f"{storage.origin}/bucket/x?sig=1"}))
-        server.expect("GET", TARGET, Answer(307, {"Location": f"{storage.origin}/bucket/x?sig=2"}))
-        storage.expect("GET", "/bucket/x?sig=1", Answer(200, body=CONTENT, cut=500_000))
+        server.expect("GET", TARGET, Response(307, {"Location": f"{storage.origin}/bucket/x?sig=1"}))
+        server.expect("GET", TARGET, Response(307, {"Location": f"{storage.origin}/bucket/x?sig=2"}))
+        storage.expect("GET", "/bucket/x?sig=1", Response(200, body=CONTENT, cut=500_000))
         storage.expect("GET", "/bucket/x?sig=2", lambda request: part(int((request.header("Range") or "")[6:-1])))
         assert await collect(client, server) == CONTENT
 
 
 async def test_a_redirect_loop_ends(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(307, {"Location": TARGET}), times=None)
+        server.expect("GET", TARGET, Response(307, {"Location": TARGET}), times=None)
         with pytest.raises(BakeryError, match="10 redirects"):
             await collect(client, server)
 
 
 async def test_a_compressed_response_is_refused_and_not_decoded(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, {"Content-Encoding": "gzip"}, CONTENT))
+        server.expect("GET", TARGET, Response(200, {"Content-Encoding": "gzip"}, CONTENT))
         with pytest.raises(InvalidContent, match="compressed"):
             await collect(client, server)
 
 
 async def test_a_download_that_is_closed_early_returns_its_slot(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Answer(200, body=CONTENT), times=12)
+        server.expect("GET", TARGET, Response(200, body=CONTENT), times=12)
         for _ in range(12):
             async with contextlib.aclosing(client.blobs(repository(server)).read(LAYER)) as chunks:
                 async for _chunk in chunks:

@@ -1,7 +1,6 @@
-"""The client against the embedded registry, and all that the embedded registry can do wrong.
+"""The client against the embedded registry with its profiles and faults.
 
-One publication is pushed and read back. Time is one clock for both sides, which jumps; so a lag of minutes costs
-nothing.
+One publication is pushed and read back. Both sides share a clock that jumps, so a lag of minutes takes no time.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ READS = "GET HEAD"
 
 
 def held(registry: EmbeddedRegistry, path: str, wanted: Publication) -> None:
-    """The registry's own word for it, not the client's."""
+    """Assert that the registry itself, not the client, has all of it."""
     assert registry.tags(path) == {"v1": wanted.index[0].digest, "latest": wanted.index[0].digest}
     for descriptor, raw in (*wanted.images, wanted.index):
         assert registry.manifest(path, descriptor.digest) == (descriptor.media_type, raw)
@@ -53,11 +52,15 @@ async def test_pushed_content_is_readable_and_a_second_push_writes_nothing():
         await pull(client, where, wanted)
         host = registry.address
         writes = {method: client.stats.requests[host, method] for method in ("POST", "PUT", "PATCH")}
-        assert writes == {"POST": 4 + 1, "PUT": 4 + 3 + 2, "PATCH": 0}  # one POST asks how this host answers
+        assert writes == {
+            "POST": 4 + 1,
+            "PUT": 4 + 3 + 2,
+            "PATCH": 0,
+        }  # one POST tries a mount
         async with make_client() as again:
             await push(again, where, wanted)
             assert {method for (_, method) in again.stats.requests} == {"HEAD", "PUT"}
-            assert again.stats.requests[host, "PUT"] == 3  # this publisher puts manifests by digest unasked
+            assert again.stats.requests[host, "PUT"] == 3  # this publisher puts manifests by digest without looking
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -67,7 +70,7 @@ async def test_a_publication_arrives_complete_at_each_registry_profile(name: str
     profile, clock, wanted = PROFILES[name], JumpingClock(), publication()
     access = replace(profile.login, users={"robot": "secret"}) if logged_in else None
     registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, access=access, seed=seed, clock=clock)
-    async with registry, make_client(clock=clock, settings=logged_in_at(registry)) as client:
+    async with registry, make_client(clock=clock, config=logged_in_at(registry)) as client:
         where, other = (Repository(registry.address, path) for path in ("acme/app", "acme/other"))
         await push(client, where, wanted)
         held(registry, "acme/app", wanted)
@@ -94,14 +97,14 @@ async def test_immutable_tags_that_are_right_are_left_alone():
 async def test_a_hostile_registry_never_gets_wrong_content_accepted(seed: int):
     profile, clock, wanted = PROFILES["hostile"], JumpingClock(), publication()
     registry = EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=seed, clock=clock)
-    async with registry, make_client(clock=clock, settings=RegistryConfig(stall_s=5, response_s=5)) as client:
+    async with registry, make_client(clock=clock, config=RegistryConfig(stall_s=5, response_s=5)) as client:
         where = Repository(registry.address, "acme/app")
         finished = False
         try:
             await push(client, where, wanted)
             finished = True
         except* BakeryError:
-            pass  # loudly
+            pass  # an error is as good as success
         if not finished:
             return
         held(registry, "acme/app", wanted)
@@ -117,7 +120,7 @@ async def test_reads_that_lag_for_minutes_are_waited_for_and_no_write_is_repeate
         await push(client, where, wanted)
         held(registry, "acme/app", wanted)
         assert client.stats.requests[registry.address, "PUT"] == 4 + 3 + 2
-        assert client.stats.requests[registry.address, "POST"] == 4 + 1  # one asks how this host answers
+        assert client.stats.requests[registry.address, "POST"] == 4 + 1  # one tries a mount
 
 
 async def test_polls_look_again_just_when_the_known_lag_of_a_host_ends():
@@ -173,7 +176,7 @@ async def test_content_that_vanished_after_it_was_found_is_named():
         registry.fault("PUT", "/manifests/", then=Refuse(400, body=lost), times=1)
         async with make_client() as client:
             await push(client, where, wanted)
-            assert client.stats.requests[registry.address, "POST"] == 1  # that one blob again, and no other
+            assert client.stats.requests[registry.address, "POST"] == 1  # only that blob is sent again
         held(registry, "acme/app", wanted)
 
 
@@ -183,11 +186,11 @@ async def test_a_publication_needs_the_login_that_the_registry_requires(scheme: 
     access = Access(users={"robot": "secret"}, scheme=scheme)
     async with EmbeddedRegistry(access=access) as registry:
         where = Repository(registry.address, "acme/app")
-        async with make_client(settings=logged_in_at(registry)) as client:
+        async with make_client(config=logged_in_at(registry)) as client:
             await push(client, where, wanted)
             await pull(client, where, wanted)
             held(registry, "acme/app", wanted)
-            assert client.stats.token_requests <= 1  # pull and push were asked for at once
+            assert client.stats.token_requests <= 1  # pull and push were requested together
             assert client.stats.logins_refused == 1
         async with make_client() as stranger:
             with pytest.raises(AuthError):
@@ -195,7 +198,7 @@ async def test_a_publication_needs_the_login_that_the_registry_requires(scheme: 
 
 
 async def test_without_a_referrers_api_no_referrer_is_lost_from_the_fallback_tag():
-    """GHCR has no such API, and reads of the tag lag; several who refer to one subject write the same tag."""
+    """GHCR has no such API, and reads of the tag lag; several referrers of one subject write the same tag."""
     clock, wanted = JumpingClock(), publication()
     stale = Rule(name="stale", effect=Stale(5.0), method=READS, path="/manifests/sha256-")
     async with (

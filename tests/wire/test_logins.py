@@ -1,4 +1,4 @@
-"""Logging in over real sockets: lazily, once per repository and scope, anew when a token ends."""
+"""Logins over real sockets: lazy, once per repository and scope, again when a token expires."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
 from tests.wire.channel import PLAIN, Channel
 from tests.wire.making import JumpingClock, blob, body_of, headers_of, image, make_client, repository
-from tests.wire.script import Answer, Received, ScriptedServer
+from tests.wire.script import Received, Response, ScriptedServer
 
 DESCRIPTOR, RAW = image(b"a")
 MANIFEST = f"/v2/acme/app/manifests/{DESCRIPTOR.digest}"
@@ -34,28 +34,28 @@ def client_for(
     entry: dict[str, str] | None = None,
     **others: Any,
 ) -> Client:
-    return channel.client(settings=RegistryConfig(credentials=docker_config(server, **(entry or {}))), **others)
+    return channel.client(config=RegistryConfig(credentials=docker_config(server, **(entry or {}))), **others)
 
 
-def challenge(server: ScriptedServer, **others: str) -> Answer:
+def challenge(server: ScriptedServer, **others: str) -> Response:
     extra = "".join(f',{key}="{value}"' for key, value in others.items())
-    return Answer(401, {"WWW-Authenticate": f'Bearer realm="{server.origin}/token",service="reg"{extra}'})
+    return Response(401, {"WWW-Authenticate": f'Bearer realm="{server.origin}/token",service="reg"{extra}'})
 
 
-def guarded(server: ScriptedServer, token: str, good: Answer) -> Any:
-    def answer(request: Received) -> Answer:
+def guarded(server: ScriptedServer, token: str, good: Response) -> Any:
+    def answer(request: Received) -> Response:
         return good if request.header("Authorization") == f"Bearer {token}" else challenge(server)
 
     return answer
 
 
-def token_answer(token: str, **members: Any) -> Answer:
-    return Answer(200, {"Content-Type": "application/json"}, json.dumps({"token": token, **members}).encode())
+def token_answer(token: str, **members: Any) -> Response:
+    return Response(200, {"Content-Type": "application/json"}, json.dumps({"token": token, **members}).encode())
 
 
 async def test_the_first_request_carries_no_login_and_its_challenge_is_followed():
     async with ScriptedServer() as server, client_for(server) as client:
-        server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(200, headers_of(DESCRIPTOR))), times=2)
+        server.expect("HEAD", MANIFEST, guarded(server, "t1", Response(200, headers_of(DESCRIPTOR))), times=2)
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
         assert await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest)) == DESCRIPTOR
         first, token, second = server.received
@@ -66,23 +66,23 @@ async def test_the_first_request_carries_no_login_and_its_challenge_is_followed(
 
 async def test_many_requests_share_one_token_request_per_scope():
     async with ScriptedServer() as server, client_for(server) as client:
-        server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(200, headers_of(DESCRIPTOR))), times=None)
+        server.expect("HEAD", MANIFEST, guarded(server, "t1", Response(200, headers_of(DESCRIPTOR))), times=None)
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
         async with asyncio.TaskGroup() as group:
             for _ in range(40):
                 group.create_task(client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest)))
         assert client.stats.token_requests == 1
-        assert client.stats.logins_refused == 1  # one request went first, the others waited for what it learnt
+        assert client.stats.logins_refused == 1  # one request went first, the others waited for its challenge
 
 
 async def test_an_announced_write_gets_one_token_for_pull_and_push():
     small, content = blob(b"{}")
     async with ScriptedServer() as server, client_for(server) as client:
         client.announce_writes([repository(server)])
-        server.expect("HEAD", f"/v2/acme/app/blobs/{small.digest}", guarded(server, "t", Answer(404)), times=2)
+        server.expect("HEAD", f"/v2/acme/app/blobs/{small.digest}", guarded(server, "t", Response(404)), times=2)
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull,push", token_answer("t"))
-        server.expect("POST", "/v2/acme/app/blobs/uploads/", guarded(server, "t", Answer(202, {"Location": "/u"})))
-        server.expect("PUT", f"/u?digest={small.digest}", guarded(server, "t", Answer(201)))
+        server.expect("POST", "/v2/acme/app/blobs/uploads/", guarded(server, "t", Response(202, {"Location": "/u"})))
+        server.expect("PUT", f"/u?digest={small.digest}", guarded(server, "t", Response(201)))
         assert not await client.blobs(repository(server)).has(small)
         await client.blobs(repository(server)).write(small, body_of(b""), small=content)
 
@@ -91,7 +91,7 @@ async def test_a_token_is_replaced_before_it_expires():
     clock = JumpingClock()
     async with ScriptedServer() as server, client_for(server, clock=clock) as client:
         server.expect("HEAD", MANIFEST, challenge(server))
-        server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)), times=3)
+        server.expect("HEAD", MANIFEST, Response(200, headers_of(DESCRIPTOR)), times=3)
         server.expect("GET", TOKEN_TARGET, token_answer("t1", expires_in=300), regex=True)
         server.expect("GET", TOKEN_TARGET, token_answer("t2", expires_in=300), regex=True)
         reference = repository(server).with_digest(DESCRIPTOR.digest)
@@ -109,7 +109,7 @@ async def test_a_token_that_would_expire_during_a_long_body_is_replaced_before_i
     layer, _ = blob(content)
     async with channel.server() as server, client_for(server, channel, clock=clock) as client:
         server.expect("POST", "/v2/acme/app/blobs/uploads/", challenge(server))
-        server.expect("POST", "/v2/acme/app/blobs/uploads/", Answer(202, {"Location": "/u"}))
+        server.expect("POST", "/v2/acme/app/blobs/uploads/", Response(202, {"Location": "/u"}))
         server.expect("PUT", f"/u?digest={layer.digest}", 201)
         server.expect("GET", TOKEN_TARGET, token_answer("t1", expires_in=60), regex=True)
         server.expect("GET", TOKEN_TARGET, token_answer("t2", expires_in=60), regex=True)
@@ -120,7 +120,7 @@ async def test_a_token_that_would_expire_during_a_long_body_is_replaced_before_i
         original = clock.now
 
         def later() -> float:
-            # Between POST and PUT the token has grown old: still good for a request, not for a body.
+            # Between POST and PUT the token has aged: still valid for a request, not for a body.
             return original() + (49.9 if len(server.sent("POST")) == 2 else 0)
 
         clock.now = later  # type: ignore[method-assign]  # a clock is what this test bends
@@ -140,15 +140,15 @@ async def test_a_refused_token_is_replaced_once_and_then_it_is_an_error():
 async def test_a_late_refusal_does_not_drop_the_next_token():
     held = asyncio.Event()
     async with ScriptedServer() as server, client_for(server) as client:
-        server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(404)), times=2)
+        server.expect("HEAD", MANIFEST, guarded(server, "t1", Response(404)), times=2)
         server.expect("GET", TOKEN_TARGET, token_answer("t1"), regex=True)
         reference = repository(server).with_digest(DESCRIPTOR.digest)
         await client.manifests.head(reference)
         server.expect("GET", TOKEN_TARGET, token_answer("t2"), regex=True)
         refusal = challenge(server)
-        late = server.expect("HEAD", MANIFEST, Answer(refusal.status, refusal.headers, hold=held))
+        late = server.expect("HEAD", MANIFEST, Response(refusal.status, refusal.headers, hold=held))
         server.expect("HEAD", MANIFEST, refusal)
-        server.expect("HEAD", MANIFEST, guarded(server, "t2", Answer(404)), times=2)
+        server.expect("HEAD", MANIFEST, guarded(server, "t2", Response(404)), times=2)
         async with asyncio.TaskGroup() as group:
             group.create_task(client.manifests.head(reference))
             await late.came.wait()
@@ -162,7 +162,7 @@ async def test_a_login_that_expires_during_a_body_restarts_it_after_a_look(chann
     layer, _ = blob(content)
     async with channel.server() as server, client_for(server, channel) as client:
         server.expect("POST", "/v2/acme/app/blobs/uploads/", challenge(server))
-        server.expect("POST", "/v2/acme/app/blobs/uploads/", Answer(202, {"Location": "/u"}), times=2)
+        server.expect("POST", "/v2/acme/app/blobs/uploads/", Response(202, {"Location": "/u"}), times=2)
         server.expect("PUT", f"/u?digest={layer.digest}", challenge(server))
         server.expect("HEAD", f"/v2/acme/app/blobs/{layer.digest}", 404)
         server.expect("PUT", f"/u?digest={layer.digest}", 201)
@@ -172,8 +172,8 @@ async def test_a_login_that_expires_during_a_body_restarts_it_after_a_look(chann
 
 async def test_a_basic_challenge_gets_basic_credentials():
     async with ScriptedServer() as server, client_for(server) as client:
-        server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}))
-        server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)), times=2)
+        server.expect("HEAD", MANIFEST, Response(401, {"WWW-Authenticate": 'Basic realm="x"'}))
+        server.expect("HEAD", MANIFEST, Response(200, headers_of(DESCRIPTOR)), times=2)
         reference = repository(server).with_digest(DESCRIPTOR.digest)
         await client.manifests.head(reference)
         await client.manifests.head(reference)
@@ -183,14 +183,14 @@ async def test_a_basic_challenge_gets_basic_credentials():
 
 async def test_wrong_basic_credentials_are_a_permanent_error():
     async with ScriptedServer() as server, client_for(server) as client:
-        server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=2)
+        server.expect("HEAD", MANIFEST, Response(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=2)
         with pytest.raises(AuthError):
             await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
 async def test_without_credentials_the_hint_names_docker_login():
     async with ScriptedServer() as server, make_client() as client:
-        server.expect("HEAD", MANIFEST, Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=None)
+        server.expect("HEAD", MANIFEST, Response(401, {"WWW-Authenticate": 'Basic realm="x"'}), times=None)
         with pytest.raises(AuthError, check=lambda error: "docker login" in error.hint):
             await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
@@ -198,8 +198,8 @@ async def test_without_credentials_the_hint_names_docker_login():
 async def test_an_identity_token_is_exchanged_by_post_and_its_successor_is_kept():
     entry = {"identitytoken": "refresh-1"}
     async with ScriptedServer() as server, client_for(server, entry=entry) as client:
-        server.expect("HEAD", MANIFEST, guarded(server, "t1", Answer(200, headers_of(DESCRIPTOR))), times=2)
-        server.expect("HEAD", "/v2/acme/other/manifests/v1", guarded(server, "t1", Answer(404)))
+        server.expect("HEAD", MANIFEST, guarded(server, "t1", Response(200, headers_of(DESCRIPTOR))), times=2)
+        server.expect("HEAD", "/v2/acme/other/manifests/v1", guarded(server, "t1", Response(404)))
         server.expect("POST", "/token", token_answer("t1", refresh_token="refresh-2"), times=2)
         await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
         await client.manifests.head(repository(server, "acme/other").with_tag("v1"))
@@ -211,7 +211,7 @@ async def test_an_identity_token_is_exchanged_by_post_and_its_successor_is_kept(
 
 async def test_a_registry_token_is_sent_unchanged():
     async with ScriptedServer() as server, client_for(server, entry={"registrytoken": "ready"}) as client:
-        server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)))
+        server.expect("HEAD", MANIFEST, Response(200, headers_of(DESCRIPTOR)))
         await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
         assert server.received[0].header("Authorization") == "Bearer ready"
 
@@ -221,7 +221,7 @@ async def test_a_401_without_a_challenge_uses_the_challenge_of_v2():
         server.expect("HEAD", MANIFEST, 401)
         server.expect("GET", "/v2/", challenge(server))
         server.expect("GET", TOKEN_TARGET, token_answer("t"), regex=True)
-        server.expect("HEAD", MANIFEST, Answer(200, headers_of(DESCRIPTOR)))
+        server.expect("HEAD", MANIFEST, Response(200, headers_of(DESCRIPTOR)))
         await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
@@ -231,7 +231,7 @@ async def test_a_scope_that_only_the_challenge_names_is_requested():
         server.expect("HEAD", MANIFEST, challenge(server, scope=scope), times=2)
         server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
         server.expect("GET", f"/token?service=reg&scope=repository:acme/app:pull&scope={scope}", token_answer("t2"))
-        server.expect("HEAD", MANIFEST, guarded(server, "t2", Answer(200, headers_of(DESCRIPTOR))))
+        server.expect("HEAD", MANIFEST, guarded(server, "t2", Response(200, headers_of(DESCRIPTOR))))
         await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
@@ -242,7 +242,7 @@ async def test_a_mount_requests_scopes_for_both_repositories_the_target_first():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("POST", target, challenge(server))
         server.expect("GET", f"/token?service=reg&{scopes}", token_answer("t"))
-        server.expect("POST", target, Answer(201, {"Docker-Content-Digest": str(layer.digest)}))
+        server.expect("POST", target, Response(201, {"Docker-Content-Digest": str(layer.digest)}))
         assert await client.blobs(repository(server)).mount(layer, client.blobs(repository(server, "acme/base")))
 
 
@@ -266,8 +266,8 @@ async def test_a_deletion_tries_each_scope_that_registries_expect():
 
 async def test_cookies_are_never_sent_back():
     async with ScriptedServer() as server, make_client() as client:
-        server.expect("HEAD", MANIFEST, Answer(404, {"Set-Cookie": "sid=1; Path=/"}))
-        server.expect("HEAD", MANIFEST, Answer(404))
+        server.expect("HEAD", MANIFEST, Response(404, {"Set-Cookie": "sid=1; Path=/"}))
+        server.expect("HEAD", MANIFEST, Response(404))
         for _ in range(2):
             await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
         assert all(request.header("Cookie") is None for request in server.received)

@@ -1,4 +1,4 @@
-"""Looking for a blob that will be pushed: one POST where the host is known to answer by it, a HEAD everywhere else."""
+"""Looking for a blob that will be pushed: by one POST on hosts known to support it, by HEAD on others."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from bakery.errors import RegistryError
 from bakery.registry.client import Client
 from tests.wire.channel import Channel
 from tests.wire.making import blob, body_of, errors, make_client, repository
-from tests.wire.script import Answer, ScriptedServer
+from tests.wire.script import Response, ScriptedServer
 
 UPLOADS = "/v2/acme/app/blobs/uploads/"
 CONFIG, CONFIG_BYTES = blob(b'{"os":"linux"}')
 LAYER, LAYER_BYTES = blob(bytes(range(256)) * 2000)
 OTHER, _ = blob(b"another layer")
-FOUND = Answer(200, {"Content-Length": str(LAYER.size)})
+FOUND = Response(200, {"Content-Length": str(LAYER.size)})
 
 
 def asking(descriptor, path: str = "acme/app") -> str:
     return f"/v2/{path}/blobs/uploads/?mount={descriptor.digest}&from={path}"
 
 
-def there(descriptor) -> Answer:
-    return Answer(201, {"Location": f"/v2/acme/app/blobs/{descriptor.digest}"})
+def there(descriptor) -> Response:
+    return Response(201, {"Location": f"/v2/acme/app/blobs/{descriptor.digest}"})
 
 
 def look(descriptor, path: str = "acme/app") -> str:
     return f"/v2/{path}/blobs/{descriptor.digest}"
 
 
-def opened(session: str) -> Answer:
-    return Answer(202, {"Location": f"/up/{session}"})
+def opened(session: str) -> Response:
+    return Response(202, {"Location": f"/up/{session}"})
 
 
 def commit(session: str, descriptor) -> str:
@@ -78,7 +78,7 @@ async def test_a_host_is_tried_once_for_all_its_repositories():
         await push_config(server, client)
         await push_config(server, client, "acme/other")
         answered = asyncio.Event()
-        trial = server.expect("POST", asking(CONFIG), Answer(201, there(CONFIG).headers, hold=answered))
+        trial = server.expect("POST", asking(CONFIG), Response(201, there(CONFIG).headers, hold=answered))
         asked = [server.expect("POST", asking(each), opened("x")) for each in (LAYER, OTHER)]
         asked.append(server.expect("POST", asking(LAYER, "acme/other"), opened("x")))
         async with asyncio.TaskGroup() as group:
@@ -106,10 +106,10 @@ async def test_a_session_for_an_existing_blob_is_closed_and_head_stays_in_use(ch
 
 WANTS_DELETE = 'Bearer realm="http://127.0.0.1:1/token",scope="repository:acme/app:delete",error="insufficient_scope"'
 NOT_ENDED = {
-    "not offered": Answer(405),
-    "not allowed": Answer(401, {"WWW-Authenticate": WANTS_DELETE}),
-    "broken": Answer(500),
-    "lost": Answer(lose=True),
+    "not supported": Response(405),
+    "not allowed": Response(401, {"WWW-Authenticate": WANTS_DELETE}),
+    "broken": Response(500),
+    "lost": Response(lose=True),
 }
 
 
@@ -127,24 +127,24 @@ async def test_a_stray_session_that_cannot_be_closed_is_left_without_another_log
 async def test_a_stray_session_at_another_origin_is_left_alone():
     async with ScriptedServer() as server, ScriptedServer() as elsewhere, make_client() as client:
         await push_config(server, client)
-        server.expect("POST", asking(CONFIG), Answer(202, {"Location": f"{elsewhere.origin}/v2/acme/app"}))
+        server.expect("POST", asking(CONFIG), Response(202, {"Location": f"{elsewhere.origin}/v2/acme/app"}))
         server.expect("HEAD", look(LAYER), 404)
         assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
 
 
 PROVES_NOTHING = {
-    "201 that names nothing": Answer(201),
-    "201 that names another": there(OTHER),
-    "202 without a session": Answer(202),
-    "202 with a session that is no URL": Answer(202, {"Location": "gopher:"}),
-    "a web page": Answer(200, {"Content-Type": "text/html"}, b"<html>"),
-    "refused": Answer(400, body=errors("UNSUPPORTED")),
-    "denied": Answer(403, body=errors("DENIED")),
-    "login": Answer(401),
-    "absent": Answer(404),
-    "throttled": Answer(429, {"Retry-After": "1"}),
-    "broken": Answer(500),
-    "lost": Answer(lose=True),
+    "201 that names no blob": Response(201),
+    "201 that names another blob": there(OTHER),
+    "202 without a session": Response(202),
+    "202 with a session that is not a URL": Response(202, {"Location": "gopher:"}),
+    "a web page": Response(200, {"Content-Type": "text/html"}, b"<html>"),
+    "refused": Response(400, body=errors("UNSUPPORTED")),
+    "denied": Response(403, body=errors("DENIED")),
+    "login": Response(401),
+    "absent": Response(404),
+    "throttled": Response(429, {"Retry-After": "1"}),
+    "broken": Response(500),
+    "lost": Response(lose=True),
 }
 
 
@@ -164,7 +164,7 @@ async def test_head_is_used_if_a_known_host_neither_has_the_blob_nor_opens_an_up
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
-        server.expect("POST", asking(LAYER), Answer(400, body=errors("UNSUPPORTED")))
+        server.expect("POST", asking(LAYER), Response(400, body=errors("UNSUPPORTED")))
         server.expect("HEAD", look(LAYER), FOUND)
         assert await client.blobs(repository(server)).has(LAYER, else_write=True)
 
@@ -182,7 +182,7 @@ async def test_a_blob_in_doubt_is_looked_for_by_head():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
-        server.expect("POST", asking(LAYER), there(LAYER))  # which is a lie
+        server.expect("POST", asking(LAYER), there(LAYER))  # which is false
         assert await client.blobs(repository(server)).has(LAYER, else_write=True)
         server.expect("HEAD", look(LAYER), 404)
         assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
@@ -192,7 +192,7 @@ async def test_a_lost_response_is_settled_by_a_look_and_then_repeated(channel: C
     async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
-        server.expect("POST", asking(LAYER), Answer(lose=True))
+        server.expect("POST", asking(LAYER), Response(lose=True))
         server.expect("HEAD", look(LAYER), 404)
         server.expect("POST", asking(LAYER), opened("layer"))
         server.expect("PUT", commit("layer", LAYER), 201)

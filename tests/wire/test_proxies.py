@@ -1,4 +1,4 @@
-"""Proxies from the environment, resolved by us: who is sent through them, and what they get to see."""
+"""Proxies from the environment: which requests use them, and what they see."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bakery.registry.http.config import Proxies
 from bakery.retry import RetryPolicy
 from tests.wire.attacks import Tls, login, names
 from tests.wire.making import blob, make_client, repository
-from tests.wire.script import Answer, ScriptedServer
+from tests.wire.script import Response, ScriptedServer
 
 LAYER, CONTENT = blob(b"some layer" * 1000)
 BLOB = f"/v2/acme/app/blobs/{LAYER.digest}"
@@ -29,7 +29,7 @@ def proxies(url: str, *, bypass: str = "") -> Proxies:
 
 
 class Tunnel:
-    """A proxy that opens tunnels: every one to the same port of this machine, whatever host was asked for."""
+    """A proxy whose tunnels all lead to one port of this machine, whatever host was requested."""
 
     def __init__(self, port: int) -> None:
         self.asked: list[bytes] = []
@@ -47,7 +47,7 @@ class Tunnel:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await asyncio.sleep(0)  # closed transports say so in the next round of the loop
+        await asyncio.sleep(0)  # closed transports report it in the next iteration of the loop
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -83,10 +83,13 @@ async def test_https_goes_through_a_tunnel_and_the_proxy_sees_neither_login_nor_
         ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a,
         Tunnel(a.port) as tunnel,
     ):
-        settings = RegistryConfig(ca_file=tls.file, credentials=login(a.host), proxies=proxies(tunnel.url))
-        async with make_client(settings=settings, lookup=names()) as client:  # no name is resolved here
-            refusal = {"WWW-Authenticate": "Basic realm=x", "Content-Length": "0"}  # with a length it can be kept alive
-            a.expect("HEAD", BLOB, Answer(401, refusal))
+        config = RegistryConfig(ca_file=tls.file, credentials=login(a.host), proxies=proxies(tunnel.url))
+        async with make_client(config=config, lookup=names()) as client:  # no name is resolved here
+            refusal = {
+                "WWW-Authenticate": "Basic realm=x",
+                "Content-Length": "0",
+            }  # keeps the connection
+            a.expect("HEAD", BLOB, Response(401, refusal))
             a.expect("HEAD", BLOB, 404)
             assert not await client.blobs(repository(a)).has(LAYER)
         assert all(request.header("Proxy-Authorization") is None for request in a.received)
@@ -100,8 +103,8 @@ async def test_https_goes_through_a_tunnel_and_the_proxy_sees_neither_login_nor_
 async def test_plain_http_through_a_proxy_uses_the_whole_url():
     async with ScriptedServer() as proxy:
         url = f"http://robot:pw@{proxy.host}"
-        settings = RegistryConfig(plain_http=frozenset({"reg.example"}), proxies=proxies(url))
-        async with make_client(settings=settings, lookup=names()) as client:
+        config = RegistryConfig(plain_http=frozenset({"reg.example"}), proxies=proxies(url))
+        async with make_client(config=config, lookup=names()) as client:
             proxy.expect("HEAD", f"http://reg.example{BLOB}", 404)
             assert not await client.blobs(Repository("reg.example", "acme/app")).has(LAYER)
         expected = "Basic " + base64.b64encode(b"robot:pw").decode()
@@ -110,12 +113,12 @@ async def test_plain_http_through_a_proxy_uses_the_whole_url():
 
 async def test_loopback_and_hosts_in_no_proxy_are_reached_directly():
     async with ScriptedServer() as a, ScriptedServer() as proxy:
-        async with make_client(settings=RegistryConfig(proxies=proxies(proxy.origin))) as client:
+        async with make_client(config=RegistryConfig(proxies=proxies(proxy.origin))) as client:
             a.expect("HEAD", BLOB, 404)
             assert not await client.blobs(repository(a)).has(LAYER)
         host = f"reg.example:{a.port}"
-        settings = RegistryConfig(plain_http=frozenset({host}), proxies=proxies(proxy.origin, bypass=".example"))
-        async with make_client(settings=settings, lookup=names(reg_example="127.0.0.1")) as client:
+        config = RegistryConfig(plain_http=frozenset({host}), proxies=proxies(proxy.origin, bypass=".example"))
+        async with make_client(config=config, lookup=names(reg_example="127.0.0.1")) as client:
             a.expect("HEAD", BLOB, 404)
             assert not await client.blobs(Repository(host, "acme/app")).has(LAYER)
         assert proxy.connections == 0
@@ -127,17 +130,15 @@ async def test_a_proxy_does_not_bypass_the_address_policy_for_literals(tmp_path:
         ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a,
         Tunnel(a.port) as tunnel,
     ):
-        settings = RegistryConfig(ca_file=tls.file, proxies=proxies(tunnel.url))
-        async with make_client(
-            settings=settings, lookup=names(), policy=ONCE, classify=lambda _: Reach.PUBLIC
-        ) as client:
+        config = RegistryConfig(ca_file=tls.file, proxies=proxies(tunnel.url))
+        async with make_client(config=config, lookup=names(), policy=ONCE, classify=lambda _: Reach.PUBLIC) as client:
             for target in (
                 "https://169.254.169.254/x",
                 "https://localhost/x",
                 "https://10.0.0.1/x",
                 "http://b.example/x",
             ):
-                a.expect("GET", BLOB, Answer(307, {"Location": target}))
+                a.expect("GET", BLOB, Response(307, {"Location": target}))
                 with pytest.raises(BakeryError, match=r"redirects to a|from https to http"):
                     await anext(client.blobs(repository(a)).read(LAYER))
         assert len(tunnel.asked) <= 4

@@ -1,4 +1,4 @@
-"""Attacks on what a client believes of content, on real sockets. The numbers are rows of our list (attacks.py)."""
+"""Attacks on content, over real sockets. The numbers are the rows of registry.md 7."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.wire.attacks import (
     read,
 )
 from tests.wire.making import body_of, image, make_client, repository
-from tests.wire.script import Answer, ScriptedServer
+from tests.wire.script import Response, ScriptedServer
 
 # Row 12
 
@@ -53,7 +53,7 @@ AMBIGUOUS = {
 async def test_12_a_document_that_can_be_read_in_two_ways_is_refused(document: dict[str, Any]):
     async with ScriptedServer() as a, make_client() as client:
         content_type = {"Content-Type": document["mediaType"]}
-        a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, content_type, json.dumps(document).encode()))
+        a.expect("GET", "/v2/acme/app/manifests/v1", Response(200, content_type, json.dumps(document).encode()))
         with pytest.raises(BadDocument):
             await client.manifests.get(repository(a).with_tag("v1"))
 
@@ -63,9 +63,9 @@ async def test_12_a_content_type_that_flips_on_the_same_bytes_is_refused():
     reference_digest = Digest.of(raw)
     async with ScriptedServer() as a, make_client() as client:
         target = f"/v2/acme/app/manifests/{reference_digest}"
-        a.expect("GET", target, Answer(200, {"Content-Type": mt.OCI_MANIFEST}, raw))
-        a.expect("GET", target, Answer(200, {"Content-Type": mt.OCI_INDEX}, raw))
-        a.expect("GET", target, Answer(200, {"Content-Type": mt.DOCKER_MANIFEST}, raw))
+        a.expect("GET", target, Response(200, {"Content-Type": mt.OCI_MANIFEST}, raw))
+        a.expect("GET", target, Response(200, {"Content-Type": mt.OCI_INDEX}, raw))
+        a.expect("GET", target, Response(200, {"Content-Type": mt.DOCKER_MANIFEST}, raw))
         reference = repository(a).with_digest(reference_digest)
         found = (await client.manifests.get(reference)).descriptor
         with pytest.raises(BadDocument):
@@ -80,7 +80,7 @@ async def test_12_duplicate_keys_are_refused():
         mt.OCI_INDEX.encode(),
     )
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, body=raw))
+        a.expect("GET", "/v2/acme/app/manifests/v1", Response(200, body=raw))
         with pytest.raises(BadDocument, match="twice"):
             await client.manifests.get(repository(a).with_tag("v1"))
 
@@ -105,11 +105,11 @@ async def test_13_a_digest_is_validated_before_it_is_used(text: str):
     async with ScriptedServer() as a, make_client() as client:
         with pytest.raises(BadDigest):
             parse_reference(f"{a.host}/acme/app@{text}")
-        a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, body=json.dumps(document).encode()))
+        a.expect("GET", "/v2/acme/app/manifests/v1", Response(200, body=json.dumps(document).encode()))
         with pytest.raises(BadDigest):
             await client.manifests.get(repository(a).with_tag("v1"))
-        # What a registry says in headers is no better than what it says in bodies.
-        a.expect("HEAD", "/v2/acme/app/manifests/v1", Answer(200, {"Docker-Content-Digest": text.strip()}))
+        # Headers deserve no more trust than bodies.
+        a.expect("HEAD", "/v2/acme/app/manifests/v1", Response(200, {"Docker-Content-Digest": text.strip()}))
         a.expect("GET", "/v2/acme/app/manifests/v1", 404)
         assert await client.manifests.head(repository(a).with_tag("v1")) is None
 
@@ -118,7 +118,7 @@ async def test_13_a_digest_is_validated_before_it_is_used(text: str):
 
 
 async def test_14_an_endless_response_is_bounded_everywhere_and_memory_stays_small():
-    endless = Answer(200, {"Content-Type": mt.OCI_MANIFEST}, bytes(1 << 20), endless=True)
+    endless = Response(200, {"Content-Type": mt.OCI_MANIFEST}, bytes(1 << 20), endless=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with ScriptedServer() as a, make_client(policy=ONCE) as client:
         a.expect("GET", "/v2/acme/app/manifests/v1", endless)
@@ -130,11 +130,11 @@ async def test_14_an_endless_response_is_bounded_everywhere_and_memory_stays_sma
         a.expect("GET", BLOB, endless)
         with pytest.raises(DigestMismatch):
             await read(client, repository(a))
-        a.expect("GET", "/v2/acme/app/manifests/v2", Answer(500, body=bytes(1 << 20), endless=True))
+        a.expect("GET", "/v2/acme/app/manifests/v2", Response(500, body=bytes(1 << 20), endless=True))
         with pytest.raises(BakeryError, match="500"):
             await client.manifests.get(repository(a).with_tag("v2"))
         a.expect("HEAD", BLOB, challenge(f"{a.origin}/token"))
-        a.expect("GET", r"/token\?.*", Answer(200, body=bytes(1 << 20), endless=True), regex=True)
+        a.expect("GET", r"/token\?.*", Response(200, body=bytes(1 << 20), endless=True), regex=True)
         with pytest.raises(InvalidContent, match="longer than the 131072 bytes"):
             await client.blobs(repository(a)).has(LAYER)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
@@ -148,7 +148,7 @@ async def test_15_a_size_is_a_whole_number_or_the_manifest_is_refused(size: str)
     layer = f'{{"mediaType":"x","digest":"{LAYER.digest}","size":{size}}}'
     raw = f'{{"schemaVersion":2,"config":{json.dumps(POINTER)},"layers":[{layer}]}}'.encode()
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, body=raw))
+        a.expect("GET", "/v2/acme/app/manifests/v1", Response(200, body=raw))
         with pytest.raises(BadDocument):
             await client.manifests.get(repository(a).with_tag("v1"))
 
@@ -156,8 +156,8 @@ async def test_15_a_size_is_a_whole_number_or_the_manifest_is_refused(size: str)
 async def test_15_nothing_is_allocated_by_a_size_that_a_descriptor_claims():
     huge = replace(LAYER, size=10**18)
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("GET", BLOB, Answer(200, body=CONTENT))
-        a.expect("GET", BLOB, Answer(200, body=CONTENT, length="none"))
+        a.expect("GET", BLOB, Response(200, body=CONTENT))
+        a.expect("GET", BLOB, Response(200, body=CONTENT, length="none"))
         with pytest.raises(DigestMismatch):
             await read(client, repository(a), huge)
         async with make_client(policy=ONCE) as impatient:
@@ -168,17 +168,17 @@ async def test_15_nothing_is_allocated_by_a_size_that_a_descriptor_claims():
 # Row 16
 
 WRONG_BYTES = {
-    "right size, wrong bytes": Answer(200, body=CONTENT[:-1] + b"X"),
-    "one byte more, told": Answer(200, body=CONTENT + b"X"),
-    "one byte more, untold": Answer(200, body=b"X" + CONTENT, length="none"),
-    "one byte less, told": Answer(200, body=CONTENT[:-1]),
-    "one byte less, untold": Answer(200, body=CONTENT[:-1], length="none"),
-    "closed early": Answer(200, body=CONTENT, cut=len(CONTENT) - 1),
+    "right size, wrong bytes": Response(200, body=CONTENT[:-1] + b"X"),
+    "one byte more, with its length": Response(200, body=CONTENT + b"X"),
+    "one byte more, without a length": Response(200, body=b"X" + CONTENT, length="none"),
+    "one byte less, with its length": Response(200, body=CONTENT[:-1]),
+    "one byte less, without a length": Response(200, body=CONTENT[:-1], length="none"),
+    "closed early": Response(200, body=CONTENT, cut=len(CONTENT) - 1),
 }
 
 
 @pytest.mark.parametrize("answer", WRONG_BYTES.values(), ids=WRONG_BYTES)
-async def test_16_wrong_content_is_detected_before_its_last_bytes_are_passed_on(answer: Answer):
+async def test_16_wrong_content_is_detected_before_its_last_bytes_are_passed_on(answer: Response):
     received = bytearray()
 
     async def take() -> None:
@@ -200,7 +200,7 @@ WRONG_PARTS = {
     "another first byte": [("Content-Range", f"bytes 7-{REST}/{LAYER.size}")],
     "another last byte": [("Content-Range", f"bytes 4000-{REST - 1}/{LAYER.size}")],
     "another total": [("Content-Range", f"bytes 4000-{REST}/{LAYER.size + 1}")],
-    "none at all": [],
+    "none": [],
     "two of them": [("Content-Range", f"bytes 4000-{REST}/{LAYER.size}")] * 2,
     "nonsense": [("Content-Range", "bytes */*")],
 }
@@ -209,23 +209,23 @@ WRONG_PARTS = {
 @pytest.mark.parametrize("headers", WRONG_PARTS.values(), ids=WRONG_PARTS)
 async def test_17_a_range_that_was_not_requested_is_refused(headers: list[tuple[str, str]]):
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("GET", BLOB, Answer(200, body=CONTENT, cut=4000))
-        a.expect("GET", BLOB, Answer(206, headers, CONTENT[4000:]))
+        a.expect("GET", BLOB, Response(200, body=CONTENT, cut=4000))
+        a.expect("GET", BLOB, Response(206, headers, CONTENT[4000:]))
         with pytest.raises(BadRange):
             await read(client, repository(a))
 
 
 async def test_17_a_200_on_resumption_is_read_from_its_start():
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("GET", BLOB, Answer(200, body=CONTENT, cut=4000))
-        a.expect("GET", BLOB, Answer(200, body=CONTENT))
+        a.expect("GET", BLOB, Response(200, body=CONTENT, cut=4000))
+        a.expect("GET", BLOB, Response(200, body=CONTENT))
         assert await read(client, repository(a)) == CONTENT
 
 
 async def test_17_a_416_with_a_false_length_neither_hangs_nor_counts_as_the_end():
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("GET", BLOB, Answer(200, body=CONTENT, cut=4000))
-        a.expect("GET", BLOB, Answer(416, body=b"range not satisfiable", length=LAYER.size))
+        a.expect("GET", BLOB, Response(200, body=CONTENT, cut=4000))
+        a.expect("GET", BLOB, Response(416, body=b"range not satisfiable", length=LAYER.size))
         with pytest.raises(BakeryError, match="416"):
             await read(client, repository(a))
 
@@ -235,7 +235,7 @@ async def test_17_a_416_with_a_false_length_neither_hangs_nor_counts_as_the_end(
 
 async def test_25_a_mount_that_claims_success_without_the_blob_is_detected():
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("POST", f"{UPLOADS}?mount={LAYER.digest}&from=acme/base", Answer(201, {"Location": "/somewhere"}))
+        a.expect("POST", f"{UPLOADS}?mount={LAYER.digest}&from=acme/base", Response(201, {"Location": "/somewhere"}))
         a.expect("HEAD", BLOB, 404)
         assert not await client.blobs(repository(a)).mount(LAYER, client.blobs(repository(a, "acme/base")))
 
@@ -244,7 +244,7 @@ async def test_25_a_mount_that_claims_success_without_the_blob_is_detected():
 
 
 async def test_26_a_web_page_that_responds_200_to_everything_is_not_a_registry():
-    page = Answer(200, {"Content-Type": "text/html"}, b"<html>hello</html>")
+    page = Response(200, {"Content-Type": "text/html"}, b"<html>hello</html>")
     descriptor, raw = image(b"a")
     async with ScriptedServer() as a, make_client(policy=ONCE) as client:
         for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):
@@ -275,9 +275,9 @@ async def test_26_a_web_page_that_responds_200_to_everything_is_not_a_registry()
 
 async def test_26_an_upload_with_status_200_counts_only_if_the_blob_is_found():
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("POST", UPLOADS, Answer(202, {"Location": "/u"}), times=2)
+        a.expect("POST", UPLOADS, Response(202, {"Location": "/u"}), times=2)
         a.expect("PUT", f"/u?digest={LAYER.digest}", 200, times=2)
-        a.expect("HEAD", BLOB, Answer(200, {"Docker-Content-Digest": str(LAYER.digest)}))
+        a.expect("HEAD", BLOB, Response(200, {"Docker-Content-Digest": str(LAYER.digest)}))
         await client.blobs(repository(a)).write(LAYER, body_of(CONTENT))
         a.expect("HEAD", BLOB, 404)
         with pytest.raises(RegistryError, match="not there"):
@@ -292,8 +292,8 @@ async def test_30_inline_data_with_another_digest_is_not_used():
     lying = entry | {"data": base64.b64encode(b"x" * LAYER.size).decode()}
     raw = json.dumps({"schemaVersion": 2, "config": POINTER, "layers": [lying]}).encode()
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("GET", "/v2/acme/app/manifests/v1", Answer(200, {"Content-Type": mt.OCI_MANIFEST}, raw))
-        a.expect("GET", BLOB, Answer(200, body=CONTENT))
+        a.expect("GET", "/v2/acme/app/manifests/v1", Response(200, {"Content-Type": mt.OCI_MANIFEST}, raw))
+        a.expect("GET", BLOB, Response(200, body=CONTENT))
         received = (await client.manifests.get(repository(a).with_tag("v1"))).raw
         view = manifests.parse(received)
         assert isinstance(view, manifests.Manifest)

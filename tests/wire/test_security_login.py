@@ -1,4 +1,4 @@
-"""Attacks on logins and on where requests go, on real sockets. The numbers are rows of our list (attacks.py)."""
+"""Attacks on logins and on the targets of requests, over real sockets. The numbers are the rows of registry.md 7."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from tests.wire.attacks import (
     read,
 )
 from tests.wire.making import body_of, errors, headers_of, image, make_client, repository
-from tests.wire.script import Answer, ScriptedServer, raw_server
+from tests.wire.script import Response, ScriptedServer, raw_server
 
 # Row 1
 
@@ -54,7 +54,7 @@ from tests.wire.script import Answer, ScriptedServer, raw_server
 async def test_01_urls_in_descriptors_are_not_fetched_and_get_no_login():
     async with ScriptedServer() as a, ScriptedServer() as b:
         foreign = replace(LAYER, urls=(f"{b.origin}/layer",))
-        async with make_client(settings=RegistryConfig(credentials=login(a.host, b.host))) as client:
+        async with make_client(config=RegistryConfig(credentials=login(a.host, b.host))) as client:
             a.expect("GET", BLOB, 404)
             with pytest.raises(BakeryError):
                 await read(client, repository(a), foreign)
@@ -66,8 +66,8 @@ async def test_01_urls_in_descriptors_are_not_fetched_and_get_no_login():
 
 async def test_02_a_challenge_from_a_redirect_target_gets_no_credentials():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=RegistryConfig(credentials=login(a.host, b.host))) as client:
-            a.expect("GET", BLOB, Answer(307, {"Location": f"{b.origin}/x"}))
+        async with make_client(config=RegistryConfig(credentials=login(a.host, b.host))) as client:
+            a.expect("GET", BLOB, Response(307, {"Location": f"{b.origin}/x"}))
             b.expect("GET", "/x", challenge(f"{b.origin}/token"))
             with pytest.raises(AuthError):
                 await read(client, repository(a))
@@ -80,11 +80,11 @@ async def test_02_a_challenge_from_a_redirect_target_gets_no_credentials():
 
 async def test_03_the_same_host_on_another_port_is_another_origin():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
+        async with make_client(config=RegistryConfig(credentials=login(a.host))) as client:
             bearer(a)
             a.expect("GET", BLOB, challenge(f"{a.origin}/token"))
-            a.expect("GET", BLOB, Answer(302, {"Location": f"{b.origin}/x", "Set-Cookie": "sid=1; Path=/"}))
-            b.expect("GET", "/x", Answer(200, body=CONTENT))
+            a.expect("GET", BLOB, Response(302, {"Location": f"{b.origin}/x", "Set-Cookie": "sid=1; Path=/"}))
+            b.expect("GET", "/x", Response(200, body=CONTENT))
             assert await read(client, repository(a)) == CONTENT
             assert a.sent("GET", BLOB)[1].header("Authorization") == "Bearer the-token"
         no_secret(b)
@@ -93,10 +93,10 @@ async def test_03_the_same_host_on_another_port_is_another_origin():
 
 async def test_03_after_a_redirect_elsewhere_no_login_is_sent_even_back_home():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
-            a.expect("GET", BLOB, Answer(401, {"WWW-Authenticate": "Basic realm=x"}))
-            a.expect("GET", BLOB, Answer(302, {"Location": f"{b.origin}/x"}))
-            b.expect("GET", "/x", Answer(302, {"Location": f"{a.origin}/v2/secret/blobs/y"}))
+        async with make_client(config=RegistryConfig(credentials=login(a.host))) as client:
+            a.expect("GET", BLOB, Response(401, {"WWW-Authenticate": "Basic realm=x"}))
+            a.expect("GET", BLOB, Response(302, {"Location": f"{b.origin}/x"}))
+            b.expect("GET", "/x", Response(302, {"Location": f"{a.origin}/v2/secret/blobs/y"}))
             a.expect("GET", "/v2/secret/blobs/y", 404)
             with pytest.raises(BakeryError):
                 await read(client, repository(a))
@@ -108,10 +108,10 @@ async def test_03_after_a_redirect_elsewhere_no_login_is_sent_even_back_home():
 
 async def test_04_an_upload_location_on_another_origin_gets_the_body_and_no_login():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
+        async with make_client(config=RegistryConfig(credentials=login(a.host))) as client:
             bearer(a)
             a.expect("POST", UPLOADS, challenge(f"{a.origin}/token"))
-            a.expect("POST", UPLOADS, Answer(202, {"Location": f"{b.origin}/put?sig=1"}))
+            a.expect("POST", UPLOADS, Response(202, {"Location": f"{b.origin}/put?sig=1"}))
             b.expect("PUT", f"/put?sig=1&digest={LAYER.digest}", 201)
             await client.blobs(repository(a)).write(LAYER, body_of(CONTENT))
         assert b.received[0].body == CONTENT
@@ -120,7 +120,7 @@ async def test_04_an_upload_location_on_another_origin_gets_the_body_and_no_logi
 
 async def test_04_an_https_registry_cannot_send_a_body_to_plain_http(tls: Tls):
     async with ScriptedServer(bind=PUBLIC, name="storage.example") as b, public_registry(tls) as (a, client):
-        a.expect("POST", UPLOADS, Answer(202, {"Location": f"{b.origin}/put"}))
+        a.expect("POST", UPLOADS, Response(202, {"Location": f"{b.origin}/put"}))
         with pytest.raises(UnsafeTarget, match="from https to http"):
             await client.blobs(repository(a)).write(LAYER, body_of(CONTENT))
         assert b.connections == 0
@@ -172,7 +172,7 @@ async def test_05_an_unknown_realm_gets_a_request_without_the_login(tls: Tls):
     async with ScriptedServer(tls=tls.server(name), name=name, bind=PUBLIC) as b, public_registry(tls) as (a, client):
         a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
         a.expect("HEAD", BLOB, 404)
-        b.expect("GET", r"/token\?.*", Answer(200, body=b'{"token":"anonymous-token"}'), regex=True)
+        b.expect("GET", r"/token\?.*", Response(200, body=b'{"token":"anonymous-token"}'), regex=True)
         assert not await client.blobs(repository(a)).has(LAYER)
         no_secret(b)
 
@@ -193,7 +193,7 @@ async def test_05_a_realm_that_the_user_trusts_gets_the_login(tls: Tls):
         async with public_registry(tls, trusted=b.origin) as (a, client):
             a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
             a.expect("HEAD", BLOB, 404)
-            b.expect("GET", r"/token\?.*", Answer(200, body=b'{"token":"t"}'), regex=True)
+            b.expect("GET", r"/token\?.*", Response(200, body=b'{"token":"t"}'), regex=True)
             assert not await client.blobs(repository(a)).has(LAYER)
         assert (b.received[0].header("Authorization") or "").startswith("Basic ")
 
@@ -202,10 +202,10 @@ async def test_05_a_realm_that_the_user_trusts_gets_the_login(tls: Tls):
 async def test_05_a_loopback_realm_on_another_port_is_trusted_only_if_named(trusted: bool):
     async with ScriptedServer() as a, ScriptedServer() as b:
         named = frozenset({Origin.parse(b.origin)} if trusted else ())
-        async with make_client(settings=RegistryConfig(credentials=login(a.host), trusted_realms=named)) as client:
+        async with make_client(config=RegistryConfig(credentials=login(a.host), trusted_realms=named)) as client:
             a.expect("HEAD", BLOB, challenge(f"{b.origin}/token"))
             a.expect("HEAD", BLOB, 404)
-            b.expect("GET", r"/token\?.*", Answer(200, body=b'{"token":"t"}'), regex=True)
+            b.expect("GET", r"/token\?.*", Response(200, body=b'{"token":"t"}'), regex=True)
             assert not await client.blobs(repository(a)).has(LAYER)
         assert (b.received[0].header("Authorization") is not None) is trusted
 
@@ -215,9 +215,9 @@ async def test_05_a_loopback_realm_on_another_port_is_trusted_only_if_named(trus
 
 async def test_06_a_token_request_does_not_follow_redirects():
     async with ScriptedServer() as a, ScriptedServer() as b:
-        async with make_client(settings=RegistryConfig(credentials=login(a.host))) as client:
+        async with make_client(config=RegistryConfig(credentials=login(a.host))) as client:
             a.expect("HEAD", BLOB, challenge(f"{a.origin}/token"))
-            a.expect("GET", r"/token\?.*", Answer(302, {"Location": f"{b.origin}/latest/meta-data"}), regex=True)
+            a.expect("GET", r"/token\?.*", Response(302, {"Location": f"{b.origin}/latest/meta-data"}), regex=True)
             with pytest.raises(AuthError):
                 await client.blobs(repository(a)).has(LAYER)
         assert b.connections == 0
@@ -227,16 +227,16 @@ async def test_06_a_token_request_does_not_follow_redirects():
 
 
 async def test_07_the_address_of_a_name_is_checked_when_connecting(tls: Tls):
-    """Rebinding: the name is public when first asked, inside when asked again."""
+    """Rebinding: the first lookup of the name returns a public address, the second an internal one."""
     answers = [[PUBLIC], ["127.0.0.1"]]
 
     async def lookup(host: str, port: int) -> list[str]:
         return [PUBLIC] if host == "registry.example" else answers.pop(0)
 
     async with ScriptedServer(name="storage.example") as b, public_registry(tls, lookup=lookup) as (a, client):
-        a.expect("GET", BLOB, Answer(307, {"Location": f"https://storage.example:{b.port}/x"}), times=2)
+        a.expect("GET", BLOB, Response(307, {"Location": f"https://storage.example:{b.port}/x"}), times=2)
         with pytest.raises(ConnectionFailed):
-            await read(client, repository(a))  # nobody listens at the public address, so the name is asked again
+            await read(client, repository(a))  # nothing listens at the public address, so the name is looked up again
         with pytest.raises(UnsafeTarget, match="loopback"):
             await read(client, repository(a))
         assert not answers
@@ -254,8 +254,8 @@ async def test_07_only_allowed_addresses_of_a_name_are_tried(tls: Tls):
             ) as b,
             public_registry(tls, lookup=lookup) as (a, client),
         ):
-            a.expect("GET", BLOB, Answer(307, {"Location": f"{b.origin}/x"}))
-            b.expect("GET", "/x", Answer(200, body=CONTENT))
+            a.expect("GET", BLOB, Response(307, {"Location": f"{b.origin}/x"}))
+            b.expect("GET", "/x", Response(200, body=CONTENT))
             assert await read(client, repository(a)) == CONTENT
         assert inner.connections == 0
 
@@ -267,8 +267,8 @@ async def test_07_only_allowed_addresses_of_a_name_are_tried(tls: Tls):
 async def test_08_redirects_and_upload_locations_never_lead_to_internal_addresses(tls: Tls, target: str):
     async with ScriptedServer() as b, public_registry(tls) as (a, client):
         location = {"Location": target.format(b=b.port)}
-        a.expect("GET", BLOB, Answer(307, location))
-        a.expect("POST", UPLOADS, Answer(202, location))
+        a.expect("GET", BLOB, Response(307, location))
+        a.expect("POST", UPLOADS, Response(202, location))
         with pytest.raises(UnsafeTarget):
             await read(client, repository(a))
         with pytest.raises(UnsafeTarget):
@@ -278,8 +278,8 @@ async def test_08_redirects_and_upload_locations_never_lead_to_internal_addresse
 
 async def test_08_a_registry_on_loopback_may_redirect_to_loopback():
     async with ScriptedServer() as a, ScriptedServer() as b, make_client() as client:
-        a.expect("GET", BLOB, Answer(307, {"Location": f"http://localhost:{b.port}/x"}))
-        b.expect("GET", "/x", Answer(200, body=CONTENT))
+        a.expect("GET", BLOB, Response(307, {"Location": f"http://localhost:{b.port}/x"}))
+        b.expect("GET", "/x", Response(200, body=CONTENT))
         assert await read(client, repository(a)) == CONTENT
 
 
@@ -290,8 +290,8 @@ async def test_11_if_a_helper_fails_no_other_login_is_used(tmp_path: Path):
     async with ScriptedServer() as a:
         stored = json.loads(login("other.example").inline) | {"credsStore": "nonexistent"}
         sources = CredentialSources(inline=json.dumps(stored), path=str(tmp_path))
-        async with make_client(settings=RegistryConfig(credentials=sources)) as client:
-            a.expect("HEAD", BLOB, Answer(401, {"WWW-Authenticate": "Basic realm=x"}), times=None)
+        async with make_client(config=RegistryConfig(credentials=sources)) as client:
+            a.expect("HEAD", BLOB, Response(401, {"WWW-Authenticate": "Basic realm=x"}), times=None)
             with pytest.raises(AuthError):
                 await client.blobs(repository(a)).has(LAYER)
         no_secret(a)
@@ -325,42 +325,42 @@ async def test_21_logs_errors_tracebacks_and_events_contain_no_secret(
         stored["auths"][a.host]["identitytoken"] = "canary-refresh"
         stored["credHelpers"] = {"helped.example": "canary"}
         sources = CredentialSources(inline=json.dumps(stored), path=str(tmp_path))
-        settings = RegistryConfig(credentials=sources, connect_s=0.3, response_s=0.5, stall_s=0.5)
-        async with make_client(settings=settings, policy=ONCE, events=events) as client:
+        config = RegistryConfig(credentials=sources, connect_s=0.3, response_s=0.5, stall_s=0.5)
+        async with make_client(config=config, policy=ONCE, events=events) as client:
             a.expect("GET", BLOB, challenge(f"{a.origin}/token?canary-realm=canary-token"))
             a.expect(
                 "POST",
                 r"/token.*",
-                Answer(400, body=b'{"errors":[{"message":"canary-refresh"}]}'),
+                Response(400, body=b'{"errors":[{"message":"canary-refresh"}]}'),
                 times=None,
                 regex=True,
             )
-            a.expect("GET", r"/token.*", Answer(200, body=b'{"token":"canary-token"}'), times=None, regex=True)
-            a.expect("GET", BLOB, Answer(307, {"Location": f"{silent.origin}/x?sig=canary-redirect"}))
-            silent.expect("GET", "/x?sig=canary-redirect", Answer(lose=True))
+            a.expect("GET", r"/token.*", Response(200, body=b'{"token":"canary-token"}'), times=None, regex=True)
+            a.expect("GET", BLOB, Response(307, {"Location": f"{silent.origin}/x?sig=canary-redirect"}))
+            silent.expect("GET", "/x?sig=canary-redirect", Response(lose=True))
             await failing(read(client, repository(a)))
-            a.expect("POST", UPLOADS, Answer(202, {"Location": f"{silent.origin}/y?_state=canary-location"}))
-            silent.expect("PUT", r"/y\?.*", Answer(403, body=b"<canary-location/>"), regex=True)
+            a.expect("POST", UPLOADS, Response(202, {"Location": f"{silent.origin}/y?_state=canary-location"}))
+            silent.expect("PUT", r"/y\?.*", Response(403, body=b"<canary-location/>"), regex=True)
             await failing(client.blobs(repository(a)).write(LAYER, body_of(CONTENT)))
-            a.expect("GET", BLOB, Answer(307, {"Location": f"https://localhost:{silent.port}/x?sig=canary-redirect"}))
+            a.expect("GET", BLOB, Response(307, {"Location": f"https://localhost:{silent.port}/x?sig=canary-redirect"}))
             await failing(read(client, repository(a)))
-            a.expect("GET", BLOB, Answer(307, {"Location": "ftp://x/?sig=canary-redirect"}))
+            a.expect("GET", BLOB, Response(307, {"Location": "ftp://x/?sig=canary-redirect"}))
             await failing(read(client, repository(a)))
             echo = errors("UNKNOWN", "got Bearer canary-token at https://s/?sig=canary-redirect")
-            a.expect("GET", BLOB, Answer(400, body=echo))
+            a.expect("GET", BLOB, Response(400, body=echo))
             await failing(read(client, repository(a)))
-            assert "UNKNOWN: got Bearer …" in told[-5]  # what the registry said is told, but for the secrets
-            a.expect("GET", BLOB, Answer(307, {"Location": "http://169.254.169.254/x?sig=canary-redirect"}))
+            assert "UNKNOWN: got Bearer …" in told[-5]  # the registry's message is shown without the secrets
+            a.expect("GET", BLOB, Response(307, {"Location": "http://169.254.169.254/x?sig=canary-redirect"}))
             await failing(read(client, repository(a)))
             told.append(repr(Url.parse("https://x/?sig=canary-redirect")))
             await failing(client.blobs(Repository("helped.example", "x/y")).has(LAYER))
             held = asyncio.Event()
-            a.expect("GET", BLOB, Answer(307, {"Location": f"{silent.origin}/z?sig=canary-redirect"}))
-            silent.expect("GET", "/z?sig=canary-redirect", Answer(hold=held))
+            a.expect("GET", BLOB, Response(307, {"Location": f"{silent.origin}/z?sig=canary-redirect"}))
+            silent.expect("GET", "/z?sig=canary-redirect", Response(hold=held))
             await failing(read(client, repository(a)))
             held.set()
-            told.extend((repr(client.stats), repr(settings), repr(events), repr(sources)))
-        assert "canary-token" in a.transcript  # or the test proves nothing
+            told.extend((repr(client.stats), repr(config), repr(events), repr(sources)))
+        assert "canary-token" in a.transcript  # otherwise the test proves nothing
     text = "\n".join([*told, caplog.text, *(repr(record.__dict__) for record in caplog.records)])
     assert not [canary for canary in canaries if canary in text]
 
@@ -375,9 +375,9 @@ async def test_21_the_error_of_a_silent_connection_contains_no_signed_url():
     async with (
         server,
         ScriptedServer() as a,
-        make_client(policy=ONCE, settings=RegistryConfig(connect_s=0.2)) as client,
+        make_client(policy=ONCE, config=RegistryConfig(connect_s=0.2)) as client,
     ):
-        a.expect("GET", BLOB, Answer(307, {"Location": f"https://localhost:{port}/x?sig=canary-redirect"}))
+        a.expect("GET", BLOB, Response(307, {"Location": f"https://localhost:{port}/x?sig=canary-redirect"}))
         try:
             await read(client, repository(a))
         except BakeryError:
@@ -431,22 +431,22 @@ async def test_27_a_bad_certificate_is_a_permanent_error_and_plain_http_is_never
                 inner_writer.transport.abort()
 
         async with raw_server(watch, name="registry.example") as host:
-            settings = RegistryConfig(ca_file=ca_file, credentials=login(host), response_s=2, connect_s=2)
+            config = RegistryConfig(ca_file=ca_file, credentials=login(host), response_s=2, connect_s=2)
             lookup = names(registry_example="127.0.0.1")
-            async with make_client(settings=settings, lookup=lookup, policy=ONCE) as client:
+            async with make_client(config=config, lookup=lookup, policy=ONCE) as client:
                 with pytest.raises(Untrusted, check=lambda error: "BAKERY_CA_FILE" in error.hint):
                     await client.blobs(Repository(host, "acme/app")).has(LAYER)
-    assert [sent[:1] for sent in first_bytes] == [b"\x16"]  # one TLS hello, and nothing else
+    assert [sent[:1] for sent in first_bytes] == [b"\x16"]  # one TLS hello and nothing else
 
 
 async def test_27_plain_http_is_not_a_fallback_for_a_server_without_tls():
     async with ScriptedServer(name="registry.example") as a:
         lookup = names(registry_example="127.0.0.1")
-        async with make_client(lookup=lookup, policy=ONCE, settings=RegistryConfig(connect_s=0.3)) as client:
+        async with make_client(lookup=lookup, policy=ONCE, config=RegistryConfig(connect_s=0.3)) as client:
             with pytest.raises(BakeryError):
                 await client.blobs(repository(a)).has(LAYER)
         assert not a.received
-        async with make_client(lookup=lookup, settings=RegistryConfig(plain_http=frozenset({a.host}))) as client:
+        async with make_client(lookup=lookup, config=RegistryConfig(plain_http=frozenset({a.host}))) as client:
             a.expect("HEAD", BLOB, 404)
             assert not await client.blobs(repository(a)).has(LAYER)
 
@@ -463,7 +463,7 @@ def helper_script(folder: Path, name: str, text: str) -> None:
 @pytest.mark.parametrize("helper", ["../evil", "x;y", "a b", "/bin/evil", "$(evil)", "..", "evil\n"])
 async def test_28_a_helper_with_an_odd_name_is_not_run(tmp_path: Path, helper: str):
     marker = tmp_path / "it-ran"
-    program = tmp_path / "bin" / f"docker-credential-{helper}"  # it is there: only its name keeps it from being run
+    program = tmp_path / "bin" / f"docker-credential-{helper}"  # it exists: only its name prevents it from being run
     program.parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "bin" / "docker-credential-..").mkdir(exist_ok=True)
     if not program.is_dir():
@@ -473,7 +473,7 @@ async def test_28_a_helper_with_an_odd_name_is_not_run(tmp_path: Path, helper: s
         sources = CredentialSources(
             inline=json.dumps({"credHelpers": {a.host: helper}}), path=f"{tmp_path / 'bin'}:/usr/bin:/bin"
         )
-        async with make_client(settings=RegistryConfig(credentials=sources)) as client:
+        async with make_client(config=RegistryConfig(credentials=sources)) as client:
             with pytest.raises(AuthError, match="credential helper"):
                 await client.blobs(repository(a)).has(LAYER)
         assert a.connections == 0
@@ -481,9 +481,9 @@ async def test_28_a_helper_with_an_odd_name_is_not_run(tmp_path: Path, helper: s
 
 
 HELPERS = {
-    "says a gigabyte": ("exec head -c 1000000000 /dev/zero", "more than"),
-    "hangs": ("sleep 1000", "timed out after 0.5 s"),
-    "says no JSON": ("echo hello", "not a login"),
+    "a gigabyte of output": ("exec head -c 1000000000 /dev/zero", "more than"),
+    "no output": ("sleep 1000", "timed out after 0.5 s"),
+    "not JSON": ("echo hello", "not a login"),
     "fails": ("echo canary >&2; exit 3", "status 3"),
 }
 
@@ -499,7 +499,7 @@ async def test_28_a_helper_is_limited_in_time_and_output(tmp_path: Path, text: s
             environment={"PATH": "/usr/bin:/bin"},
             helper_limit_s=0.5 if text.startswith("sleep") else 20,
         )
-        async with make_client(settings=RegistryConfig(credentials=sources)) as client:
+        async with make_client(config=RegistryConfig(credentials=sources)) as client:
             with pytest.raises(AuthError, match=expected) as caught:
                 async with asyncio.timeout(30):
                     await client.blobs(repository(a)).has(LAYER)
@@ -517,8 +517,8 @@ async def test_28_a_helper_gets_the_server_on_its_standard_input(tmp_path: Path)
             path=str(tmp_path),
             environment={"PATH": "/usr/bin:/bin"},
         )
-        async with make_client(settings=RegistryConfig(credentials=sources)) as client:
-            a.expect("HEAD", BLOB, Answer(401, {"WWW-Authenticate": "Basic realm=x"}))
+        async with make_client(config=RegistryConfig(credentials=sources)) as client:
+            a.expect("HEAD", BLOB, Response(401, {"WWW-Authenticate": "Basic realm=x"}))
             a.expect("HEAD", BLOB, 404)
             assert not await client.blobs(repository(a)).has(LAYER)
         sent = a.received[1].header("Authorization") or ""
@@ -532,6 +532,6 @@ async def test_a_netrc_entry_for_the_registry_is_not_sent(tmp_path: Path, monkey
     monkeypatch.setenv("NETRC", str(netrc))
     descriptor, _ = image(b"a")
     async with ScriptedServer() as a, make_client() as client:
-        a.expect("HEAD", f"/v2/acme/app/manifests/{descriptor.digest}", Answer(200, headers_of(descriptor)))
+        a.expect("HEAD", f"/v2/acme/app/manifests/{descriptor.digest}", Response(200, headers_of(descriptor)))
         await client.manifests.head(repository(a).with_digest(descriptor.digest))
         no_secret(a)

@@ -1,4 +1,4 @@
-"""Pushing and mounting blobs over real sockets."""
+"""Uploads and mounts of blobs over real sockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bakery.oci.manifest import RawManifest
 from bakery.retry import RetryPolicy
 from tests.wire.channel import Channel
 from tests.wire.making import JumpingClock, blob, body_of, errors, image, make_client, repository
-from tests.wire.script import Answer, Received, ScriptedServer
+from tests.wire.script import Received, Response, ScriptedServer
 
 UPLOADS = "/v2/acme/app/blobs/uploads/"
 CONTENT = bytes(range(256)) * 2000  # 512 kB: several pieces
@@ -20,8 +20,8 @@ LAYER, _ = blob(CONTENT)
 HEAD = f"/v2/acme/app/blobs/{LAYER.digest}"
 
 
-def opened(session: str = "one", **others: str) -> Answer:
-    return Answer(202, {"Location": f"/up/{session}?_state=a%2Fb%3D", **others})
+def opened(session: str = "one", **others: str) -> Response:
+    return Response(202, {"Location": f"/up/{session}?_state=a%2Fb%3D", **others})
 
 
 def commit(session: str = "one") -> str:
@@ -43,7 +43,7 @@ async def test_a_blob_needs_one_post_and_one_put(channel: Channel):
 async def test_the_location_is_used_byte_for_byte(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         location = "/odd/p%2fath;v=1/?b=2&a=%7e%41+x&sig=A%2BB%3D"
-        server.expect("POST", UPLOADS, Answer(202, {"Location": f"{server.origin}{location}"}))
+        server.expect("POST", UPLOADS, Response(202, {"Location": f"{server.origin}{location}"}))
         server.expect("PUT", f"{location}&digest={LAYER.digest}", 201)
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
@@ -69,9 +69,9 @@ async def test_an_empty_blob_is_put_with_an_explicit_length_of_zero():
 async def test_a_lost_commit_response_is_settled_by_a_look_not_by_a_second_upload(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
-        server.expect("PUT", commit(), Answer(lose=True))
+        server.expect("PUT", commit(), Response(lose=True))
         server.expect("HEAD", HEAD, 404, times=2)
-        server.expect("HEAD", HEAD, Answer(200, {"Content-Length": str(LAYER.size)}))
+        server.expect("HEAD", HEAD, Response(200, {"Content-Length": str(LAYER.size)}))
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
         assert len(server.sent("PUT")) == 1
 
@@ -80,22 +80,22 @@ async def test_an_absent_upload_restarts_with_a_new_body_and_session(channel: Ch
     clock = JumpingClock()
     async with channel.server() as server, channel.client(clock=clock) as client:
         server.expect("POST", UPLOADS, opened("one"))
-        server.expect("PUT", commit("one"), Answer(lose=True, reset=True))
+        server.expect("PUT", commit("one"), Response(lose=True, reset=True))
         server.expect("HEAD", HEAD, 404, times=None)
         server.expect("POST", UPLOADS, opened("two"))
         server.expect("PUT", commit("two"), 201)
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
         assert [put.body for put in server.sent("PUT")] == [CONTENT, CONTENT]
-        assert sum(clock.slept) >= 5  # looked for as long as a host may lag, then sent again
+        assert sum(clock.slept) >= 5  # looked for during the longest lag, then sent again
 
 
 async def test_a_truncated_body_is_not_looked_for(channel: Channel):
-    large = bytes(40_000_000)  # more than the sockets hold
+    large = bytes(40_000_000)  # more than the socket buffers hold
     layer, _ = blob(large)
     async with channel.server() as server, channel.client() as client:
         digest = f"/up/one?_state=a%2Fb%3D&digest={layer.digest}"
         server.expect("POST", UPLOADS, opened())
-        server.expect("PUT", digest, Answer(500, early=True, reset=True))
+        server.expect("PUT", digest, Response(500, early=True, reset=True))
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", digest, 201)
         server.expect("HEAD", f"/v2/acme/app/blobs/{layer.digest}", 404, times=None)
@@ -107,7 +107,7 @@ async def test_a_truncated_body_is_not_looked_for(channel: Channel):
 async def test_a_stale_session_leads_to_a_look_and_a_new_post(channel: Channel, code):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened("one"))
-        server.expect("PUT", commit("one"), Answer(404, body=errors(code) if code else b"404 page not found"))
+        server.expect("PUT", commit("one"), Response(404, body=errors(code) if code else b"404 page not found"))
         server.expect("HEAD", HEAD, 404, times=None)
         server.expect("POST", UPLOADS, opened("two"))
         server.expect("PUT", commit("two"), 201)
@@ -117,16 +117,16 @@ async def test_a_stale_session_leads_to_a_look_and_a_new_post(channel: Channel, 
 async def test_a_stale_session_is_a_success_if_the_blob_exists(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
-        server.expect("PUT", commit(), Answer(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
+        server.expect("PUT", commit(), Response(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
         server.expect("HEAD", HEAD, 404)
-        server.expect("HEAD", HEAD, Answer(200, {"Docker-Content-Digest": str(LAYER.digest)}))
+        server.expect("HEAD", HEAD, Response(200, {"Docker-Content-Digest": str(LAYER.digest)}))
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
 async def test_a_refused_body_is_a_permanent_error_with_its_reason(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
-        server.expect("PUT", commit(), Answer(403, body=errors("DENIED", "quota exceeded")))
+        server.expect("PUT", commit(), Response(403, body=errors("DENIED", "quota exceeded")))
         with pytest.raises(AuthError, match="quota exceeded"):
             await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
@@ -134,7 +134,7 @@ async def test_a_refused_body_is_a_permanent_error_with_its_reason(channel: Chan
 async def test_a_digest_that_is_refused_three_times_is_an_error(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened(), times=3)
-        server.expect("PUT", commit(), Answer(400, body=errors("DIGEST_INVALID")), times=3)
+        server.expect("PUT", commit(), Response(400, body=errors("DIGEST_INVALID")), times=3)
         server.expect("HEAD", HEAD, 404, times=None)
         with pytest.raises(RegistryError, match="DIGEST_INVALID"):
             await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
@@ -145,15 +145,15 @@ async def test_chunks_of_four_mebibytes_are_used_after_ghcr_refused_a_large_put(
     layer, _ = blob(content)
     sizes: list[int] = []
 
-    def chunk(request: Received) -> Answer:
+    def chunk(request: Received) -> Response:
         sizes.append(len(request.body))
         at = len(sizes)
-        return Answer(202, {"Location": f"/up/chunk{at}", "Range": "0-0"})
+        return Response(202, {"Location": f"/up/chunk{at}", "Range": "0-0"})
 
     async with channel.server() as server, channel.client() as client:
-        server.expect("POST", UPLOADS, Answer(202, {"Location": "/up/chunk0"}), times=3)
+        server.expect("POST", UPLOADS, Response(202, {"Location": "/up/chunk0"}), times=3)
         server.expect(
-            "PUT", f"/up/chunk0?digest={layer.digest}", Answer(416, body=errors("UNSUPPORTED", "exceeds 4.00MiB"))
+            "PUT", f"/up/chunk0?digest={layer.digest}", Response(416, body=errors("UNSUPPORTED", "exceeds 4.00MiB"))
         )
         server.expect("PATCH", "/up/chunk[0-9]", chunk, times=6, regex=True)
         server.expect("PUT", f"/up/chunk3?digest={layer.digest}", 201)
@@ -167,13 +167,13 @@ async def test_chunks_of_four_mebibytes_are_used_after_ghcr_refused_a_large_put(
 
 
 async def test_a_stuck_range_does_not_send_bytes_twice(channel: Channel):
-    """ECR: PATCH says 201 and Range sticks at the first chunk although the data is stored."""
+    """ECR: PATCH responds 201, and Range stays at the first chunk although the data is stored."""
     content = bytes(9 * 1024 * 1024)
     layer, _ = blob(content)
-    stuck = Answer(201, {"Location": "/up/one", "Range": "0-4194303"})
+    stuck = Response(201, {"Location": "/up/one", "Range": "0-4194303"})
     async with channel.server() as server, channel.client() as client:
-        server.expect("POST", UPLOADS, Answer(202, {"Location": "/up/one"}), times=2)
-        server.expect("PUT", f"/up/one?digest={layer.digest}", Answer(413))
+        server.expect("POST", UPLOADS, Response(202, {"Location": "/up/one"}), times=2)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", Response(413))
         server.expect("PATCH", "/up/one", stuck, times=3)
         server.expect("PUT", f"/up/one?digest={layer.digest}", 201)
         await client.blobs(repository(server)).write(layer, body_of(content))
@@ -183,10 +183,10 @@ async def test_a_stuck_range_does_not_send_bytes_twice(channel: Channel):
 async def test_chunks_have_the_size_that_the_registry_requires(channel: Channel):
     content = bytes(12 * 1024 * 1024)
     layer, _ = blob(content)
-    answer = Answer(202, {"Location": "/up/one", "OCI-Chunk-Min-Length": str(6 * 1024 * 1024)})
+    answer = Response(202, {"Location": "/up/one", "OCI-Chunk-Min-Length": str(6 * 1024 * 1024)})
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, answer, times=2)
-        server.expect("PUT", f"/up/one?digest={layer.digest}", Answer(405))
+        server.expect("PUT", f"/up/one?digest={layer.digest}", Response(405))
         server.expect("PATCH", "/up/one", answer, times=2)
         server.expect("PUT", f"/up/one?digest={layer.digest}", 201)
         await client.blobs(repository(server)).write(layer, body_of(content))
@@ -196,7 +196,7 @@ async def test_a_mount_counts_if_the_response_names_the_blob():
     source = "acme/base"
     target = f"{UPLOADS}?mount={LAYER.digest}&from={source}"
     async with ScriptedServer() as server, make_client() as client:
-        server.expect("POST", target, Answer(201, {"Location": f"/v2/acme/app/blobs/{LAYER.digest}"}))
+        server.expect("POST", target, Response(201, {"Location": f"/v2/acme/app/blobs/{LAYER.digest}"}))
         assert await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, source)))
 
 
@@ -227,7 +227,7 @@ async def test_any_other_response_to_a_mount_means_no(status):
 
 
 class Listening(list[Event]):
-    """Events, and a signal for the first one."""
+    """A list of events that signals the first one."""
 
     def __init__(self, first: asyncio.Event) -> None:
         super().__init__()
@@ -244,7 +244,7 @@ async def test_after_a_429_all_requests_to_the_host_wait_as_long_as_it_asks():
     events = Listening(paused)
     other, _ = blob(b"other")
     async with ScriptedServer() as server, make_client(clock=clock, events=events) as client:
-        server.expect("HEAD", HEAD, Answer(429, {"Retry-After": "7"}, errors("TOOMANYREQUESTS")))
+        server.expect("HEAD", HEAD, Response(429, {"Retry-After": "7"}, errors("TOOMANYREQUESTS")))
         server.expect("HEAD", HEAD, 404)
         server.expect("HEAD", f"/v2/acme/app/blobs/{other.digest}", 404)
         began = clock.now()
@@ -265,12 +265,12 @@ async def test_the_wait_is_read_from_ghcrs_message():
     events: list[Event] = []
     async with ScriptedServer() as server, make_client(events=events) as client:
         text = "rate limited: retry-after: 2500ms, allowed: 2000/minute"
-        server.expect("HEAD", HEAD, Answer(403))
+        server.expect("HEAD", HEAD, Response(403))
         server.expect(
-            "GET", HEAD, Answer(403, body=b"You have exceeded a secondary rate limit. Please wait a few minutes")
+            "GET", HEAD, Response(403, body=b"You have exceeded a secondary rate limit. Please wait a few minutes")
         )
-        server.expect("HEAD", HEAD, Answer(403))
-        server.expect("GET", HEAD, Answer(403, body=errors("TOOMANYREQUESTS", text)))
+        server.expect("HEAD", HEAD, Response(403))
+        server.expect("GET", HEAD, Response(403, body=errors("TOOMANYREQUESTS", text)))
         server.expect("HEAD", HEAD, 404)
         assert not await client.blobs(repository(server)).has(LAYER)
         assert [event.wait_s for event in events if isinstance(event, HostPaused)] == [60.0, 2.5]
@@ -320,7 +320,7 @@ async def test_an_error_of_the_reader_is_raised_unchanged(channel: Channel):
 
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
-        server.expect("PUT", commit(), Answer(201), times=None)
+        server.expect("PUT", commit(), Response(201), times=None)
         with pytest.raises(DigestMismatch, match="reading the source"):
             await client.blobs(repository(server)).write(LAYER, broken)
         assert not server.sent("PUT")
