@@ -80,6 +80,20 @@ def test_every_dependency_is_locked_and_documented():
     assert [name for name in names if not re.search(rf"\| ([\w-]+, )*{re.escape(name)}(, [\w-]+)* \|", reasons)] == []
 
 
+def test_no_name_is_exempt_from_vulture_that_is_used(tmp_path):
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["vulture"]
+    found = subprocess.run(  # outside of the tree: without its list of exempt names
+        [sys.executable, "-m", "vulture", ROOT / "src", "--ignore-decorators", ",".join(config["ignore_decorators"])],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    unused = set(re.findall(r"unused \w+ '(\w+)'", found.stdout))
+    assert unused, found.stderr
+    assert set(config["ignore_names"]) - unused == set()
+
+
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/performance.md", ".ci/run"])
 def test_every_make_command_named_in_a_document_exists(document):
     named = set(re.findall(r"(?:`|^)make ([a-z]+)", (ROOT / document).read_text(), re.MULTILINE))
