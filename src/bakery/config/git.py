@@ -1,4 +1,4 @@
-"""What git knows of the directory that holds a project: its commit, the files that changed, and their old text.
+"""What git knows about the directory that holds a project: its commit, the files that changed, and their old text.
 
 No process is started here: the caller passes a `RunGit`, such as `bakery.app.git.run_git`. Source: config.md 2 and 16.
 """

@@ -150,7 +150,7 @@ class ProjectBuilder:
         )
 
     def _systems(self, parts: Sequence[schema.SystemPart]) -> tuple[System, ...]:
-        """Return the systems sorted by name, each once. If there is only one, it is primary whatever it says."""
+        """Return the systems sorted by name, each once. A single system is always primary."""
         found: dict[tuple[str, str, str], System] = {}
         for part in parts:
             extension = part.extension or default_extension(part.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ from bakery.config.yaml.problem import Finding, Keys
 
 if TYPE_CHECKING:
     from packaging.version import Version as Pep440
+
+    _Rank = tuple[list[Pep440], list[list[tuple[int, ...]]]]
 
 MAX_ROWS = 20_000  # more are probably a mistake in the axes
 
@@ -104,40 +106,32 @@ def _name(matrix: Matrix, dependencies: Sequence[Dependency], values: Mapping[st
     return name, "" if name else f"the name pattern {matrix.name_pattern!r} produces an empty name"
 
 
-def _parsed(text: str) -> Pep440 | None:
+def _parsed(axes: Iterable[_Axis], place: Keys, outcome: str, findings: list[Finding]) -> dict[str, Pep440] | None:
+    """Return the items of axes as versions, or None and a finding if one is not a version. outcome: for the finding."""
     from packaging.version import InvalidVersion  # slow to import; most projects have no matrix
     from packaging.version import Version as Pep440
 
-    try:
-        return Pep440(text)
-    except InvalidVersion:
-        return None
+    versions = {}
+    for axis in axes:
+        for item in axis.items:
+            try:
+                versions[item] = Pep440(item)
+            except InvalidVersion:
+                at = place if axis.dependency else (*place, "values", axis.name)
+                text = f"{item!r} in the axis {axis.name!r} is not a version, so {outcome}"
+                findings.append(Finding(at, text, warning=True))
+                return None
+    return versions
 
 
 def _latest(axes: Sequence[_Axis], place: Keys, findings: list[Finding]) -> tuple[str, ...] | None:
     """Return the items of the latest row, or None if there is no latest row."""
     if all(axis.fixed for axis in axes):
         return None
-    newest: list[str] = []
-    for axis in axes:
-        if axis.fixed:
-            newest.append(axis.items[0])
-            continue
-        versions = [(_parsed(item), item) for item in axis.items]
-        strange = next((item for parsed, item in versions if parsed is None), None)
-        if strange is not None:
-            findings.append(
-                Finding(
-                    _axis_place(axis, place),
-                    f"{strange!r} in the axis {axis.name!r} is not a version, so no row is latest",
-                    warning=True,
-                )
-            )
-            return None
-        if not versions:
-            return None
-        newest.append(max(versions, key=lambda pair: pair[0])[1])  # type: ignore[arg-type, return-value]  # no item is None here
-    return tuple(newest)
+    versions = _parsed([axis for axis in axes if not axis.fixed], place, "no row is latest", findings)
+    if versions is None or not all(axis.items for axis in axes):
+        return None
+    return tuple(axis.items[0] if axis.fixed else max(axis.items, key=versions.__getitem__) for axis in axes)
 
 
 def _latest_patches(
@@ -146,28 +140,17 @@ def _latest_patches(
     """Return the highest row of each group of rows that differ only in patch numbers."""
     dependencies = sorted((axis.name, index) for index, axis in enumerate(axes) if axis.dependency)
     values = sorted((axis.name, index) for index, axis in enumerate(axes) if not axis.dependency)
-    parsed: dict[str, Pep440] = {}
-    for axis in axes:
-        for item in axis.items if axis.dependency else ():
-            version = _parsed(item)
-            if version is None:
-                findings.append(
-                    Finding(
-                        _axis_place(axis, place),
-                        f"{item!r} in the axis {axis.name!r} is not a version, so no row is a latest patch",
-                        warning=True,
-                    )
-                )
-                return set()
-            parsed[item] = version
-    best: dict[tuple[str, ...], tuple[object, tuple[str, ...]]] = {}
+    versions = _parsed([axis for axis in axes if axis.dependency], place, "no row is a latest patch", findings)
+    if versions is None:
+        return set()
+    best: dict[tuple[str, ...], tuple[_Rank, tuple[str, ...]]] = {}
     for items in chosen:
         group = tuple(strip_patch(item) for item in items)
         rank = (
-            [parsed[items[index]] for _, index in dependencies],
+            [versions[items[index]] for _, index in dependencies],
             [list(_dotted_numbers(items[index])) for _, index in values],
         )
-        if group not in best or rank > best[group][0]:  # type: ignore[operator]  # all ranks have the same shape
+        if group not in best or rank > best[group][0]:
             best[group] = (rank, items)
     return {items for _, items in best.values()}
 
@@ -175,7 +158,3 @@ def _latest_patches(
 def _dotted_numbers(text: str) -> Iterator[tuple[int, ...]]:
     for found in _DOTTED.findall(text):
         yield tuple(int(part) for part in found.split("."))
-
-
-def _axis_place(axis: _Axis, place: Keys) -> Keys:
-    return place if axis.dependency else (*place, "values", axis.name)

@@ -195,7 +195,7 @@ class Image(Struct, frozen=True):
 class Project(Struct, frozen=True):
     """A bakery.yaml and its directory.
 
-    problems: warnings only, since a file with errors is no project. revision: the commit of the git repository, if any.
+    problems: warnings only; errors are raised as InvalidProject. revision: the commit of the git repository, if any.
     """
 
     context: Path

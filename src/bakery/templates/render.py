@@ -157,12 +157,7 @@ def _variables(shared: Mapping[str, Any], version: Version, job: _Job) -> dict[s
         about["Variant"] = job.variant.name
     if job.system is not None:
         build = job.system.build
-        about["OS"] = {
-            "Name": build.name,
-            "Family": build.family,
-            "Version": build.version,
-            "Codename": build.codename,
-        }
+        about["OS"] = {"Name": build.name, "Family": build.family, "Version": build.version, "Codename": build.codename}
         if job.system.download_url is not None and not version.matrix:
             about["DownloadURL"] = job.system.download_url
     values = {} if version.matrix else version.values

@@ -79,10 +79,7 @@ class RegistryPart(GlobalRegistryPart, frozen=True):
 class TagPatternPart(Part, frozen=True):
     """Patterns for tags, and when they apply."""
 
-    patterns: Annotated[
-        tuple[TagPatternText, ...],
-        doc("Text with {{ Version }}, {{ OS }}, {{ Variant }} and others."),
-    ]
+    patterns: Annotated[tuple[TagPatternText, ...], doc("Text with {{ Version }}, {{ OS }}, {{ Variant }} and others.")]
     only: Annotated[tuple[PatternFilter, ...], doc("Conditions that must all hold.")] = ("all",)
 
 
@@ -112,10 +109,7 @@ class VariantPart(Part, frozen=True):
     primary: Annotated[bool, doc("Tags without the name of a variant refer to this one.")] = False
     extension: Annotated[Extension, doc("Suffix of the Containerfile. Default: derived from the name.")] = ""
     tag_display_name: Annotated[TagName, doc("Value of {{ Variant }} in tags. Default: derived from the name.")] = ""
-    options: Annotated[
-        tuple[dict[str, Any], ...],
-        doc("Options for tools; a field overrides that of the image."),
-    ] = ()
+    options: Annotated[tuple[dict[str, Any], ...], doc("Options for tools; a field overrides that of the image.")] = ()
     tag_patterns: Annotated[tuple[TagPatternPart, ...], doc("Added to the patterns of the image.")] = ()
 
 

@@ -44,7 +44,4 @@ def unknown_key(key: Any, known: Sequence[str]) -> tuple[str, str]:
     if key == "repository" and "host" in known:
         return "`repository` is not allowed at the top level", "move it to `extraRegistries` of its image"
     meant = nearest(str(key), known)
-    return (
-        f"unknown key `{key_text(key)}`: expected {alternatives(known)}",
-        f"write `{meant}`" if meant else "",
-    )
+    return (f"unknown key `{key_text(key)}`: expected {alternatives(known)}", f"write `{meant}`" if meant else "")

@@ -1,4 +1,4 @@
-"""YAML text as plain values, and the place of each value in the file. Knows nothing of what the keys mean.
+"""YAML text as plain values, and the place of each value in the file. Knows nothing about the meaning of keys.
 
 YAML 1.2, one document, parsed from libyaml's event stream. Scalars are resolved here, by the core schema of YAML 1.2.2,
 section 10.3, so `yes`, `1.2.3` and `2026-03-01` are strings. Refused: duplicate keys, tags, an alias that contains
