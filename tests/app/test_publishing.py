@@ -149,7 +149,7 @@ def test_a_source_date_epoch_must_be_whole_seconds(text):
     options = PublishOptions(environment={"SOURCE_DATE_EPOCH": text})
     with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
         options.run_options(1)
-    assert PublishOptions(environment={"SOURCE_DATE_EPOCH": "17"}).run_options(1).source_date_epoch == 17
+    assert PublishOptions(environment={"SOURCE_DATE_EPOCH": "17"}).run_options(1).assembly.source_date_epoch == 17
 
 
 def test_each_engine_has_its_default_number_of_jobs():

@@ -1,6 +1,7 @@
 """What every engine must do, whatever it does it with; and that both leave the same bytes."""
 
 import json
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -11,16 +12,20 @@ from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
-from bakery.oci.reference import Repository
+from bakery.oci.reference import LayoutPath, LayoutReference, Repository
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
+from bakery.publish.plan import AssemblyRules, Keep, Source
 from bakery.rehearsal.faults import Refuse
-from bakery.targets.metadata import BuildResult
 from tests.contract.conftest import cli, native
-from tests.engines.workload import add_image, add_target, layer, plan
+from tests.engines.workload import add_image, add_target, digest_of, layer, plan
 from tests.soci_program import soci
 
 __all__ = ["soci"]  # a fixture
+
+LAYOUT = Path(__file__).parents[2] / "examples" / "hello" / "builds" / "layout"
+ATTESTED = "sha256:9651344657d15ace394b0a7f8781a4e1acb8c58adab50841baf6beab002a8f93"  # an index
+PLAIN = "sha256:4c17d0c3dcd3e32805349f69690338f57cf0644f340d415023be190d4bc14ec1"  # a manifest
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -120,7 +125,7 @@ async def test_what_lies_in_the_same_registry_is_mounted_and_not_sent(engine, re
 async def test_sources_may_lie_in_several_registries(engine, registries):
     source, other, one = registries
     left, right = add_target(source, (one,), "a"), add_target(other, (one,), "a", repository="elsewhere/tmp")
-    outcome = await publish(engine(), replace(left, builds=(left.builds[0], right.builds[1])))
+    outcome = await publish(engine(), replace(left, sources=(left.sources[0], right.sources[1])))
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
     assert_whole(one, "acme/app", "latest", outcome.targets[0].digest)
 
@@ -159,8 +164,8 @@ def index_target(source, destination, uid="attested"):
         ).encode()
         digest = source.put_manifest("tmp/app/tmp", raw)
         reference = Repository(source.address, "tmp/app/tmp").with_digest(digest)
-        builds.append(BuildResult(uid, reference, None, None, target.builds[0].file))
-    return replace(target, builds=tuple(builds))
+        builds.append(Source(reference))
+    return replace(target, sources=tuple(builds))
 
 
 async def test_sources_that_are_indexes_are_flattened_with_their_attestations(engine, registries):
@@ -201,10 +206,10 @@ async def test_an_overloaded_registry_is_asked_again(engine, registries):
 async def test_sources_that_never_come_are_named(engine, registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
-    source.delete_manifest("tmp/app/tmp", target.builds[0].reference.digest)
+    source.delete_manifest("tmp/app/tmp", digest_of(target.sources[0]))
     outcome = await publish(engine(), target, wait_limit_s=0.2)
     assert outcome.failures[0].step == Step.WAIT
-    assert str(target.builds[0].reference) in str(outcome.failures[0].error)
+    assert str(target.sources[0].reference) in str(outcome.failures[0].error)
 
 
 async def test_a_tag_moves_from_one_release_to_the_next(engine, registries):
@@ -219,7 +224,7 @@ WORKLOADS = {
     "two manifests of one repository": lambda source, one: add_target(source, (one,), "plain"),
     "indexes with attestations": index_target,
     "one platform": lambda source, one: replace(
-        (target := add_target(source, (one,), "single")), builds=target.builds[:1], platforms=("linux/amd64",)
+        (target := add_target(source, (one,), "single")), sources=target.sources[:1], platforms=("linux/amd64",)
     ),
     "annotations that JSON escapes": lambda source, one: replace(
         add_target(source, (one,), "odd"), annotations={"b": 'a <b> & "c" \u2028', "a": "ü = é", "n": "two\nlines"}
@@ -270,7 +275,51 @@ async def test_both_engines_convert_to_the_same_bytes(request_, registries, soci
 async def test_sources_in_several_repositories_are_converted_too(registries, soci):
     source, other, one = registries
     left, right = add_target(source, (one,), "a"), add_target(other, (one,), "a", repository="elsewhere/tmp")
-    target = replace(left, builds=(left.builds[0], right.builds[1]), soci=SOCI["all of it"])
+    target = replace(left, sources=(left.sources[0], right.sources[1]), soci=SOCI["all of it"])
     outcome = await publish(cli(soci, needs_soci=True), target)
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
     assert_whole(one, "acme/app", "latest", outcome.targets[0].digest)
+
+
+async def test_a_layout_is_published_like_a_repository(engine, registries):
+    _, one, two = registries
+    layout = LayoutReference(LayoutPath(str(LAYOUT)), ATTESTED)
+    target = replace(add_target(one, (one, two), "a"), sources=(Source(layout),), platforms=())
+    outcome = await publish(engine(), target)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    for registry in (one, two):
+        assert_whole(registry, "acme/app", "latest", outcome.targets[0].digest)
+
+
+@pytest.mark.parametrize("where", ["a tag", "a layout"])
+async def test_a_single_manifest_can_be_copied_as_it_is(engine, registries, where):
+    source, one, _ = registries
+    target = add_target(source, (one,), "a")
+    image = digest_of(target.sources[0])
+    found = Repository(source.address, "tmp/app/tmp").with_tag("edge")
+    if where == "a tag":
+        source.put_manifest("tmp/app/tmp", source.manifest("tmp/app/tmp", image)[1], "edge")
+        copied = Source(found)
+    else:
+        image, copied = Digest.parse(PLAIN), Source(LayoutReference(LayoutPath(str(LAYOUT)), PLAIN))
+    rules = AssemblyRules(keep=Keep.ANY, sets_created=False)
+    target = replace(target, sources=(copied,), platforms=(), annotations={}, rules=rules)
+    outcome = await publish(engine(), target)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert outcome.targets[0].digest == image
+    assert one.tags("acme/app")["latest"] == image
+    again = await publish(engine(), target)
+    assert again.targets[0].state is State.UNCHANGED
+
+
+async def test_an_image_that_a_layout_lacks_is_an_error_at_once(engine, registries, tmp_path):
+    _, one, _ = registries
+    target = replace(add_target(one, (one,), "a"), platforms=())
+    for layout in (
+        LayoutReference(LayoutPath(str(LAYOUT)), "no-such-name"),
+        LayoutReference(LayoutPath(str(tmp_path))),
+    ):
+        outcome = await publish(engine(), replace(target, sources=(Source(layout),)))
+        assert outcome.exit_code == ExitCode.FAILED
+        assert outcome.targets[0].failure is not None
+        assert outcome.targets[0].failure.step is Step.WAIT

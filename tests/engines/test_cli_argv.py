@@ -11,9 +11,8 @@ from bakery.config.schema.options import SociOptions
 from bakery.engines.argv import Oras, dry_run_lines, soci_convert
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
-from bakery.publish.plan import Destination, Plan, PlannedTarget
+from bakery.publish.plan import Destination, Plan, PlannedTarget, Source
 from bakery.registry.config import RegistryConfig
-from bakery.targets.metadata import BuildResult
 
 A, B = ("sha256:" + letter * 64 for letter in "ab")
 HUB = Oras("oras", RegistryConfig())
@@ -31,7 +30,7 @@ def target(*sources, soci=None):
         "1.0",
         "",
         "",
-        tuple(BuildResult("app-1-0", reference(source), None, None, Path("m.json")) for source in sources),
+        tuple(Source(reference(source)) for source in sources),
         (
             Destination(Repository.parse("docker.io/acme/app"), ("1.0", "latest")),
             Destination(Repository.parse("ghcr.io/acme/app"), ("1.0",)),

@@ -18,7 +18,7 @@ from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from bakery.retry import RetryPolicy
-from tests.engines.workload import add_target, layer, plan
+from tests.engines.workload import add_target, digest_of, layer, plan
 from tests.wire.making import JumpingClock
 
 
@@ -124,7 +124,7 @@ async def test_what_lies_in_the_same_registry_is_mounted_and_not_sent(registries
 async def test_sources_may_lie_in_several_registries(registries):
     source, other, one = registries
     left, right = add_target(source, (one,), "a"), add_target(other, (one,), "a", repository="elsewhere/tmp")
-    outcome = await publish(replace(left, builds=(left.builds[0], right.builds[1])))
+    outcome = await publish(replace(left, sources=(left.sources[0], right.sources[1])))
     assert outcome.exit_code == ExitCode.DONE
     assert_published(one, "acme/app", "latest", outcome.targets[0].digest)
 
@@ -158,7 +158,7 @@ async def test_a_dead_registry_fails_alone(registries):
 async def test_a_child_that_the_registry_loses_before_the_index_comes_is_put_again(registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
-    lost = target.builds[0].reference.digest
+    lost = digest_of(target.sources[0])
     chosen = client(JumpingClock())  # it waits half a minute for what it pushed
     real_put = chosen.manifests.put
     dropped: list[bool] = []

@@ -10,6 +10,7 @@ from bakery.errors import ExitCode
 from bakery.oci import manifest as views
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
+from bakery.oci.reference import Repository
 from bakery.publish.image import AssembledImage
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
@@ -97,8 +98,8 @@ async def test_a_layer_that_is_said_to_be_there_and_is_not_is_sent_once_its_mani
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     image = add_image(source, "tmp/app/tmp", "linux/amd64", layers=(LARGE,))
-    build = replace(target.builds[0], reference=target.builds[0].reference.repository.with_digest(image.digest))
-    target = replace(target, builds=(build,), platforms=("linux/amd64",))
+    build = replace(target.sources[0], reference=Repository(source.address, "tmp/app/tmp").with_digest(image.digest))
+    target = replace(target, sources=(build,), platforms=("linux/amd64",))
     said = (("Docker-Content-Digest", str(Digest.of(LARGE))),)
     # The third POST: before it are the config's and the question how the host answers.
     lie = one.fault("POST", route=ApiRoute.UPLOADS, skip=2, times=1, then=Refuse(201, headers=said))

@@ -119,7 +119,7 @@ async def test_what_was_converted_before_can_be_published_again_as_a_source(regi
     first = await publish(replace(add_target(source, (one,), "a"), soci=ALL))
     reference = Repository(one.address, "acme/app").with_digest(first.targets[0].digest)
     again = add_target(source, (two,), "a")
-    outcome = await publish(replace(again, builds=(replace(again.builds[0], reference=reference),)))
+    outcome = await publish(replace(again, sources=(replace(again.sources[0], reference=reference),)))
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
     assert [item.platform for item in outcome.targets[0].platforms] == ["linux/amd64", "linux/arm64"]
     assert {entry.digest for entry in index_of(two).manifests} == {entry.digest for entry in index_of(one).manifests}

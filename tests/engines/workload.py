@@ -7,15 +7,13 @@ import io
 import json
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.oci.reference import Repository
-from bakery.publish.plan import Destination, Plan, PlannedTarget
+from bakery.oci.reference import DigestReference, Repository
+from bakery.publish.plan import Destination, Plan, PlannedTarget, Source
 from bakery.rehearsal.embedded import EmbeddedRegistry
-from bakery.targets.metadata import BuildResult
 
 
 def layer(text: str) -> bytes:
@@ -83,12 +81,17 @@ def add_target(
         layers = (*shared, layer(f"{uid} {platform}"))
         descriptor = add_image(source, repository, platform, layers=layers, salt=f"{uid} {platform}", foreign=foreign)
         reference = Repository(source.address, repository).with_digest(descriptor.digest)
-        builds.append(BuildResult(uid, reference, None, None, Path("metadata.json")))
+        builds.append(Source(reference))
     places = tuple(Destination(Repository(place.address, path), tags) for place in destinations)
     return PlannedTarget(
         uid, "app", "1.0", "", "", tuple(builds), places, {"org.opencontainers.image.title": "App"},
         ("linux/amd64", "linux/arm64"),
     )  # fmt: skip
+
+
+def digest_of(source: Source) -> Digest:
+    assert isinstance(source.reference, DigestReference)
+    return source.reference.digest
 
 
 def plan(*targets: PlannedTarget) -> Plan:

@@ -16,10 +16,16 @@ from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
-from bakery.oci.reference import DigestReference, Repository, TagReference
+from bakery.oci.reference import (
+    DigestReference,
+    LayoutReference,
+    Origin,
+    Repository,
+    SourceReference,
+    TagReference,
+)
 from bakery.publish.image import AssembledImage
-from bakery.publish.plan import Destination, PlannedTarget
-from bakery.targets.metadata import BuildResult
+from bakery.publish.plan import Destination, PlannedTarget, Source
 
 TEMPORARY = Repository.parse("registry.example/tmp/app/tmp")
 
@@ -43,9 +49,10 @@ class DictionaryEngine:
     """Repositories in a dictionary. `refuse` may return an error for an action and a repository, or None."""
 
     def __init__(self) -> None:
-        self.content: dict[tuple[Repository, Digest], tuple[str, bytes]] = {}
+        self.content: dict[tuple[Origin, Digest], tuple[str, bytes]] = {}
         self.tags: dict[tuple[Repository, str], Digest] = {}
         self.log: list[str] = []
+        self.found: list[SourceReference] = []
         self.refuse: Callable[[str, Repository], Exception | None] = lambda action, repository: None
         self.on_stage: Callable[[AssembledImage, Repository], Any] | None = None
         self.on_tag: Callable[[Repository, str], None] = lambda repository, tag: None
@@ -65,19 +72,24 @@ class DictionaryEngine:
         if error is not None:
             raise error
 
-    async def find(self, reference: DigestReference) -> RawManifest | None:
-        self._check("find", reference.repository)
-        assert reference.digest is not None
-        found = self.content.get((reference.repository, reference.digest))
-        if found is None:
+    async def find(self, reference: SourceReference) -> RawManifest | None:
+        assert not isinstance(reference, LayoutReference)
+        repository = reference.repository
+        self._check("find", repository)
+        self.found.append(reference)
+        digest = (
+            reference.digest if isinstance(reference, DigestReference) else self.tags.get((repository, reference.tag))
+        )
+        found = self.content.get((repository, digest)) if digest else None
+        if digest is None or found is None:
             return None
-        return RawManifest(Descriptor(found[0], reference.digest, len(found[1])), found[1])
+        return RawManifest(Descriptor(found[0], digest, len(found[1])), found[1])
 
-    async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
-        return self.content[repository, descriptor.digest][1]
+    async def read_manifest(self, origin: Origin, descriptor: Descriptor) -> bytes:
+        return self.content[origin, descriptor.digest][1]
 
-    async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
-        return self.content[repository, descriptor.digest][1]
+    async def read_blob(self, origin: Origin, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+        return self.content[origin, descriptor.digest][1]
 
     async def convert(
         self, image: AssembledImage, options: SociOptions, *, towards: Sequence[Repository]
@@ -135,18 +147,13 @@ def add_image(
     return engine.put(repository, json.dumps(manifest, indent=1).encode(), mt.OCI_MANIFEST)
 
 
-def build(descriptor: Descriptor, uid: str = "app", repository: Repository = TEMPORARY, **more: Any) -> BuildResult:
-    """The metadata's word on a build."""
-    from pathlib import Path
-
-    known = {"platform": None, "created": None} | more
-    return BuildResult(
-        uid, repository.with_digest(descriptor.digest), known["platform"], known["created"], Path("m.json")
-    )
+def build(descriptor: Descriptor, repository: Repository = TEMPORARY, **more: Any) -> Source:
+    """A build as a plan has it."""
+    return Source(repository.with_digest(descriptor.digest), **more)
 
 
 def target(
-    builds: Sequence[BuildResult],
+    sources: Sequence[Source],
     destinations: Sequence[tuple[str, tuple[str, ...]]] = (("one.example/app", ("1.0", "latest")),),
     *,
     uid: str = "app",
@@ -160,7 +167,7 @@ def target(
         "1.0",
         "",
         "",
-        tuple(builds),
+        tuple(sources),
         tuple(Destination(Repository.parse(name), tags) for name, tags in destinations),
         {"org.opencontainers.image.title": "App"},
         platforms,

@@ -15,10 +15,12 @@ from bakery.oci.digest import Digest
 from bakery.oci.manifest import ATTESTATION_OF, Index, is_attestation, parse
 from bakery.oci.platform import Platform
 from bakery.publish import read
-from bakery.publish.assemble import assemble, choose, index_annotations, missing_platforms
+from bakery.publish.assemble import encode, index_annotations, missing_platforms
+from bakery.publish.choose import choose
 from bakery.publish.image import ConfigFacts
-from bakery.publish.read import read_builds
-from bakery.publish.stage import wait_for_builds
+from bakery.publish.read import read_sources
+from bakery.publish.sources import wait_for_sources
+from tests.engines.workload import digest_of
 from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
 
 LAYOUT = Path(__file__).parents[2] / "examples" / "hello" / "builds" / "layout"
@@ -26,15 +28,14 @@ LAYOUT = Path(__file__).parents[2] / "examples" / "hello" / "builds" / "layout"
 
 async def resolved(engine, builds):
     planned = target(builds)
-    found = await wait_for_builds(planned, engine, limit_s=1, clock=Clock(), emit=lambda event: None)
-    return await read_builds(planned, engine, found)
+    found = await wait_for_sources(planned, engine, limit_s=1, clock=Clock(), emit=lambda event: None)
+    return await read_sources(planned, engine, found)
 
 
 async def index_of(engine, builds) -> Index:
     found = await resolved(engine, builds)
-    children, notes = choose(found)
-    image = assemble(children, {}, notes)
-    view = parse(image.index.raw)
+    children, _ = choose(found)
+    view = parse(encode(children, {}).raw)
     assert isinstance(view, Index)
     return view
 
@@ -78,10 +79,12 @@ async def test_attested_indexes_of_real_buildx_are_flattened_and_both_platforms_
 async def test_the_order_of_files_and_runs_does_not_change_the_digest():
     engine = DictionaryEngine()
     builds = [build(add_image(engine, name)) for name in ("linux/arm64", "linux/amd64", "linux/arm/v7")]
-    one = assemble(choose(await resolved(engine, builds))[0], {"b": "2", "a": "1"})
-    two = assemble(choose(await resolved(engine, builds[::-1]))[0], {"a": "1", "b": "2"})
-    assert one.index.raw == two.index.raw
-    assert [str(child.descriptor.platform) for child in one.children] == ["linux/amd64", "linux/arm/v7", "linux/arm64"]
+    one, _ = choose(await resolved(engine, builds))
+    two, _ = choose(await resolved(engine, builds[::-1]))
+    annotations = {"b": "2", "a": "1"}
+    reordered = {"a": "1", "b": "2"}
+    assert encode(one, {"annotations": annotations}).raw == encode(two, {"annotations": reordered}).raw
+    assert [str(child.descriptor.platform) for child in one] == ["linux/amd64", "linux/arm/v7", "linux/arm64"]
 
 
 async def test_of_two_builds_of_one_platform_the_newest_wins_with_a_warning():
@@ -91,15 +94,15 @@ async def test_of_two_builds_of_one_platform_the_newest_wins_with_a_warning():
     for builds in ([old, new], [new, old]):
         found = await resolved(engine, builds)
         (child,), notes = choose(found)
-        assert child.descriptor.digest == new.reference.digest
-        assert str(old.reference.digest) in notes[0]
+        assert child.descriptor.digest == digest_of(new)
+        assert str(digest_of(old)) in notes[0]
 
 
 @pytest.mark.parametrize("created", [None, datetime(2026, 1, 1, tzinfo=UTC)], ids=["no times", "equal times"])
 async def test_of_two_builds_of_one_platform_and_age_the_higher_digest_wins(created):
     engine = DictionaryEngine()
     builds = [build(add_image(engine, "linux/amd64", salt=salt), created=created) for salt in ("one", "two", "three")]
-    highest = max(str(one.reference.digest) for one in builds)
+    highest = max(str(digest_of(one)) for one in builds)
     for order in permutations(builds):
         (child,), _ = choose(await resolved(engine, order))
         assert str(child.descriptor.digest) == highest

@@ -9,6 +9,7 @@ from bakery.errors import AuthError, BakeryError, ExitCode, NotFound, one_line
 from bakery.events import Event, Noted, SourcesMissing
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
+from bakery.publish.assemble import AssemblyOptions
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
@@ -136,7 +137,7 @@ async def test_one_failing_target_does_not_stop_another_and_moves_no_tag():
 
 async def test_a_missing_platform_is_allowed_when_asked_for_and_noted():
     engine = DictionaryEngine()
-    outcome = await publish(engine, target(builds(engine)[:1]), allow_missing_platforms=True)
+    outcome = await publish(engine, target(builds(engine)[:1]), assembly=AssemblyOptions(allow_missing_platforms=True))
     assert outcome.exit_code == ExitCode.DONE
     assert "linux/arm64" in outcome.targets[0].notes[0]
 

@@ -52,7 +52,7 @@ def plan(request: PublishRequest, *, emit: Emit = ignore) -> Plan | None:
 
     Raises BakeryError for files that cannot be used, and NothingSelected if there is nothing to publish.
     """
-    from bakery.publish.plan import conversion_only, make_plan
+    from bakery.plans.project import conversion_only, plan_project
 
     metadata = _read_metadata(request, emit)
     if metadata is None:
@@ -61,7 +61,7 @@ def plan(request: PublishRequest, *, emit: Emit = ignore) -> Plan | None:
     if not selected:
         return None
     emit(Noted("", f"Found {plural(len(selected), 'target')} in {plural(len(metadata.files), 'file')}", warning=False))
-    made = make_plan(selected, metadata, with_soci=request.with_soci)
+    made = plan_project(selected, metadata, with_soci=request.with_soci)
     if not made.targets and not made.refused:
         _nothing_to_publish(request, "; ".join(f"{item.uid}: {item.reason}" for item in made.skipped), emit)
         return None

@@ -49,6 +49,7 @@ class PublishOptions(Struct, frozen=True):
     wait_timeout: float = WAIT_TIMEOUT_S
     time_budget: float = TIME_BUDGET_S
     allow_missing_platforms: bool = False
+    allow_extra_platforms: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
@@ -58,14 +59,18 @@ class PublishOptions(Struct, frozen=True):
     def run_options(self, targets: int) -> PipelineOptions:
         """Return the options of the pipeline for so many targets."""
         from bakery.parallel.jobs import resolve_max_workers
+        from bakery.publish.assemble import AssemblyOptions
         from bakery.publish.pipeline import PipelineOptions
 
         return PipelineOptions(
             jobs=resolve_max_workers(self.jobs, targets, default=_JOBS[self.engine], environment=self.environment),
             wait_limit_s=self.wait_timeout,
             time_budget_s=self.time_budget,
-            allow_missing_platforms=self.allow_missing_platforms,
-            source_date_epoch=_source_date_epoch(self.environment),
+            assembly=AssemblyOptions(
+                allow_missing_platforms=self.allow_missing_platforms,
+                allow_extra_platforms=self.allow_extra_platforms,
+                source_date_epoch=_source_date_epoch(self.environment),
+            ),
         )
 
 

@@ -31,12 +31,13 @@ from bakery.oci.canonical import parse_object
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
-from bakery.oci.reference import Repository
+from bakery.oci.reference import LayoutReference, Repository
 from bakery.parallel.jobs import resolve_max_workers
 from bakery.parallel.root import run_interruptible
+from bakery.plans.project import plan_project
 from bakery.publish.outcome import Outcome
 from bakery.publish.pipeline import Pipeline, PipelineOptions
-from bakery.publish.plan import Plan, PlannedTarget, make_plan
+from bakery.publish.plan import Plan, PlannedTarget, Source
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.serving import ServeOptions, create_registry
 from bakery.retry import RetryPolicy, SystemClock
@@ -117,7 +118,7 @@ async def rehearse(rehearsal: Rehearsal, *, policy: RetryPolicy, emit: Emit) -> 
         for target in rehearsal.targets
         if target.uid not in given
     }
-    plan = make_plan(rehearsal.targets, Metadata((), results, {}))
+    plan = plan_project(rehearsal.targets, Metadata((), results, {}))
     async with AsyncExitStack() as stack:
         registries: dict[str, EmbeddedRegistry] = {}
         for number, name in enumerate(sorted(_registries(plan))):
@@ -169,22 +170,27 @@ def _build_of(target: Target, platform: str) -> BuildResult:
 
 
 def _registries(plan: Plan) -> set[str]:
-    sources = {build.reference.repository.registry for target in plan.targets for build in target.builds}
+    sources = {_repository(source).registry for target in plan.targets for source in target.sources}
     return sources | {repository.registry for repository in plan.repositories}
+
+
+def _repository(source: Source) -> Repository:
+    assert not isinstance(source.reference, LayoutReference)  # the builds of a project are in registries
+    return source.reference.repository
 
 
 def _push_builds(registries: Mapping[str, EmbeddedRegistry], plan: Plan, layout: Path | None) -> None:
     """Put every build where the plan expects it."""
     from_layout: set[Repository] = set()
     for target in plan.targets:
-        if all(build.reference.repository.registry == TEMPORARY for build in target.builds):
-            for platform, build in zip(target.platforms, target.builds, strict=True):
+        if all(_repository(source).registry == TEMPORARY for source in target.sources):
+            for platform, source in zip(target.platforms, target.sources, strict=True):
                 layer, config, manifest = make_image(target.uid, platform)
                 for blob in (layer, config):
-                    registries[TEMPORARY].put_blob(build.reference.repository.path, blob)
-                registries[TEMPORARY].put_manifest(build.reference.repository.path, manifest)
+                    registries[TEMPORARY].put_blob(_repository(source).path, blob)
+                registries[TEMPORARY].put_manifest(_repository(source).path, manifest)
         else:
-            from_layout |= {build.reference.repository for build in target.builds}
+            from_layout |= {_repository(source) for source in target.sources}
     for repository in from_layout:
         if layout is not None:
             load_layout(layout, registries[repository.registry], repository.path)
@@ -208,11 +214,11 @@ def _redirected(plan: Plan, stand_ins: Mapping[str, str]) -> Plan:
         return Repository(stand_ins[repository.registry], repository.path)
 
     def target_of(target: PlannedTarget) -> PlannedTarget:
-        builds = [
-            replace(build, reference=replace(build.reference, repository=redirected(build.reference.repository)))
-            for build in target.builds
+        sources = [
+            replace(source, reference=replace(source.reference, repository=redirected(_repository(source))))
+            for source in target.sources
         ]
         places = [replace(place, repository=redirected(place.repository)) for place in target.destinations]
-        return replace(target, builds=tuple(builds), destinations=tuple(places))
+        return replace(target, sources=tuple(sources), destinations=tuple(places))
 
     return replace(plan, targets=tuple(target_of(target) for target in plan.targets))

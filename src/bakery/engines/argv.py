@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bakery.oci.annotation import CREATED
-from bakery.oci.reference import DigestReference, Repository
+from bakery.oci.reference import DigestReference, LayoutReference, Repository, SourceReference
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.registry.config import RegistryConfig
 from bakery.registry.origin import api_origin
@@ -139,22 +139,23 @@ def dry_run_lines(plan: Plan, oras: Oras, soci: str = "soci") -> list[str]:
 
 
 def _commands(target: PlannedTarget, oras: Oras, soci: str) -> list[Command]:
-    sources = [build.reference for build in target.builds]
-    repositories = list(dict.fromkeys(source.repository for source in sources))
-    home, one_home = repositories[0], len(repositories) == 1
-    commands = [oras.describe(str(source)) for source in sources]
+    sources = [source.reference for source in target.sources]
+    homes = list(dict.fromkeys(_home(source) for source in sources))
+    one_home = len(homes) == 1 and homes[0] is not None
+    home = homes[0] or target.destinations[0].repository
+    commands = [oras.describe(str(source)) for source in sources if _home(source) is not None]
     if target.soci is not None and not one_home:
-        commands += [oras.copy(str(source), str(home)) for source in sources if source.repository != home]
+        commands += [_copy(source, oras, home) for source in sources if _home(source) != home]
         one_home = True
     if one_home:
         commands.append(_create(target, oras, home, sources))
     found = f"{home}@{INDEX_DIGEST}"
     if target.soci is not None:
-        layouts = Path("soci-standalone")
+        folder = Path("soci-standalone")
         commands += [
-            oras.copy_to_layout(found, layouts / "src", "image"),
-            soci_convert(soci, target.soci, layouts / "src", layouts / "out"),
-            oras.copy_from_layout(layouts / "out", "<soci-index-digest>", str(home)),
+            oras.copy_to_layout(found, folder / "src", "image"),
+            soci_convert(soci, target.soci, folder / "src", folder / "out"),
+            oras.copy_from_layout(folder / "out", "<soci-index-digest>", str(home)),
         ]
         found = f"{home}@<soci-index-digest>"
     digest = found.partition("@")[2]
@@ -162,7 +163,7 @@ def _commands(target: PlannedTarget, oras: Oras, soci: str) -> list[Command]:
         if one_home and place.repository != home:
             commands.append(oras.copy(found, str(place.repository)))
         elif not one_home:
-            commands += [oras.copy(str(source), str(place.repository)) for source in sources]
+            commands += [_copy(source, oras, place.repository) for source in sources]
             commands.append(oras.push_manifest(f"{place.repository}@{digest}", "<media-type>", "<index-file>"))
     for place in target.destinations:
         commands += [oras.tag(f"{place.repository}@{digest}", tag) for tag in place.tags]
@@ -170,6 +171,17 @@ def _commands(target: PlannedTarget, oras: Oras, soci: str) -> list[Command]:
     return commands
 
 
-def _create(target: PlannedTarget, oras: Oras, home: Repository, sources: Sequence[DigestReference]) -> Command:
-    digests = [str(source.digest) for source in sources]
+def _home(source: SourceReference) -> Repository | None:
+    """Return the repository of a source; None for one on disk."""
+    return None if isinstance(source, LayoutReference) else source.repository
+
+
+def _copy(source: SourceReference, oras: Oras, repository: Repository) -> Command:
+    if isinstance(source, LayoutReference):
+        return oras.copy_from_layout(source.layout.path, "<digest>", str(repository))
+    return oras.copy(str(source), str(repository))
+
+
+def _create(target: PlannedTarget, oras: Oras, home: Repository, sources: Sequence[SourceReference]) -> Command:
+    digests = [str(source.digest) if isinstance(source, DigestReference) else "<digest>" for source in sources]
     return oras.create_index(str(home), digests, dict(target.annotations) | {CREATED: "<created>"})

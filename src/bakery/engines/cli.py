@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from bakery.engines.argv import Oras, soci_convert
 from bakery.engines.commands import Commands
+from bakery.engines.layouts import Layouts
 from bakery.engines.owner import owning
 from bakery.engines.soci_program import keep_only_tagged, read_converted
 from bakery.errors import BadDocument, DigestMismatch, Unavailable
@@ -28,7 +29,15 @@ from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
-from bakery.oci.reference import DigestReference, Repository, TagReference
+from bakery.oci.reference import (
+    DigestReference,
+    LayoutPath,
+    LayoutReference,
+    Origin,
+    Repository,
+    SourceReference,
+    TagReference,
+)
 from bakery.parallel.command import CommandResult
 from bakery.parallel.program import find_program
 from bakery.parallel.root import scratch_directory
@@ -87,6 +96,7 @@ class CliEngine:
             self._soci = find_program("soci", self._context, self._environment)
             await self._commands.check_version("soci", (self._soci, "--version"))
         self._scratch = self._exits.enter_context(scratch_directory("bakery-cli-"))
+        self._layouts = self._exits.enter_context(Layouts())
         owner = await self._exits.enter_async_context(owning())
         self._copies: Ledger[None] = Ledger(owner)  # by DigestReference of the destination
         self._blobs: Ledger[bool] = Ledger(owner)
@@ -96,7 +106,9 @@ class CliEngine:
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
 
-    async def find(self, reference: DigestReference) -> RawManifest | None:
+    async def find(self, reference: SourceReference) -> RawManifest | None:
+        if isinstance(reference, LayoutReference):
+            return await self._layouts.root(reference)
         file = self._scratch / f"{next(self._files)}.json"
         result = await self._commands.query(self._oras.describe(str(reference), file), "read manifest", reference)
         if result is None:
@@ -104,23 +116,27 @@ class CliEngine:
         descriptor = _descriptor(result, reference)
         raw = file.read_bytes()
         file.unlink()
-        if descriptor.digest != reference.digest:
+        if isinstance(reference, DigestReference) and descriptor.digest != reference.digest:
             why = f"oras returned {descriptor.digest}"
             raise DigestMismatch("cannot read manifest", about=reference, why=why)
         return RawManifest(descriptor, descriptor.check(raw, about=reference))
 
-    async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
-        reference = repository.with_digest(descriptor.digest)
+    async def read_manifest(self, origin: Origin, descriptor: Descriptor) -> bytes:
+        if isinstance(origin, LayoutPath):
+            return await self._layouts.document(origin, descriptor)
+        reference = origin.with_digest(descriptor.digest)
         result = await self._commands.run(self._oras.manifest(str(reference)), "read manifest", reference)
         return descriptor.check(result.stdout, about=reference)
 
-    async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
-        reference = repository.with_digest(descriptor.digest)
+    async def read_blob(self, origin: Origin, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+        reference = origin.with_digest(descriptor.digest)
         if descriptor.size > limit_bytes:
             why = f"it has {descriptor.size} bytes, more than the {limit_bytes} allowed"
             raise BadDocument("cannot read blob", about=reference, why=why)
         if descriptor.data is not None:
             return descriptor.data
+        if isinstance(origin, LayoutPath):
+            return await self._layouts.document(origin, descriptor)
         result = await self._commands.run(self._oras.blob(str(reference)), "read blob", reference)
         return descriptor.check(result.stdout, about=reference)
 
@@ -129,10 +145,11 @@ class CliEngine:
         image: AssembledImage,
         options: SociOptions,
         *,
-        towards: Sequence[Repository],  # noqa: ARG002 - nothing overlaps here: oras copies what soci has finished
+        towards: Sequence[Repository],  # nothing overlaps here: oras copies what soci has finished
     ) -> AssembledImage:
         # soci reads a layout, so the whole image must be in one repository first.
-        home = image.children[0].origin
+        first = image.children[0].origin
+        home = first if isinstance(first, Repository) else towards[0]
         elsewhere = {child.descriptor.digest: child for child in image.children if child.origin != home}
         await together(self._copy(child, home) for child in elsewhere.values())
         await self._create_index(image, home)
@@ -216,11 +233,14 @@ class CliEngine:
 
     async def _copy_image(self, image: AssembledImage, repository: Repository, *, repair: bool) -> None:
         homes = {child.origin for child in image.children}
-        if len(homes) > 1:
-            await together(self._copy(child, repository) for child in image.children)
-            await self._push_index(image, repository)
-            return
         home = homes.pop()
+        if homes or isinstance(home, LayoutPath) or image.is_single or image.nested:
+            await together(self._copy(child, repository) for child in image.children)
+            for inner in image.nested:
+                await self._push_index(inner, repository)
+            if not image.is_single:
+                await self._push_index(image.index, repository)
+            return
         await self._create_index(image, home)
         if home != repository:
             source = str(home.with_digest(image.digest))
@@ -229,10 +249,14 @@ class CliEngine:
             await self._commands.run(command, "copy image to", repository.with_digest(image.digest))
 
     async def _copy(self, child: Child, repository: Repository) -> None:
-        source = child.origin.with_digest(child.descriptor.digest)
+        origin, digest = child.origin, child.descriptor.digest
+        source = origin.with_digest(digest)
 
         async def copy() -> None:
-            command = self._oras.copy(str(source), str(repository))
+            if isinstance(origin, LayoutPath):
+                command = self._oras.copy_from_layout(origin.path, str(digest), str(repository))
+            else:
+                command = self._oras.copy(str(source), str(repository))
             await self._commands.run(command, f"copy to {repository}", source)
 
         if child.origin != repository:
@@ -252,15 +276,15 @@ class CliEngine:
                 if made is not None and made[1].decode() == str(image.digest):
                     return
                 _log.debug("oras created %s instead of %s", made and made[1], image.digest)
-            await self._push_index(image, home)
+            await self._push_index(image.index, home)
 
         await self._copies.once(reference, create)
 
-    async def _push_index(self, image: AssembledImage, repository: Repository) -> None:
-        reference = repository.with_digest(image.digest)
+    async def _push_index(self, index: RawManifest, repository: Repository) -> None:
+        reference = repository.with_digest(index.descriptor.digest)
         file = self._scratch / f"{next(self._files)}.json"
-        file.write_bytes(image.index.raw)
-        command = self._oras.push_manifest(str(reference), image.index.descriptor.media_type, file)
+        file.write_bytes(index.raw)
+        command = self._oras.push_manifest(str(reference), index.descriptor.media_type, file)
         await self._commands.run(command, "push index", reference)
         file.unlink()
 

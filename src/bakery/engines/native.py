@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from bakery.defaults import SPOOL_BYTES
+from bakery.engines.layouts import Layouts, LayoutStore
 from bakery.engines.owner import owning
 from bakery.errors import BadDocument, NotFound
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
-from bakery.oci.reference import DigestReference, Repository, TagReference
+from bakery.oci.reference import (
+    DigestReference,
+    LayoutPath,
+    LayoutReference,
+    Origin,
+    Repository,
+    SourceReference,
+    TagReference,
+)
 from bakery.publish.image import AssembledImage, Child
 from bakery.registry.client import Client
 from bakery.registry.failure import ContentMissing
@@ -62,6 +71,7 @@ class NativeEngine:
     async def __aenter__(self) -> Self:
         await self._exits.enter_async_context(self._client)
         self._exits.callback(lambda: self._spools.close())  # after the owner has ended the tasks that write to them
+        self._layouts = self._exits.enter_context(Layouts())
         owner = self._owner = await self._exits.enter_async_context(owning())
         self._spools = Spools(owner, limit_bytes=self._spool_limit, directory=self._spool_directory)
         self._mover = Mover(owner, self._spools)
@@ -75,27 +85,31 @@ class NativeEngine:
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
 
-    async def find(self, reference: DigestReference) -> RawManifest | None:
+    async def find(self, reference: SourceReference) -> RawManifest | None:
+        if isinstance(reference, LayoutReference):
+            return await self._layouts.root(reference)
         try:
             return await self._client.manifests.get(reference)
         except NotFound:
             return None
 
-    async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
-        reference = repository.with_digest(descriptor.digest)
+    async def read_manifest(self, origin: Origin, descriptor: Descriptor) -> bytes:
+        if isinstance(origin, LayoutPath):
+            return await self._layouts.document(origin, descriptor)
+        reference = origin.with_digest(descriptor.digest)
         found = await self._client.manifests.get(reference, must_exist=True)
         return descriptor.check(found.raw, about=reference)
 
-    async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+    async def read_blob(self, origin: Origin, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         if descriptor.size > limit_bytes:
             raise BadDocument(
                 "cannot read blob",
-                about=repository.with_digest(descriptor.digest),
+                about=origin.with_digest(descriptor.digest),
                 why=f"it has {descriptor.size} bytes, more than the {limit_bytes} allowed",
             )
         if descriptor.data is not None:
             return descriptor.data
-        async with self._spools.holding(descriptor, self._client.blobs(repository)) as spool:
+        async with self._spools.holding(descriptor, self._store(origin)) as spool:
             return b"".join([chunk async for chunk in spool.chunks()])
 
     async def convert(
@@ -103,7 +117,7 @@ class NativeEngine:
     ) -> AssembledImage:
         for blob, origin in image.blobs:  # conversion changes no layer, so uploads need not wait for it
             for repository in towards:
-                bringing = self._mover.bring(blob, self._client.blobs(origin), self._client.blobs(repository))
+                bringing = self._mover.bring(blob, self._store(origin), self._client.blobs(repository))
                 self._owner.create_task(_early(bringing))
         return await self._converter.convert(image, options)
 
@@ -113,7 +127,7 @@ class NativeEngine:
         from bakery.engines.soci import Converter
         from bakery.soci.options import SociSettings
 
-        return Converter(self._owner, self._spools, self._client.blobs, self._soci or SociSettings())
+        return Converter(self._owner, self._spools, self._store, self._soci or SociSettings())
 
     async def stage(self, image: AssembledImage, repository: Repository) -> None:
         to, index = self._client.blobs(repository), repository.with_digest(image.digest)
@@ -123,8 +137,13 @@ class NativeEngine:
             for child, reference in zip(image.children, children, strict=True)
         )
         fresh = [reference for reference, new in zip(children, written, strict=True) if new]
+        if image.is_single:
+            pass  # its manifest is the only child
         # If a child was missing, the index cannot be there in good order: it is not checked for.
-        if fresh or not await self._has_manifest(index):
+        elif fresh or not await self._has_manifest(index):
+            for inner in image.nested:
+                await self._put(inner, repository.with_digest(inner.descriptor.digest))
+                fresh.append(repository.with_digest(inner.descriptor.digest))
             await self._put_index(image, repository)
             fresh.append(index)
         # The one barrier before any tag: whatever was just written is read back, all at once.
@@ -153,9 +172,14 @@ class NativeEngine:
     async def remove_tag(self, reference: TagReference) -> bool:
         return await self._client.manifests.delete(reference)
 
+    def _store(self, place: Origin) -> Store:
+        if isinstance(place, LayoutPath):
+            return LayoutStore(self._layouts, place)
+        return self._client.blobs(place)
+
     async def _stage_child(self, image: AssembledImage, child: Child, to: Store, reference: DigestReference) -> bool:
         """Stage a child manifest and its blobs. Return whether anything had to be written."""
-        manifest, origin = child.manifest, self._client.blobs(child.origin)
+        manifest, origin = child.manifest, self._store(child.origin)
 
         def bring(blob: Descriptor, *, unlikely: bool = False) -> Coroutine[Any, Any, bool]:
             return self._mover.bring(blob, origin, to, content=image.made.get(blob.digest), unlikely=unlikely)

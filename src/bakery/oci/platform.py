@@ -84,6 +84,10 @@ class Platform(Struct, frozen=True, order=True):
             tuple(sorted(self.os_features)),
         )
 
+    def loose(self) -> Self:
+        """Return only operating system and architecture."""
+        return type(self)(self.os, self.architecture)
+
     @property
     def is_unknown(self) -> bool:
         """Whether this is the platform that BuildKit gives to attestations, which run nowhere."""

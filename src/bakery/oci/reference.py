@@ -118,6 +118,37 @@ Reference = TagReference | DigestReference
 """Either kind, for code that reads what a user named."""
 
 
+class LayoutPath(Struct, frozen=True, order=True):
+    """An OCI image layout on disk, as a place where content is: a folder, or a tar of one. The path is absolute."""
+
+    path: str
+
+    def with_digest(self, digest: Digest) -> LayoutReference:
+        """Return the reference to this content of the layout."""
+        return LayoutReference(self, str(digest))
+
+    def __str__(self) -> str:
+        return f"oci-layout://{self.path}"
+
+
+class LayoutReference(Struct, frozen=True):
+    """An image of a layout. select: its digest or its reference name; "" for the only one."""
+
+    layout: LayoutPath
+    select: str = ""
+
+    def __str__(self) -> str:
+        mark = "@" if self.select.startswith(("sha256:", "sha512:")) else ":" if self.select else ""
+        return f"{self.layout}{mark}{self.select}"
+
+
+Origin = Repository | LayoutPath
+"""A place that content is read from. A destination is always a Repository."""
+
+SourceReference = Reference | LayoutReference
+"""What an index may be made from."""
+
+
 def parse_reference(text: str) -> Reference:
     """Read `host/path:tag`, `host/path@digest`, or both; then the digest counts and the tag is only checked.
 

@@ -44,14 +44,14 @@ class ImagetoolsPlugin:
         target's part of the JSON summary. Raises UsageError without metadata.
         """
         from bakery.app.publishing import PublishOptions, publish
+        from bakery.plans.project import plan_project
         from bakery.publish.outcome import Outcome
-        from bakery.publish.plan import make_plan
         from bakery.report.outcome import failure_lines
         from bakery.report.summary import target_json
 
         if metadata is None:
             raise UsageError("cannot publish without build metadata", hint="pass metadata=read_metadata(…)")
-        plan = make_plan(targets, metadata, with_soci=with_soci)
+        plan = plan_project(targets, metadata, with_soci=with_soci)
         outcome = publish(plan, PublishOptions(base_path, **options), emit=emit)
         by_uid = {target.uid: target for target in targets}
         return [

@@ -1,61 +1,123 @@
-"""Assemble the builds of all platforms into one index. Pure: the same builds always give the same bytes.
+"""Make the image of a target from its sources. Pure: the same sources always give the same bytes.
 
 Source: pipeline.md 4.1, 5.4 and 5.5 ("→ ours"): platforms come from the registry, indexes are flattened, attestations
 keep their annotations and follow the images, and nothing depends on the clock or on the order of the files.
+Which entries an index gets is decided in `choose`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bakery.errors import BadDigest, BadDocument, BakeryError
+from bakery.errors import BadDocument, BakeryError
 from bakery.oci.annotation import CREATED, format_time, parse_time
 from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
-from bakery.oci.digest import Digest
 from bakery.oci.index import encode_index
-from bakery.oci.manifest import ATTESTATION_OF
+from bakery.oci.manifest import RawManifest
 from bakery.oci.platform import Platform
-from bakery.oci.reference import DigestReference
+from bakery.publish.choose import ResolvedSource, choose, left_out, select_platforms
 from bakery.publish.image import AssembledImage, Child, ConfigFacts
-from bakery.publish.plan import PlannedTarget
-from bakery.text import plural
+from bakery.publish.plan import Keep, PlannedTarget
 
 
-class ResolvedBuild(Struct, frozen=True):
-    """A build with its manifests, flattened. created: when it was built, according to metadata or its configs."""
+class AssemblyOptions(Struct, frozen=True):
+    """What a run allows. source_date_epoch: Unix seconds; None if it is not set."""
 
-    source: DigestReference
-    children: tuple[Child, ...]
-    created: datetime | None = None
+    allow_missing_platforms: bool = False
+    allow_extra_platforms: bool = False
+    source_date_epoch: int | None = None
+
+
+DEFAULT_OPTIONS: Final = AssemblyOptions()
 
 
 def assemble_target(
-    target: PlannedTarget,
-    builds: Sequence[ResolvedBuild],
-    *,
-    allow_missing_platforms: bool = False,
-    source_date_epoch: int | None = None,
+    target: PlannedTarget, sources: Sequence[ResolvedSource], options: AssemblyOptions = DEFAULT_OPTIONS
 ) -> AssembledImage:
-    """Return the image of a target, made of its builds.
+    """Return the image of a target, made of its sources.
 
-    Raises BakeryError if a declared platform is missing and may not be, BadDocument if a build cannot be used.
+    Raises BakeryError if a platform is missing or may not be there, BadDocument if a source cannot be used.
     """
-    children, notes = choose(builds)
-    if missing := missing_platforms(children, target.platforms):
-        names = ", ".join(missing)
-        if not allow_missing_platforms:
-            raise BakeryError(
-                "cannot assemble the index",
-                why=f"bakery.yaml declares {names}, but there is no build for it",
-                hint="build the missing platform, or pass --allow-missing-platforms",
-            )
-        notes = (f"published without {names}, which bakery.yaml declares", *notes)
-    configs = (child.config for child in children)
-    return assemble(children, index_annotations(target.annotations, configs, source_date_epoch), notes)
+    rules = target.rules
+    if _kept_whole(target, sources):
+        children, about_choice = sources[0].children, tuple[str, ...]()
+    else:
+        children, about_choice = choose(sources, rules)
+    children = select_platforms(children, rules.only_platforms)
+    notes = (*_missing(target, children, options), *about_choice)
+    extra = left_out(children, target.platforms) if not options.allow_extra_platforms else ()
+    if extra:
+        notes = (*notes, _extra(target, extra))
+        children = tuple(child for child in children if child not in extra)
+    if not children:
+        raise BakeryError("cannot assemble the index", why="no image is left")
+    if _kept_whole(target, sources) and len(children) == len(sources[0].children):
+        return AssembledImage(sources[0].root, children, notes=notes, nested=sources[0].nested)
+    children = tuple(_annotated(child, rules.entry_annotations) for child in children)
+    annotations = dict(target.annotations)
+    if rules.sets_created:
+        annotations = index_annotations(annotations, (child.config for child in children), options.source_date_epoch)
+    members: dict[str, Any] = {"annotations": annotations}
+    if rules.artifact_type:
+        members["artifactType"] = rules.artifact_type
+    if rules.subject is not None:
+        members["subject"] = rules.subject.to_json()
+    return AssembledImage(encode(children, members), children, notes=notes)
+
+
+def _kept_whole(target: PlannedTarget, sources: Sequence[ResolvedSource]) -> bool:
+    """Return whether the only source is to be published as it is, if its children may all be published."""
+    rules = target.rules
+    if rules.keep is Keep.NEVER or len(sources) != 1 or sources[0].source.entry is not None:
+        return False
+    if target.annotations or rules.entry_annotations or rules.artifact_type or rules.subject is not None:
+        return False
+    return sources[0].is_index or (rules.keep is Keep.ANY and target.soci is None)
+
+
+def _missing(target: PlannedTarget, children: Sequence[Child], options: AssemblyOptions) -> tuple[str, ...]:
+    """Return a note about declared platforms without an image. Raises BakeryError if they may not be missing."""
+    missing = missing_platforms(children, target.platforms)
+    if not missing:
+        return ()
+    names, declared_in = ", ".join(missing), target.rules.declared_in
+    if options.allow_missing_platforms:
+        return (f"published without {names}, which {declared_in} declares",)
+    raise BakeryError(
+        "cannot assemble the index",
+        why=f"{declared_in} declares {names}, but there is no build for it",
+        hint="build the missing platform, or pass --allow-missing-platforms",
+    )
+
+
+def _extra(target: PlannedTarget, extra: Sequence[Child]) -> str:
+    """Return a note about images that are left out. Raises BakeryError if there may be none."""
+    names = ", ".join(str(child.descriptor.platform) for child in extra if child.is_image)
+    declared_in = target.rules.declared_in
+    if target.rules.exact_platforms:
+        raise BakeryError(
+            "cannot assemble the index",
+            why=f"there is a build for {names}, which {declared_in} does not declare",
+            hint="declare the platform, or pass --allow-extra-platforms",
+        )
+    return f"left out {names}: {declared_in} does not declare it (--allow-extra-platforms publishes it)"
+
+
+def _annotated(child: Child, annotations: Mapping[str, Mapping[str, str]]) -> Child:
+    platform = child.descriptor.platform
+    if not annotations or not child.is_image:
+        return child
+    added: dict[str, str] = {}
+    for name, texts in annotations.items():
+        if not name or (platform is not None and Platform.parse(name).normalised() == platform.normalised()):
+            added |= texts
+    descriptor = replace(child.descriptor, annotations={**child.descriptor.annotations, **added})
+    return replace(child, content=replace(child.content, descriptor=descriptor))
 
 
 def read_config(raw: bytes, *, about: object) -> ConfigFacts:
@@ -72,90 +134,18 @@ def newest(times: Iterable[datetime | None]) -> datetime | None:
     return max((time for time in times if time is not None), default=None)
 
 
-def choose(builds: Sequence[ResolvedBuild]) -> tuple[tuple[Child, ...], tuple[str, ...]]:
-    """Return one image per platform, followed by the attestations of the chosen images; and notes about the choice.
-
-    Of two builds of one platform the newest wins, with a note if their digests differ; between builds of the same age,
-    the higher digest wins, so that the order of the files does not matter. Raises BadDocument for an image whose
-    platform is unknown, and for a build without an image.
-    """
-    images, notes = _chosen_images(builds)
-    position = {child.descriptor.digest: number for number, child in enumerate(images)}
-    attestations: dict[Digest, Child] = {}
-    for build in builds:
-        for child in build.children:
-            if not child.is_image and ((about := _described(child)) is None or about in position):
-                attestations.setdefault(child.descriptor.digest, child)
-
-    def place(child: Child) -> tuple[int, str]:
-        about = _described(child)
-        return position[about] if about is not None else len(images), str(child.descriptor.digest)
-
-    return (*images, *sorted(attestations.values(), key=place)), tuple(notes)
-
-
-def _chosen_images(builds: Sequence[ResolvedBuild]) -> tuple[list[Child], list[str]]:
-    for build in builds:
-        if not any(child.is_image for child in build.children):
-            raise BadDocument(
-                "cannot use build",
-                about=build.source,
-                why=f"none of its {plural(len(build.children), 'manifest')} is a container image",
-                hint="pass the digest that the build of an image pushed",
-            )
-    chosen: dict[Platform, Child] = {}
-    notes: list[str] = []
-    for build, child in sorted(_images(builds), key=_age):
-        platform = child.descriptor.platform
-        if platform is None:
-            raise BadDocument(
-                "cannot determine the platform of",
-                about=build.source,
-                why="neither an index nor the image config names it",
-                hint="build it with --platform",
-            )
-        key = platform.normalised()
-        if key in chosen and chosen[key].descriptor.digest != child.descriptor.digest:
-            notes.append(
-                f"two builds of {platform}: using the newer {child.descriptor.digest} "
-                f"instead of {chosen[key].descriptor.digest}"
-            )
-        chosen[key] = child
-    return [chosen[key] for key in sorted(chosen)], notes
-
-
-def _images(builds: Sequence[ResolvedBuild]) -> Iterable[tuple[ResolvedBuild, Child]]:
-    return ((build, child) for build in builds for child in build.children if child.is_image)
-
-
-def _age(pair: tuple[ResolvedBuild, Child]) -> tuple[datetime, str]:
-    build, child = pair
-    return build.created or datetime.min.replace(tzinfo=UTC), str(child.descriptor.digest)
-
-
-def _described(child: Child) -> Digest | None:
-    """Return the digest of the image that an attestation or artifact is about; None if it names none."""
-    text = child.descriptor.annotations.get(ATTESTATION_OF)
-    if text:
-        try:
-            return Digest.parse(text)
-        except BadDigest:
-            return None
-    return child.manifest.subject.digest if child.manifest.subject is not None else None
-
-
 def missing_platforms(children: Iterable[Child], declared: Iterable[str]) -> tuple[str, ...]:
     """Return the declared platforms that no image covers. One declared without a variant is covered by any variant."""
     images = (child.descriptor.platform for child in children if child.is_image)
     there = {platform.normalised() for platform in images if platform is not None}
-    loose = there | {replace(platform, variant="", os_version="", os_features=()) for platform in there}
+    loose = there | {platform.loose() for platform in there}
     return tuple(text for text in declared if Platform.parse(text).normalised() not in loose)
 
 
 def index_annotations(
     annotations: Mapping[str, str], configs: Iterable[ConfigFacts], source_date_epoch: int | None
 ) -> dict[str, str]:
-    """Return the index's annotations: the target's, with `created` = SOURCE_DATE_EPOCH, or the newest config's time.
+    """Return the annotations with `created` = SOURCE_DATE_EPOCH, or the newest config's time.
 
     Never the time of publishing: a second run must give the same digest (pipeline.md 5.5).
     """
@@ -168,10 +158,10 @@ def index_annotations(
     return result
 
 
-def assemble(children: Sequence[Child], annotations: Mapping[str, str], notes: tuple[str, ...] = ()) -> AssembledImage:
+def encode(children: Sequence[Child], members: Mapping[str, Any]) -> RawManifest:
     """Return the OCI index of these children in canonical JSON (soci.md, "JSON bytes")."""
-    index = encode_index((child.descriptor for child in children), {"annotations": dict(annotations)})
+    index = encode_index((child.descriptor for child in children), members)
     if len(index.raw) > MAX_MANIFEST_BYTES:
         why = f"it has {len(index.raw)} bytes; registries accept at most {MAX_MANIFEST_BYTES}"
         raise BadDocument("cannot assemble the index", why=why)
-    return AssembledImage(index, tuple(children), notes=notes)
+    return index

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
-from bakery.oci.reference import DigestReference, Repository, TagReference
+from bakery.oci.reference import Origin, Repository, SourceReference, TagReference
 from bakery.publish.image import AssembledImage
 
 if TYPE_CHECKING:
@@ -26,15 +26,19 @@ class Engine(Protocol):
 
     async def __aexit__(self, *exception: object) -> None: ...
 
-    async def find(self, reference: DigestReference) -> RawManifest | None:
-        """Return this manifest or index, verified; None if it is not there (yet). Reads once, without waiting."""
+    async def find(self, reference: SourceReference) -> RawManifest | None:
+        """Return this manifest or index, verified; None if it is not there (yet). Reads once, without waiting.
+
+        The descriptor of the result has the digest that a tag, or the name of an image in a layout, refers to now.
+        Raises InvalidContent if a layout cannot be read or does not have the image.
+        """
         ...
 
-    async def read_manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
+    async def read_manifest(self, origin: Origin, descriptor: Descriptor) -> bytes:
         """Return the bytes of a manifest that must be there, because an index names it."""
         ...
 
-    async def read_blob(self, repository: Repository, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+    async def read_blob(self, origin: Origin, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         """Return a small blob that must be there (an image config). Raises BadDocument if it is larger."""
         ...
 
@@ -45,7 +49,7 @@ class Engine(Protocol):
         ...
 
     async def stage(self, image: AssembledImage, repository: Repository) -> None:
-        """Upload every blob, child manifest and the index to the repository, by digest and without a tag.
+        """Upload every blob, child manifest, nested index and the index to the repository, by digest, without a tag.
 
         Returns once index and children were read back there. Writes nothing if everything is in place.
         """

@@ -12,7 +12,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Manifest, RawManifest, is_attestation
 from bakery.oci.platform import Platform
-from bakery.oci.reference import Repository
+from bakery.oci.reference import Origin
 from bakery.values import repr_without
 
 
@@ -24,11 +24,11 @@ class ConfigFacts(Struct, frozen=True):
 
 
 class Child(Struct, frozen=True):
-    """One manifest of an image's index: its bytes, its view, and the repository from which its blobs can be read."""
+    """One manifest of an image's index: its bytes, its view, and the place from which its blobs can be read."""
 
     content: RawManifest
     manifest: Manifest
-    origin: Repository
+    origin: Origin
     config: ConfigFacts = ConfigFacts()  # a frozen value
 
     @property
@@ -50,6 +50,8 @@ class Child(Struct, frozen=True):
 class AssembledImage(Struct, frozen=True):
     """What is published under the tags of a target.
 
+    index: what the tags will name; of a single image that is published as it is, its manifest. nested: indexes between
+    the index and its children, innermost first; only an index whose bytes are kept has them.
     made: blobs that are in no registry yet, because this run made them (ztocs, empty configs), by digest.
     notes: what the user should know, such as "nothing to index".
     """
@@ -58,6 +60,7 @@ class AssembledImage(Struct, frozen=True):
     children: tuple[Child, ...]
     made: Mapping[Digest, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    nested: tuple[RawManifest, ...] = ()
 
     __repr__ = repr_without("made")
 
@@ -67,7 +70,12 @@ class AssembledImage(Struct, frozen=True):
         return self.index.descriptor.digest
 
     @property
-    def blobs(self) -> tuple[tuple[Descriptor, Repository], ...]:
-        """Every blob that is in a registry, each once, with its repository."""
+    def is_single(self) -> bool:
+        """Whether the tags name the manifest of an image itself, not an index."""
+        return any(child.descriptor.digest == self.digest for child in self.children)
+
+    @property
+    def blobs(self) -> tuple[tuple[Descriptor, Origin], ...]:
+        """Every blob that is somewhere already, each once, with its place."""
         found = {blob.digest: (blob, child.origin) for child in self.children for blob in child.manifest.blobs}
         return tuple(found.values())

@@ -21,15 +21,16 @@ from bakery.errors import BakeryError, BudgetSpent, one_line, reason
 from bakery.events import Emit, Noted, StepFinished, StepStarted, TargetFinished, ignore
 from bakery.oci.reference import Repository
 from bakery.parallel.jobs import Job, Slot, run_jobs
-from bakery.publish.assemble import assemble_target
+from bakery.publish.assemble import AssemblyOptions, assemble_target
 from bakery.publish.commit import CommitOrder, move_tags
 from bakery.publish.engine import Engine
 from bakery.publish.image import AssembledImage
 from bakery.publish.outcome import Failure, Outcome, Step
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.publish.progress import DestinationProgress, TargetProgress
-from bakery.publish.read import read_builds
-from bakery.publish.stage import stage, wait_for_builds
+from bakery.publish.read import read_sources
+from bakery.publish.sources import wait_for_sources
+from bakery.publish.stage import stage
 from bakery.publish.verify import verify_tags
 from bakery.retry import Clock, SystemClock
 
@@ -39,13 +40,12 @@ GRACE_S: Final = 1.0  # the engine obeys the budget itself and reports more; thi
 
 
 class PipelineOptions(Struct, frozen=True):
-    """How a run behaves. Times in seconds; source_date_epoch in Unix seconds, None if it is not set."""
+    """How a run behaves. Times in seconds."""
 
     jobs: int = NATIVE_JOBS
     wait_limit_s: float = WAIT_TIMEOUT_S
     time_budget_s: float = TIME_BUDGET_S
-    allow_missing_platforms: bool = False
-    source_date_epoch: int | None = None
+    assembly: AssemblyOptions = AssemblyOptions()
 
 
 class Pipeline:
@@ -140,14 +140,9 @@ class Pipeline:
         target, engine, options = progress.target, self._engine, self._options
         async with self._step(progress, Step.WAIT), slot.released():
             limit_s = min(options.wait_limit_s, self._left_s())
-            found = await wait_for_builds(target, engine, limit_s=limit_s, clock=self._clock, emit=self._emit)
+            found = await wait_for_sources(target, engine, limit_s=limit_s, clock=self._clock, emit=self._emit)
         async with self._step(progress, Step.ASSEMBLE):
-            image = assemble_target(
-                target,
-                await read_builds(target, engine, found),
-                allow_missing_platforms=options.allow_missing_platforms,
-                source_date_epoch=options.source_date_epoch,
-            )
+            image = assemble_target(target, await read_sources(target, engine, found), options.assembly)
             self._note(progress, image.notes)
         if target.soci is not None:
             async with self._step(progress, Step.SOCI):
@@ -220,7 +215,7 @@ class Pipeline:
             if progress.ended or progress.failure is not None:
                 continue
             if progress.image is None:
-                sources = ", ".join(str(build.reference) for build in progress.target.builds)
+                sources = ", ".join(str(source.reference) for source in progress.target.sources)
                 progress.failure = Failure(progress.step, error(sources))
             for place in progress.places:
                 if progress.image is not None and place.failure is None and not place.is_done:

@@ -1,29 +1,58 @@
-"""What a run will do: which builds become which tags in which repository. Pure: no registry is queried.
+"""What a run will do: which sources become which tags in which repository, and by which rules. Values only.
 
-Source: pipeline.md 4.2 and 5.1 ("→ ours").
+A plan is the same whether it comes from a project, a bake file, a folder of digests, references or a layout: the room
+`plans` has a module for each, and nothing after the plan knows which it was. To publish something new, make
+`PlannedTarget`s with the `Source`s, `Destination`s and `AssemblyRules` that say what is wanted, and pass them to
+`refuse_clashes`. How each part is carried out:
+
+- `Source.reference` may be a tag: it is resolved once, when the source is read, and the digest that it named then is
+  used from there on and reported. It may be a layout on disk. Sources are waited for unless `must_exist` is set.
+- A source that is an index is flattened; attestations follow the images that they describe.
+- `AssemblyRules` says what the index looks like; see there.
+
+Source: pipeline.md 4.2 and 5.1, commands.md 9 ("→ ours").
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import Struct, field
 
 from bakery.errors import BakeryError
-from bakery.oci.reference import Repository, TagReference
-from bakery.targets.metadata import BuildResult, Metadata
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.platform import Platform
+from bakery.oci.reference import Repository, SourceReference, TagReference
 
 if TYPE_CHECKING:
     from bakery.config.schema.options import SociOptions
-    from bakery.targets.target import Target
 
 LATEST: Final = "latest"
 
 
+class Source(Struct, frozen=True):
+    """What an index is made from: one build, or an image that exists.
+
+    platform: counts only if neither an index nor the image config names one. created: None means that of the configs.
+    entry: a descriptor given by the user; its platform and annotations replace those of the source's entry.
+    must_exist: fail at once if it is not there, instead of waiting for it.
+    """
+
+    reference: SourceReference
+    platform: Platform | None = None
+    created: datetime | None = None
+    entry: Descriptor | None = None
+    must_exist: bool = False
+
+
 class Destination(Struct, frozen=True):
-    """A repository and the tags of a target there, in the order in which they are written: `latest` last."""
+    """A repository and the tags of a target there, in the order in which they are written: `latest` last.
+
+    Without tags, the image is published by digest only.
+    """
 
     repository: Repository
     tags: tuple[str, ...]
@@ -34,23 +63,68 @@ class Destination(Struct, frozen=True):
         return tuple(self.repository.with_tag(tag) for tag in self.tags)
 
 
+class OnDuplicate(StrEnum):
+    """What is used if sources with different digests have one platform."""
+
+    NEWEST = "newest"  # the one created last, with a note
+    LAST = "last"  # the one of the last source, with a note
+    REFUSE = "refuse"  # neither: the target fails, and the error names both
+
+
+class Keep(StrEnum):
+    """Whether the bytes of a source are published as they are, if it is the only one and nothing in it changes."""
+
+    NEVER = "never"  # always assemble an index
+    INDEX = "index"  # keep an index; a single manifest becomes an index of one
+    ANY = "any"  # keep a single manifest too: a carbon copy
+
+
+class AssemblyRules(Struct, frozen=True):
+    """What the index of a target looks like. The defaults are those of a project's targets.
+
+    sets_created: replace or add the annotation `created`: SOURCE_DATE_EPOCH, or the newest time of the image configs.
+    in_source_order: entries in the order of the sources; otherwise sorted by platform.
+    only_platforms: keep these and their attestations, and fail if no source has one of them; empty means all.
+    declared_in: where `PlannedTarget.platforms` comes from, for messages.
+    exact_platforms: a platform that is not declared fails the target; otherwise it is left out, with a note. Either
+    way, the run's `allow_extra_platforms` publishes it.
+    entry_annotations: added to the entries of images, by platform; "" adds to all.
+    artifact_type, subject: members of the index.
+    """
+
+    on_duplicate: OnDuplicate = OnDuplicate.NEWEST
+    keep: Keep = Keep.NEVER
+    sets_created: bool = True
+    in_source_order: bool = False
+    only_platforms: tuple[Platform, ...] = ()
+    declared_in: str = "bakery.yaml"
+    exact_platforms: bool = False
+    entry_annotations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+
+
+PROJECT_RULES: Final = AssemblyRules()
+
+
 class PlannedTarget(Struct, frozen=True):
-    """One target of a run: its builds, its destinations, and what its index consists of."""
+    """One target of a run: its sources, its destinations, and what its index consists of."""
 
     uid: str
     image: str
     version: str
     variant: str
     os: str
-    builds: tuple[BuildResult, ...]
+    sources: tuple[Source, ...]
     destinations: tuple[Destination, ...]
-    annotations: Mapping[str, str]  # of the index, without `created`
-    platforms: tuple[str, ...]  # declared in bakery.yaml, "linux/amd64"
+    annotations: Mapping[str, str]  # of the index
+    platforms: tuple[str, ...]  # declared, "linux/amd64"; empty: whatever the sources have
     soci: SociOptions | None = None  # None: not converted
+    rules: AssemblyRules = PROJECT_RULES
 
 
 class SkippedTarget(Struct, frozen=True):
-    """A target that the metadata files name but that is not published, and why."""
+    """A target that is named but not published, and why."""
 
     uid: str
     reason: str
@@ -82,68 +156,29 @@ def push_order(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(tags, key=lambda tag: (tag == LATEST, tag)))
 
 
-def make_plan(targets: Sequence[Target], metadata: Metadata, *, with_soci: bool = True) -> Plan:
-    """Return the plan for those of these targets that the metadata names.
-
-    targets: all that were selected, in any order. with_soci: False leaves the conversion out (`imagetools merge`).
-    Two targets that claim the same tag are both refused. Raises BadReference for an invalid destination.
-    """
-    planned: list[PlannedTarget] = []
-    skipped: list[SkippedTarget] = []
-    warnings: list[str] = []
-    for target in sorted(targets, key=lambda target: target.push_key()):
-        builds = metadata.results.get(target.uid, ())
-        if builds:
-            warnings += [f"{target.uid}: left out: {reason}" for reason in metadata.incomplete.get(target.uid, ())]
-            planned.append(_planned(target, builds, with_soci))
-        elif target.uid in metadata.incomplete:
-            skipped.append(SkippedTarget(target.uid, "; ".join(metadata.incomplete[target.uid])))
-    clashes = _clashes(planned)
-    refused = tuple(RefusedTarget(target, clashes[target.uid]) for target in planned if target.uid in clashes)
-    sound = tuple(target for target in planned if target.uid not in clashes)
-    return Plan(sound, refused, tuple(skipped), tuple(warnings))
+def destinations(tags: Iterable[tuple[Repository, Iterable[str]]]) -> tuple[Destination, ...]:
+    """Return each repository once, with all its tags. docker.io and index.docker.io, for example, are the same one."""
+    found: dict[Repository, set[str]] = {}
+    for repository, names in tags:
+        found.setdefault(repository, set()).update(names)
+    return tuple(Destination(repository, push_order(names)) for repository, names in found.items())
 
 
-def conversion_only(plan: Plan) -> Plan:
-    """Return a plan that only assembles and converts to SOCI: results are pushed next to the builds, without a tag.
-
-    Targets without SOCI are skipped.
-    """
-    wanted = (*plan.targets, *(item.target for item in plan.refused))  # no tag is written, so duplicates do not matter
-    skipped = tuple(SkippedTarget(target.uid, "soci.enabled is false") for target in wanted if target.soci is None)
-    targets = tuple(
-        replace(target, destinations=(Destination(target.builds[0].reference.repository, ()),))
-        for target in wanted
-        if target.soci is not None
-    )
-    return Plan(targets, (), (*plan.skipped, *skipped), plan.warnings)
-
-
-def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -> PlannedTarget:
-    soci: SociOptions | None = target.option("soci") if with_soci else None
-    return PlannedTarget(
-        uid=target.uid,
-        image=target.image,
-        version=target.version,
-        variant=target.variant or "",
-        os=target.os or "",
-        builds=builds,
-        destinations=_destinations(target),
-        annotations=target.labels,
-        platforms=target.platforms,
-        soci=soci if soci is not None and soci.enabled else None,
-    )
+def refuse_clashes(
+    planned: Iterable[PlannedTarget],
+    *,
+    skipped: tuple[SkippedTarget, ...] = (),
+    warnings: tuple[str, ...] = (),
+    hint: str = "",
+) -> Plan:
+    """Return the plan for these targets, in this order. Two targets that claim the same tag are both refused."""
+    targets = tuple(planned)
+    clashes = _clashes(targets, hint)
+    refused = tuple(RefusedTarget(target, clashes[target.uid]) for target in targets if target.uid in clashes)
+    return Plan(tuple(target for target in targets if target.uid not in clashes), refused, skipped, warnings)
 
 
-def _destinations(target: Target) -> tuple[Destination, ...]:
-    """Return each repository once. docker.io and index.docker.io, for example, are the same one."""
-    tags: dict[Repository, set[str]] = {}
-    for name, of_target in target.destinations:
-        tags.setdefault(Repository.parse(name), set()).update(of_target)
-    return tuple(Destination(repository, push_order(of_repository)) for repository, of_repository in tags.items())
-
-
-def _clashes(planned: Iterable[PlannedTarget]) -> dict[str, BakeryError]:
+def _clashes(planned: Iterable[PlannedTarget], hint: str) -> dict[str, BakeryError]:
     """Return an error for each target that claims a tag of another one, by uid."""
     claimed: dict[TagReference, str] = {}
     clashes: dict[str, BakeryError] = {}
@@ -151,12 +186,8 @@ def _clashes(planned: Iterable[PlannedTarget]) -> dict[str, BakeryError]:
         for reference in (reference for place in target.destinations for reference in place.references):
             other = claimed.setdefault(reference, target.uid)
             if other != target.uid:
-                error = BakeryError(
-                    "cannot publish tag",
-                    about=reference,
-                    why=f"{other} and {target.uid} both claim it",
-                    hint="change tagPatterns in bakery.yaml, or publish one of them with --image-name",
-                )
+                why = f"{other} and {target.uid} both claim it"
+                error = BakeryError("cannot publish tag", about=reference, why=why, hint=hint)
                 clashes.setdefault(other, error)
                 clashes.setdefault(target.uid, error)
     return clashes

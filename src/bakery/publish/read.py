@@ -1,4 +1,4 @@
-"""Read what the builds of a target contain: manifests and image configs. Indexes are flattened.
+"""Read what the sources of a target contain: manifests and image configs. Indexes are flattened.
 
 Each document is read once per target. Hostile indexes nest or repeat to multiply requests and memory, so that depth,
 entries, documents and bytes are limited (registry.md 7, row 11). Source: pipeline.md 5.4.
@@ -17,12 +17,12 @@ from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.manifest import Index, Manifest, RawManifest
-from bakery.oci.platform import Platform
-from bakery.oci.reference import DigestReference, Repository
-from bakery.publish.assemble import ResolvedBuild, newest, read_config
+from bakery.oci.reference import LayoutReference, Origin, SourceReference
+from bakery.publish.assemble import newest, read_config
+from bakery.publish.choose import ResolvedSource
 from bakery.publish.engine import Engine
 from bakery.publish.image import Child, ConfigFacts
-from bakery.publish.plan import PlannedTarget
+from bakery.publish.plan import PlannedTarget, Source
 from bakery.tasks import together
 
 MAX_DEPTH: Final = 4  # indexes in indexes; buildx makes one level
@@ -32,34 +32,53 @@ MAX_BYTES: Final = 64 * 1024 * 1024  # of the manifests of one target
 MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
 
 
-async def read_builds(
-    target: PlannedTarget, engine: Engine, found: Mapping[DigestReference, RawManifest]
-) -> tuple[ResolvedBuild, ...]:
-    """Read the children and image configs of every build. found: the manifests of the builds themselves.
+async def read_sources(
+    target: PlannedTarget, engine: Engine, found: Mapping[SourceReference, RawManifest]
+) -> tuple[ResolvedSource, ...]:
+    """Read the children and image configs of every source. found: the manifests of the sources themselves.
 
     Raises BadDocument for a manifest that cannot be used, and for an index that exceeds a limit.
     """
-    children = await _Reading(engine).children([found[build.reference] for build in target.builds], target)
-    builds = []
-    for build, own in zip(target.builds, children, strict=True):
-        if build.platform is not None and len(own) == 1 and own[0].descriptor.platform is None:
-            # The metadata's platform counts only if the registry names none.
-            own = [_with_platform(own[0], build.platform)]
-        created = build.created or newest(child.config.created for child in own)
-        builds.append(ResolvedBuild(build.reference, tuple(own), created))
-    return tuple(builds)
+    roots = [_Document(n, origin_of(one.reference), found[one.reference]) for n, one in enumerate(target.sources)]
+    reading = _Reading(engine)
+    children = await reading.children(roots)
+    resolved = []
+    for source, root, own in zip(target.sources, roots, children, strict=True):
+        if len(own) == 1:
+            own[0] = _described(own[0], source)
+        created = source.created or newest(child.config.created for child in own)
+        nested = tuple(index.content for index in reversed(reading.nested) if index.source == root.source)
+        resolved.append(ResolvedSource(source, root.reference, root.content, tuple(own), nested, created))
+    return tuple(resolved)
+
+
+def origin_of(reference: SourceReference) -> Origin:
+    """Return the place of a reference's content."""
+    return reference.layout if isinstance(reference, LayoutReference) else reference.repository
+
+
+def _described(child: Child, source: Source) -> Child:
+    """Return a single manifest with what the plan knows of it."""
+    descriptor = child.descriptor
+    if source.entry is not None:
+        annotations = {**descriptor.annotations, **source.entry.annotations}
+        platform = source.entry.platform or descriptor.platform
+        descriptor = replace(descriptor, annotations=annotations, platform=platform)
+    if descriptor.platform is None:  # what metadata says counts only if the registry says nothing
+        descriptor = descriptor.with_platform(source.platform)
+    return replace(child, content=replace(child.content, descriptor=descriptor))
 
 
 class _Document(Struct, frozen=True):
-    """A manifest or index that was read. build: the number of the build that it belongs to."""
+    """A manifest or index that was read. source: the number of the source that it belongs to."""
 
-    build: int
-    repository: Repository
+    source: int
+    origin: Origin
     content: RawManifest
 
     @property
-    def reference(self) -> DigestReference:
-        return self.repository.with_digest(self.content.descriptor.digest)
+    def reference(self) -> SourceReference:
+        return self.origin.with_digest(self.content.descriptor.digest)
 
 
 class _Entry(Struct, frozen=True):
@@ -69,8 +88,8 @@ class _Entry(Struct, frozen=True):
     descriptor: Descriptor
 
     @property
-    def place(self) -> DigestReference:
-        return self.index.repository.with_digest(self.descriptor.digest)
+    def place(self) -> SourceReference:
+        return self.index.origin.with_digest(self.descriptor.digest)
 
 
 class _Reading:
@@ -78,17 +97,17 @@ class _Reading:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._raw: dict[DigestReference, bytes] = {}
+        self._raw: dict[SourceReference, bytes] = {}
+        self.nested: list[_Document] = []  # indexes inside the sources, outermost first
         self._manifests = self._bytes = 0
 
-    async def children(self, builds: Sequence[RawManifest], target: PlannedTarget) -> list[list[Child]]:
-        """Return the images and artifacts of every build, level by level of the indexes, without repetitions."""
-        level = []
-        for number, (build, content) in enumerate(zip(target.builds, builds, strict=True)):
-            level.append(_Document(number, build.reference.repository, content))
-            self._count(build.reference, content.descriptor)
-        children: list[list[Child]] = [[] for _ in builds]
-        seen: set[tuple[int, DigestReference]] = set()  # indexes
+    async def children(self, roots: Sequence[_Document]) -> list[list[Child]]:
+        """Return the images and artifacts of every source, level by level of the indexes, without repetitions."""
+        level = list(roots)
+        for root in roots:
+            self._count(root.reference, root.content.descriptor)
+        children: list[list[Child]] = [[] for _ in roots]
+        seen: set[tuple[int, SourceReference]] = set()  # indexes
         for depth in range(MAX_DEPTH + 1):
             entries: dict[tuple[object, ...], _Entry] = {}
             images: list[tuple[_Document, Manifest]] = []
@@ -97,32 +116,34 @@ class _Reading:
                 view = views.parse(document.content.raw, media_type=descriptor.media_type, about=about)
                 if isinstance(view, Manifest):
                     images.append((document, view))
-                elif (document.build, about) not in seen:
-                    seen.add((document.build, about))
+                elif (document.source, about) not in seen:
+                    seen.add((document.source, about))
                     _check_index(view, about, depth)
-                    entries |= {_identity(document.build, entry): _Entry(document, entry) for entry in view.manifests}
+                    self.nested += [document] if depth else []
+                    entries |= {_identity(document.source, entry): _Entry(document, entry) for entry in view.manifests}
             found = await together(self._child(document, view) for document, view in images)
             for (document, _), child in zip(images, found, strict=True):
-                children[document.build].append(child)
+                children[document.source].append(child)
             level = await self._read(entries.values())
         return children
 
     async def _read(self, entries: Collection[_Entry]) -> list[_Document]:
-        wanted: dict[DigestReference, Descriptor] = {}
+        wanted: dict[SourceReference, _Entry] = {}
         for entry in entries:
             if entry.place not in self._raw and entry.place not in wanted:
                 self._count(entry.index.reference, entry.descriptor)
-                wanted[entry.place] = entry.descriptor
-        raws = await together(self._engine.read_manifest(place.repository, one) for place, one in wanted.items())
+                wanted[entry.place] = entry
+        reading = (self._engine.read_manifest(one.index.origin, one.descriptor) for one in wanted.values())
+        raws = await together(reading)
         self._raw.update(zip(wanted, raws, strict=True))
         documents = []
         for entry in entries:
             raw = entry.descriptor.check(self._raw[entry.place], about=entry.place)
             content = RawManifest(entry.descriptor, raw)
-            documents.append(_Document(entry.index.build, entry.index.repository, content))
+            documents.append(_Document(entry.index.source, entry.index.origin, content))
         return documents
 
-    def _count(self, index: DigestReference, descriptor: Descriptor) -> None:
+    def _count(self, index: SourceReference, descriptor: Descriptor) -> None:
         """Count a document before it is read. Raises BadDocument, naming the index that lists it."""
         self._manifests, self._bytes = self._manifests + 1, self._bytes + descriptor.size
         if self._manifests > MAX_MANIFESTS:
@@ -131,19 +152,19 @@ class _Reading:
             raise _invalid(index, f"the target has more than {MAX_BYTES >> 20} MiB of manifests")
 
     async def _child(self, document: _Document, view: Manifest) -> Child:
-        content, repository = document.content, document.repository
+        content, origin = document.content, document.origin
         descriptor, config = replace(content.descriptor, media_type=view.media_type), ConfigFacts()
         known = descriptor.platform
         if known is not None and not (known.os and known.architecture):
             known = None  # some tools write an empty object
         if view.config.media_type in mt.IMAGE_CONFIGS and not (known is not None and known.is_unknown):
-            raw = await self._engine.read_blob(repository, view.config, limit_bytes=MAX_CONFIG_BYTES)
-            config = read_config(raw, about=repository.with_digest(view.config.digest))
+            raw = await self._engine.read_blob(origin, view.config, limit_bytes=MAX_CONFIG_BYTES)
+            config = read_config(raw, about=origin.with_digest(view.config.digest))
             known = known or config.platform
-        return Child(RawManifest(descriptor.with_platform(known), content.raw), view, repository, config)
+        return Child(RawManifest(descriptor.with_platform(known), content.raw), view, origin, config)
 
 
-def _check_index(index: Index, about: DigestReference, depth: int) -> None:
+def _check_index(index: Index, about: SourceReference, depth: int) -> None:
     if depth >= MAX_DEPTH:
         raise _invalid(about, f"indexes are nested more than {MAX_DEPTH} levels deep")
     if len(index.manifests) > MAX_ENTRIES:
@@ -154,15 +175,11 @@ def _check_index(index: Index, about: DigestReference, depth: int) -> None:
             raise _invalid(about, why)
 
 
-def _invalid(index: DigestReference, why: str) -> BadDocument:
+def _invalid(index: SourceReference, why: str) -> BadDocument:
     return BadDocument("cannot read index", about=index, why=why)
 
 
-def _identity(build: int, entry: Descriptor) -> tuple[object, ...]:
+def _identity(source: int, entry: Descriptor) -> tuple[object, ...]:
     """What makes two entries the same: one image may be listed for two platforms."""
     annotations = tuple(sorted(entry.annotations.items()))
-    return build, entry.digest, entry.size, entry.media_type, entry.platform, annotations, entry.artifact_type
-
-
-def _with_platform(child: Child, platform: Platform) -> Child:
-    return replace(child, content=replace(child.content, descriptor=child.descriptor.with_platform(platform)))
+    return source, entry.digest, entry.size, entry.media_type, entry.platform, annotations, entry.artifact_type

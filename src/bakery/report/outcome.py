@@ -53,11 +53,11 @@ def plan_table(plan: Plan) -> str:
         for destination in target.destinations:
             soci = "yes" if target.soci else "no"
             tags = " ".join(destination.tags)
-            rows.append((target.uid, str(len(target.builds)), soci, str(destination.repository), tags))
+            rows.append((target.uid, str(len(target.sources)), soci, str(destination.repository), tags))
     lines = [
-        f"{target.uid}: {build.platform or 'platform unknown until the source is read'}: {build.reference}"
+        f"{target.uid}: {source.platform or 'platform unknown until the source is read'}: {source.reference}"
         for target in plan.targets
-        for build in target.builds
+        for source in target.sources
     ]
     for item in plan.refused:
         lines += error_lines(f"{item.target.uid}: ", item.error)

@@ -46,11 +46,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "platforms": list(target.platforms),
                 "sources": [
                     {
-                        "reference": str(build.reference),
-                        "platform": str(build.platform) if build.platform else None,
-                        "created": format_time(build.created) if build.created else None,
+                        "reference": str(source.reference),
+                        "platform": str(source.platform) if source.platform else None,
+                        "created": format_time(source.created) if source.created else None,
                     }
-                    for build in target.builds
+                    for source in target.sources
                 ],
                 "destinations": [
                     {"repository": str(place.repository), "tags": list(place.tags)} for place in target.destinations
