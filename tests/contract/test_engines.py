@@ -11,7 +11,8 @@ from bakery.errors import AuthError, ExitCode
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
-from bakery.oci.manifest import Index, Manifest
+from bakery.oci.index import encode_index
+from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.reference import LayoutPath, LayoutReference, Repository
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
@@ -323,3 +324,20 @@ async def test_an_image_that_a_layout_lacks_is_an_error_at_once(engine, registri
         assert outcome.exit_code == ExitCode.FAILED
         assert outcome.targets[0].failure is not None
         assert outcome.targets[0].failure.step is Step.WAIT
+
+
+async def test_a_copy_of_nested_indexes_is_whole(engine, registries):
+    source, one, _ = registries
+    target = add_target(source, (one,), "a")
+    raw = source.manifest("tmp/app/tmp", digest_of(target.sources[0]))[1]
+    inner = encode_index([RawManifest.of(raw, mt.OCI_MANIFEST).descriptor])
+    outer = encode_index([inner.descriptor])
+    for index in (inner, outer):
+        source.put_manifest("tmp/app/tmp", index.raw)
+    copied = Source(Repository(source.address, "tmp/app/tmp").with_digest(outer.descriptor.digest))
+    rules = AssemblyRules(keep=Keep.ANY, sets_created=False)
+    target = replace(target, sources=(copied,), platforms=(), annotations={}, rules=rules)
+    outcome = await publish(engine(), target)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert outcome.targets[0].digest == one.tags("acme/app")["latest"] == outer.descriptor.digest
+    assert one.manifest("acme/app", inner.descriptor.digest)[1] == inner.raw

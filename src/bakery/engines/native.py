@@ -142,7 +142,7 @@ class NativeEngine:
         # If a child was missing, the index cannot be there in good order: it is not checked for.
         elif fresh or not await self._has_manifest(index):
             for inner in image.nested:
-                await self._put(inner, repository.with_digest(inner.descriptor.digest))
+                await self._client.manifests.put(repository.with_digest(inner.descriptor.digest), inner)
                 fresh.append(repository.with_digest(inner.descriptor.digest))
             await self._put_index(image, repository)
             fresh.append(index)
