@@ -154,7 +154,7 @@ class Blobs:
         """Mount the blob from another repository of this registry. False if the registry does not do it.
 
         Only a 201 counts. A session that the registry opens instead is kept for the upload that follows. A mount from
-        the same repository asks whether the blob exists; not every host answers that correctly.
+        the same repository shows whether the blob exists, but not on every host.
         """
         self._state.will_write(self.repository)
         operation = self._mount_operation(blob, source.repository)
@@ -199,7 +199,7 @@ class Blobs:
         """Return whether a mount from the repository itself shows if a blob exists on this host; try it once.
 
         It does on distribution. A host that mounts nothing (ECR) opens a session for existing blobs as well, and they
-        would be sent again. So the trial is a blob that was just pushed; until there is one, the answer is no.
+        would be sent again. So the trial is a blob that was just pushed; until there is one, the result is False.
         """
         manners, pushed = self._endpoint.manners, self._pushed
         if manners.mount_tells is None and pushed is not None:

@@ -130,10 +130,12 @@ class Credentials:
         keys = _keys_of(repository)
         for key in keys:
             if key in config.helpers:
-                return await self._ask(config.helpers[key], _server_address(repository, key), config.about)
+                return await self._from_helper(config.helpers[key], _server_address(repository, key), config.about)
         if config.store:
             try:
-                login = await self._ask(config.store, _server_address(repository, repository.registry), config.about)
+                login = await self._from_helper(
+                    config.store, _server_address(repository, repository.registry), config.about
+                )
             except AuthError as error:
                 # docker continues without a login: a leftover `credsStore: desktop` must not block public images.
                 _log.log(logging.DEBUG if str(error) in self._warned else logging.WARNING, "%s", error)
@@ -164,7 +166,7 @@ class Credentials:
             configs.append(_parse(raw, str(file)))
         return configs
 
-    async def _ask(self, helper: str, server: str, about: str) -> Login:
+    async def _from_helper(self, helper: str, server: str, about: str) -> Login:
         key = (helper, server)
         async with self._locks.setdefault(key, asyncio.Lock()):
             now = asyncio.get_running_loop().time()

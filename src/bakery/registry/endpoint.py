@@ -59,7 +59,7 @@ class Endpoint:
             credentials=credentials,
             trusted=config.trusted_realms,
             own_reach=self._own_reach,
-            ask=self._ask_token,
+            send=self._send_token_request,
             clock=clock,
         )
 
@@ -165,7 +165,7 @@ class Endpoint:
         request = HttpRequest("GET", Url(self.origin, "/v2/"), action=operation.action, about=operation.about)
         return await self._exchange(request, MAX_ERROR_BYTES, strict=False)
 
-    async def _ask_token(self, request: HttpRequest) -> HttpResponse:
+    async def _send_token_request(self, request: HttpRequest) -> HttpResponse:
         self._stats.token_requests += 1
         return await self._exchange(request, MAX_TOKEN_BYTES, strict=True)
 

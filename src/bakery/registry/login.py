@@ -34,7 +34,7 @@ from bakery.retry import Clock
 from bakery.values import repr_without
 
 _Key = tuple[Login, tuple[str, ...]]
-AskToken = Callable[[HttpRequest], Awaitable[HttpResponse]]
+SendTokenRequest = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class Grant(Struct, frozen=True):
@@ -64,11 +64,11 @@ class Authorizer:
         credentials: Credentials,
         trusted: frozenset[Origin],
         own_reach: Callable[[], Reach],
-        ask: AskToken,
+        send: SendTokenRequest,
         clock: Clock,
     ) -> None:
         self._origin, self._credentials, self._trusted = origin, credentials, trusted
-        self._own_reach, self._ask, self._clock = own_reach, ask, clock
+        self._own_reach, self._send, self._clock = own_reach, send, clock
         self._challenge: Challenge | None = None
         self._realm: Url | None = None
         self._met = False  # whether any response has arrived
@@ -152,9 +152,9 @@ class Authorizer:
             return True
         if not self._forget(grant):
             return False
-        asked = tuple(challenge.parameters.get("scope", "").split())
-        if asked and not set(asked) <= set(grant.key[1]) and scopes not in self._wanted:
-            self._wanted[scopes] = tuple(dict.fromkeys((*scopes, *asked)))
+        required = tuple(challenge.parameters.get("scope", "").split())
+        if required and not set(required) <= set(grant.key[1]) and scopes not in self._wanted:
+            self._wanted[scopes] = tuple(dict.fromkeys((*scopes, *required)))
         return True
 
     def _forget(self, grant: Grant) -> bool:
@@ -191,7 +191,7 @@ class Authorizer:
         try:
             request = next(flow)
             while True:
-                request = flow.send(await self._ask(request))
+                request = flow.send(await self._send(request))
         except StopIteration as done:
             token: Token = done.value
         except AuthError as error:

@@ -172,13 +172,13 @@ class Retries:
         wait_s, since = next(delays), state.acknowledged_at(self._operation.repository, key)
         absent_at = started
         while True:
-            asked_at = state.clock.now()
+            looked_at = state.clock.now()
             found = await self.attempt(look)
             if found is not None:
                 if since is not None and attempt:
                     endpoint.saw_lag(state.clock.now() - since, absent_s=absent_at - since)
                 return found
-            attempt, absent_at = attempt + 1, asked_at
+            attempt, absent_at = attempt + 1, looked_at
             left_s = min(state.deadline, started + within_s) - state.clock.now()
             if left_s <= 0:
                 return None

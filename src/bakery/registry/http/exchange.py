@@ -27,7 +27,7 @@ class NotHttp(Exception):  # internal, as Broken is
 
 
 class Exchange:
-    """Call `ask`, then `chunk` or `move` until the body ends."""
+    """Call `request`, then `chunk` or `move` until the body ends."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
@@ -47,7 +47,7 @@ class Exchange:
             return False
         return self._left is not None or (self._http.their_state is h11.DONE and not self._http.trailing_data[0])
 
-    async def ask(
+    async def request(
         self,
         method: str,
         target: str,

@@ -148,7 +148,7 @@ class Pool:
         if proxy.authorization:
             headers.append(("Proxy-Authorization", proxy.authorization))
         exchange = Exchange(wire)
-        await exchange.ask("CONNECT", target, headers)
+        await exchange.request("CONNECT", target, headers)
         if not 200 <= exchange.status < 300:
             raise ProxyRefused(f"the proxy {proxy.origin} responds {exchange.status}")
         await wire.start_tls(self._context(), origin.host.strip("[]"))

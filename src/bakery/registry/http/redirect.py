@@ -43,7 +43,7 @@ def allowed_reach(own: Reach, *, https: bool) -> frozenset[Reach]:
 def check_hop(came_from: Origin, to: Url, own: Reach) -> frozenset[Reach]:
     """Return the classes of addresses that the host of `to` may have if a server at `came_from` named it.
 
-    own: the class of the address of the server that was asked first. Raises UnsafeTarget.
+    own: the class of the address of the first server. Raises UnsafeTarget.
     """
     if came_from.scheme == "https" and to.origin.scheme != "https":
         raise UnsafeTarget("unsafe URL", about=to.redacted, why=f"{came_from} redirects from https to http")

@@ -143,7 +143,7 @@ class Transport:
                 def sent() -> None:
                     timer.reschedule(loop.time() + self.config.response_s)
 
-                await exchange.ask(request.method, target, _headers(request, route), body, moved=moved, sent=sent)
+                await exchange.request(request.method, target, _headers(request, route), body, moved=moved, sent=sent)
             _check(exchange, request)
         except BaseException as error:
             exchange.wire.close()
