@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from bakery.text import clean
+
 
 class ExitCode(IntEnum):
     """The exit code of a `bakery` process (pipeline.md 5.9)."""
@@ -49,6 +51,7 @@ class BakeryError(Exception):
     """
 
     transient: bool = False  # may the same request succeed later?
+    multiline: bool = False  # is its text composed of several lines, each cleaned?
     exit_code: ExitCode = ExitCode.FAILED
 
     def __init__(self, what: str, *, about: object = "", why: str = "", hint: str = "") -> None:
@@ -73,6 +76,7 @@ class ConfigurationError(BakeryError):
     """bakery.yaml, or a file it names, cannot be used."""
 
     exit_code = ExitCode.CONFIGURATION
+    multiline = True
 
 
 class MetadataError(ConfigurationError):
@@ -177,7 +181,8 @@ class NotBuiltYet(BakeryError):
 
 def message(error: BaseException) -> str:
     """Return the error as shown to a user: `error: <what failed>: <why>`, and `hint: <next step>` on the next line."""
-    text = str(error) if isinstance(error, BakeryError) else reason(error)
+    lines = isinstance(error, BakeryError) and error.multiline
+    text = clean(str(error), lines=True) if lines else reason(error)
     hint = hint_of(error)
     return f"error: {text}" + (f"\nhint: {hint}" if hint else "")
 
@@ -185,13 +190,13 @@ def message(error: BaseException) -> str:
 def reason(error: BaseException) -> str:
     """Return the error as one line, without its hint. Any exception but a BakeryError is shown as a bug."""
     text = str(error) if isinstance(error, BakeryError) else f"internal error: {type(error).__name__}: {error}"
-    return " ".join(text.split())
+    return " ".join(clean(text).split())
 
 
 def hint_of(error: BaseException) -> str:
     """Return the user's next step, or ""."""
     if isinstance(error, BakeryError):
-        return " ".join(error.hint.split())
+        return " ".join(clean(error.hint).split())
     return "run again with --debug and report the traceback"
 
 

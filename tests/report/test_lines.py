@@ -88,7 +88,7 @@ def test_only_warnings_and_errors_are_annotations_on_github():
 
 
 def test_an_annotation_escapes_its_text_and_title():
-    assert annotation("error", "50% of\na, b::c", title="a:b,c") == "::error title=a%3Ab%2Cc::50%25 of%0Aa, b::c"
+    assert annotation("error", "50% of\na, b::c", title="a:b,c") == "::error title=a%3Ab%2Cc::50%25 of%0Aa, b: :c"
 
 
 def test_errors_and_warnings_of_a_report_become_annotations_with_their_hints():
@@ -98,7 +98,7 @@ def test_errors_and_warnings_of_a_report_become_annotations_with_their_hints():
 
 def test_text_in_a_report_that_looks_like_a_command_of_github_is_made_harmless():
     assert annotated("  ::set-output name=x::y\n##[group]x\r::stop") == (
-        "   ::set-output name=x::y\n ##[group]x\r ::stop"
+        "  : :set-output name=x: :y\n## [group]x\\x0d: :stop"
     )
 
 

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from bakery.cli import completion, general
+from bakery.cli import completion, general, streams
 from bakery.cli.group import WIDTH, Group
+from bakery.cli.output import print_line
 from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, UsageError, message
 from bakery.parallel.root import interruptible
 
@@ -122,10 +123,10 @@ def guarded(action: Callable[[], Any]) -> int:
         with interruptible(to_the_end=True):
             code = action()
     except ExecutorInterrupted as error:
-        print(f"interrupted: {signal.Signals(error.signum).name}", file=sys.stderr)
+        print_line(f"interrupted: {signal.Signals(error.signum).name}")
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+        print_line(error.format_message())
         return error.exit_code
     except click.ClickException as error:
         from bakery.cli.usage import usage_error
@@ -135,23 +136,24 @@ def guarded(action: Callable[[], Any]) -> int:
         # The reader of our output has gone; without this, Python would fail again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # shown as a bug
         if general.is_debugging():
-            raise
+            import traceback
+
+            print_line("".join(traceback.format_exception(error)).rstrip("\n"))
+            return ExitCode.FAILED
         return _failed(error)
     return code if isinstance(code, int) else ExitCode.DONE
 
 
 def _failed(error: Exception) -> int:
-    print(message(error), file=sys.stderr)
+    print_line(message(error))
     return error.exit_code if isinstance(error, BakeryError) else ExitCode.FAILED
 
 
 def run() -> None:
     """The entry point of the `bakery` executable."""
-    for name in ("stdout", "stderr"):  # None if the caller closed it
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # open until we exit
+    streams.prepare()
     if sys.platform == "win32":
         why = "it needs POSIX: file locks, process groups, signals"
         sys.exit(_failed(UsageError("cannot run Bakery on Windows", why=why, hint="install and run it in WSL 2")))

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from bakery.cli import general
 from bakery.events import Event, ProblemFound
+from bakery.text import clean, json_text, without_commands
 
 
-def write(text: str) -> None:
-    """Print a result on stdout, in one piece, never wrapped."""
-    sys.stdout.write(f"{text}\n")
+def write(text: str, *, end: str = "\n") -> None:
+    """Print a result on stdout, in one piece, never wrapped; foreign text in it is made safe."""
+    text = clean(text, lines=True)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        text = without_commands(text, result=True)
+    sys.stdout.write(f"{text}{end}")
 
 
 def write_json(value: Any) -> None:
     """Print a result on stdout as indented JSON."""
-    import json
-
-    write(json.dumps(value, indent=2))
+    sys.stdout.write(f"{json_text(value, indent=2, ascii_only=True)}\n")
 
 
 def emit(event: Event) -> None:
@@ -36,4 +39,11 @@ def emit(event: Event) -> None:
 def note(text: str) -> None:
     """Print a line on stderr, unless only errors are wanted."""
     if not general.is_quiet():
-        print(text, file=sys.stderr, flush=True)
+        print_line(text)
+
+
+def print_line(text: str) -> None:
+    """Print a line on stderr."""
+    from bakery.report.lines import print_text
+
+    print_text(f"{text}\n")

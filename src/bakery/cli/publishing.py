@@ -146,7 +146,7 @@ def _show_plan(plan: Plan, how: PublishOptions, reporting: Reporting) -> ExitCod
 def _report_conversions(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - a Report
     from bakery.report.soci import conversion_lines, converted_references
 
-    sys.stdout.write(converted_references(outcome))
+    output.write(converted_references(outcome), end="")
     _print(conversion_lines(outcome))
 
 
@@ -200,4 +200,5 @@ def _check_writable(option: str, file: Path | None) -> None:
 def _print(text: str) -> None:
     from bakery.report.lines import annotated, is_github, print_text
 
-    print_text(annotated(text) if is_github(os.environ) else text)
+    on_github = is_github(os.environ)
+    print_text(annotated(text) if on_github else text, commands=on_github)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 def command(request: RehearseRequest, summary_format: Literal["table", "json"]) -> None:
     """Publish a project to registries inside the command: small images, real transfers, nothing left behind."""
     from bakery.app.rehearse import rehearse_project
+    from bakery.report.lines import print_text
     from bakery.report.outcome import outcome_lines, outcome_table, stand_ins_table
     from bakery.report.summary import dump, to_json
 
@@ -46,5 +47,5 @@ def command(request: RehearseRequest, summary_format: Literal["table", "json"]) 
     if summary_format == "json":
         sys.stdout.write(dump(to_json(done.outcome)))
     text = outcome_table(done.outcome) + stand_ins_table(done.stand_ins, done.requests, done.faults_met)
-    sys.stderr.write(text + outcome_lines(done.outcome, doing="Rehearsal"))
+    print_text(text + outcome_lines(done.outcome, doing="Rehearsal"))
     raise click.exceptions.Exit(done.outcome.exit_code)

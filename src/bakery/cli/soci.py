@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +95,10 @@ def inspect_command(image: str, select: str, as_json: bool) -> None:
     from bakery.report.soci import inspection_table
 
     found = inspect(image, select=select)
-    output.write(json.dumps(found, indent=2) if as_json else inspection_table(found))
+    if as_json:
+        output.write_json(found)
+    else:
+        output.write(inspection_table(found))
     if not found["soci_indexes"]:
         output.note(f"note: {image} has no SOCI index")
 

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-from bakery.cli import general
+from bakery.cli import general, output
 from bakery.cli.group import WIDTH
 from bakery.plugin_api import Plugin
 
@@ -70,7 +70,7 @@ class TyperCommand(click.Command):
             raise click.exceptions.Exit(error.exit_code) from error
         except TyperException as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # a private class; its message is the help
-                click.echo(error.format_message(), err=True)
+                output.print_line(error.format_message())
                 raise click.exceptions.Exit(error.exit_code) from error
             from bakery.cli.usage import typer_error
 

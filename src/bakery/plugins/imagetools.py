@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bakery.errors import ExitCode, UsageError
 from bakery.events import Emit, ignore
 from bakery.plugin_api import ToolCallResult
+from bakery.text import json_text
 
 if TYPE_CHECKING:
     import typer
@@ -71,6 +71,6 @@ class ImagetoolsPlugin:
         from bakery.report.lines import print_text
 
         print_text("".join(result.stderr for result in results))
-        print_text(json.dumps([result.artifacts for result in results], indent=2) + "\n", sys.stdout)
+        sys.stdout.write(json_text([result.artifacts for result in results], indent=2, ascii_only=True) + "\n")
         if any(result.exit_code for result in results):
             raise SystemExit(ExitCode.FAILED)

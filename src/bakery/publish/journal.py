@@ -7,20 +7,22 @@ line has `time` (RFC 3339, UTC), `event` (the name of a record in bakery.events)
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from msgspec.structs import asdict
 
 from bakery.errors import UsageError
 from bakery.events import Event
 from bakery.oci.annotation import format_time
+from bakery.text import clean, json_text
 
 _log = logging.getLogger(__name__)
+
+_FREE_TEXT: Final = ("reason", "error", "message", "text")  # fields of events that may quote a server
 
 
 def _now() -> datetime:
@@ -48,8 +50,10 @@ class Journal:
             self._file.close()
 
     def __call__(self, event: Event) -> None:
-        line = {"time": format_time(self._now()), "event": type(event).__name__, **asdict(event)}
+        fields = asdict(event)
+        fields |= {name: clean(fields[name], lines=True) for name in _FREE_TEXT if name in fields}
+        line = {"time": format_time(self._now()), "event": type(event).__name__, **fields}
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.write(json_text(line) + "\n")
         except (OSError, ValueError) as error:
             _log.warning("cannot write to the journal %s: %s", self._path, error)

@@ -6,8 +6,8 @@ replaced by a plain one. Source: pipeline.md 2.8 and 11, "ours".
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,6 +28,7 @@ from bakery.events import (
     StepRetried,
     TagMoved,
 )
+from bakery.text import clean, json_text, without_commands
 
 _PLAIN = str.maketrans({"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", "⚠": "!", "…": "...", "→": "->", "—": "-"})
 _REPORTED: Final = re.compile(r"^(error|warning): (.*(?:\nhint: .*)?)$", re.MULTILINE)
@@ -43,7 +44,13 @@ class Line(Struct, frozen=True):
 
 
 def line_of(event: Event) -> Line:
-    """Return the event as a line. Events that few users need have level DEBUG."""
+    """Return the event as a cleaned line. Events that few users need have level DEBUG."""
+    line = _line_of(event)
+    several = isinstance(event, ProblemFound)  # its lines were cleaned one by one
+    return Line(line.level, clean(line.text, lines=several), clean(line.target), clean(line.step))
+
+
+def _line_of(event: Event) -> Line:
     match event:
         case RequestRetried():
             retry = f"retrying in {event.wait_s:.1f} s: {event.action} {event.about}"
@@ -90,18 +97,20 @@ class LineFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text = f"{text}\n{self.formatException(record.exc_info)}"
+        text = clean(text, lines=True)
         target, step = getattr(record, "target", ""), getattr(record, "step", "")
         when = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if self._form == "json":
             members = {"time": when, "level": record.levelname.lower(), "target": target, "step": step, "message": text}
-            return json.dumps({key: value for key, value in members.items() if value}, ensure_ascii=False)
+            return json_text({key: value for key, value in members.items() if value})
         about = " ".join(part for part in (target, step and f"[{step}]") if part)
         message = f"{about}: {text}" if about else text
         if self._github and record.levelno >= logging.WARNING:
             return annotation("error" if record.levelno >= logging.ERROR else "warning", text, title=about)
         date = f"{when} " if self._dated else ""
         # Further lines, such as a traceback, are indented, so that a search for a level or date finds only records.
-        return f"{date}{record.levelname} {message}".replace("\n", "\n    ")
+        line = f"{date}{record.levelname} {message}".replace("\n", "\n    ")
+        return without_commands(line) if self._github else line
 
 
 def annotation(kind: str, text: str, *, title: str = "") -> str:
@@ -111,8 +120,8 @@ def annotation(kind: str, text: str, *, title: str = "") -> str:
         value = value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
         return value.replace(":", "%3A").replace(",", "%2C") if in_property else value
 
-    properties = f" title={escaped(title, in_property=True)}" if title else ""
-    return f"::{kind}{properties}::{escaped(text, in_property=False)}"
+    properties = f" title={escaped(without_commands(title), in_property=True)}" if title else ""
+    return f"::{kind}{properties}::{without_commands(escaped(text, in_property=False))}"
 
 
 def annotated(text: str) -> str:
@@ -120,7 +129,7 @@ def annotated(text: str) -> str:
 
     Any other line that GitHub would read as a command is made harmless.
     """
-    harmless = re.sub(r"(^|[\r\n])([^\S\r\n]*)(::|##\[)", r"\1\2 \3", text)
+    harmless = without_commands(clean(text, lines=True))
     return _REPORTED.sub(lambda found: annotation(found[1], found[2]), harmless)
 
 
@@ -129,12 +138,12 @@ def group(title: str, environment: Mapping[str, str]) -> Iterator[None]:
     """Make output foldable on GitHub; do nothing elsewhere. The group is always closed, also by an interrupt."""
     folded = is_github(environment)
     if folded:
-        print_text(f"::group::{title}\n")
+        print_text(f"::group::{without_commands(clean(title))}\n", commands=True)
     try:
         yield
     finally:
         if folded:
-            print_text("::endgroup::\n")
+            print_text("::endgroup::\n", commands=True)
 
 
 def is_github(environment: Mapping[str, str]) -> bool:
@@ -142,9 +151,15 @@ def is_github(environment: Mapping[str, str]) -> bool:
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
-def print_text(text: str, stream: TextIO | None = None) -> None:
-    """Print text as it is, by default on stderr."""
+def print_text(text: str, stream: TextIO | None = None, *, commands: bool = False) -> None:
+    """Print text for people, by default on stderr: cleaned, and on GitHub without commands.
+
+    commands: the text has our own commands for GitHub; all other text in it is free of them.
+    """
     out = sys.stderr if stream is None else stream
+    text = clean(text, lines=True)
+    if not commands and is_github(os.environ):
+        text = without_commands(text)
     out.write(showable(text, out.encoding or "utf-8"))
     out.flush()
 

@@ -6,18 +6,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from bakery.text import plural
+from bakery.text import clean, plural
 
 HEADINGS: Final = (
     "Image", "Version", "OS", "Variant", "State", "Platforms", "Tags", "Layers", "Registry Size", "Local Size",
     "Cache Size", "Digest",
 )  # fmt: skip
+_DIGEST: Final = re.compile(r"sha(256|512):[0-9a-f]+")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def escape(text: object) -> str:
     """Return the text as Markdown that shows just that, also in a cell of a table: no markup, no line break."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~@])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"([\\`*_{}\[\]<>#|~@])", r"\\\1", " ".join(clean(str(text)).split()))
 
 
 def size(size_bytes: int | None) -> str:
@@ -63,7 +64,8 @@ def _row(cells: Sequence[object]) -> str:
 
 
 def _cells(target: Mapping[str, Any]) -> list[str]:
-    digest = f"`{target['digest']}`" if target["digest"] else "-"
+    digest = str(target["digest"] or "-")
+    digest = f"`{digest}`" if _DIGEST.fullmatch(digest) else escape(digest)
     return [
         *(escape(target[key] or "-") for key in ("image_name", "version", "os", "variant", "state")),
         escape(", ".join(str(item) for item in target["platforms"]) or "-"),

@@ -8,7 +8,7 @@ from bakery.errors import hint_of, reason
 from bakery.publish.outcome import Failure, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
 from bakery.report.table import aligned
-from bakery.text import plural
+from bakery.text import clean, plural
 
 MARKS = {
     State.PUBLISHED: "+",
@@ -62,7 +62,7 @@ def plan_table(plan: Plan) -> str:
     for item in plan.refused:
         lines += error_lines(f"{item.target.uid}: ", item.error)
     lines += [f"skipped: {item.uid}: {item.reason}" for item in plan.skipped]
-    return aligned(rows) + "".join(f"{line}\n" for line in lines)
+    return aligned(rows) + "".join(f"{clean(line)}\n" for line in lines)
 
 
 def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
@@ -83,7 +83,7 @@ def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
         lines.append(f"❌ {doing} failed: {plural(len(outcome.failures), 'failure')}")
     else:
         lines.append(f"✅ {doing} completed")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{clean(line)}\n" for line in lines)
 
 
 _PUBLISHED = (State.PUBLISHED, State.UNCHANGED)

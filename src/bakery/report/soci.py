@@ -8,6 +8,7 @@ from typing import Any
 from bakery.publish.outcome import Outcome, TargetOutcome
 from bakery.report.outcome import failure_lines
 from bakery.report.table import aligned
+from bakery.text import clean
 
 _HEADING = ("layer", "size", "ztoc", "spans", "span size", "files", "uncompressed", "prefetch")
 
@@ -19,7 +20,7 @@ def conversion_lines(outcome: Outcome) -> str:
     for target in outcome.targets:
         lines += _conversion(target)
     lines.append("❌ SOCI conversion failed" if outcome.failures else "✅ SOCI conversion completed")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{clean(line)}\n" for line in lines)
 
 
 def converted_references(outcome: Outcome) -> str:
@@ -50,9 +51,9 @@ def inspection_table(found: dict[str, Any]) -> str:
         rows = [_HEADING, *(_layer(layer) for layer in image["layers"])]
         lines += [
             "",
-            f"{image['platform'] or 'unknown platform'}",
-            f"  image       {image['image']}",
-            f"  SOCI index  {image['soci_index']}, {image['size']} bytes, by {image['build_tool_identifier']!r}",
+            clean(f"{image['platform'] or 'unknown platform'}"),
+            clean(f"  image       {image['image']}"),
+            clean(f"  SOCI index  {image['soci_index']}, {image['size']} bytes, by {image['build_tool_identifier']!r}"),
             indent(aligned(rows, right=frozenset(range(1, 7)), rule=False), "  ").rstrip("\n"),
         ]
     if not found["soci_indexes"]:

@@ -5,7 +5,6 @@ The JSON has the members of pipeline.md 6.2, and digests, states and failures. A
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from bakery.errors import hint_of, reason
 from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
+from bakery.text import clean, json_text
 
 FORMAT: Final = 1  # incremented when a member changes its meaning
 
@@ -27,8 +27,8 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "exit_code": int(outcome.exit_code),
         "elapsed_s": round(outcome.elapsed_s, 3),
         "targets": targets,
-        "skipped": [{"uid": item.uid, "reason": item.reason} for item in outcome.skipped],
-        "warnings": list(outcome.warnings),
+        "skipped": [{"uid": item.uid, "reason": clean(item.reason)} for item in outcome.skipped],
+        "warnings": [clean(text) for text in outcome.warnings],
     }
 
 
@@ -64,14 +64,14 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             {"uid": item.target.uid, "reason": reason(item.error), "hint": hint_of(item.error) or None}
             for item in plan.refused
         ],
-        "skipped": [{"uid": item.uid, "reason": item.reason} for item in plan.skipped],
-        "warnings": list(plan.warnings),
+        "skipped": [{"uid": item.uid, "reason": clean(item.reason)} for item in plan.skipped],
+        "warnings": [clean(text) for text in plan.warnings],
     }
 
 
 def dump(value: Mapping[str, Any]) -> str:
     """Return the JSON text for stdout and files: one document, indented by two spaces, with a final newline."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return json_text(value, indent=2) + "\n"
 
 
 def target_json(target: TargetOutcome) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def target_json(target: TargetOutcome) -> dict[str, Any]:
         "cache_size": None,
         "destinations": [_destination(place) for place in target.destinations],
         "errors": errors,
-        "notes": list(target.notes),
+        "notes": [clean(note) for note in target.notes],
         "elapsed_s": round(target.elapsed_s, 3),
     }
 

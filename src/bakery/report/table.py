@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
+from bakery.text import clean
+
 if TYPE_CHECKING:
     from bakery.targets.target import Target
 
@@ -13,11 +15,12 @@ if TYPE_CHECKING:
 def aligned(
     rows: Sequence[Sequence[str]], *, right: AbstractSet[int] = frozenset(), rule: bool = True, total: bool = False
 ) -> str:
-    """Return rows as text, every column as wide as its widest cell. The first row is the heading.
+    """Return rows as text, every cell cleaned, every column as wide as its widest cell. The first row is the heading.
 
     right: the columns that are aligned right. rule: with a line below the heading. total: the last row is a total, and
     has a line above it.
     """
+    rows = [[clean(cell) for cell in row] for row in rows]
     if not rows:
         return ""
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]

@@ -20,6 +20,7 @@ from bakery.oci.canonical import parse_object
 from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import DigestReference, repository_in
+from bakery.text import clean
 
 _JSON_NAMES: Final = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 MAX_PROBLEMS: Final = 50  # in one error
@@ -119,6 +120,7 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
 
 def _listed(problems: Sequence[str]) -> str:
     """Return one problem as is, several on lines of their own. A long list is cut."""
+    problems = [clean(problem) for problem in problems]
     if len(problems) == 1:
         return problems[0]
     shown = list(problems[:MAX_PROBLEMS])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from bakery.errors import ConfigurationError
-from bakery.text import plural
+from bakery.text import clean, plural
 
 _MAX_SHOWN = 500  # problems; a longer list tells the user nothing new
 _MAX_LINE = 160  # characters of a line of the file that are shown, around the column
@@ -55,13 +55,13 @@ class Problem(Struct, frozen=True):
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         kind = "warning" if self.warning else "error"
         about = f"{_shortened(self.path)}: " if self.path else ""
-        lines = [f"{place}: {kind}: {about}{_shortened(self.message)}"]
+        lines = [clean(f"{place}: {kind}: {about}{_shortened(self.message)}")]
         if self.hint:
-            lines.append(f"  hint: {_shortened(self.hint)}")
+            lines.append(clean(f"  hint: {_shortened(self.hint)}"))
         if self.source:
             number = str(self.line)
             source, column = _window(self.source, self.column - 1)
-            lines += [f"  {number} | {source}", f"  {' ' * len(number)} | {' ' * column}^"]
+            lines += [clean(f"  {number} | {source}"), f"  {' ' * len(number)} | {' ' * column}^"]
         return "\n".join(lines)
 
 

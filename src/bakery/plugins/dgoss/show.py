@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from bakery.plugins.dgoss.result import Check, GossResult, GossStatus
 from bakery.report.markdown import escape
 from bakery.report.table import aligned
+from bakery.text import clean
 
 _STDOUT_LINES, _STDERR_LINES = 10, 50
 _NAMES = ("Image Name", "Version", "OS", "Variant")
@@ -67,7 +68,7 @@ def closing(results: Sequence[GossResult]) -> str:
         lines.append("❌ dgoss could not be run")
     if not failed and not broken:
         lines.append("✅ Tests completed")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{clean(line)}\n" for line in lines)
 
 
 def junit(result: GossResult) -> bytes:
