@@ -358,6 +358,31 @@ async def test_the_result_is_printed_even_if_the_summary_cannot_be_written(stage
     assert process.returncode in (ExitCode.DONE, ExitCode.FAILED)
 
 
+DEAF = {
+    "a reader that has gone": "2>&1 | true; exit ${PIPESTATUS[0]}",
+    "a reader of one line": "2>&1 | head -1; exit ${PIPESTATUS[0]}",
+    "a full disk": "2>/dev/full",
+    "a stderr that is read-only": "2</dev/null",
+    "a stderr that is closed": "2>&-",
+    "both closed": ">&- 2>&-",
+}
+
+
+@pytest.mark.parametrize("redirection", DEAF.values(), ids=DEAF)
+async def test_a_stderr_that_takes_nothing_ends_no_publish(stage, redirection):
+    stage.project("app")
+    options = f"-v --summary --summary-file s.json --journal j {' '.join(stage.build('app'))}"
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f'"$PYTHON" -c "{RUN}" ci publish {options} {redirection}', cwd=stage.folder,
+        env=os.environ | {"PYTHON": sys.executable},
+    )  # fmt: skip
+    async with asyncio.timeout(50):
+        assert await process.wait() == ExitCode.DONE
+    assert stage.published("app") == TAGS
+    assert json.loads((stage.folder / "s.json").read_text())["exit_code"] == 0
+    assert (stage.folder / "j").read_text().count("TagMoved") == len(TAGS)
+
+
 async def test_an_unwritable_summary_page_is_reported_after_the_result(stage):
     stage.project("app")
     files = stage.build("app")

@@ -15,7 +15,8 @@ from bakery.events import (
     StepStarted,
     TagMoved,
 )
-from bakery.report.lines import LineFormatter, annotated, annotation, group, line_of, log
+from bakery.report.lines import LineFormatter, annotated, annotation, line_of, log
+from bakery.report.printing import group
 
 EVENTS = {
     "request": (

@@ -44,6 +44,6 @@ def note(text: str) -> None:
 
 def print_line(text: str) -> None:
     """Print a line on stderr."""
-    from bakery.report.lines import print_text
+    from bakery.report.printing import print_text
 
     print_text(f"{text}\n")

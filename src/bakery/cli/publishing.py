@@ -102,8 +102,8 @@ def carry_out(plan: Plan, how: PublishOptions, reporting: Reporting, report: Rep
         return _show_plan(plan, how, reporting)
     from bakery.app.publishing import Interrupted, publish
     from bakery.publish.journal import Journal
-    from bakery.report.lines import group
     from bakery.report.live import board
+    from bakery.report.printing import group
     from bakery.text import plural
 
     labels = [target.uid for target in plan.targets]
@@ -198,7 +198,8 @@ def _check_writable(option: str, file: Path | None) -> None:
 
 
 def _print(text: str) -> None:
-    from bakery.report.lines import annotated, is_github, print_text
+    from bakery.report.lines import annotated, is_github
+    from bakery.report.printing import print_text
 
     on_github = is_github(os.environ)
     print_text(annotated(text) if on_github else text, commands=on_github)

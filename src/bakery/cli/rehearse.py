@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 def command(request: RehearseRequest, summary_format: Literal["table", "json"]) -> None:
     """Publish a project to registries inside the command: small images, real transfers, nothing left behind."""
     from bakery.app.rehearse import rehearse_project
-    from bakery.report.lines import print_text
     from bakery.report.outcome import outcome_lines, outcome_table, stand_ins_table
+    from bakery.report.printing import print_text
     from bakery.report.summary import dump, to_json
 
     done = rehearse_project(request, emit=output.emit)

@@ -68,7 +68,7 @@ class ImagetoolsPlugin:
 
     def results(self, results: Sequence[ToolCallResult]) -> None:
         """Print failures on stderr, and the targets as JSON on stdout. Raises SystemExit(1) if a target failed."""
-        from bakery.report.lines import print_text
+        from bakery.report.printing import print_text
 
         print_text("".join(result.stderr for result in results))
         sys.stdout.write(json_text([result.artifacts for result in results], indent=2, ascii_only=True) + "\n")

@@ -1,4 +1,4 @@
-"""Plain lines on stderr: events and log records as text, JSON or GitHub annotations. Rendering is pure.
+"""Plain lines for stderr: events and log records as text, JSON or GitHub annotations. Pure.
 
 Lines are never wrapped and contain no markup; stdout is for machines. A character that the terminal cannot show is
 replaced by a plain one. Source: pipeline.md 2.8 and 11, "ours".
@@ -7,13 +7,10 @@ replaced by a plain one. Source: pipeline.md 2.8 and 11, "ours".
 from __future__ import annotations
 
 import logging
-import os
 import re
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Final
 
 from msgspec import Struct
 
@@ -133,35 +130,9 @@ def annotated(text: str) -> str:
     return _REPORTED.sub(lambda found: annotation(found[1], found[2]), harmless)
 
 
-@contextmanager
-def group(title: str, environment: Mapping[str, str]) -> Iterator[None]:
-    """Make output foldable on GitHub; do nothing elsewhere. The group is always closed, also by an interrupt."""
-    folded = is_github(environment)
-    if folded:
-        print_text(f"::group::{without_commands(clean(title))}\n", commands=True)
-    try:
-        yield
-    finally:
-        if folded:
-            print_text("::endgroup::\n", commands=True)
-
-
 def is_github(environment: Mapping[str, str]) -> bool:
     """Return whether this runs in a GitHub Actions job."""
     return environment.get("GITHUB_ACTIONS") == "true"
-
-
-def print_text(text: str, stream: TextIO | None = None, *, commands: bool = False) -> None:
-    """Print text for people, by default on stderr: cleaned, and on GitHub without commands.
-
-    commands: the text has our own commands for GitHub; all other text in it is free of them.
-    """
-    out = sys.stderr if stream is None else stream
-    text = clean(text, lines=True)
-    if not commands and is_github(os.environ):
-        text = without_commands(text)
-    out.write(showable(text, out.encoding or "utf-8"))
-    out.flush()
 
 
 def showable(text: str, encoding: str) -> str:

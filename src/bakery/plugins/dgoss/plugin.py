@@ -31,7 +31,7 @@ from bakery.plugins.dgoss.invocation import (
 )
 from bakery.plugins.dgoss.result import GossResult, GossStatus, goss_result
 from bakery.plugins.dgoss.show import closing, junit, markdown, table
-from bakery.report.lines import print_text
+from bakery.report.printing import print_text
 
 if TYPE_CHECKING:
     import typer
