@@ -137,6 +137,36 @@ def test_chunks_cover_the_blob_once_and_in_order():
     assert isinstance(steps[-1], Finish)
 
 
+def test_chunks_are_never_smaller_than_the_registry_requires():
+    opened = Sent(HttpResponse(202, Fields({"OCI-Chunk-Min-Length": "400"})), SESSION)
+    manners = Manners(chunk_bytes=300)
+    steps = follow(
+        upload_plan.upload(LAYER, manners),
+        lambda step: opened if isinstance(step, Open) else CREATED if isinstance(step, Finish) else OPENED,
+    )
+    assert [step.last - step.first + 1 for step in steps if isinstance(step, Chunk)] == [400, 400, 200]
+
+
+def test_a_registry_that_states_a_chunk_size_may_still_get_the_whole_blob():
+    opened = Sent(HttpResponse(202, Fields({"OCI-Chunk-Min-Length": "400"})), SESSION)
+    steps = follow(upload_plan.upload(LAYER, Manners()), lambda step: opened if isinstance(step, Open) else CREATED)
+    assert [type(step) for step in steps] == [Open, Whole]
+
+
+def test_a_refused_put_becomes_chunks_even_if_another_blob_learned_it_meanwhile():
+    manners = Manners()
+    refused = Sent(HttpResponse(405, body=errors("UNSUPPORTED")))
+
+    def act(step: Any) -> Any:
+        if isinstance(step, Whole):
+            manners.chunk_bytes = 300  # as another upload does while this one waits for its response
+            return refused
+        return CREATED if isinstance(step, Finish) else OPENED
+
+    steps = follow(upload_plan.upload(LAYER, manners), act)
+    assert [type(step).__name__ for step in steps[:4]] == ["Open", "Whole", "Open", "Chunk"]
+
+
 @settings(max_examples=examples(150))
 @given(st.data(), st.sampled_from([None, 300]))
 def test_a_blob_that_was_acknowledged_or_found_is_never_sent_again(data, chunk_bytes):

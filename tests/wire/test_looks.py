@@ -200,10 +200,17 @@ async def test_a_lost_response_is_settled_by_a_look_and_then_repeated(channel: C
         await client.blobs(repository(server)).write(LAYER, body_of(LAYER_BYTES))
 
 
+@pytest.mark.parametrize("status", [400, 405, 501])
+async def test_a_blob_is_uploaded_if_the_registry_supports_no_head(status: int):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", look(LAYER), status)
+        assert not await client.blobs(repository(server)).has(LAYER)
+
+
 async def test_a_refused_look_is_an_error():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), 403)
-        server.expect("HEAD", look(LAYER), 400)
+        server.expect("HEAD", look(LAYER), 402)
         with pytest.raises(RegistryError, match="cannot look for blob"):
             await client.blobs(repository(server)).has(LAYER, else_write=True)

@@ -7,6 +7,7 @@ bytes of a blob are handed on.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -39,6 +40,7 @@ _SLOW_BYTES_PER_S: Final = 10_000_000  # assumed speed of a body that its token 
 _WORTH_BYTES: Final = 1024 * 1024  # progress after which a broken download starts to count failures again
 _OCTETS: Final = {"Content-Type": "application/octet-stream"}
 _LOOK: Final = "look for blob"
+_NO_HEAD: Final = frozenset({400, 405, 501})
 
 
 def _lane(size: int) -> Lane:
@@ -89,7 +91,8 @@ class Blobs:
                     response = await opened.read(MAX_ERROR_BYTES, strict=False)
         if response.status == 200:
             return is_blob(response, blob, operation)
-        if meaning_of(response, Purpose.READ) is Meaning.ABSENT:
+        # A registry that supports no HEAD: if it is unknown whether the blob exists, it is uploaded.
+        if response.status in _NO_HEAD or meaning_of(response, Purpose.READ) is Meaning.ABSENT:
             return False
         raise await self._endpoint.refusal(response, operation)
 
@@ -169,8 +172,9 @@ class Blobs:
                         break
                     if meaning_of(response, Purpose.OPEN_UPLOAD) in TRANSIENT:
                         raise await self._endpoint.refusal(response, operation)
-                    session = _session_in(response, operation) if response.status == 202 else None
+                    session = self._session_in(response) if response.status == 202 else None
                     if session is not None:
+                        plan.note_chunk_size(response, self._endpoint.manners)
                         self._sessions[blob.digest] = session
                     return False
                 except BakeryError as error:
@@ -216,7 +220,7 @@ class Blobs:
         operation = self._mount_operation(pushed, self.repository)
         try:
             response = await self._endpoint.send(operation)
-            session = _session_in(response, operation) if response.status == 202 else None
+            session = self._session_in(response) if response.status == 202 else None
             return response.status == 201 and names_blob(response, pushed), session
         except BakeryError as error:  # HEAD stays in use, and nothing is lost
             _log.debug("mounts do not show whether a blob exists: %s", error)
@@ -259,7 +263,7 @@ class Blobs:
                     operation = self._upload_operation(step, blob, part)
                     try:
                         response = await self._endpoint.send(operation)
-                        result = plan.Sent(response, _session_in(response, operation))
+                        result = plan.Sent(response, self._session_in(response))
                     except BakeryError as error:
                         if not error.transient:
                             raise
@@ -295,6 +299,21 @@ class Blobs:
             lane=_lane(size),
             lasting_s=size / _SLOW_BYTES_PER_S,
         )
+
+    def _session_in(self, response: HttpResponse) -> Url | None:
+        """Return the upload session that a response names.
+
+        Another origin that a redirect led to may name one here: only in this repository, since a login is sent there.
+        """
+        location = response.header("Location") if response.status < 300 else ""
+        if not location or response.url is None:
+            return None
+        session, api = response.url.resolve(location), self._endpoint.origin
+        uploads = re.escape(f"/v2/{self.repository.path}/blobs/uploads/")
+        if response.url.origin != api == session.origin and not re.match(rf"{uploads}[\w-]+(\?|\Z)", session.target):
+            why = f"{response.url.origin} names an upload session outside the repository"
+            raise UnsafeTarget("unsafe URL", about=session.redacted, why=why)
+        return session
 
     async def _settle(self, blob: Descriptor, *, settle: bool) -> bool:
         """Return whether the blob is there: look once, or for as long as this host has lagged."""
@@ -359,9 +378,3 @@ class _Chunks:
         part = bytes(self._held[:size])
         del self._held[:size]
         return part
-
-
-def _session_in(response: HttpResponse, operation: Operation) -> Url | None:
-    """Return the upload session that a response names."""
-    location = response.header("Location") if response.status < 300 else ""
-    return operation.url.resolve(location) if location else None

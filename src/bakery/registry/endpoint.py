@@ -20,7 +20,7 @@ from bakery.registry.failure import LoginEnded
 from bakery.registry.gate import Gate, Lane
 from bakery.registry.http.address import Reach
 from bakery.registry.http.message import HttpBody, HttpRequest, HttpResponse
-from bakery.registry.http.redirect import REDIRECTS, check_hop, next_hop
+from bakery.registry.http.redirect import check_hop, is_followed, next_hop
 from bakery.registry.http.transport import OpenResponse, Transport
 from bakery.registry.http.url import Url
 from bakery.registry.login import NOTHING, Authorizer, Grant
@@ -113,7 +113,7 @@ class Endpoint:
                     if response.status == 401 and operation.insists and not has_left:
                         logins += 1
                         refused = await response.read(MAX_ERROR_BYTES, strict=False)
-                    elif response.status in REDIRECTS and operation.method in ("GET", "HEAD"):
+                    elif is_followed(response.status, operation.method):
                         hops += 1
                         await response.read(MAX_ERROR_BYTES, strict=False)
                         came_from, url = url.origin, next_hop(url, response.headers, hops)

@@ -58,6 +58,7 @@ class Manners(Struct):
     """What a host requires: learned from one blob, applied to the next."""
 
     chunk_bytes: int | None = None  # None: one PUT takes the whole blob
+    least_chunk_bytes: int = 0  # what OCI-Chunk-Min-Length stated
     mount_tells: bool | None = None  # does a mount from its own repository show if a blob exists? None: not tried
 
 
@@ -91,7 +92,8 @@ def upload(
                     raise error
                 yield Backoff(error)
                 continue
-        sent = yield from (_whole(session) if manners.chunk_bytes is None else _chunks(session, blob, manners))
+        is_whole = manners.chunk_bytes is None  # another blob may learn meanwhile that the host requires chunks
+        sent = yield from (_whole(session) if is_whole else _chunks(session, blob, manners))
         session = None
         response = sent.response
         if response is not None and response.status in (201, 204):
@@ -103,7 +105,7 @@ def upload(
             why = f"the registry responded {response.status}, but the blob is not there"
             raise RegistryError(f"cannot {PUSH}", about=about, status=response.status, why=why)
         meaning = None if response is None else meaning_of(response, Purpose.SEND_BLOB)
-        if response is not None and manners.chunk_bytes is None and _needs_chunks(response, meaning):
+        if response is not None and is_whole and _needs_chunks(response, meaning):
             manners.chunk_bytes = GHCR_CHUNK_BYTES
             continue
         is_doubtful = isinstance(sent.error, LoginEnded) or (response is not None and _refuses_digest(response))
@@ -126,7 +128,7 @@ def _whole(session: Url) -> Generator[Step, Sent | bool, Sent]:
 
 def _chunks(session: Url, blob: Descriptor, manners: Manners) -> Generator[Step, Sent | bool, Sent]:
     """Send all chunks and the commit. The ranges in 2xx responses are not read: the digest at the end decides."""
-    size, step = blob.size, manners.chunk_bytes or GHCR_CHUNK_BYTES
+    size, step = blob.size, max(manners.chunk_bytes or GHCR_CHUNK_BYTES, manners.least_chunk_bytes)
     for first in range(0, size, step):
         sent = yield Chunk(session, first, min(first + step, size) - 1)
         assert isinstance(sent, Sent)
@@ -142,10 +144,15 @@ def _session_of(opened: Sent, manners: Manners) -> Url | None:
     """Return the session that a 202 opened, after noting its chunk size; None for any other response."""
     if opened.response is None or opened.response.status != 202:
         return None
-    least = opened.response.header("OCI-Chunk-Min-Length")
-    if manners.chunk_bytes is not None and least.isdigit() and len(least) < 12:
-        manners.chunk_bytes = min(max(manners.chunk_bytes, int(least)), MAX_CHUNK_BYTES)
+    note_chunk_size(opened.response, manners)
     return opened.session
+
+
+def note_chunk_size(response: HttpResponse, manners: Manners) -> None:
+    """Note the least chunk size that the response to a POST states."""
+    least = response.header("OCI-Chunk-Min-Length")
+    if least.isdigit() and len(least) < 12:
+        manners.least_chunk_bytes = min(int(least), MAX_CHUNK_BYTES)
 
 
 def _needs_chunks(response: HttpResponse, meaning: Meaning | None) -> bool:

@@ -74,11 +74,12 @@ class HttpRequest(Struct, frozen=True):
 
 
 class HttpResponse(Struct, frozen=True):
-    """A response with its body, which may be truncated at a limit."""
+    """A response with its body, which may be truncated at a limit. url: what sent it, after redirects."""
 
     status: int
     headers: Fields = field(default_factory=Fields)
     body: bytes = b""
+    url: Url | None = None
 
     __repr__ = repr_without("headers", "body")
 

@@ -10,7 +10,13 @@ from bakery.registry.http.message import Fields
 from bakery.registry.http.url import Origin, Url
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_KEEP_METHOD: Final = frozenset({307, 308})  # the others turn a write into a GET
 _MAX_HOPS: Final = 10
+
+
+def is_followed(status: int, method: str) -> bool:
+    """Return whether a response with this status redirects a request with this method."""
+    return status in (REDIRECTS if method in ("GET", "HEAD") else _KEEP_METHOD)
 
 
 def next_hop(url: Url, headers: Fields, hops: int) -> Url:

@@ -18,6 +18,7 @@ from bakery.registry.http.exchange import Exchange, NotHttp
 from bakery.registry.http.failure import BodyCut, NotConnected, Untrusted
 from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, in_pieces
 from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, ProxyRefused, Route, system_lookup
+from bakery.registry.http.redirect import is_followed
 from bakery.registry.http.url import Origin, Url
 from bakery.registry.http.wire import Broken, Take
 
@@ -52,7 +53,7 @@ class OpenResponse:
         if self._read is None:
             body = b"" if self.status == _FALSE_LENGTH else await self._read_body(limit_bytes, strict)
             self._transport.stats.bytes_in += len(body)
-            self._read = HttpResponse(self.status, self.headers, body)
+            self._read = HttpResponse(self.status, self.headers, body, self.url)
         return self._read
 
     async def _read_body(self, limit_bytes: int, strict: bool) -> bytes:
@@ -184,7 +185,7 @@ def _check(exchange: Exchange, request: HttpRequest) -> None:
         # Decoding it would change size and digest, and would allow decompression bombs (registry.md 7 row 20).
         why = f"the response is compressed ({encoding[:40]!r}), which was not requested"
         raise InvalidContent(f"cannot {request.action}", about=request.subject, why=why)
-    if not exchange.is_sent and exchange.status < 400:
+    if not exchange.is_sent and exchange.status < 400 and not is_followed(exchange.status, request.method):
         why = f"{request.url.origin.authority} responded {exchange.status} before the whole body was sent"
         raise BodyCut(f"cannot {request.action}", about=request.subject, why=why)
 
