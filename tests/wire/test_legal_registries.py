@@ -14,7 +14,6 @@ import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, Final
 
 import covertable
@@ -26,10 +25,9 @@ from bakery.oci import manifest as oci
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
-from bakery.publish.plan import Destination, Plan, PlannedTarget
+from bakery.publish.plan import Destination, Plan, PlannedTarget, Source
 from bakery.rehearsal import Access, EmbeddedRegistry, Redirects, Scheme, Traits, UploadWay
 from bakery.rehearsal.traits import MIB
-from bakery.targets.metadata import BuildResult
 
 Choice = Mapping[str, str]  # dimension → value
 USERS = {"baker": "flour"}
@@ -156,15 +154,15 @@ class Builds:
         return self.manifest(repository, manifests=entries)
 
     def target(self, name: str, destinations: Sequence[EmbeddedRegistry], *layers: bytes) -> PlannedTarget:
-        builds = []
+        sources = []
         for architecture in ("amd64", "arm64"):
             own = gzip.compress(f"{name} {architecture}".encode(), mtime=0)
             digest = Digest.parse(self.image(f"tmp/{name}", architecture, *layers, own)["digest"])
             reference = Repository(self._registry.address, f"tmp/{name}").with_digest(digest)
-            builds.append(BuildResult(name, reference, None, None, Path("metadata.json")))
+            sources.append(Source(reference))
         places = tuple(Destination(Repository(one.address, f"acme/{name}"), ("1.0", "latest")) for one in destinations)
         platforms = ("linux/amd64", "linux/arm64")
-        return PlannedTarget(name, name, "1.0", "", "", tuple(builds), places, {"title": name}, platforms)
+        return PlannedTarget(name, name, "1.0", "", "", tuple(sources), places, {"title": name}, platforms)
 
 
 LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -18,7 +18,7 @@ from bakery.registry.credentials import CredentialSources
 from bakery.registry.http.failure import UnsafeTarget
 from tests.wire.channel import Channel
 from tests.wire.making import blob, body_of, make_client, repository
-from tests.wire.script import Answer, ScriptedServer
+from tests.wire.script import Response, ScriptedServer
 
 UPLOADS = "/v2/acme/app/blobs/uploads/"
 MANIFEST = "/v2/acme/app/manifests/"
@@ -28,12 +28,12 @@ RAW = b'{"schemaVersion":2,"manifests":[]}'
 INDEX = RawManifest(Descriptor.of(RAW, mt.OCI_INDEX), RAW)
 
 
-def redirect(status: int, location: str) -> Answer:
-    return Answer(status, {"Location": location})
+def redirect(status: int, location: str) -> Response:
+    return Response(status, {"Location": location})
 
 
-def opened(location: str) -> Answer:
-    return Answer(202, {"Location": location})
+def opened(location: str) -> Response:
+    return Response(202, {"Location": location})
 
 
 async def write(client: Client, server: ScriptedServer, descriptor: Descriptor = LAYER, content: bytes = CONTENT):
@@ -98,8 +98,8 @@ def config_for(server: ScriptedServer) -> RegistryConfig:
 
 async def test_no_login_and_no_challenge_follow_a_write_to_another_origin():
     async with ScriptedServer() as other, ScriptedServer() as server:
-        async with make_client(settings=config_for(server)) as client:
-            server.expect("POST", UPLOADS, Answer(401, {"WWW-Authenticate": "Basic realm=x"}))
+        async with make_client(config=config_for(server)) as client:
+            server.expect("POST", UPLOADS, Response(401, {"WWW-Authenticate": "Basic realm=x"}))
             server.expect("POST", UPLOADS, redirect(307, f"{other.origin}/region/uploads"))
             other.expect("POST", "/region/uploads", opened("/session"))
             other.expect("PUT", f"/session?digest={SMALL.digest}", 201)
