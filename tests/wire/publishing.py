@@ -49,8 +49,7 @@ async def push(
     async def blob(content: bytes, *, again: bool = False) -> None:
         descriptor = Descriptor.of(content, LAYER_TYPE)
         if again or not await client.blobs(where).has(descriptor, else_write=True):
-            small = content if len(content) < 1000 else None
-            await client.blobs(where).write(descriptor, body_of(content), small=small)
+            await client.blobs(where).write(descriptor, body_of(content))
 
     async def manifest(descriptor: Descriptor, raw: bytes) -> None:
         for _ in range(3):

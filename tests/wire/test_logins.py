@@ -84,7 +84,7 @@ async def test_an_announced_write_gets_one_token_for_pull_and_push():
         server.expect("POST", "/v2/acme/app/blobs/uploads/", guarded(server, "t", Response(202, {"Location": "/u"})))
         server.expect("PUT", f"/u?digest={small.digest}", guarded(server, "t", Response(201)))
         assert not await client.blobs(repository(server)).has(small)
-        await client.blobs(repository(server)).write(small, body_of(b""), small=content)
+        await client.blobs(repository(server)).write(small, body_of(content))
 
 
 async def test_a_token_is_replaced_before_it_expires():

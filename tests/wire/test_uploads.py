@@ -48,15 +48,6 @@ async def test_the_location_is_used_byte_for_byte(channel: Channel):
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
-async def test_small_content_is_sent_without_a_reader():
-    small, content = blob(b"{}")
-    async with ScriptedServer() as server, make_client() as client:
-        server.expect("POST", UPLOADS, opened())
-        server.expect("PUT", f"/up/one?_state=a%2Fb%3D&digest={small.digest}", 201)
-        await client.blobs(repository(server)).write(small, body_of(b""), small=content)
-        assert server.received[1].body == b"{}"
-
-
 async def test_an_empty_blob_is_put_with_an_explicit_length_of_zero():
     empty, _ = blob(b"")
     async with ScriptedServer() as server, make_client() as client:

@@ -240,10 +240,9 @@ class Blobs:
         except BakeryError as error:
             _log.debug("left open: %s", error)
 
-    async def write(self, blob: Descriptor, body: OpenBody, *, small: bytes | None = None) -> None:
-        """Upload a blob. Return once it is acknowledged or found. small: the content, if it is in memory anyway."""
+    async def write(self, blob: Descriptor, body: OpenBody) -> None:
+        """Upload a blob. Return once it is acknowledged or found."""
         self._state.will_write(self.repository)
-        content = HttpBody(body, blob.size) if small is None else small
         retries = Retries(self._state, self._operation("PUT", "blobs/uploads/", plan.PUSH, blob))
         chunks: _Chunks | None = None
         flow = plan.upload(blob, self._endpoint.manners, self._sessions.pop(blob.digest, None), about=self._about(blob))
@@ -256,7 +255,7 @@ class Blobs:
                 elif isinstance(step, Backoff):
                     await retries.pause(step.because)
                 else:
-                    part: bytes | HttpBody = content if isinstance(step, plan.Whole) else b""
+                    part: bytes | HttpBody = HttpBody(body, blob.size) if isinstance(step, plan.Whole) else b""
                     if isinstance(step, plan.Chunk):
                         chunks = _Chunks(body) if chunks is None or step.first == 0 else chunks
                         part = await chunks.take(step.last - step.first + 1)
