@@ -133,12 +133,13 @@ def test_no_link_between_documents_is_dead():
     assert dead == []
 
 
-def test_every_decision_is_in_the_index():
-    pages = {page.name for page in (ROOT / "docs/decisions").glob("[0-9]*.md")}
+def test_every_decision_is_in_the_index_with_its_title():
+    pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    titles = {page.name: page.read_text().splitlines()[0].partition(": ")[2] for page in pages}
     index = (ROOT / "docs/decisions/README.md").read_text()
     assert pages
-    assert set(re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", index)) == pages
-    assert len({name[:4] for name in pages}) == len(pages), "two decisions have the same number"
+    assert dict(re.findall(r"\]\((\d{4}-[\w-]+\.md)\) \| (.*) \|", index)) == titles
+    assert len({name[:4] for name in titles}) == len(titles), "two decisions have the same number"
 
 
 def test_yaml_blocks_in_the_readme_are_valid():
