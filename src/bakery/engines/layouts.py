@@ -78,7 +78,7 @@ class LayoutStore(Struct, frozen=True):
             yield position
 
     async def write(self, blob: Descriptor, body: OpenBody) -> None:
-        raise NotImplementedError  # a layout is never a destination
+        raise ValueError(f"a layout is never a destination: {blob.digest}, {body}")
 
     async def mount(self, blob: Descriptor, source: Store) -> bool:
-        raise NotImplementedError
+        raise ValueError(f"a layout is never a destination: {blob.digest} from {source.realm}")
