@@ -8,6 +8,7 @@ import click
 import pytest
 from msgspec import Struct
 
+from bakery.app.origins import OriginRequest
 from bakery.app.rehearse import RehearseRequest
 from bakery.app.soci import ConvertOptions
 from bakery.cli import main
@@ -21,7 +22,10 @@ def below(words, command):
 
 
 COMMANDS = [found for entry in main.COMMANDS for found in below(entry.name, entry.load())]
-STRUCTS = {one.__name__: one for one in (ConvertOptions, RehearseRequest)}  # imported when a command runs
+# imported when a command runs
+STRUCTS = {
+    one.__name__: one for one in (ConvertOptions, OriginRequest, RehearseRequest)
+}  # imported when a command runs
 ACCESS = ("ca_file", "plain_http", "trusted_realm", "build_tool_identifier")
 PLAIN = {"integer": int, "integer range": int, "float": float, "float range": float, "boolean": bool}
 

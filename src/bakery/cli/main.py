@@ -46,6 +46,9 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("build", "bakery.cli.build:command", "Build images; --plan prints the bake file."),
     CommandEntry("b", "bakery.cli.build:command", "Short for `build`.", hidden=True),
     CommandEntry("bake", "bakery.cli.build:command", "Old name of `build`.", hidden=True),
+    CommandEntry(
+        "publish", "bakery.cli.publish:command", "Publish what was built per platform, with or without a bakery.yaml."
+    ),
     CommandEntry("ci", "bakery.cli.ci:group", "Commands for CI runs: matrix, publish, merge, summary."),
     CommandEntry(
         "imagetools",

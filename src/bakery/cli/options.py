@@ -119,6 +119,42 @@ allow_missing_platforms = click.option(
     "--allow-missing-platforms", is_flag=True, help="Publish a target even if a declared platform was not built."
 )
 
+allow_extra_platforms = click.option(
+    "--allow-extra-platforms", is_flag=True, help="Publish builds for platforms that are not declared, too."
+)
+require_platform = click.option(
+    "--require-platform", metavar="OS/ARCH", multiple=True,
+    help="Publish exactly these platforms, or fail; repeatable.",
+)  # fmt: skip
+annotation = click.option(
+    "--annotation", metavar="[LEVEL:]KEY=VALUE", multiple=True,
+    help="Annotate the index, or with manifest-descriptor[OS/ARCH]: its entries; repeatable.",
+)  # fmt: skip
+on_duplicate = click.option(
+    "--on-duplicate", type=click.Choice(["newest", "last", "refuse"]), default=None, show_default="newest",
+    help="Which of two builds of one platform is published.",
+)  # fmt: skip
+soci = click.option("--soci", is_flag=True, help="Convert to SOCI, with the default settings.")
+
+# Where images come from and go to, without a project
+
+digests = click.option(
+    "--digests", metavar="DIR", multiple=True, type=click.Path(path_type=Path),
+    help="Folder with files named by the digests that builds pushed; repeatable.",
+)  # fmt: skip
+repositories = click.option(
+    "--from", "repositories", metavar="REPOSITORY", multiple=True,
+    help="Repository that has these digests; one per --digests.",
+)  # fmt: skip
+bake = click.option(
+    "--bake", metavar="FILE", type=FILES, default="", show_default=False,
+    help="Bake file that names the targets and their tags: what `docker buildx bake --print` prints; - is stdin.",
+)  # fmt: skip
+tag = click.option(
+    "-t", "--tag", metavar="REPOSITORY:TAG[,TAG…]", multiple=True,
+    help="Where to publish; repeatable (DOCKER_METADATA_OUTPUT_JSON).",
+)  # fmt: skip
+
 # How registries are reached
 
 ca_file = click.option(
@@ -148,6 +184,10 @@ summary_format = click.option(
 summary_file = click.option(
     "--summary-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Write the summary to this file; as JSON if its name ends in .json.",
+)  # fmt: skip
+result = click.option(
+    "--output", "result", type=click.Choice(["text", "json"]), default="text",
+    help="json: print the digest, tags and platforms of every image on stdout.",
 )  # fmt: skip
 journal = click.option(
     "--journal", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",

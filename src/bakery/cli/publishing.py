@@ -35,11 +35,11 @@ _WHAT: Final = (
 )  # fmt: skip
 _HOW: Final = (
     options.dry_run, options.jobs, options.engine, options.wait_timeout, options.time_budget,
-    options.allow_missing_platforms, options.temp_registry,
+    options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry,
 )  # fmt: skip
 _ACCESS: Final = (options.ca_file, options.plain_http, options.trusted_realm, options.build_tool_identifier)
 _ACCESS_NAMES: Final = ("ca_file", "plain_http", "trusted_realm", "build_tool_identifier")
-_REPORT: Final = (options.summary, options.summary_format, options.summary_file, options.journal)
+_REPORT: Final = (options.summary, options.summary_format, options.summary_file, options.journal, options.result)
 
 
 class Reporting(Struct, frozen=True):
@@ -50,6 +50,7 @@ class Reporting(Struct, frozen=True):
     summary_format: Literal["table", "json"] = "table"
     summary_file: Path | None = None
     journal: Path | None = None
+    result: Literal["text", "json"] = "text"
 
 
 class Publishing(Struct, frozen=True):
@@ -85,10 +86,14 @@ def run(wanted: Publishing) -> None:
     """Plan, then carry out the plan. Ends the command with its exit code."""
     from bakery.app.planning import plan
 
-    made = plan(wanted.request, emit=output.emit)
+    finish(plan(wanted.request, emit=output.emit), wanted)
+
+
+def finish(plan: Plan | None, wanted: Publishing) -> None:
+    """Carry out a plan, if there is anything to publish. Ends the command with its exit code."""
     report = _report_conversions if wanted.request.only_soci else _report
     raise click.exceptions.Exit(
-        ExitCode.DONE if made is None else carry_out(made, wanted.options, wanted.reporting, report)
+        ExitCode.DONE if plan is None else carry_out(plan, wanted.options, wanted.reporting, report)
     )
 
 
@@ -98,6 +103,8 @@ Report = Callable[["Outcome", PublishOptions, Reporting], None]
 def carry_out(plan: Plan, how: PublishOptions, reporting: Reporting, report: Report) -> ExitCode:
     """Publish and report, or print the plan for a dry run; the same for every plan, wherever it comes from."""
     _check_writable("--summary-file", reporting.summary_file)
+    if reporting.result == "json" and reporting.summary and reporting.summary_format == "json":
+        raise UsageError("cannot combine --output json and --summary-format json", why="both print on stdout")
     if reporting.dry_run:
         return _show_plan(plan, how, reporting)
     from bakery.app.publishing import Interrupted, publish
@@ -152,10 +159,10 @@ def _report_conversions(outcome: Outcome, how: PublishOptions, reporting: Report
 
 def _report(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None:
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
+    from bakery.report.images import images_json
     from bakery.report.markdown import summary_page
-    from bakery.report.merging import merge, read_summary
     from bakery.report.outcome import outcome_lines, outcome_table
-    from bakery.report.summary import dump, to_json
+    from bakery.report.summary import dump, merge, to_json
 
     if reporting.summary and reporting.summary_format == "table":
         _print(outcome_table(outcome))
@@ -166,10 +173,13 @@ def _report(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None
     if reporting.summary_file is not None:
         as_json = reporting.summary_format == "json" or reporting.summary_file.suffix == ".json"
         _write(reporting.summary_file, document if as_json else outcome_table(outcome))
+    _set_outputs(outcome, how, reporting, document)
     page = how.environment.get("GITHUB_STEP_SUMMARY", "")
     if reporting.summary and page:
-        _write(Path(page), summary_page(merge([read_summary(summary)])), mode="a")
-    if reporting.summary and reporting.summary_format == "json":
+        _write(Path(page), summary_page(merge([summary])), mode="a")
+    if reporting.result == "json":
+        document = dump({"images": images_json(outcome)})
+    if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):
         try:
             sys.stdout.write(document)
             sys.stdout.flush()
@@ -177,6 +187,20 @@ def _report(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None
             raise  # the reader has stopped reading
         except OSError as error:
             raise _not_written("standard output", error) from error
+
+
+def _set_outputs(outcome: Outcome, how: PublishOptions, reporting: Reporting, document: str) -> None:
+    """Set the outputs of a GitHub step, if this is one. The JSON summary is written for it if no option asks for it."""
+    from bakery.report.images import github_output
+
+    outputs = how.environment.get("GITHUB_OUTPUT", "")
+    if not outputs:
+        return
+    summary = reporting.summary_file
+    if summary is None:
+        summary = Path(how.environment.get("RUNNER_TEMP") or Path(outputs).parent) / "bakery-summary.json"
+        _write(summary, document)
+    _write(Path(outputs), github_output(outcome, summary.absolute()), mode="a")
 
 
 def _write(file: Path, text: str, *, mode: str = "w") -> None:

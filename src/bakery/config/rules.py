@@ -21,6 +21,8 @@ from bakery.config.schema.person import person
 from bakery.config.schema.reader import is_true
 from bakery.config.traversal import entries, mappings
 from bakery.config.yaml.problem import Finding, Keys, alternatives, key_text, nearest
+from bakery.errors import BadDocument
+from bakery.oci.platform import Platform, unknown_words
 
 _MAX_GUESSES = 100  # unknown keys for which the nearest known one is searched: that is slow
 _NUMBERS = re.compile(r"\d+")
@@ -189,11 +191,24 @@ class Rules:
             name = entry.get("name")
             if isinstance(name, str) and name[:1].isdigit():
                 self._warn((*place, "name"), f"{name!r} starts with a digit, so it is not a known system")
+            self._platforms(entry, place)
         several = len(systems) - len(repeated) > 1
         marked = self._only_one(raw, "os", "primary", path, "system", skipped=repeated)
         if several and not marked and len(seen) == len(systems):
             text = "no system is primary, so every tag contains the name of a system"
             self._warn((*path, "os"), text, "set `primary: true` on one of them", at_key=True)
+
+    def _platforms(self, raw: Mapping[Any, Any], path: Keys) -> None:
+        for index, text in enumerate(entries(raw, "platforms")):
+            if not isinstance(text, str):
+                continue
+            try:
+                words = unknown_words(Platform.parse(text))
+            except BadDocument:
+                continue  # the reader reports it
+            for word, meant in words:
+                hint = f"write {meant}" if meant else ""
+                self._warn((*path, "platforms", index), f"{word!r} is not a system or architecture that Go knows", hint)
 
     def _pinned_list(self, raw: Mapping[Any, Any], path: Keys) -> dict[str, int]:
         """Check pinned dependencies, and return their names with the index of each."""

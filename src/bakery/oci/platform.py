@@ -5,12 +5,26 @@ Source: OCI image-spec 1.1 image-index.md, "platform"; normal form: soci.md, "No
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from msgspec import Struct
 
 from bakery.errors import BadDocument
+
+# What Go compiles for (`go tool dist list`, and the names that Go reserves), and what runs WebAssembly.
+SYSTEMS: Final = (
+    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd",
+    "openbsd", "plan9", "solaris", "wasi", "wasip1", "wasip2", "windows", "zos",
+)  # fmt: skip
+ARCHITECTURES: Final = (
+    "386", "amd64", "amd64p32", "arm", "arm64", "arm64be", "armbe", "loong64", "mips", "mips64", "mips64le",
+    "mips64p32", "mips64p32le", "mipsle", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390",
+    "s390x", "sparc", "sparc64", "wasm",
+)  # fmt: skip
+_OS: Final = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]+)\))?")
+_PART: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 _ARCHITECTURES = {
     "x86_64": ("amd64", ""),
@@ -33,11 +47,13 @@ class Platform(Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `linux/arm64` or `linux/arm/v7`. Raises BadDocument for anything else."""
+        """Read `linux/arm64`, `linux/arm/v7` or `windows(10.0.20348.2966)/amd64`. Raises BadDocument otherwise."""
         parts = text.strip().split("/")
-        if len(parts) not in (2, 3) or not all(parts):
-            raise BadDocument("invalid platform", about=repr(text[:200]), why="expected os/architecture[/variant]")
-        return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
+        system = _OS.fullmatch(parts[0])
+        if len(parts) not in (2, 3) or system is None or not all(_PART.fullmatch(part) for part in parts[1:]):
+            why = "expected os[(version)]/architecture[/variant]"
+            raise BadDocument("invalid platform", about=repr(text[:200]), why=why)
+        return cls(system[1], parts[1], parts[2] if len(parts) == 3 else "", system[2] or "")
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -94,4 +110,21 @@ class Platform(Struct, frozen=True, order=True):
         return self.os == "unknown" or self.architecture == "unknown"
 
     def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+        system = f"{self.os}({self.os_version})" if self.os_version else self.os
+        return "/".join(part for part in (system, self.architecture, self.variant) if part)
+
+
+def unknown_words(platform: Platform) -> tuple[tuple[str, str], ...]:
+    """Return the words of a platform that Go does not know, each with the known one that was likely meant, or ""."""
+    found: list[tuple[str, str]] = []
+    for word, known in ((platform.os, SYSTEMS), (platform.architecture, ARCHITECTURES)):
+        if word not in known:
+            found.append((word, _nearest(word.lower(), known)))
+    return tuple(found)
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    from difflib import get_close_matches  # needed for misspelled words only
+
+    alias = {"macos": "darwin"}.get(word) or _ARCHITECTURES.get(word, ("", ""))[0]
+    return alias or next(iter(get_close_matches(word, known, n=1)), "")

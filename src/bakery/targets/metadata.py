@@ -15,7 +15,6 @@ from typing import Any, Final
 from msgspec import Struct
 
 from bakery.errors import BadDocument, BakeryError, MetadataError
-from bakery.files import read_regular
 from bakery.oci.annotation import CREATED, parse_time
 from bakery.oci.canonical import parse_object
 from bakery.oci.digest import Digest
@@ -24,6 +23,8 @@ from bakery.oci.reference import DigestReference, repository_in
 from bakery.text import clean
 
 _JSON_NAMES: Final = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+FLAT: Final = ""
+_DIGEST: Final = "containerimage.digest"
 MAX_PROBLEMS: Final = 50  # in one error
 MAX_METADATA_BYTES: Final = 64 * 1024 * 1024  # a provenance with many materials is large
 
@@ -78,14 +79,17 @@ def find_files(arguments: Iterable[str], base: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def read_metadata(files: Sequence[Path]) -> Metadata:
-    """Read every file. Raises one MetadataError with all problems of all files."""
+def read_metadata(files: Sequence[Path], *, flat: bool = False) -> Metadata:
+    """Read every file. Raises one MetadataError with all problems of all files.
+
+    flat: a file may also be one entry without a uid, as `docker buildx build` writes it; its uid is FLAT.
+    """
     problems: list[str] = []
     results: dict[str, list[BuildResult]] = {}
     incomplete: dict[str, list[str]] = {}
     for file in files:
         try:
-            raw = read_regular(file, limit_bytes=MAX_METADATA_BYTES)
+            raw = file.read_bytes()
         except OSError as error:
             problems.append(f"{file}: {error.strerror or error}")
             continue
@@ -94,6 +98,8 @@ def read_metadata(files: Sequence[Path]) -> Metadata:
         except BadDocument as error:
             problems.append(f"{file}: {error.why}")
             continue
+        if flat and (_DIGEST in entries or "image.name" in entries):
+            entries = {FLAT: entries}
         for uid, entry in entries.items():
             if "." in uid:
                 continue  # buildx's own keys, such as buildx.build.warnings; a uid never has a dot
@@ -135,7 +141,7 @@ def _read_entry(uid: str, entry: object, file: Path) -> BuildResult | str:
     if not isinstance(entry, Mapping):
         raise MetadataError(f"expected an object, got {_named(entry)}")
     names = _text(entry, "image.name")
-    digest_text = _text(entry, "containerimage.digest")
+    digest_text = _text(entry, _DIGEST)
     name = names.partition(",")[0].strip()
     if not name:
         return "`image.name` is missing, so the location of the build is unknown"

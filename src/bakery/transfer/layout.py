@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Final, Protocol, Self
 
 from bakery.errors import DigestMismatch, InvalidContent
+from bakery.oci import canonical
 from bakery.oci import manifest as oci
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
@@ -28,6 +29,7 @@ from bakery.text import plural
 
 CHUNK_BYTES: Final = 1024 * 1024
 REF_NAME: Final = "org.opencontainers.image.ref.name"
+CONTAINERD_NAME: Final = "io.containerd.image.name"
 MARK_NAME: Final = "oci-layout"
 INDEX_NAME: Final = "index.json"
 _MAX_MARK_BYTES: Final = 4096
@@ -66,8 +68,12 @@ class Layout:
         self._files.close()
 
     def top(self) -> Index:
-        """Return index.json."""
-        found = oci.parse(self._small(INDEX_NAME, MAX_MANIFEST_BYTES), media_type=mt.OCI_INDEX, about=self._at())
+        """Return index.json. rules_oci writes it without `schemaVersion`."""
+        raw = self._small(INDEX_NAME, MAX_MANIFEST_BYTES)
+        document = parse_object(raw, about=self._at(), limit_bytes=MAX_MANIFEST_BYTES)
+        if "schemaVersion" not in document:
+            raw = canonical.encode({"schemaVersion": 2, **document}, canonical.INDEX)
+        found = oci.parse(raw, media_type=mt.OCI_INDEX, about=self._at())
         if not isinstance(found, Index):
             raise BadLayout(_CANNOT_READ, about=self._at(), why="it is not an index")
         return found
@@ -79,11 +85,7 @@ class Layout:
         that image. Raises BadLayout if no image or more than one matches.
         """
         listed = self.top().manifests
-        fitting = [
-            entry
-            for entry in listed
-            if not select or select in (str(entry.digest), entry.annotations.get(REF_NAME, entry.digest.hex))
-        ]
+        fitting = [entry for entry in listed if not select or _is_named(entry, select)]
         distinct = {entry.digest: entry for entry in fitting}
         if len(distinct) > 1 and not select and all(mt.is_manifest(e.media_type) and e.platform for e in listed):
             raw = self._small(INDEX_NAME, MAX_MANIFEST_BYTES)
@@ -171,6 +173,12 @@ class Layout:
 
     def _at(self, name: str = INDEX_NAME) -> str:
         return f"{self.path}/{name}"
+
+
+def _is_named(entry: Descriptor, select: str) -> bool:
+    """Return whether this is the digest of an entry, its name, or the tag in its name."""
+    names = [entry.annotations.get(key, "") for key in (REF_NAME, CONTAINERD_NAME)]
+    return select == str(entry.digest) or any(name == select or name.endswith(f":{select}") for name in names if name)
 
 
 def open_layout(path: Path) -> Layout:
@@ -270,7 +278,7 @@ class _Archive:
                     if count > _MAX_MEMBERS:
                         raise self._bad(f"it has more than {_MAX_MEMBERS} members")
                     self._add(member)
-        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError) as error:
+        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
             hint = "decompress a compressed layout first" if isinstance(error, tarfile.ReadError) else ""
             raise BadLayout(_CANNOT_OPEN, about=path, why=f"it is not a tar: {error}", hint=hint) from None
 

@@ -19,6 +19,7 @@ from bakery.config.schema.field_types import (
     FilledText,
     HttpUrl,
     PersonField,
+    PlatformText,
     SecretId,
     TagName,
     TagPatternText,
@@ -28,7 +29,6 @@ from bakery.config.schema.field_types import (
 )
 from bakery.config.schema.person import Person
 
-_Platforms = Literal["linux/amd64", "linux/arm64"]
 _Dependencies = Literal["python", "R", "quarto", "positron"]
 _Products = Literal["connect", "package-manager", "workbench", "workbench-session"]
 _Channels = Literal["release", "preview", "daily"]
@@ -36,7 +36,6 @@ _UnreleasedChannels = Literal["preview", "daily"]
 _PatternFilters = Literal["all", "latest", "primaryOS", "primaryVariant", "latestPatch", "channelLatest"]
 CHANNELS: tuple[str, ...] = get_args(_Channels)
 
-Platform = Annotated[_Platforms, in_order(_Platforms)]
 DependencyName = Annotated[_Dependencies, in_order(_Dependencies)]
 ProductName = Annotated[_Products, in_order(_Products)]
 ChannelName = Annotated[_Channels, in_order(_Channels)]
@@ -88,7 +87,9 @@ class SystemPart(Part, frozen=True):
 
     name: Annotated[str, doc("For example `Ubuntu 24.04`.")]
     primary: Annotated[bool, doc("Tags without the name of a system refer to this one.")] = False
-    platforms: Annotated[tuple[Platform, ...], Meta(min_length=1), doc("Platforms to build.")] = ("linux/amd64",)
+    platforms: Annotated[
+        tuple[PlatformText, ...], Meta(min_length=1), doc("Platforms to build, such as linux/arm64 or linux/arm/v7.")
+    ] = ("linux/amd64",)
     extension: Annotated[Extension, doc("Suffix of the Containerfile. Default: derived from the name.")] = ""
     tag_display_name: Annotated[TagName, doc("Value of {{ OS }} in tags. Default: derived from the name.")] = ""
     artifact_download_url: Annotated[DownloadUrl | None, doc("Value of Image.DownloadURL in templates.")] = field(

@@ -14,6 +14,8 @@ from bakery.config.schema.mismatch import WrongValue
 from bakery.config.schema.person import Person, person
 from bakery.config.schema.url import download_url, http_url
 from bakery.config.yaml.problem import shown
+from bakery.errors import BadDocument
+from bakery.oci.platform import Platform
 
 
 def version_texts(value: Any) -> Any:
@@ -33,6 +35,17 @@ def bound(value: Any) -> Any:
     """Return a version as text. Only here is a number accepted as text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
+    return value
+
+
+def platform(value: Any) -> Any:
+    """Return the text of a platform. Whether its words are known is checked by the rules."""
+    if not isinstance(value, str):
+        return value  # the reader reports it
+    try:
+        Platform.parse(value)
+    except BadDocument as error:
+        raise WrongValue(f"{error.why}, such as linux/arm64, got {shown(value)}") from None
     return value
 
 
@@ -78,6 +91,8 @@ Versions = Annotated[
     tuple[str, ...],
     _read_by(version_texts, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+PLATFORM_PATTERN = r"^[A-Za-z0-9_-]+(\([A-Za-z0-9_.-]+\))?/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$"
+PlatformText = Annotated[str, _read_by(platform, {"type": "string", "pattern": PLATFORM_PATTERN})]
 Bound = Annotated[str, _read_by(bound, {"anyOf": [{"type": "string"}, {"type": "number"}]})]
 Axis = str | tuple[str, ...]
 """A value of a matrix: a text, or a list of texts that makes an axis."""

@@ -1,0 +1,273 @@
+"""`bakery publish`: choose where the plan comes from, and make it. Only files are read.
+
+Options choose, never the environment: `--digests`, `--bake`, `--tag` and layouts are for images outside a project;
+without them, a bakery.yaml in reach is published as `ci publish` does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
+
+from bakery.app import planning
+from bakery.app.planning import PublishRequest
+from bakery.errors import ConfigurationError, InvalidContent, NothingSelected, UsageError
+from bakery.events import Emit, Noted, ignore
+from bakery.text import plural
+
+if TYPE_CHECKING:
+    from bakery.oci.reference import Repository
+    from bakery.plans.annotations import Annotations
+    from bakery.plans.overrides import Overrides
+    from bakery.publish.plan import Destination, Plan, Source
+    from bakery.targets.metadata import Metadata
+
+_PROJECT_ONLY: Final = ("image_name", "shard", "dev_channel")  # and dev_spec, which may be in the environment
+MAX_BAKE_BYTES: Final = 16 * 1024 * 1024
+
+
+class OriginRequest(Struct, frozen=True):
+    """What `bakery publish` is given besides the options of `ci publish`.
+
+    digests, repositories: folders of digests, and the repository of each; one repository for several folders is a
+    prefix, to which the name of each folder is added. bake: a bake file, or "-". tag: `REPOSITORY[:TAG[,TAG…]]`.
+    annotation: as buildx writes them. require_platform: exactly these. soci: convert every image. on_duplicate:
+    which of two builds of one platform; None means the default.
+    """
+
+    digests: tuple[Path, ...] = ()
+    repositories: tuple[str, ...] = ()
+    bake: str = ""
+    tag: tuple[str, ...] = ()
+    annotation: tuple[str, ...] = ()
+    require_platform: tuple[str, ...] = ()
+    soci: bool = False
+    on_duplicate: Literal["newest", "last", "refuse"] | None = None
+
+
+def plan_publish(request: PublishRequest, origin: OriginRequest, *, emit: Emit = ignore) -> Plan | None:
+    """Return the plan, or None if there is nothing to publish and that is not an error.
+
+    Raises UsageError for options that exclude each other, and what the readers of files raise.
+    """
+    from bakery.plans.overrides import overridden
+
+    wanted = _overrides(origin, emit)
+    plan = _plan(request, origin, emit)
+    return None if plan is None else overridden(plan, wanted)
+
+
+def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | None:
+    from bakery.config.load import NAMES
+    from bakery.plans.references import is_source
+
+    layouts = any(is_source(text) for text in request.metadata)
+    if len(origin.repositories) > max(1, len(origin.digests)) or (origin.repositories and not origin.digests):
+        raise UsageError("cannot use --from", why="each --from needs a folder of digests", hint="pass --digests DIR")
+    if origin.digests and (origin.bake or request.metadata):
+        raise UsageError("cannot combine --digests", why="it excludes --bake and other sources")
+    if origin.bake and (layouts or origin.tag):
+        raise UsageError("cannot combine --bake", why="the bake file has the tags: it excludes --tag and other sources")
+    project = next((found for name in NAMES if (found := request.context / name).exists()), None)
+    if not (origin.digests or origin.bake or origin.tag or layouts) and project is not None:
+        _chosen(emit, f"the project {project}")
+        if not request.metadata:
+            raise UsageError("missing METADATA", why="a project is published from the metadata files of its builds")
+        return planning.plan(request, emit=emit)
+    for name in _PROJECT_ONLY:
+        if getattr(request, name):
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"cannot use {option}", why="it selects targets of a bakery.yaml, and none is published")
+    try:
+        return _plan_images(request, origin, emit)
+    except NothingSelected as error:
+        if not request.allow_empty:
+            raise
+        emit(Noted("", f"nothing to publish: {error.why}"))
+        return None
+    except InvalidContent as error:
+        raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
+
+
+def _plan_images(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan:
+    if origin.bake:
+        return _of_bake(request, origin.bake, emit)
+    if not origin.digests and not request.metadata:
+        hint = "pass --digests DIR --from REPOSITORY, --bake FILE, metadata files, or a layout"
+        raise UsageError("cannot tell what to publish", why=f"{request.context} has no bakery.yaml", hint=hint)
+    images, words = _of_digests(origin) if origin.digests else _of_files(request)
+    return _of_images(images, words, request, origin, emit)
+
+
+def _of_digests(origin: OriginRequest) -> tuple[Mapping[str, Sequence[Source]], str]:
+    """Return the sources of each image, by name: that of its folder, if there are several."""
+    from bakery.oci.reference import Repository
+    from bakery.plans.digests import read_digests
+
+    folders, repositories = origin.digests, [Repository.parse(text) for text in origin.repositories]
+    if not repositories:
+        raise UsageError("missing --from", why="a digest does not say in which repository it is")
+    if len(folders) == 1:
+        sources = read_digests(folders[0], repositories[0])
+        return {"": sources}, f"{plural(len(sources), 'digest')} of {repositories[0]} in {folders[0]}"
+    if len(repositories) == 1:
+        repositories = [_below(repositories[0], folder.name) for folder in folders]
+    elif len(repositories) != len(folders):
+        raise UsageError(
+            "cannot pair --digests and --from", why="expected one --from for each --digests, or one in all"
+        )
+    images: dict[str, Sequence[Source]] = {}
+    for folder, repository in zip(folders, repositories, strict=True):
+        name = folder.name if len(origin.repositories) == 1 else repository.path.rpartition("/")[2]
+        if name in images:
+            raise UsageError("invalid value for --digests", about=str(folder), why=f"two images are called {name}")
+        images[name] = read_digests(folder, repository)
+    return images, f"the digests of {plural(len(images), 'image')}: {', '.join(images)}"
+
+
+def _below(repository: Repository, name: str) -> Repository:
+    return type(repository)(repository.registry, f"{repository.path}/{name}")
+
+
+def _of_files(request: PublishRequest) -> tuple[Mapping[str, Sequence[Source]], str]:
+    """Return the sources of each image: of metadata files, layouts and references. Flat files are one image."""
+    from bakery.plans.project import source_of
+    from bakery.plans.references import is_source, parse_source
+
+    direct = [text for text in request.metadata if is_source(text)]
+    files = [text for text in request.metadata if text not in direct]
+    images: dict[str, list[Source]] = {}
+    if direct:
+        images[""] = [parse_source(text, Path.cwd()) for text in direct]
+    if files:
+        metadata = _read_files(files)
+        if problems := [reason for reasons in metadata.incomplete.values() for reason in reasons]:
+            raise ConfigurationError("cannot use build metadata", why="; ".join(problems))
+        for uid, results in metadata.results.items():
+            images.setdefault(uid, []).extend(source_of(result) for result in results)
+    if not images:
+        raise NothingSelected("nothing to publish", why="the metadata files name no build")
+    what = [plural(len(direct), "layout or reference", "layouts and references")] if direct else []
+    what += [plural(len(files), "metadata file")] if files else []
+    return images, " and ".join(what)
+
+
+def _of_images(
+    images: Mapping[str, Sequence[Source]], words: str, request: PublishRequest, origin: OriginRequest, emit: Emit
+) -> Plan:
+    from bakery.plans.image import image_target
+    from bakery.publish.plan import refuse_clashes
+
+    places, annotations, tags_from = _tags(request, origin)
+    tags = sum(len(place.tags) for place in places)
+    _chosen(emit, f"{words}, with {plural(tags, 'tag')} from {tags_from}")
+    if len(images) == 1:
+        targets = [image_target(sources, places, annotations) for sources in images.values()]
+    else:
+        targets = [
+            image_target(sources, _places_of(name, images, places), annotations, uid=name)
+            for name, sources in images.items()
+        ]
+    return refuse_clashes(targets, hint="give each image tags of its own")
+
+
+def _tags(request: PublishRequest, origin: OriginRequest) -> tuple[tuple[Destination, ...], Annotations, str]:
+    """Return destinations and annotations: of the options, else of docker/metadata-action; and where they are from."""
+    from bakery.plans.annotations import Annotations, annotations_of_build
+    from bakery.plans.tags import parse_destinations, read_metadata_action
+
+    if origin.tag:
+        return parse_destinations(origin.tag), Annotations(), "--tag"
+    found = read_metadata_action(request.environment)
+    if found is None:
+        why = "neither --tag nor DOCKER_METADATA_OUTPUT_JSON names a destination"
+        raise UsageError(
+            "missing --tag", why=why, hint="pass --tag REPOSITORY:TAG, or run docker/metadata-action before"
+        )
+    try:
+        return (
+            parse_destinations(found.tags, option=found.source),
+            annotations_of_build(found.annotations),
+            found.source,
+        )
+    except (UsageError, InvalidContent) as error:
+        raise ConfigurationError(f"invalid value in {found.source}", about=error.about, why=error.why) from error
+
+
+def _places_of(
+    name: str, images: Mapping[str, Sequence[Source]], places: Sequence[Destination]
+) -> tuple[Destination, ...]:
+    """Return the destinations of one of several images: those whose repository ends in its name."""
+    found = tuple(place for place in places if place.repository.path.rpartition("/")[2] == name)
+    stray = [place for place in places if place.repository.path.rpartition("/")[2] not in images]
+    if not found or stray:
+        what = f"no tag is for image {name}" if not found else f"{stray[0].repository} is none of the images"
+        why = f"{what}: of several images, a repository belongs to the one that its path ends in ({', '.join(images)})"
+        raise UsageError(
+            "cannot tell which tags are whose", why=why, hint="or publish each image by a command of its own"
+        )
+    return found
+
+
+def _of_bake(request: PublishRequest, bake: str, emit: Emit) -> Plan:
+    from bakery.plans.bake import plan_bake, read_bake
+
+    name = "standard input" if bake == "-" else bake
+    targets = read_bake(_read(bake), about=name)
+    if not request.metadata:
+        hint = "pass what `docker buildx bake --metadata-file` wrote"
+        raise UsageError("missing METADATA", why="a bake file does not say what was built", hint=hint)
+    metadata = _read_files(request.metadata)
+    plan = plan_bake(targets, metadata, file=name)
+    if not plan.targets and not set(metadata.uids) & {target.name for target in targets}:
+        raise NothingSelected("nothing to publish", why=f"the metadata files name no target of {name}")
+    built = plural(len(plan.targets), "target")
+    _chosen(emit, f"{built} of bake file {name}, with {plural(len(metadata.files), 'metadata file')}")
+    return plan
+
+
+def _read_files(arguments: Sequence[str]) -> Metadata:
+    from bakery.targets.metadata import find_files, read_metadata, unmatched
+
+    if empty := unmatched(arguments, Path.cwd()):
+        raise NothingSelected("nothing to publish", why=f"no file matches {' '.join(empty)}")
+    return read_metadata(find_files(arguments, Path.cwd()), flat=True)
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read(MAX_BAKE_BYTES + 1)
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError("cannot read bake file", about=file, why=error.strerror or str(error)) from error
+
+
+def _overrides(origin: OriginRequest, emit: Emit) -> Overrides:
+    from bakery.oci.platform import Platform, unknown_words
+    from bakery.plans.annotations import given_annotations
+    from bakery.plans.overrides import Overrides
+    from bakery.publish.plan import OnDuplicate
+
+    for text in origin.require_platform:
+        try:
+            parsed = Platform.parse(text)
+        except InvalidContent as error:
+            raise UsageError("invalid value for --require-platform", about=error.about, why=error.why) from error
+        for word, nearest in unknown_words(parsed):
+            meant = f"; did you mean {nearest}?" if nearest else ""
+            emit(Noted("", f"--require-platform {text}: {word!r} is not a system or architecture that Go knows{meant}"))
+    return Overrides(
+        annotations=given_annotations(origin.annotation),
+        platforms=origin.require_platform,
+        soci=origin.soci,
+        on_duplicate=OnDuplicate(origin.on_duplicate) if origin.on_duplicate else None,
+    )
+
+
+def _chosen(emit: Emit, words: str) -> None:
+    emit(Noted("", f"Publishing {words}", warning=False))

@@ -1,0 +1,52 @@
+"""`bakery publish`: publish what was built, with or without a bakery.yaml."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bakery.cli import general, options, output
+from bakery.cli.options import into
+from bakery.cli.publishing import Publishing, finish, publishing
+
+if TYPE_CHECKING:
+    from bakery.app.origins import OriginRequest
+
+_sources = click.argument(
+    "metadata", metavar="[SOURCE...]", type=options.FILES, nargs=-1,
+    help="Build metadata files or glob patterns; oci-layout://DIR[:NAME], oci-archive:FILE; REPOSITORY@DIGEST.",
+)  # fmt: skip
+
+
+@click.command("publish")
+@into(
+    "origin",
+    "bakery.app.origins:OriginRequest",
+    options.digests,
+    options.repositories,
+    options.bake,
+    options.tag,
+    options.annotation,
+    options.require_platform,
+    options.on_duplicate,
+    options.soci,
+)
+@publishing(metadata=_sources)
+@general.options
+def command(wanted: Publishing, origin: OriginRequest) -> None:
+    """Publish what was built per platform: assemble, copy to every registry, move tags, verify.
+
+    \b
+    Digests that runners left as files, tags from docker/metadata-action:
+      bakery publish --digests digests --from ghcr.io/acme/app
+    Targets and tags of a bake file:
+      bakery publish --bake bake.json metadata-*.json
+    Metadata files, layouts or digests as one image:
+      bakery publish -t ghcr.io/acme/app:1.2.3,latest metadata-*.json
+    A project with a bakery.yaml:
+      bakery publish metadata-*.json
+    """
+    from bakery.app.origins import plan_publish
+
+    finish(plan_publish(wanted.request, origin, emit=output.emit), wanted)

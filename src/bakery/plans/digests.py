@@ -1,0 +1,57 @@
+"""A folder of digests, the pattern of Docker's documentation: each runner leaves an empty file named by what it pushed.
+
+Source: https://docs.docker.com/build/ci/github-actions/multi-platform/, "Distribute build across multiple runners".
+kaniko (`--digest-file`) and ko (`--image-refs`) write the digest into a file instead; that is read too.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from bakery.errors import MetadataError, NothingSelected
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Repository
+from bakery.publish.plan import Source
+
+_NAME: Final = re.compile(r"(?:sha256[:_-])?([0-9a-f]{64})(?:\.(?:txt|digest))?")
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_MAX_BYTES: Final = 64 * 1024  # of a file that holds digests
+_HINT: Final = "each build leaves an empty file named by the digest that it pushed, without `sha256:`"
+
+
+def read_digests(place: Path, repository: Repository) -> tuple[Source, ...]:
+    """Return the builds that the files of a folder name, in the order of their digests; each once.
+
+    place: a folder, searched with all its folders, as artifacts that were downloaded without being merged; or a file.
+    Hidden files are ignored. Raises MetadataError for a file that names no digest, NothingSelected for an empty folder.
+    """
+    if not place.exists():
+        raise MetadataError("cannot read digests", about=place, why="it does not exist", hint=_HINT)
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if _counts(path, place))
+    found = {digest for file in files for digest in _digests_of(file)}
+    if not found:
+        raise NothingSelected("nothing to publish", why=f"{place} has no file that is named by a digest", hint=_HINT)
+    return tuple(Source(repository.with_digest(Digest.parse(digest))) for digest in sorted(found))
+
+
+def _counts(path: Path, folder: Path) -> bool:
+    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _digests_of(file: Path) -> list[str]:
+    name = _NAME.fullmatch(file.name)
+    if name is not None:
+        return [f"sha256:{name[1]}"]
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(_MAX_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise MetadataError("cannot read digests", about=file, why=error.strerror or str(error)) from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    digests = [_DIGEST.search(line) for line in lines]
+    if not lines or not all(digests):
+        why = "neither its name nor its content is a digest"
+        raise MetadataError("cannot read digests", about=file, why=why, hint=_HINT)
+    return [match[0] for match in digests if match is not None]
