@@ -168,3 +168,30 @@ def test_the_build_target_of_a_version_overrides_that_of_the_image():
 def test_download_urls_may_contain_variables(url):
     image = parsing.image(f"versions: [{{name: a, os: [{{name: U, artifactDownloadURL: '{url}'}}]}}]").images[0]
     assert image.versions[0].systems[0].download_url == url
+
+
+@pytest.mark.parametrize(
+    "platform",
+    ["linux/riscv64", "linux/s390x", "linux/ppc64le", "linux/arm/v6", "windows(10.0.20348.2966)/amd64", "wasi/wasm"],
+)
+def test_any_platform_can_be_declared(platform):
+    project = parsing.project(
+        f"images: [{{name: a, versions: [{{name: b, os: [{{name: U, platforms: ['{platform}']}}]}}]}}]"
+    )
+    assert project.images[0].versions[0].systems[0].platforms == (platform,)
+    assert [problem.message for problem in project.problems if "Go knows" in problem.message] == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "word", "hint"),
+    [("linux/x86_64", "x86_64", "amd64"), ("linux/aarch64", "aarch64", "arm64"), ("linus/amd64", "linus", "linux"),
+     ("linux/riscv46", "riscv46", "riscv64"), ("linux/zzz", "zzz", "")],
+)  # fmt: skip
+def test_a_word_that_go_does_not_know_is_a_warning_with_the_nearest(platform, word, hint):
+    project = parsing.project(
+        f"images: [{{name: a, versions: [{{name: b, os: [{{name: U, platforms: [{platform}]}}]}}]}}]"
+    )
+    (problem,) = [problem for problem in project.problems if "Go knows" in problem.message]
+    assert problem.path == "images[0].versions[0].os[0].platforms[0]"
+    assert problem.message.startswith(f"{word!r} is not")
+    assert problem.hint == (f"write {hint}" if hint else "")

@@ -62,18 +62,16 @@ def plan_publish(request: PublishRequest, origin: OriginRequest, *, emit: Emit =
 
 
 def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | None:
-    from bakery.config.load import NAMES
     from bakery.plans.references import is_source
 
-    layouts = any(is_source(text) for text in request.metadata)
+    direct = any(is_source(text) for text in request.metadata)
     if len(origin.repositories) > max(1, len(origin.digests)) or (origin.repositories and not origin.digests):
         raise UsageError("cannot use --from", why="each --from needs a folder of digests", hint="pass --digests DIR")
     if origin.digests and (origin.bake or request.metadata):
         raise UsageError("cannot combine --digests", why="it excludes --bake and other sources")
-    if origin.bake and (layouts or origin.tag):
+    if origin.bake and (direct or origin.tag):
         raise UsageError("cannot combine --bake", why="the bake file has the tags: it excludes --tag and other sources")
-    project = next((found for name in NAMES if (found := request.context / name).exists()), None)
-    if not (origin.digests or origin.bake or origin.tag or layouts) and project is not None:
+    if not (origin.digests or origin.bake or origin.tag or direct) and (project := _project_in(request.context)):
         _chosen(emit, f"the project {project}")
         if not request.metadata:
             raise UsageError("missing METADATA", why="a project is published from the metadata files of its builds")
@@ -91,6 +89,12 @@ def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | 
         return None
     except InvalidContent as error:
         raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
+
+
+def _project_in(folder: Path) -> Path | None:
+    from bakery.config.load import NAMES
+
+    return next((found for name in NAMES if (found := folder / name).exists()), None)
 
 
 def _plan_images(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan:

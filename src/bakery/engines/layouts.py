@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
@@ -14,8 +14,10 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import LayoutPath, LayoutReference
 from bakery.tasks import in_thread
-from bakery.transfer.layout import BadLayout, Layout, open_layout
 from bakery.transfer.store import Store
+
+if TYPE_CHECKING:
+    from bakery.transfer.layout import Layout
 
 
 class Layouts:
@@ -33,6 +35,8 @@ class Layouts:
 
     def at(self, place: LayoutPath) -> Layout:
         """Return the layout of a place, opened. Raises BadLayout if it is not one."""
+        from bakery.transfer.layout import open_layout  # most runs read none
+
         if place not in self._open:
             self._open[place] = open_layout(Path(place.path))
         return self._open[place]
@@ -47,6 +51,8 @@ class Layouts:
         """Return a manifest, index or config. Raises BadLayout if it is missing."""
         found = await in_thread(partial(self.at(place).document, descriptor))
         if found is None:
+            from bakery.transfer.layout import BadLayout
+
             raise BadLayout("cannot read image layout", about=place.path, why=f"{descriptor.digest} is missing")
         return found
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bakery.config.schema.options import SociOptions
 from bakery.oci.annotation import CREATED
 from bakery.plans.annotations import Annotations
 from bakery.publish.plan import OnDuplicate, Plan, PlannedTarget, RefusedTarget
+
+if TYPE_CHECKING:
+    from bakery.config.schema.options import SociOptions
 
 REQUIRE: Final = "--require-platform"
 
@@ -50,6 +52,12 @@ def _target(target: PlannedTarget, wanted: Overrides) -> PlannedTarget:
         target,
         annotations={**target.annotations, **annotations.index},
         platforms=wanted.platforms or target.platforms,
-        soci=target.soci or (SociOptions(enabled=True) if wanted.soci else None),
+        soci=target.soci or (_default_soci() if wanted.soci else None),
         rules=rules,
     )
+
+
+def _default_soci() -> SociOptions:
+    from bakery.config.schema.options import SociOptions  # not at the start: it imports what reads bakery.yaml
+
+    return SociOptions(enabled=True)
