@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from bakery.text import forget_secrets
 from tests import hypothesis_profiles as hypothesis_profiles  # registers the profiles
 
 # A conversion by the real soci, or a publish to a real registry, takes minutes on a busy machine. Every other test has
@@ -17,3 +20,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_long = item.get_closest_marker("slow") is not None or item.get_closest_marker("peer") is not None
         if is_long and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_LONG_LIMIT_S))
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests() -> Iterator[None]:
+    """Mask no secret that another test made known."""
+    forget_secrets()
+    yield
+    forget_secrets()

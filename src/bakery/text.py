@@ -18,6 +18,7 @@ _OBEYED: Final = re.compile(r"^\s*:(?=:)|##(?=\[)", re.MULTILINE)
 _COMMAND: Final = re.compile(rf"{_OBEYED.pattern}|:(?=:[A-Za-z])", re.MULTILINE)
 _JSON_UNSAFE: Final = re.compile(f"{_UNSAFE_IN_LINES.pattern}|(?<=##)\\[|(?<=:):(?=[A-Za-z])")
 _SHORT_SECRET: Final = 8  # characters; a shorter one is only hidden where it is a word of its own
+_SHOWN_START: Final = 12  # characters of a long secret that give it away even if the rest was cut off
 _MASK: Final = "***"
 _secrets: set[str] = set()
 
@@ -71,6 +72,8 @@ def forget_secrets() -> None:
 
 def _masked(text: str) -> str:
     for secret in sorted(_secrets, key=len, reverse=True):
+        if len(secret) >= 2 * _SHOWN_START and secret[:_SHOWN_START] in text:  # it may have been cut
+            text = re.sub(re.escape(secret[:_SHOWN_START]) + r"[A-Za-z0-9._~+/=-]*", _MASK, text.replace(secret, _MASK))
         if secret not in text:
             continue
         if len(secret) >= _SHORT_SECRET:

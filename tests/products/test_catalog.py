@@ -133,6 +133,7 @@ def test_the_architecture_in_a_url_becomes_a_build_argument_unless_only_amd64_is
 
 SPECS = {
     "invalid JSON": "{",
+    "nested deeply": "[" * 20_000,
     "not an object": "[]",
     "an unknown key": '{"version": "1.2.3", "x": 1}',
     "empty": "{}",

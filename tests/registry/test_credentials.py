@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bakery.engines.credential_helper import run_helper
-from bakery.errors import AuthError
+from bakery.errors import AuthError, message
 from bakery.oci.reference import Repository
 from bakery.registry.credentials import Credentials, CredentialSources
 from bakery.registry.token import ANONYMOUS, Login
@@ -200,3 +200,44 @@ async def test_a_helper_that_cannot_be_executed_is_an_error(tmp_path: Path):
     (tmp_path / "docker-credential-odd").chmod(0o755)
     with pytest.raises(AuthError, match="cannot be started"):
         await found({"credHelpers": {"a.example": "odd"}}, "a.example/x/y", path=str(tmp_path))
+
+
+FAULTY = {
+    "a registry token with a line break": {"registrytoken": "CANARY-token\n"},
+    "a registry token with a trailing blank": {"registrytoken": "CANARY-token "},
+    "a registry token beyond ASCII": {"registrytoken": "CANARY-tökén"},
+    "an identity token with a line break": {"identitytoken": "CANARY-token\r\n"},
+    "a password with a line break": auth("robot", "CANARY-token\n"),
+    "a password with an escape": {"username": "robot", "password": "CANARY-\x1b[2Jtoken"},
+    "a password with a C1 control": {"username": "robot", "password": "CANARY-\x9btoken"},
+    "a password with a lone surrogate": {"username": "robot", "password": "CANARY-token\ud800"},
+    "a user name with a line break": auth("robot\r\nX: y", "CANARY-token"),
+}
+
+
+@pytest.mark.parametrize("entry", FAULTY.values(), ids=FAULTY)
+async def test_a_login_that_cannot_be_sent_is_an_error_of_its_registry_and_is_not_quoted(entry):
+    document = {"auths": {"reg.example": entry, "other.example": auth("robot")}}
+    for _ in range(2):
+        with pytest.raises(AuthError, match=r"reg\.example") as caught:
+            await found(document, "reg.example/acme/app")
+        assert "CANARY" not in message(caught.value)
+        assert "docker login reg.example" in caught.value.hint
+    assert (await found(document, "other.example/x")).username == "robot"
+
+
+async def test_secrets_are_masked_in_what_a_server_sends_back():
+    await found({"auths": {"reg.example": auth("robot", "s3cret pass/word")}}, "reg.example/acme/app")
+    forms = (
+        "s3cret pass/word", "s3cret%20pass/word", "s3cret+pass%2Fword",
+        base64.b64encode(b"robot:s3cret pass/word").decode(),
+    )  # fmt: skip
+    for form in forms:
+        shown = message(AuthError("cannot get token", why=f"bad login {form}!"))
+        assert shown == "error: cannot get token: bad login ***!"
+
+
+async def test_a_secret_that_was_cut_off_is_masked_as_well():
+    token = "eyJhbGciOiJSUzI1NiJ9." + "x" * 400
+    await found({"auths": {"reg.example": {"registrytoken": token}}}, "reg.example/acme/app")
+    assert message(AuthError("no", why=f"got {token[:40]} (cut)")) == "error: no: got *** (cut)"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from bakery.errors import BadReference
+from bakery.oci.reference import Repository
+from bakery.registry.http.failure import UnsafeTarget
+from bakery.registry.http.url import Url
 from bakery.registry.origin import api_origin
 
 ORIGINS = {
@@ -27,3 +31,14 @@ ORIGINS = {
 @pytest.mark.parametrize(("registry", "plain", "expected"), ORIGINS.values(), ids=ORIGINS)
 def test_plain_http_is_used_for_loopback_and_configured_hosts_only(registry, plain, expected):
     assert str(api_origin(registry, frozenset(plain))) == expected
+
+
+LONG_HOSTS = ("a" * 64 + ".test", "x." + "a" * 64, ".".join(["a" * 60] * 5))
+
+
+@pytest.mark.parametrize("host", LONG_HOSTS)
+def test_a_host_name_that_cannot_be_looked_up_is_refused_where_it_is_read(host):
+    with pytest.raises(UnsafeTarget):
+        Url.parse(f"http://{host}/x")
+    with pytest.raises(BadReference):
+        Repository.parse(f"{host}/x")

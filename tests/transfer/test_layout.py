@@ -206,12 +206,17 @@ def test_digests_that_are_paths_never_reach_a_file(tmp_path):
         layout.root()
 
 
+LONG_NAME = tarfile.TarInfo("././@LongLink")
+LONG_NAME.type, LONG_NAME.size = tarfile.GNUTYPE_LONGNAME, 1
 NO_LAYOUTS = {
     "nothing": lambda path: None,
     "an empty folder": lambda path: path.mkdir(),
     "a text file": lambda path: path.write_text("hello"),
     "a pipe": lambda path: os.mkfifo(path),
     "a gzip": lambda path: path.write_bytes(b"\x1f\x8b" + bytes(600)),
+    "a tar with a chain of long names": lambda path: path.write_bytes(
+        (LONG_NAME.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")) * 20_000
+    ),
     "an empty tar": lambda path: path.write_bytes(bytes(1024)),
     "a layout of version 2": lambda path: (
         path.mkdir(),

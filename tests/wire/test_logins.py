@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bakery.errors import AuthError
+from bakery.errors import AuthError, message
 from bakery.registry.client import Client
 from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
@@ -271,3 +271,24 @@ async def test_cookies_are_never_sent_back():
         for _ in range(2):
             await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
         assert all(request.header("Cookie") is None for request in server.received)
+
+
+async def test_secrets_that_a_registry_or_its_token_service_sends_back_are_not_shown():
+    async with (
+        ScriptedServer() as server,
+        client_for(server, entry={"username": "robot", "password": "s3cr3t"}) as client,
+    ):
+        server.expect("HEAD", MANIFEST, challenge(server))
+        server.expect("GET", TOKEN_TARGET, Response(403, body=b"no: s3cr3t"), regex=True)
+        with pytest.raises(AuthError) as refused:
+            await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
+        server.expect("GET", TOKEN_TARGET, token_answer("t0ken-t0ken"), regex=True)
+        echo = json.dumps({"errors": [{"code": "DENIED", "message": "t0ken-t0ken of s3cr3t"}]}).encode()
+        server.expect("HEAD", MANIFEST, Response(403, {"Content-Type": "t0ken-t0ken"}, b""))
+        server.expect("GET", MANIFEST, Response(403, {"Content-Type": "application/json"}, echo))
+        with pytest.raises(AuthError) as denied:
+            await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
+    for error in (refused.value, denied.value):
+        assert "s3cr3t" not in message(error)
+        assert "t0ken-t0ken" not in message(error)
+    assert "*** of ***" in message(denied.value)

@@ -349,7 +349,7 @@ async def test_21_logs_errors_tracebacks_and_events_contain_no_secret(
             echo = errors("UNKNOWN", "got Bearer canary-token at https://s/?sig=canary-redirect")
             a.expect("GET", BLOB, Response(400, body=echo))
             await failing(read(client, repository(a)))
-            assert "UNKNOWN: got Bearer …" in told[-5]  # the registry's message is shown without the secrets
+            assert "UNKNOWN: got Bearer ***" in told[-5]  # the registry's message is shown without the secrets
             a.expect("GET", BLOB, Response(307, {"Location": "http://169.254.169.254/x?sig=canary-redirect"}))
             await failing(read(client, repository(a)))
             told.append(repr(Url.parse("https://x/?sig=canary-redirect")))

@@ -183,6 +183,19 @@ async def test_chunks_have_the_size_that_the_registry_requires(channel: Channel)
         await client.blobs(repository(server)).write(layer, body_of(content))
 
 
+@pytest.mark.parametrize("least", ["\xb2", "9" * 5000, "-1", "1e3"])
+async def test_a_required_chunk_size_that_is_not_a_number_is_ignored(least):
+    content = bytes(1024)
+    layer, _ = blob(content)
+    answer = Response(202, {"Location": "/up/one", "OCI-Chunk-Min-Length": least})
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, answer, times=2)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", Response(405))
+        server.expect("PATCH", "/up/one", answer)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", 201)
+        await client.blobs(repository(server)).write(layer, body_of(content))
+
+
 async def test_a_mount_counts_if_the_response_names_the_blob():
     source = "acme/base"
     target = f"{UPLOADS}?mount={LAYER.digest}&from={source}"

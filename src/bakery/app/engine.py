@@ -25,10 +25,13 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
     deadline = clock.now() + options.time_budget
     if options.engine == "cli":
         from bakery.engines.cli import CliEngine
+        from bakery.registry.credentials import hide_stored
 
+        config = RegistryConfig.from_environment(environment)
+        hide_stored(config.credentials)  # oras and soci read them, and print what a server sends back
         return CliEngine(
             options.context,
-            config=RegistryConfig.from_environment(environment),
+            config=config,
             environment=environment,
             needs_soci=any(target.soci is not None for target in plan.targets),
             clock=clock,

@@ -95,6 +95,6 @@ def _source_date_epoch(environment: Mapping[str, str]) -> int | None:
     text = environment.get("SOURCE_DATE_EPOCH", "").strip()
     if not text:
         return None
-    if not text.isdecimal() or len(text) > 11:
+    if not text.isascii() or not text.isdecimal() or len(text) > 11:
         raise UsageError(f"invalid SOURCE_DATE_EPOCH {text!r}", why="expected whole seconds since 1970")
     return int(text)

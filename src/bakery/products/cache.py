@@ -27,7 +27,7 @@ class PageCache:
             if entry["url"] != url or not (stale or 0 <= age_s < self._expiry_s):
                 return None
             return str(entry["body"]).encode("utf-8", "surrogateescape")
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def write(self, url: str, body: bytes) -> None:

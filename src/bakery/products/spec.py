@@ -30,6 +30,8 @@ class DevSpec(Struct, frozen=True):
             raw = json.loads(text)
         except ValueError as error:
             raise _wrong(text, f"invalid JSON: {error}") from error
+        except RecursionError:
+            raise _wrong(text, "the JSON is nested too deeply") from None
         if not isinstance(raw, dict):
             raise _wrong(text, "expected a JSON object")
         unknown = [key for key in raw if key not in _KEYS]

@@ -19,6 +19,7 @@ from bakery.errors import AuthError, BadDigest, BakeryError, NotFound, RegistryE
 from bakery.oci.digest import Digest
 from bakery.registry.failure import ContentMissing
 from bakery.registry.http.message import HttpResponse
+from bakery.text import clean
 
 MAX_ERROR_BYTES: Final = 64 * 1024
 MAX_RETRY_AFTER_S: Final = 600.0
@@ -201,14 +202,14 @@ def summary_of(response: HttpResponse) -> tuple[str, str]:
     code = next((code for code in named if code != "UNKNOWN"), named[0] if named else "")
     message = next((_plain(error.message) for error in errors if error.message), "")
     if not errors:
-        content_type = response.header("Content-Type").partition(";")[0]
+        content_type = clean(response.header("Content-Type").partition(";")[0])
         message = f"({len(response.body)} bytes of {content_type[:40]})" if response.body and content_type else ""
     return code, f"{response.status} {code}".strip() + (f": {message}" if message else "")
 
 
 def _plain(message: str) -> str:
     """Return a registry's sentence so that it is safe to show: one short line, without tokens and signed URLs."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
+    line = " ".join(clean(message).split())
     line = re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1?…", line)
     line = re.sub(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9\-._~+/=]{8,}", r"\1 …", line)
     line = re.sub(r"(?<![A-Za-z0-9:])(?!sha(?:256|512):)[A-Za-z0-9\-_+/]{20,}\.[A-Za-z0-9\-_+/.]{20,}=*", "…", line)

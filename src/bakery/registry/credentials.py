@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import logging
 import os
@@ -97,7 +98,7 @@ class _Config(Struct, frozen=True):
     """One configuration, as far as it is used. `about` names the file."""
 
     about: str
-    auths: Mapping[str, Login] = field(default_factory=dict)
+    auths: Mapping[str, Login | AuthError] = field(default_factory=dict)  # an error: a login that cannot be sent
     helpers: Mapping[str, str] = field(default_factory=dict)
     store: str = ""
 
@@ -143,7 +144,10 @@ class Credentials:
                 login = ANONYMOUS
             if login:
                 return login
-        return next((config.auths[key] for key in keys if config.auths.get(key)), ANONYMOUS)
+        found = next((config.auths[key] for key in keys if config.auths.get(key)), ANONYMOUS)
+        if isinstance(found, AuthError):
+            raise _again(found)
+        return found
 
     async def _all(self) -> list[_Config]:
         async with self._reading:  # read once
@@ -154,7 +158,7 @@ class Credentials:
     def _read_all(self) -> list[_Config]:
         configs = []
         if self._sources.inline:
-            configs.append(_parse(self._sources.inline.encode(), "DOCKER_AUTH_CONFIG"))
+            configs.append(_parse(self._sources.inline.encode(errors="surrogateescape"), "DOCKER_AUTH_CONFIG"))
         for file in self._sources.files:
             try:
                 with file.open("rb") as stream:
@@ -181,7 +185,7 @@ class Credentials:
                 life_s = _HELPER_LIFE_S if isinstance(found, Login) else _HELPER_FAILED_S
                 kept = self._from_helpers[key] = (asyncio.get_running_loop().time() + life_s, found)
             if isinstance(kept[1], AuthError):
-                raise AuthError(kept[1].what, about=kept[1].about, why=kept[1].why, hint=kept[1].hint)
+                raise _again(kept[1])
             return kept[1]
 
     async def _run(self, helper: str, server: str, about: str) -> Login:
@@ -219,7 +223,21 @@ class Credentials:
         login = _helper_login(result.stdout)
         if login is None:
             raise refuse("its output is not a login", by_hand)
+        if fault := login.fault:
+            raise refuse(fault, by_hand)
+        login.hide()
         return login
+
+
+def hide_stored(sources: CredentialSources) -> None:
+    """Have every stored secret masked in what is printed, for a program that reads the logins itself."""
+    with contextlib.suppress(AuthError):
+        Credentials(sources)._read_all()
+
+
+def _again(error: AuthError) -> AuthError:
+    """Return a copy to raise: every request that needs the login raises its own."""
+    return AuthError(error.what, about=error.about, why=error.why, hint=error.hint)
 
 
 def _keys_of(repository: Repository) -> list[str]:
@@ -259,15 +277,23 @@ def _parse(raw: bytes, about: str) -> _Config:
             raise refuse(f"{member} must be an object")
     if store is not None and not isinstance(store, str):
         raise refuse("credsStore must be a string")
-    logins: dict[str, Login] = {}
+    logins: dict[str, Login | AuthError] = {}
     for key, entry in (auths or {}).items():
         login = _login_of(entry)
         if login is None:
             _log.warning("ignoring the malformed entry %r in %s", key[:200], about)
         elif login and (_normal_key(key) == key or _normal_key(key) not in logins):
-            logins[_normal_key(key)] = login  # the plain key wins over a URL
+            logins[_normal_key(key)] = _usable(login, key, about)  # the plain key wins over a URL
     named = {_normal_key(key): value for key, value in (helpers or {}).items() if isinstance(value, str) and value}
     return _Config(about, logins, named, store or "")
+
+
+def _usable(login: Login, key: str, about: str) -> Login | AuthError:
+    login.hide()
+    if fault := login.fault:
+        hint = f"log in again: docker login {_normal_key(key).partition('/')[0][:100]}"
+        return AuthError("cannot use the login", about=f"for {key[:200]} in {about}", why=fault, hint=hint)
+    return login
 
 
 def _login_of(entry: Any) -> Login | None:

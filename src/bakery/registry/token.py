@@ -9,7 +9,8 @@ import base64
 from collections.abc import Generator, Sequence
 from enum import Enum
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from unicodedata import category
+from urllib.parse import quote, quote_plus, urlencode
 
 from msgspec import Struct
 
@@ -24,6 +25,7 @@ from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.message import HttpRequest, HttpResponse
 from bakery.registry.http.redirect import check_hop
 from bakery.registry.http.url import Origin, Url
+from bakery.text import hide
 from bakery.values import repr_without
 
 MAX_TOKEN_BYTES: Final = 128 * 1024
@@ -57,6 +59,25 @@ class Login(Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return bool(self.username or self.password or self.identity_token or self.registry_token)
+
+    @property
+    def fault(self) -> str:
+        """Why this login cannot be sent, without quoting it, or "" (RFC 7617 section 2, RFC 6750 section 2.1)."""
+        for name, text in (("user name", self.username), ("password", self.password)):
+            if any(category(letter) in ("Cc", "Cs") for letter in text):
+                return f"its {name} contains a line break, a control character or invalid Unicode"
+        for name, text in (("identity token", self.identity_token), ("registry token", self.registry_token)):
+            if not is_token(text):
+                return f"its {name} contains a blank, a line break or another character that no token has"
+        return ""
+
+    def hide(self) -> None:
+        """Have every form of the secrets masked in whatever is printed from now on."""
+        for secret in (self.password, self.identity_token, self.registry_token):
+            for form in (secret, secret.strip(), quote(secret, errors="replace"), quote_plus(secret, errors="replace")):
+                hide(form)
+        if not self.fault:
+            hide(self.basic.removeprefix("Basic "))
 
     @property
     def basic(self) -> str:
@@ -176,10 +197,19 @@ def read_token(body: bytes, realm: Url) -> Token:
     value = document.get("access_token") or document.get("token")
     if not isinstance(value, str) or not value:
         raise refuse("the response contains no token")
-    if not value.isascii() or not value.isprintable() or " " in value:
+    hide(value)
+    if not is_token(value):
         raise refuse("the token contains characters that are not allowed in a header")
     refresh = document.get("refresh_token")
-    return Token(value, _lifetime(document.get("expires_in")), refresh if isinstance(refresh, str) else "")
+    if not isinstance(refresh, str) or not is_token(refresh):
+        refresh = ""
+    hide(refresh)
+    return Token(value, _lifetime(document.get("expires_in")), refresh)
+
+
+def is_token(text: str) -> bool:
+    """Return whether a text can be sent as a token: printable ASCII without blanks."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _lifetime(expires_in: Any) -> float:

@@ -21,6 +21,7 @@ from bakery.registry.http.url import Url
 from bakery.registry.step import Backoff, LookUp
 
 GHCR_CHUNK_BYTES: Final = 4 * 1024 * 1024  # GHCR refuses larger chunks with 416
+_ABSURD_CHUNK_BYTES: Final = 10**11  # a registry that asks for this much does not mean it
 MAX_CHUNK_BYTES: Final = 64 * 1024 * 1024  # a chunk is held in memory, whatever size a registry requires
 _MAX_DOUBTS: Final = 2  # a digest or a login that is refused more often is refused permanently
 OPEN: Final = "open upload for"
@@ -150,9 +151,9 @@ def _session_of(opened: Sent, manners: Manners) -> Url | None:
 
 def note_chunk_size(response: HttpResponse, manners: Manners) -> None:
     """Note the least chunk size that the response to a POST states."""
-    least = response.header("OCI-Chunk-Min-Length")
-    if least.isdigit() and len(least) < 12:
-        manners.least_chunk_bytes = min(int(least), MAX_CHUNK_BYTES)
+    least = response.number("OCI-Chunk-Min-Length")
+    if least is not None and least < _ABSURD_CHUNK_BYTES:
+        manners.least_chunk_bytes = min(least, MAX_CHUNK_BYTES)
 
 
 def _needs_chunks(response: HttpResponse, meaning: Meaning | None) -> bool:

@@ -76,14 +76,14 @@ def verified(
 
 def descriptor_in(response: HttpResponse) -> Descriptor | None:
     """Return the descriptor in the headers of a HEAD response, or None if one is missing or odd."""
-    media_type, length = mt.essence(response.header("Content-Type")), response.header("Content-Length")
+    media_type, length = mt.essence(response.header("Content-Type")), response.number("Content-Length")
     try:
         digest = Digest.parse(response.header("Docker-Content-Digest"))
     except BadDigest:
         return None
-    if media_type not in mt.ALL_MANIFESTS or not length.isdigit() or len(length) > 18:
+    if media_type not in mt.ALL_MANIFESTS or length is None:
         return None
-    return Descriptor(media_type, digest, int(length))
+    return Descriptor(media_type, digest, length)
 
 
 def check_requested(reference: Reference, found: Digest, operation: Operation) -> None:
@@ -106,13 +106,13 @@ def names_blob(response: HttpResponse, blob: Descriptor) -> bool:
 
 def is_blob(response: HttpResponse, blob: Descriptor, operation: Operation) -> bool:
     """Return whether a 200 is about this blob. A web page responds 200 to everything, and that means nothing."""
-    stated, length = response.header("Docker-Content-Digest"), response.header("Content-Length")
+    stated, length = response.header("Docker-Content-Digest"), response.number("Content-Length")
     why = ""
     if stated and stated != str(blob.digest) and stated.partition(":")[0] == blob.digest.algorithm:
         why = f"the registry reports {stated[:80]!r}"
-    elif length.isdigit() and int(length) != blob.size:
-        why = f"the registry has {length[:20]} bytes, expected {blob.size}" if stated else ""
-    elif stated or (length.isdigit() and not response.header("Content-Type").startswith("text/")):
+    elif length is not None and length != blob.size:
+        why = f"the registry has {length} bytes, expected {blob.size}" if stated else ""
+    elif stated or (length is not None and not response.header("Content-Type").startswith("text/")):
         return True
     if why:
         raise DigestMismatch(operation.failed, about=operation.about, why=why)

@@ -58,7 +58,7 @@ def target_labels(version: Version, variant: str | None, system: str | None) -> 
 def created(environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the creation time set by SOURCE_DATE_EPOCH, in UTC, or None."""
     epoch = environ.get("SOURCE_DATE_EPOCH", "")
-    if not epoch.isdigit():
+    if not epoch.isascii() or not epoch.isdigit() or len(epoch) > 11:
         return None
     try:
         return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -278,7 +278,7 @@ class _Archive:
                     if count > _MAX_MEMBERS:
                         raise self._bad(f"it has more than {_MAX_MEMBERS} members")
                     self._add(member)
-        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
+        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError) as error:
             hint = "decompress a compressed layout first" if isinstance(error, tarfile.ReadError) else ""
             raise BadLayout(_CANNOT_OPEN, about=path, why=f"it is not a tar: {error}", hint=hint) from None
 

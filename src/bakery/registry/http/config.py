@@ -16,6 +16,7 @@ from bakery.errors import UsageError
 from bakery.registry.http.address import is_loopback_name
 from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.url import Origin
+from bakery.text import hide
 from bakery.values import repr_without
 
 
@@ -108,4 +109,6 @@ def _proxy(name: str, text: str) -> Proxy | None:
         return Proxy(origin)
     username, _, password = userinfo.partition(":")
     pair = f"{unquote(username)}:{unquote(password)}"
-    return Proxy(origin, "Basic " + base64.b64encode(pair.encode()).decode())
+    for secret in (password, unquote(password)):
+        hide(secret)
+    return Proxy(origin, "Basic " + base64.b64encode(pair.encode(errors="surrogateescape")).decode())

@@ -14,6 +14,7 @@ from bakery.registry.http.url import Url
 from bakery.values import repr_without
 
 _PIECE_BYTES: Final = 256 * 1024
+_MAX_DIGITS: Final = 18  # of a length in a header
 
 
 class Fields:
@@ -86,6 +87,11 @@ class HttpResponse(Struct, frozen=True):
     def header(self, name: str) -> str:
         """Return the first value of a header, or ""."""
         return self.headers.get(name)
+
+    def number(self, name: str) -> int | None:
+        """Return a header that is a number of at most 18 digits, or None. `²` is a digit to Python, but not here."""
+        text = self.header(name)
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 class Stats(Struct):

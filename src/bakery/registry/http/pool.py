@@ -173,7 +173,10 @@ class Pool:
         try:
             return [str(ipaddress.ip_address(host))]
         except ValueError:
-            return await self._lookup(host, origin.port)
+            try:
+                return await self._lookup(host, origin.port)
+            except UnicodeError as error:  # of Python's own encoding of host names
+                raise UnsafeTarget("cannot connect to", about=host, why=f"invalid host name: {error}") from error
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:

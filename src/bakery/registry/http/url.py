@@ -20,6 +20,8 @@ _ABSOLUTE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)", r
 _HOST: Final = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{0,5}))?"
 )
+_MAX_HOST: Final = 253  # characters (RFC 1035); a longer name cannot be looked up
+_MAX_LABEL: Final = 63
 _SAFE_TARGET: Final = re.compile(r"[!-\[\]^-~]*")  # printable ASCII without space and backslash
 _SHOWN_KEYS: Final = frozenset({"digest", "mount", "from", "n", "last", "service", "scope", "artifactType"})
 
@@ -72,6 +74,8 @@ class Url(Struct, frozen=True):
         if not 0 < port < 65536:
             raise _unsafe(text, "the port must be between 1 and 65535")
         host = found["host"].lower()
+        if len(host) > _MAX_HOST or any(len(label) > _MAX_LABEL for label in host.split(".")):
+            raise _unsafe(text, "the host name is too long")
         if host.startswith("["):
             try:
                 host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
