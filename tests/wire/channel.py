@@ -1,7 +1,4 @@
-"""The servers and the client of one test, over plain HTTP or over TLS.
-
-Large bodies take different code: past the event loop over plain HTTP, through it under TLS.
-"""
+"""The servers and the client of one test, over plain HTTP or over TLS: large bodies take different code."""
 
 from __future__ import annotations
 

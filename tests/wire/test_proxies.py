@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ssl
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from bakery.registry.http.config import Proxies
 from bakery.retry import RetryPolicy
 from tests.wire.attacks import Tls, login, names
 from tests.wire.making import blob, make_client, repository
-from tests.wire.script import Response, ScriptedServer
+from tests.wire.script import Response, ScriptedServer, raw_server
 
 LAYER, CONTENT = blob(b"some layer" * 1000)
 BLOB = f"/v2/acme/app/blobs/{LAYER.digest}"
@@ -31,13 +32,13 @@ def proxies(url: str, *, bypass: str = "") -> Proxies:
 class Tunnel:
     """A proxy whose tunnels all lead to one port of this machine, whatever host was requested."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._port = port
+        self._port, self._tls = port, tls
 
     async def __aenter__(self) -> Tunnel:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.url = f"http://robot:pr%40xy@127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
@@ -153,3 +154,43 @@ async def test_a_proxy_variable_of_the_process_is_not_used_unless_configured(mon
             a.expect("HEAD", BLOB, 404)
             assert not await client.blobs(repository(a)).has(LAYER)
         assert proxy.connections == 0
+
+
+@pytest.mark.parametrize("first_bytes", [b"", b"\x16"], ids=["silence", "an unfinished record"])
+async def test_closing_ends_at_once_after_a_handshake_in_a_tunnel_was_cancelled(first_bytes: bytes):
+    tunnelled = asyncio.Event()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + first_bytes)
+        await reader.read(1)  # of the handshake
+        tunnelled.set()
+        await asyncio.Event().wait()
+
+    async with raw_server(proxy) as host:
+        config = RegistryConfig(proxies=proxies(f"http://{host}"))
+        async with asyncio.timeout(5):
+            async with make_client(config=config) as client:
+                asking = asyncio.create_task(client.blobs(Repository("registry.example", "acme/app")).has(LAYER))
+                await tunnelled.wait()
+                asking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+
+
+async def test_a_tunnel_through_a_proxy_over_tls_hides_both_logins(tls: Tls):
+    async with ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a:
+        tunnel = Tunnel(a.port, tls=tls.server("proxy.example"))
+        async with tunnel:
+            url = tunnel.url.replace("http://", "https://").replace("127.0.0.1", "proxy.example")
+            config = RegistryConfig(ca_file=tls.file, credentials=login(a.host), proxies=proxies(url))
+            async with make_client(config=config, lookup=names(proxy_example="127.0.0.1")) as client:
+                large = blob(bytes(3 << 20))
+                expected = f"/v2/acme/app/blobs/{large[0].digest}"
+                a.expect("GET", expected, Response(200, body=large[1]), times=2)
+                for _ in range(2):
+                    async for _step in client.blobs(repository(a)).fetch(large[0], lambda *_: None):
+                        pass
+        assert len(tunnel.asked) == 1
+        assert base64.b64encode(b"robot:pr@xy") in tunnel.asked[0]
+        assert all(request.header("Proxy-Authorization") is None for request in a.received)

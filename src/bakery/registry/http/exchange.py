@@ -1,6 +1,6 @@
 """One request and its response on one wire, as HTTP/1.1 frames them (RFC 9112). h11 does the parsing.
 
-Content bypasses h11 if its length is known: what is sent always, what is received if it is large and not over TLS.
+Content bypasses h11 if its length is known: what is sent always, what is received if it is large.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Exchange:
 
         Raises Broken, NotHttp, and whatever `take` raises.
         """
-        if self._left is None and not self.wire.is_tls:
+        if self._left is None:
             length = self._content_length()
             if length >= _LARGE_BYTES:
                 begun = self._http.trailing_data[0][:length]  # arrived together with the head

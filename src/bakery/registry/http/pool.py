@@ -30,6 +30,7 @@ _ADDRESS_LIFE_S: Final = 300.0  # one address for one push: geo-replicated regis
 # Less than servers and load balancers keep a connection: one that dies under a PUT costs a look for the blob.
 _KEPT_ALIVE_S: Final = 15.0
 _NEXT_ADDRESS_S: Final = 0.25  # then the next address is tried in parallel (RFC 8305)
+_CLOSING_S: Final = 5.0  # a closed connection reports it at once; nothing in a shutdown waits without a limit
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
@@ -103,18 +104,17 @@ class Pool:
         self._idle[route].append(wire)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections. Takes at most a few seconds."""
         wires = list(self._open)
         for wire in wires:
             wire.close()
         self._idle.clear()
         if wires:
-            await asyncio.wait([wire.closed for wire in wires])
+            await asyncio.wait([wire.closed for wire in wires], timeout=_CLOSING_S)
 
     async def _connect(self, route: Route) -> Wire:
         first = route.proxy.origin if route.proxy is not None else route.origin
         assert first is not None, "a route without a proxy has an origin"
-        context = self._context() if first.scheme == "https" else None
         addresses = await self._addresses(first, EVERYWHERE if route.proxy is not None else route.allowed)
         try:
             opened = await aiohappyeyeballs.start_connection(
@@ -126,21 +126,21 @@ class Pool:
             self._known.pop(first.host, None)  # it may have moved
             raise
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        _, wire = await asyncio.get_running_loop().create_connection(
-            Wire,
-            sock=opened,
-            ssl=context,
-            server_hostname=None if context is None else first.host.strip("[]"),
-        )
+        _, wire = await asyncio.get_running_loop().create_connection(Wire, sock=opened)
         self._open.add(wire)
         wire.closed.add_done_callback(lambda _: self._open.discard(wire))
-        if route.proxy is not None and route.origin is not None:
-            try:
+        try:
+            if first.scheme == "https":
+                await self._start_tls(wire, first)
+            if route.proxy is not None and route.origin is not None:
                 await self._tunnel(wire, route.proxy, route.origin)
-            except BaseException:
-                wire.close()
-                raise
+        except BaseException:
+            wire.close()
+            raise
         return wire
+
+    async def _start_tls(self, wire: Wire, origin: Origin) -> None:
+        await wire.start_tls(self._context(), origin.host.strip("[]"))
 
     async def _tunnel(self, wire: Wire, proxy: Proxy, origin: Origin) -> None:
         target = f"{origin.host}:{origin.port}"
@@ -151,7 +151,7 @@ class Pool:
         await exchange.request("CONNECT", target, headers)
         if not 200 <= exchange.status < 300:
             raise ProxyRefused(f"the proxy {proxy.origin} responds {exchange.status}")
-        await wire.start_tls(self._context(), origin.host.strip("[]"))
+        await self._start_tls(wire, origin)
 
     async def _addresses(self, origin: Origin, allowed: frozenset[Reach]) -> list[str]:
         async with self._lookups[origin.host]:

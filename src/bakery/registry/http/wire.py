@@ -1,7 +1,8 @@
 """One connection: bytes in order, in both directions, plain or over TLS. Knows nothing of HTTP.
 
-Small pieces go through the event loop. Without TLS, large content bypasses it in threads that never wait for the
-network: from a file to the socket by sendfile, and from the socket to whatever consumes it.
+Small pieces go through the event loop. Large content bypasses it in threads that never wait for the network: from a
+file to the socket, by sendfile without TLS, and from the socket to whatever consumes it. TLS is ours to drive
+(`tls.py`), not asyncio's, so that the same threads encrypt and decrypt.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, cast
 
 from msgspec import Struct
 
 from bakery.extent import Extent, Piece
+from bakery.registry.http.tls import Tls
 from bakery.tasks import in_thread
 
 _AHEAD_BYTES: Final = 512 * 1024  # unread bytes at which the server is made to wait
 _TURN_BYTES: Final = 8 * 1024 * 1024  # the most that one turn in a thread moves
 _BUFFER_BYTES: Final = 256 * 1024  # fits the processor's cache between the socket, the hash and the file
+_RECORDS_BYTES: Final = 64 * 1024  # encrypted at once; larger results are mapped anew by malloc, which doubles the CPU
 _NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 Take = Callable[[memoryview], object]
@@ -51,6 +55,8 @@ class Wire(asyncio.Protocol):
         self._change = asyncio.Event()
         self._socket: socket.socket | None = None  # a second handle of the connection, for threads
         self._buffer = bytearray()
+        self._tls: Tls | None = None
+        self._encrypted: deque[bytes] | None = None  # what arrives during a handshake or while a thread uses `_tls`
         self.idle_since = 0.0  # the loop's time
         self.closed = self._loop.create_future()  # done once the connection holds no resources
 
@@ -58,17 +64,23 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        if not self.is_tls:
-            self.transport.set_write_buffer_limits(high=0)  # what was sent is in the kernel: a file may follow
+        self.transport.set_write_buffer_limits(high=0)  # what was sent is in the kernel: a file may follow
 
     def data_received(self, data: bytes) -> None:
-        self._arrived.append(data)
-        self._arrived_bytes += len(data)
-        if self._arrived_bytes >= _AHEAD_BYTES and not self._paused:
-            self._pause()
-        self._change.set()
+        if self._encrypted is not None:
+            self._encrypted.append(data)
+            self._change.set()
+        elif self._tls is not None:
+            self._decrypt(data)
+        else:
+            self._arrive(data)
 
     def eof_received(self) -> None:
+        if self._encrypted is not None:
+            self._encrypted.append(b"")
+            self._change.set()
+        elif self._tls is not None and not self._ended:
+            self._decrypt(b"")
         self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -86,7 +98,12 @@ class Wire(asyncio.Protocol):
 
     @property
     def is_tls(self) -> bool:
-        return self.transport.get_extra_info("ssl_object") is not None
+        return self._tls is not None
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The TLS session that another connection may resume."""
+        return None if self._tls is None else self._tls.session
 
     @property
     def is_full(self) -> bool:
@@ -135,27 +152,34 @@ class Wire(asyncio.Protocol):
         """
         left = piece
         while left and not self.has_news:
-            if not isinstance(left, Extent):
-                self.transport.write(left)
-                size, left = len(left), b""
-            elif self.is_tls:
-                part = Extent(left.file, left.offset, min(left.size, _BUFFER_BYTES))
-                self.transport.write(await in_thread(part.read))
-                size, left = part.size, left.after(part.size)
-            else:
-                size, error = await in_thread(partial(_send_file, self._handle(), left))
-                if error is not None and not self.has_news:
-                    raise Broken from error
+            if isinstance(left, Extent):
+                size = await self._send_part(left)
                 left = left.after(size)
-                if not size and not self.has_news:
-                    await self.change(self._loop.add_writer, self._loop.remove_writer)
+            else:
+                self.transport.write(left if self._tls is None else self._tls.encrypt(left))
+                size, left = len(left), b""
             while self._full and not self.has_news:
                 await self.change()
             moved(size)
         return left
 
+    async def _send_part(self, extent: Extent) -> int:
+        if self._tls is None:
+            turn = await in_thread(partial(_send_file, self._handle(), extent))
+        else:
+            self._buffer = self._buffer or bytearray(_BUFFER_BYTES)
+            with self._lent() as tls:
+                turn = await in_thread(partial(_send_encrypted, self._handle(), tls, self._buffer, extent))
+        if turn.error is not None and not self.has_news:
+            raise Broken from turn.error
+        if turn.unsent:
+            self.transport.write(turn.unsent)
+        elif not turn.size and not self.has_news:
+            await self.change(self._loop.add_writer, self._loop.remove_writer)
+        return turn.size
+
     async def receive_by(self, take: Take, size: int) -> int:
-        """Pass some of the next `size` bytes to `take`, in a thread. Return how many, 0 at the end. Not over TLS.
+        """Pass some of the next `size` bytes to `take`, in a thread. Return how many, 0 at the end.
 
         Raises Broken, and whatever `take` raises.
         """
@@ -169,8 +193,11 @@ class Wire(asyncio.Protocol):
             self._arrived_bytes -= got
             await in_thread(partial(take, memoryview(data)[:got]))
         while not got:
-            self._buffer = self._buffer or bytearray(min(_BUFFER_BYTES, size))
-            turn = await in_thread(partial(_receive, self._handle(), self._buffer, min(size, _TURN_BYTES), take))
+            if self._ended:
+                if self._error is not None:
+                    raise Broken from self._error
+                return 0
+            turn = await self._receive_part(take, min(size, _TURN_BYTES))
             got, self._error = turn.size, self._error or turn.error
             if not got and self._error is not None:
                 raise Broken from self._error
@@ -180,13 +207,51 @@ class Wire(asyncio.Protocol):
                 await self.change(self._loop.add_reader, self._loop.remove_reader)
         if got == size:
             self._buffer = bytearray()
+            if self._tls is not None:
+                self._decrypt()
             self._resume()
         return got
 
-    async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
-        """Use TLS from here on: after a proxy has opened a tunnel."""
-        transport = await self._loop.start_tls(self.transport, self, context, server_hostname=server_name)
-        self.transport = cast(asyncio.Transport, transport)
+    async def _receive_part(self, take: Take, most: int) -> _Turn:
+        self._buffer = self._buffer or bytearray(min(_BUFFER_BYTES, most))
+        if self._tls is None:
+            return await in_thread(partial(_receive, self._handle(), self._buffer, most, take))
+        with self._lent() as tls:
+            encrypted = bytearray(_BUFFER_BYTES)
+            turn = await in_thread(
+                partial(_receive_encrypted, self._handle(), tls, encrypted, self._buffer, most, take)
+            )
+        if outgoing := tls.outgoing():
+            self.transport.write(outgoing)
+        return turn
+
+    async def start_tls(
+        self, context: ssl.SSLContext, server_name: str, *, session: ssl.SSLSession | None = None
+    ) -> None:
+        """Use TLS from here on; a second time, within the first: to a registry behind a proxy that is reached over TLS.
+
+        Raises SSLError if the server cannot be trusted, Broken if the connection ends.
+        """
+        tls = Tls(context, server_name, session=session, below=self._tls)
+        self._encrypted = deque(self._arrived)
+        self._arrived.clear()
+        self._arrived_bytes = 0
+        while True:
+            try:
+                is_complete = tls.handshake()
+            except ssl.SSLEOFError as error:
+                raise Broken from error
+            finally:
+                self.transport.write(tls.outgoing())
+            if is_complete:
+                break
+            while not self._encrypted and not self._ended:
+                await self.change()
+            if not self._encrypted:
+                raise Broken from self._error
+            tls.feed(self._encrypted.popleft())
+        self._tls = tls
+        self._catch_up()
 
     def close(self) -> None:
         """Close the connection at once; unsent bytes are dropped."""
@@ -194,6 +259,43 @@ class Wire(asyncio.Protocol):
             self._socket.close()
             self._socket = None
         self.transport.abort()
+
+    def _arrive(self, data: bytes) -> None:
+        self._arrived.append(data)
+        self._arrived_bytes += len(data)
+        if self._arrived_bytes >= _AHEAD_BYTES and not self._paused:
+            self._pause()
+        self._change.set()
+
+    def _decrypt(self, *data: bytes) -> None:
+        """Decrypt what was fed earlier, and these bytes; b"" is the end of the connection."""
+        tls = self._tls
+        assert tls is not None
+        try:
+            for part in data:
+                tls.feed(part)
+            while content := tls.read():
+                self._arrive(content)
+            if content == b"":
+                self._end(None)
+            if outgoing := tls.outgoing():
+                self.transport.write(outgoing)
+        except ssl.SSLError as error:
+            self._end(error)
+
+    @contextmanager
+    def _lent(self) -> Iterator[Tls]:
+        """Lend the TLS session to a thread. What arrives in the meantime is decrypted afterwards."""
+        assert self._tls is not None
+        self._encrypted = deque()
+        try:
+            yield self._tls
+        finally:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        late, self._encrypted = self._encrypted or (), None
+        self._decrypt(*late)
 
     def _end(self, error: Exception | None) -> None:
         self._ended = True
@@ -218,35 +320,87 @@ class Wire(asyncio.Protocol):
 
 
 class _Turn(Struct):
-    """The result of one turn in a thread. ended: the connection has no more bytes."""
+    """The result of one turn in a thread. ended: the connection has no more bytes. unsent: is to be sent next."""
 
     size: int = 0
     ended: bool = False
     error: OSError | None = None
+    unsent: bytes | memoryview = b""
 
 
 def _receive(handle: socket.socket, buffer: bytearray, most: int, take: Take) -> _Turn:
     turn, view = _Turn(), memoryview(buffer)
     while turn.size < most:
-        try:
-            got = handle.recv_into(view, min(len(buffer), most - turn.size))
-        except BlockingIOError:
-            break
-        except OSError as error:
-            turn.error = error
-            break
+        got = _read(handle, view[: most - turn.size], turn)
         if not got:
-            turn.ended = True
             break
         take(view[:got])
         turn.size += got
     return turn
 
 
-def _send_file(handle: socket.socket, extent: Extent) -> tuple[int, OSError | None]:
-    """Return how many bytes the socket accepted, and the error if the connection broke."""
+def _receive_encrypted(
+    handle: socket.socket, tls: Tls, encrypted: bytearray, buffer: bytearray, most: int, take: Take
+) -> _Turn:
+    turn, view, raw = _Turn(), memoryview(buffer), memoryview(encrypted)
+    while turn.size < most:
+        filled, room = 0, min(len(buffer), most - turn.size)
+        while filled < room:
+            try:
+                got = tls.read_into(view[filled:room])
+            except ssl.SSLError as error:
+                turn.error = error
+                break
+            if got == 0:
+                turn.ended = True
+                break
+            if got is not None:
+                filled += got
+            elif size := _read(handle, raw, turn):
+                tls.feed(raw[:size])
+            else:
+                break
+        if filled:
+            take(view[:filled])
+            turn.size += filled
+        if filled < room:
+            break
+    return turn
+
+
+def _read(handle: socket.socket, view: memoryview, turn: _Turn) -> int:
+    """Read into a buffer. Return 0, and record why in `turn`, if there is nothing to read for now or for ever."""
+    try:
+        got = handle.recv_into(view)
+    except BlockingIOError:
+        return 0
+    except OSError as error:
+        turn.error = error
+        return 0
+    turn.ended = not got
+    return got
+
+
+def _send_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, extent: Extent) -> _Turn:
+    turn, view = _Turn(), memoryview(buffer)[:_RECORDS_BYTES]
     left = Extent(extent.file, extent.offset, min(extent.size, _TURN_BYTES))
-    most = left.size
+    while left.size and not turn.unsent:
+        part = Extent(left.file, left.offset, min(left.size, len(view)))
+        turn.unsent = memoryview(tls.encrypt(part.read_into(view)))
+        turn.size, left = turn.size + part.size, left.after(part.size)
+        try:
+            while turn.unsent:
+                turn.unsent = turn.unsent[handle.send(turn.unsent) :]
+        except BlockingIOError:
+            break
+        except OSError as error:
+            turn.error, turn.unsent = error, b""
+            break
+    return turn
+
+
+def _send_file(handle: socket.socket, extent: Extent) -> _Turn:
+    turn, left = _Turn(), Extent(extent.file, extent.offset, min(extent.size, _TURN_BYTES))
     while left.size:
         try:
             try:
@@ -258,8 +412,9 @@ def _send_file(handle: socket.socket, extent: Extent) -> tuple[int, OSError | No
         except BlockingIOError:
             break
         except OSError as error:
-            return most - left.size, error
+            turn.error = error
+            break
         if not sent:
             raise EOFError(f"the file ends before {left.offset + left.size} bytes")
-        left = left.after(sent)
-    return most - left.size, None
+        turn.size, left = turn.size + sent, left.after(sent)
+    return turn

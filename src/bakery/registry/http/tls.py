@@ -1,0 +1,84 @@
+"""TLS as a transformation of bytes: no I/O. One caller at a time, in any thread; the large calls release the GIL."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final, cast
+
+_READ_BYTES: Final = 256 * 1024
+
+
+class Tls:
+    """One TLS session, over the network or over another one: TLS to a proxy, and through it TLS to a registry."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        server_name: str,
+        *,
+        session: ssl.SSLSession | None = None,
+        below: Tls | None = None,
+    ) -> None:
+        self._in, self._out, self._below = ssl.MemoryBIO(), ssl.MemoryBIO(), below
+        self._object = context.wrap_bio(self._in, self._out, server_hostname=server_name, session=session)
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """What the next connection may resume, once the server has sent a ticket."""
+        session = self._object.session
+        return session if session is not None and session.has_ticket else None
+
+    def handshake(self) -> bool:
+        """Go on with the handshake; return whether it is complete. Send what `outgoing` returns in every case."""
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take bytes from the network, b"" at its end."""
+        if self._below is None:
+            self._take(data)
+            return
+        self._below.feed(data)
+        while (content := self._below.read()) is not None:
+            self._take(content)
+            if not content:
+                break
+
+    def _take(self, data: bytes | memoryview) -> None:
+        if data:
+            self._in.write(data)
+        else:
+            self._in.write_eof()
+
+    def read_into(self, view: memoryview) -> int | None:
+        """Decrypt into a buffer. Return how many bytes, 0 at the orderly end, None to be fed first. Raises SSLError."""
+        try:
+            return cast(int, self._object.read(len(view), view))  # with a buffer, it returns a number
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:
+            return 0
+
+    def read(self) -> bytes | None:
+        """Return decrypted bytes, b"" at the orderly end, None if more must be fed. Raises SSLError."""
+        try:
+            return self._object.read(_READ_BYTES)
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def encrypt(self, content: bytes | memoryview) -> bytes:
+        """Return the bytes to send for this content, after whatever else has to be sent."""
+        self._object.write(content)
+        return self.outgoing()
+
+    def outgoing(self) -> bytes:
+        """Return what has to be sent: parts of the handshake, alerts, responses to a change of keys."""
+        data = self._out.read()
+        if self._below is None:
+            return data
+        return self._below.encrypt(data) if data else self._below.outgoing()
