@@ -233,11 +233,22 @@ async def test_stdout_has_only_the_json_summary_with_digests_and_failures(stage)
     assert good["platforms"] == ["linux/amd64", "linux/arm64"]
     assert len(good["tags"]) == len(TAGS)
     assert "linux/arm64" in bad["errors"][0]["message"]
-    code, _, _ = await stage.bakery("ci", "summary", "summary.json", "missing.json", "--output", "page.md")
+    (stage.folder / "odd.json").write_text('{"targets": ["x"]}')
+    os.mkfifo(stage.folder / "pipe.json")
+    (stage.folder / "endless.json").symlink_to("/dev/zero")
+    odd = ("odd.json", "pipe.json", "endless.json")
+    code, _, err = await stage.bakery("ci", "summary", "summary.json", *odd, "--output", "page.md")
+    assert [name for name in odd if f"skipping summary file {name}" in err] == list(odd)
     page = (stage.folder / "page.md").read_text()
     assert code == ExitCode.DONE
     assert page.startswith("### Build Summary")
     assert good["digest"] in page
+    code, _, err = await stage.bakery("ci", "summary", "summary.json", "missing.json", "--output", "page.md")
+    assert code == ExitCode.FAILED
+    assert "no such file: missing.json" in err
+    assert (stage.folder / "page.md").read_text() == page
+    code, _, _ = await stage.bakery("ci", "summary", *odd, "--output", "page.md")
+    assert code == ExitCode.FAILED
 
 
 def test_options_override_their_environment_variables(tmp_path):

@@ -23,10 +23,11 @@ from bakery.publish.outcome import Failure, Outcome, PlatformOutcome, State, Ste
 from bakery.publish.plan import SkippedTarget
 from bakery.report.lines import LineFormatter, annotated, line_of, log
 from bakery.report.markdown import summary_page
+from bakery.report.merging import merge, read_summary
 from bakery.report.outcome import outcome_lines, outcome_table
 from bakery.report.printing import group, print_text
 from bakery.report.soci import conversion_lines
-from bakery.report.summary import dump, merge, to_json
+from bakery.report.summary import dump, to_json
 from bakery.text import clean, forget_secrets, hide, json_text, without_commands
 
 CANARY = (
@@ -121,7 +122,7 @@ def test_no_table_and_no_report_carries_them(outcome):
 
 
 def test_the_page_of_a_summary_shows_them_as_text(outcome):
-    page = summary_page(merge([to_json(outcome)]), disclaimer=CANARY)
+    page = summary_page(merge([read_summary(to_json(outcome))]), disclaimer=CANARY)
     assert_harmless(page, github=False)
     assert "<img" not in page.replace("\\<", "")
 

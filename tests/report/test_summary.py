@@ -2,7 +2,11 @@
 
 import json
 
-from bakery.errors import AuthError, RegistryError
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bakery.errors import AuthError, BadDocument, RegistryError
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.outcome import (
@@ -17,8 +21,9 @@ from bakery.publish.outcome import (
 )
 from bakery.publish.plan import SkippedTarget
 from bakery.report.markdown import escape, size, summary_page
+from bakery.report.merging import merge, read_summary
 from bakery.report.outcome import outcome_lines, outcome_table
-from bakery.report.summary import merge, to_json
+from bakery.report.summary import to_json
 from bakery.report.table import aligned
 
 DIGEST = Digest.of(b"index")
@@ -58,6 +63,10 @@ def test_the_json_has_the_members_of_the_older_tool_and_digests_states_and_failu
     assert json.loads(json.dumps(document)) == document
 
 
+def merged(*documents):
+    return merge([read_summary(json.loads(json.dumps(document))) for document in documents])
+
+
 def test_exit_codes_follow_the_failures():
     login, other = AuthError("logging in", status=401), RegistryError("pushing", status=500)
     failed = [Failure(Step.STAGE, login), Failure(Step.STAGE, other)]
@@ -69,7 +78,7 @@ def test_exit_codes_follow_the_failures():
 def test_parts_of_a_target_add_up_and_the_same_platform_counts_once():
     one = to_json(Outcome((target(platforms=("linux/amd64",)),)))
     two = to_json(Outcome((target(platforms=("linux/arm64",)),)))
-    whole = merge([one, two, one])
+    whole = merged(one, two, one)
     (row,) = whole["targets"]
     assert row["platforms"] == ["linux/amd64", "linux/arm64"]
     assert row["registry_size"] == 2000
@@ -78,9 +87,61 @@ def test_parts_of_a_target_add_up_and_the_same_platform_counts_once():
 
 def test_a_summary_of_the_older_tool_is_read_with_the_members_it_has():
     old = {"targets": [{"uid": "a", "image_name": "a", "version": "1", "platforms": ["linux/amd64"], "tags": ["x:1"]}]}
-    whole = merge([old])
+    whole = merged(old)
     assert whole["targets"][0]["registry_size"] is None
     assert "| a | 1 |" in summary_page(whole)
+
+
+def test_counts_of_the_tool_that_lists_no_platforms_and_tags_are_read():
+    old = {"uid": "a", "image_name": "a", "version": "1", "os": "", "platforms": 1, "tags": 3, "registry_size": 10}
+    whole = merged({"targets": [old]}, {"targets": [old]})
+    assert (whole["platform_builds"], whole["registry_tags"], whole["registry_size_bytes"]) == (2, 3, 20)
+    assert "| 2 | 3 |" in summary_page(whole)
+    ours = old | {"platforms": ["linux/amd64"], "tags": ["x:1"]}
+    assert merged({"targets": [old]}, {"targets": [ours]})["platform_builds"] == 1
+
+
+ODD = {
+    "targets is a number": {"targets": 5},
+    "a target is a string": {"targets": ["x"]},
+    "a size is a string": {"targets": [{"registry_size": "abc"}]},
+    "a size is negative": {"targets": [{"registry_size": -5}]},
+    "a size is true": {"targets": [{"local_size": True}]},
+    "a size is huge": {"targets": [{"layers": 10**400}]},
+    "tags is a string": {"targets": [{"tags": "abc"}]},
+    "a platform is a number": {"targets": [{"platforms": [5]}]},
+    "an error is a string": {"targets": [{"errors": ["x"]}]},
+    "a digest is a number": {"targets": [{"digest": 5}]},
+    "a uid is a list": {"targets": [{"uid": ["x"]}]},
+    "skipped is a string": {"targets": [], "skipped": "abc"},
+}
+
+
+@pytest.mark.parametrize("document", ODD.values(), ids=ODD)
+def test_a_summary_of_the_wrong_shape_is_refused(document):
+    with pytest.raises(BadDocument, match="must be"):
+        read_summary(document)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+MEMBERS = [*to_json(Outcome((target(),)))["targets"][0]]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(MEMBERS), JSON, max_size=4) | JSON), JSON)
+def test_no_content_of_a_summary_crashes_the_page(targets, skipped):
+    try:
+        summary = read_summary({"targets": targets, "skipped": skipped})
+    except BadDocument:
+        return
+    assert summary_page(merge([summary, summary]))
+
+
+def test_a_digest_that_is_not_one_is_escaped():
+    page = summary_page(merged({"targets": [{"digest": "` | <img src=x> ![a](http://x)"}]}))
+    assert "<img" not in page.replace("\\<", "")
 
 
 def test_cells_are_escaped_and_failures_and_skipped_targets_are_listed():
@@ -88,7 +149,7 @@ def test_cells_are_escaped_and_failures_and_skipped_targets_are_listed():
         (target(failure=Failure(Step.WAIT, RegistryError("a | b", status=404)), state=State.FAILED),),
         (SkippedTarget("lost", "no <image.name>"),),
     )
-    page = summary_page(merge([to_json(outcome)]), disclaimer="one job *failed*")
+    page = summary_page(merged(to_json(outcome)), disclaimer="one job *failed*")
     assert page.startswith("> ⚠️ **one job \\*failed\\***")
     assert "a \\| b" in page
     assert "no \\<image.name\\>" in page
@@ -131,9 +192,9 @@ def test_a_failure_is_an_error_line_and_a_bug_asks_for_its_traceback():
 def test_a_page_shows_the_hint_of_a_failure_and_reads_summaries_without_hints():
     error = RegistryError("pushing", status=500, hint="run it again")
     outcome = to_json(Outcome((target(place_failure=Failure(Step.STAGE, error), state=State.FAILED),)))
-    assert "Hint: run it again" in summary_page(merge([outcome]))
+    assert "Hint: run it again" in summary_page(merged(outcome))
     del outcome["targets"][0]["errors"][0]["hint"]
-    assert "Hint" not in summary_page(merge([outcome]))
+    assert "Hint" not in summary_page(merged(outcome))
 
 
 def test_a_table_aligns_numbers_right_and_separates_the_total():

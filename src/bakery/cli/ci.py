@@ -47,11 +47,15 @@ def merge_command(wanted: Publishing) -> None:
 @click.option("--disclaimer", metavar="TEXT", default="", show_default=False, help="Sentence above the table.")
 @general.options
 def summary_command(files: tuple[Path, ...], page: Path, disclaimer: str) -> None:
-    """Merge the summaries of several jobs into one Markdown page."""
+    """Merge the summaries of several jobs into one Markdown page.
+
+    A file that is not a summary is left out with a warning. Exits 1 if a path does not exist or no file is a summary.
+    """
     from bakery.app.summaries import merged_page
 
-    text = merged_page(files, disclaimer=disclaimer, emit=output.emit)
+    merged = merged_page(files, disclaimer=disclaimer, emit=output.emit)
     try:
-        page.write_text(text, encoding="utf-8")
+        page.write_text(merged.text, encoding="utf-8")
     except OSError as error:
         raise BakeryError("cannot write", about=page, why=str(error.strerror)) from error
+    merged.check()

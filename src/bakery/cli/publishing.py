@@ -161,8 +161,9 @@ def _report(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.images import images_json
     from bakery.report.markdown import summary_page
+    from bakery.report.merging import merge, read_summary
     from bakery.report.outcome import outcome_lines, outcome_table
-    from bakery.report.summary import dump, merge, to_json
+    from bakery.report.summary import dump, to_json
 
     if reporting.summary and reporting.summary_format == "table":
         _print(outcome_table(outcome))
@@ -176,7 +177,7 @@ def _report(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None
     _set_outputs(outcome, how, reporting, document)
     page = how.environment.get("GITHUB_STEP_SUMMARY", "")
     if reporting.summary and page:
-        _write(Path(page), summary_page(merge([summary])), mode="a")
+        _write(Path(page), summary_page(merge([read_summary(summary)])), mode="a")
     if reporting.result == "json":
         document = dump({"images": images_json(outcome)})
     if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from bakery.report.merging import count
 from bakery.text import clean, plural
 
 HEADINGS: Final = (
@@ -68,8 +69,8 @@ def _cells(target: Mapping[str, Any]) -> list[str]:
     digest = f"`{digest}`" if _DIGEST.fullmatch(digest) else escape(digest)
     return [
         *(escape(target[key] or "-") for key in ("image_name", "version", "os", "variant", "state")),
-        escape(", ".join(str(item) for item in target["platforms"]) or "-"),
-        str(len(target["tags"])),
+        escape(", ".join(target["platforms"]) or count(target, "platform") or "-"),
+        str(count(target, "tag")),
         escape("-" if target["layers"] is None else target["layers"]),
         size(target["registry_size"]),
         size(target["local_size"]),

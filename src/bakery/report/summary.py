@@ -1,17 +1,18 @@
-"""The plan and the outcome of a run as JSON, and merging the summaries of several runs. Pure.
+"""The plan and the outcome of a run as JSON. Pure. `report.merging` merges the summaries of several runs.
 
 The JSON has the members of pipeline.md 6.2, and digests, states and failures. An unknown size is null, never 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from bakery.errors import hint_of, reason
 from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
+from bakery.report.merging import totals
 from bakery.text import clean, json_text
 
 FORMAT: Final = 1  # incremented when a member changes its meaning
@@ -22,7 +23,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
     targets = [target_json(target) for target in outcome.targets]
     return {
         "format": FORMAT,
-        **_totals(targets),
+        **totals(targets),
         "interrupted": outcome.interrupted,
         "exit_code": int(outcome.exit_code),
         "elapsed_s": round(outcome.elapsed_s, 3),
@@ -129,70 +130,3 @@ def _error(step: str, destination: str, error: Exception) -> dict[str, Any]:
         "message": reason(error),
         "hint": hint_of(error) or None,
     }
-
-
-def _totals(targets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "build_targets": len(targets),
-        "platform_builds": sum(len(target["platforms"]) for target in targets),
-        "registry_tags": sum(len(target["tags"]) for target in targets),
-        "registry_size_bytes": _sum(target["registry_size"] for target in targets),
-        "local_size_bytes": _sum(target["local_size"] for target in targets),
-        "cache_size_bytes": _sum(target["cache_size"] for target in targets),
-    }
-
-
-def _sum(sizes: Iterable[int | None]) -> int | None:
-    """The sum of the known sizes; None if no size is known."""
-    known = [size for size in sizes if size is not None]
-    return sum(known) if known else None
-
-
-def merge(summaries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge summaries by uid: platforms, tags and sizes add up, and the same platform or tag counts once.
-
-    summaries: results of `to_json`, also of older versions; members may be missing.
-    """
-    merged: dict[str, dict[str, Any]] = {}
-    skipped: list[Any] = []
-    for summary in summaries:
-        skipped += summary.get("skipped") or []
-        for target in summary.get("targets") or []:
-            uid = str(target.get("uid", ""))
-            merged[uid] = _merged(merged[uid], target) if uid in merged else _complete(target)
-    targets = sorted(
-        merged.values(),
-        key=lambda row: tuple(str(row[key] or "") for key in ("image_name", "version", "os", "variant")),
-    )
-    return {"format": FORMAT, **_totals(targets), "targets": targets, "skipped": skipped}
-
-
-def _complete(target: Mapping[str, Any]) -> dict[str, Any]:
-    lists = ("platforms", "tags", "errors", "notes", "destinations")
-    texts = ("uid", "image_name", "version", "os", "variant", "state", "digest")
-    numbers = ("layers", "registry_size", "local_size", "cache_ref", "cache_size")
-    row: dict[str, Any] = {key: list(target.get(key) or []) for key in lists}
-    row |= {key: target.get(key) for key in (*texts, *numbers)}
-    row["platform_digests"] = dict(target.get("platform_digests") or {})
-    return row
-
-
-def _merged(first: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    second = _complete(other)
-    fresh = [item for item in second["platforms"] if item not in first["platforms"]]
-    row = dict(first)
-    for key in ("platforms", "tags", "errors", "notes", "destinations"):
-        row[key] = first[key] + [item for item in second[key] if item not in first[key]]
-    row["platform_digests"] = first["platform_digests"] | second["platform_digests"]
-    for key in ("layers", "cache_ref", "cache_size", "digest", "local_size"):
-        row[key] = first[key] if first[key] is not None else second[key]
-    # The summaries of a target's build and of its publish list the same platforms; their size counts once.
-    row["registry_size"] = (
-        _sum((first["registry_size"], second["registry_size"]))
-        if fresh
-        else (first["registry_size"] if first["registry_size"] is not None else second["registry_size"])
-    )
-    worst = ("failed", "stopped", "published", "unchanged")
-    states = [state for state in worst if state in (first["state"], second["state"])]
-    row["state"] = states[0] if states else first["state"] or second["state"]
-    return row

@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from bakery.errors import BadDocument, BakeryError, MetadataError
+from bakery.files import read_regular
 from bakery.oci.annotation import CREATED, parse_time
 from bakery.oci.canonical import parse_object
 from bakery.oci.digest import Digest
@@ -89,7 +90,7 @@ def read_metadata(files: Sequence[Path], *, flat: bool = False) -> Metadata:
     incomplete: dict[str, list[str]] = {}
     for file in files:
         try:
-            raw = file.read_bytes()
+            raw = read_regular(file, limit_bytes=MAX_METADATA_BYTES)
         except OSError as error:
             problems.append(f"{file}: {error.strerror or error}")
             continue
