@@ -173,3 +173,21 @@ async def test_a_lane_that_is_not_full_does_not_grow():
         async with slot(gate, Lane.SMALL):
             gate.succeeded(Lane.SMALL)
     assert gate.width(Lane.SMALL) == 4
+
+
+async def test_an_urgent_request_does_not_queue_but_waits_for_the_end_of_a_pause():
+    clock = JumpingClock()
+    gate = make_gate(small=1, clock=clock)
+    async with asyncio.TaskGroup() as group:
+        crowd = Crowd(gate, group)
+        crowd.come(0, 1)
+        await settle()
+        assert crowd.inside == [0]
+        gate.pause(30, "the host asked for it")
+        began = clock.now()
+        await gate.enter(Lane.SMALL, urgent=True)
+        assert clock.now() - began == 30
+        gate.leave(Lane.SMALL)
+        assert crowd.inside == [0]  # the slot beyond the width is nobody's
+        await crowd.go(0, 1)
+    assert crowd.order == [0, 1]

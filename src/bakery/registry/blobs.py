@@ -125,7 +125,8 @@ class Blobs:
         retries, lags, since_pause = Retries(self._state, operation), poll_delays(), 0
         while True:
             headers = {"Range": f"bytes={intake.size}-"} if intake.size else {}
-            operation = replace(operation, headers=headers)
+            # What arrived is being uploaded somewhere: that upload holds a slot and waits for the rest.
+            operation = replace(operation, headers=headers, urgent=intake.size > 0)
             try:
                 async with self._endpoint.open(operation) as response:
                     if response.status >= 400:
@@ -255,8 +256,11 @@ class Blobs:
                 elif isinstance(step, Backoff):
                     await retries.pause(step.because)
                 else:
-                    part: bytes | HttpBody = HttpBody(body, blob.size) if isinstance(step, plan.Whole) else b""
-                    if isinstance(step, plan.Chunk):
+                    part: bytes | HttpBody = b""
+                    if isinstance(step, plan.Whole):
+                        await _first_piece(body)
+                        part = HttpBody(body, blob.size)
+                    elif isinstance(step, plan.Chunk):
                         chunks = _Chunks(body) if chunks is None or step.first == 0 else chunks
                         part = await chunks.take(step.last - step.first + 1)
                     operation = self._upload_operation(step, blob, part)
@@ -358,6 +362,14 @@ class _Intake:
                 f"got {self.size} with {self._hasher.hexdigest()}",
                 hint="build and push the image again: the source or a proxy altered the content",
             )
+
+
+async def _first_piece(body: OpenBody) -> None:
+    """Wait until the content has begun to arrive: an upload holds no slot while its download waits for one."""
+    pieces = body()
+    await anext(pieces, None)
+    if isinstance(pieces, AsyncGenerator):
+        await pieces.aclose()
 
 
 class _Chunks:

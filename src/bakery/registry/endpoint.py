@@ -105,7 +105,7 @@ class Endpoint:
                 else:
                     grant = await self._authorizer.grant(operation)
                     request = operation.request(url, authorization=grant.header)
-                await self.gate.enter(operation.lane)
+                await self.gate.enter(operation.lane, urgent=operation.urgent)
                 try:
                     response = await self._transport.start(request)
                     self.down_since = None
@@ -170,7 +170,7 @@ class Endpoint:
         return await self._exchange(request, MAX_TOKEN_BYTES, strict=True)
 
     async def _exchange(self, request: HttpRequest, limit_bytes: int, *, strict: bool) -> HttpResponse:
-        await self.gate.enter(Lane.SMALL)
+        await self.gate.enter(Lane.SMALL, urgent=True)  # a download that is resumed may need a token
         try:
             response = await self._transport.start(request)
             try:

@@ -70,14 +70,17 @@ class Gate:
         }
         self._paused_until = float("-inf")
 
-    async def enter(self, lane: Lane) -> None:
-        """Take a slot of a lane; wait for it, and for the end of a pause. Each `enter` needs its `leave`."""
+    async def enter(self, lane: Lane, *, urgent: bool = False) -> None:
+        """Take a slot of a lane; wait for it, and for the end of a pause. Each `enter` needs its `leave`.
+
+        urgent: a request that holds a slot waits for this one, so it must not queue: it goes beyond the width.
+        """
         width = self._lanes[lane]
         while True:
             if self._paused_until > self._clock.now():
                 await self._clock.sleep(self._paused_until - self._clock.now())
                 continue
-            if width.has_room() and not width.waiting:
+            if urgent or (width.has_room() and not width.waiting):
                 width.inside += 1
                 return
             waiter = asyncio.get_running_loop().create_future()

@@ -27,7 +27,8 @@ class Operation(Struct, frozen=True):
     """One request to a registry, before it is authorized.
 
     action: a verb phrase such as "read manifest". body None sends none; `lane` is where the request queues. limit_bytes
-    bounds the response. lasting_s: how long its token must last. insists: whether to log in again after a 401.
+    bounds the response. lasting_s: how long its token must last. insists: whether to log in again after a 401. urgent:
+    as in Gate.enter.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Operation(Struct, frozen=True):
     limit_bytes: int = MAX_ERROR_BYTES
     lasting_s: float = 0.0
     insists: bool = True
+    urgent: bool = False
 
     __repr__ = repr_without("headers", "body")
 
