@@ -1,0 +1,32 @@
+"""What is mutated, room by room, and which tests must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Room:
+    """modules: paths below src/bakery, as globs. tests: what pytest collects; slow and peer tests are left out."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+ROOMS = {
+    "oci": Room(("oci/*.py",), ("tests/oci",)),
+    "transfer": Room(("transfer/*.py",), ("tests/transfer", "tests/engines/test_native.py")),
+    "publish": Room(("publish/*.py",), ("tests/publish",)),
+    "registry": Room(
+        ("registry/upload_plan.py", "registry/put_plan.py", "registry/gate.py"),
+        ("tests/registry/test_plans.py", "tests/registry/test_gate.py", "tests/wire/test_uploads.py"),
+    ),
+    "soci": Room(
+        ("soci/checkpoint.py",),
+        ("tests/soci/test_properties.py", "tests/soci/test_igzip.py", "tests/soci/test_golden.py"),
+    ),
+    "http": Room(
+        ("registry/http/exchange.py", "registry/http/pool.py"),
+        ("tests/wire/test_connections.py", "tests/wire/test_downloads.py", "tests/wire/test_proxies.py"),
+    ),
+}
