@@ -17,7 +17,7 @@
     ├── ConnectionFailed         no usable response; transient
     ├── BudgetSpent              the time budget of the run is exceeded
     └── NotBuiltYet              the feature does not exist yet
-    ExecutorInterrupted          a signal ended the work (a BaseException)                  exit 130, 143
+    ExecutorInterrupted          a signal ended the work (a BaseException)                  exit 128 + its number
 
 Rooms derive their own errors from these when a caller acts on the difference. Any other exception is a bug in Bakery.
 Exit codes: pipeline.md 5.9.
@@ -38,7 +38,9 @@ class ExitCode(IntEnum):
     USAGE = 2
     CONFIGURATION = 3  # bakery.yaml or a build metadata file
     AUTHENTICATION = 4  # only when every failure is an authentication failure
+    HUNG_UP = 129  # 128 and the number of the signal, as for the next three
     INTERRUPTED = 130
+    QUIT = 131
     TERMINATED = 143
 
 
@@ -162,7 +164,7 @@ class BudgetSpent(BakeryError):
 class ExecutorInterrupted(BaseException):
     """A signal ended the work. Not an `Exception`, so that no `except Exception` of a job or plugin swallows it.
 
-    signum: the first signal, 2 or 15. value: what the interrupted work returned nevertheless, or None.
+    signum: the first signal: 1, 2, 3 or 15. value: what the interrupted work returned nevertheless, or None.
     """
 
     def __init__(self, signum: int = 2, value: object = None) -> None:
@@ -171,7 +173,7 @@ class ExecutorInterrupted(BaseException):
 
     @property
     def exit_code(self) -> ExitCode:
-        """130 for SIGINT, 143 for SIGTERM."""
+        """129 for SIGHUP, 130 for SIGINT, 131 for SIGQUIT, 143 for SIGTERM."""
         return ExitCode(128 + self.signum)
 
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
+from bakery.errors import ExecutorInterrupted
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -91,13 +93,15 @@ class Plugins:
     def register_options(self, registry: OptionsRegistry) -> None:
         """Register the options class of every plugin. Logs a warning if it replaces another one."""
         for plugin in self:
-            options_class = getattr(plugin, "tool_options_class", None)
-            if options_class is None:
-                continue
             try:
+                options_class = getattr(plugin, "tool_options_class", None)
+                if options_class is None:
+                    continue
                 replaced = registry.register(options_class, fallback=plugin.name)
-            except Exception as error:  # noqa: BLE001 - third-party class: the plugin is used without its options
-                _log.warning("ignoring the options of plugin %s: %s", plugin.name, error)
+            except (ExecutorInterrupted, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - third-party class: the plugin is used without its options
+                _log.warning("ignoring the options of plugin %s: %s", plugin.name, _text_of(error))
                 continue
             if replaced:
                 _log.warning("the options of plugin %s replace other options of the same name", plugin.name)
@@ -121,9 +125,20 @@ def options_registry() -> OptionsRegistry:
 
 
 def _entry_points() -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points
+    """Yield the plugins of every installed distribution. One whose records are garbled is left out, with a warning."""
+    from importlib.metadata import distributions
 
-    return entry_points(group=GROUP)
+    seen: set[str] = set()
+    for distribution in distributions():
+        try:
+            name = str(distribution.name)
+            points = [] if name in seen else [point for point in distribution.entry_points if point.group == GROUP]
+        except Exception as error:  # noqa: BLE001 - files that anything may have written
+            place = getattr(distribution, "_path", "an unknown place")
+            _log.warning("ignoring the plugins in %s: %s: %s", place, type(error).__name__, _text_of(error))
+            continue
+        seen.add(name)  # the first on the path counts, as for imports
+        yield from points
 
 
 def _third_party_possible() -> bool:
@@ -158,15 +173,26 @@ def _names_plugins(folder: str) -> bool:
 def _load(point: EntryPoint) -> Plugin | None:
     try:
         plugin = point.load()()
-    except Exception as error:  # noqa: BLE001 - third-party code: the command goes on without it
-        _log.warning("ignoring plugin %s: %s: %s", _described(point), type(error).__name__, error)
+        lacking = [member for member in _MEMBERS if not hasattr(plugin, member)]  # a property may raise anything
+        if not lacking and not (isinstance(plugin.name, str) and plugin.name):
+            lacking = ["a name that is a string"]
+    except (ExecutorInterrupted, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - third-party code, also sys.exit(): the command goes on without it
+        _log.warning("ignoring plugin %s: %s: %s", _described(point), type(error).__name__, _text_of(error))
         return None
-    lacking = [member for member in _MEMBERS if not hasattr(plugin, member)]
     if lacking:
         _log.warning("ignoring plugin %s: it does not define %s", _described(point), ", ".join(lacking))
         return None
     fitting: Plugin = plugin
     return fitting
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - third-party code
+        return "(no message)"
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -154,3 +154,13 @@ def test_a_time_limit_must_be_a_non_negative_number(limit):
     done = bakery("ci", "publish", "--time-budget", limit, "x")
     assert done.returncode == ExitCode.USAGE
     assert "--time-budget" in done.stderr
+
+
+def test_a_working_directory_that_was_deleted_is_an_error_and_no_crash(tmp_path):
+    (tmp_path / "gone").mkdir()
+    script = 'cd gone && rmdir ../gone && exec "$0" -c "from bakery.cli.main import run; run()" ci publish m.json'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot run: the working directory does not exist any more\nhint: ")

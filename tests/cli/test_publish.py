@@ -319,7 +319,11 @@ async def test_sources_that_never_appear_are_named(stage):
     assert str(digest) in err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
+    ids=["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"],
+)
 async def test_an_interrupt_writes_the_summary_and_exits_with_its_code(stage, number, code):
     stage.project("app", "done")
     done = stage.build("done")

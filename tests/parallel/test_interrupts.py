@@ -94,13 +94,18 @@ def start(tmp_path):
 AT_ONCE_S = 2.9  # less than the grace of 3 s, and long enough for a busy machine
 
 BOTH = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+EVERY = pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
+    ids=["INT", "TERM", "HUP", "QUIT"],
+)
 TASKS = """
 tasks = [ShellTask(str(n), shell({child!r})) for n in range(3)] + [ShellTask("queued", ["echo", "never"])]
 sys.exit(guarded(lambda: run(tasks, lambda result: say(result.task.key), jobs=3)))
 """
 
 
-@BOTH
+@EVERY
 def test_children_that_obey_end_at_once_and_queued_tasks_never_start(start, number, code):
     run = start(TASKS.format(child=OBEDIENT))
     run.children_ready(3)

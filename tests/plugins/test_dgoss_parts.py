@@ -1,5 +1,6 @@
 """The parts of the dgoss plugin that need no program: the command, the result, and how results are shown."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -254,3 +255,30 @@ def test_a_build_without_a_platform_counts_only_if_all_builds_have_none():
     unnamed = build(None, 9, "e")
     assert newest_reference([unnamed, build("linux/amd64", 1, "a")], "linux/amd64") != str(unnamed.reference)
     assert newest_reference([unnamed], "linux/amd64") == str(unnamed.reference)
+
+
+HOSTILE = {
+    "nested deeply": "{" + '"a":{' * 100_000,
+    "nested deeply in the report": '{"summary": {"test-count": 1}, "meta": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    "infinity": '{"summary": {"test-count": Infinity}}',
+    "a number that is infinite": '{"summary": {"test-count": 1e999}}',
+    "not a number": '{"summary": {"test-count": NaN}}',
+    "a number of 5,000 digits": '{"summary": {"test-count": ' + "9" * 5000 + "}}",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_report_that_is_not_valid_json_is_not_a_report(text):
+    assert read_report(text) is None
+
+
+def test_absurd_numbers_and_lone_surrogates_of_a_report_are_harmless(tmp_path):
+    first, _ = make_project(tmp_path)
+    check = {"resource-id": "\ud800", "summary-line": "\ud800\u001b[2J", "duration": 10**400, "successful": False}
+    text = json.dumps({"summary": {"test-count": 1, "failed-count": 1, "total-duration": 10**400}, "results": [check]})
+    done = goss_result(result(text, 1, target=first))
+    assert done.report is not None
+    assert (done.report.duration_s, done.report.checks[0].duration_s) == (0, 0)
+    assert ElementTree.fromstring(junit(done)) is not None
+    for shown in (table([done]), closing([done]), markdown([done])):
+        assert shown.encode().isascii() or "\ud800" not in shown

@@ -171,9 +171,14 @@ def test_plugins_that_do_not_work_are_warnings_and_the_others_go_on(documented):
             "failing": "acme_broken:Failing",
             "twin": "acme_broken:Twin",
             "half": "acme_broken:Half",
+            "leaving": "acme_leaving:Plugin",
+            "quitting": "acme_broken:Quitting",
+            "nameless": "acme_broken:Nameless",
         },
         {
+            "acme_leaving.py": "import sys; sys.exit(0)",
             "acme_broken.py": """
+import sys
 class Raising:
     def __init__(self): raise RuntimeError("not today")
 class Lacking:
@@ -191,13 +196,26 @@ class Half(Failing):
     def register_cli(self, app):
         @app.command("half")
         def half(path: "Nowhere"): pass
-"""
+class Quitting(Failing):
+    name = "quitting"
+    def register_cli(self, app): sys.exit(0)
+class Nameless(Failing):
+    name = 5
+""",
         },
     )
+    garbled = documented / "acme_garbled-1.0.dist-info"
+    garbled.mkdir()
+    (garbled / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-garbled\n")
+    (garbled / "entry_points.txt").write_bytes(b"[bakery.plugins]\nx = \xff\xfe:y\n")
     done = bakery(documented, "--help")
     assert done.returncode == 0
     for text in (
         "ignoring plugin gone (no_such_module:Plugin in acme-broken): ModuleNotFoundError",
+        "ignoring plugin leaving (acme_leaving:Plugin in acme-broken): SystemExit: 0",
+        "the commands of plugin quitting cannot be added: 0",
+        "ignoring plugin nameless (acme_broken:Nameless in acme-broken): it does not define a name that is a string",
+        "ignoring the plugins in",
         "ignoring plugin raising (acme_broken:Raising in acme-broken): RuntimeError: not today",
         "does not define description, register_cli, execute, results",
         "the commands of plugin failing cannot be added: no commands",

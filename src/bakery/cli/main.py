@@ -140,6 +140,9 @@ def guarded(action: Callable[[], Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     except Exception as error:  # noqa: BLE001  # shown as a bug
+        if isinstance(error, OSError) and not _has_working_directory():
+            why = "the working directory does not exist any more"
+            return _failed(BakeryError("cannot run", why=why, hint="change to a directory that exists"))
         if general.is_debugging():
             import traceback
 
@@ -147,6 +150,14 @@ def guarded(action: Callable[[], Any]) -> int:
             return ExitCode.FAILED
         return _failed(error)
     return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109  # Path.cwd() is the same, and imports more
+    except OSError:
+        return False
+    return True
 
 
 def _failed(error: Exception) -> int:

@@ -19,6 +19,7 @@ from typer.main import get_group
 
 from bakery.cli import general, output
 from bakery.cli.group import WIDTH
+from bakery.errors import ExecutorInterrupted
 from bakery.plugin_api import Plugin
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ def commands(plugins: Iterable[Plugin]) -> dict[str, click.Command]:
     for plugin in plugins:
         try:
             group = _group(plugin)
-        except Exception as error:  # noqa: BLE001 - third-party code: a warning, and the other plugins still work
+        except (ExecutorInterrupted, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - third-party code, also sys.exit(): the others still work
             _log.warning("the commands of plugin %s cannot be added: %s", plugin.name, error)
             continue
         for name in group.commands:

@@ -1,4 +1,4 @@
-"""Signals: the first SIGINT or SIGTERM cancels the running work, a second one ends the process at once.
+"""Signals: the first SIGINT, SIGTERM, SIGHUP or SIGQUIT cancels the running work, a second ends the process at once.
 
 Starts no process and schedules no job. A module that owns something that must not outlive the process (children,
 temporary directories) registers a function with `at_hard_stop`, for when there is no time to unwind. asyncio and socket
@@ -29,6 +29,12 @@ GRACE_S = 3.0  # between SIGTERM and SIGKILL for a child
 TOTAL_S = 4.5  # from the first signal to the end of the process, even if something hangs; 5 s are documented
 
 
+def _handled() -> list[signal.Signals]:
+    """Return the signals that end the work, without SIGHUP and SIGQUIT if the caller ignores them, as nohup does."""
+    also = [number for number in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(number) is signal.SIG_DFL]
+    return [signal.SIGINT, signal.SIGTERM, *also]
+
+
 class _Root:
     """The running work, the signal that came, and the functions for a hard stop. One per process."""
 
@@ -50,7 +56,8 @@ class _Root:
         self.signum = signum
         self._watchdog = threading.Timer(TOTAL_S, self.stop_at_once)
         self._watchdog.daemon = True
-        self._watchdog.start()
+        with contextlib.suppress(RuntimeError):  # no thread can be started: a second signal still ends the process
+            self._watchdog.start()
         if not self._entered:
             raise ExecutorInterrupted(signum)
         for task, loop in list(self._tasks.items()):
@@ -79,7 +86,7 @@ class _Root:
         if self.installed or threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self.on_signal) for number in _handled()}
         self.installed = True
         try:
             yield
@@ -139,7 +146,7 @@ _root = _Root()
 
 
 def interruptible(*, to_the_end: bool = False) -> contextlib.AbstractContextManager[None]:
-    """Handle SIGINT and SIGTERM: raise ExecutorInterrupted, or cancel what run_interruptible() runs inside.
+    """Handle the signals that end a process: raise ExecutorInterrupted, or cancel what run_interruptible() runs inside.
 
     A second signal, or TOTAL_S after the first, ends the process at once. Does nothing if nested, or outside the main
     thread (only the main thread gets signals). to_the_end: the process exits after the block, so after a signal all

@@ -5,6 +5,7 @@ Without a terminal, plain lines are printed instead (`report.lines`). Source: pi
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -204,12 +205,14 @@ class Board:
                 self._rows[target] = self._rows[target].after(event, self._clock())
 
     def __enter__(self) -> Board:
-        self._thread.start()
+        with contextlib.suppress(RuntimeError):  # no thread can be started: drawn with log lines and at the end only
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self.paint()
 
     def paint(self) -> None:

@@ -99,7 +99,7 @@ class DgossPlugin:
                 else:
                     tasks.append(task)
             with _removing_containers(run_id, environment) as ended:
-                results |= {done.task.key: goss_result(done) for done in run(tasks, ended.append, jobs=jobs, emit=emit)}
+                results |= {done.task.key: _result(done) for done in run(tasks, ended.append, jobs=jobs, emit=emit)}
         return [_call_result(results[target.uid], directory) for target in targets]
 
     def results(self, results: Sequence[ToolCallResult]) -> None:
@@ -130,6 +130,15 @@ def _image(target: Target, metadata: Mapping[str, Sequence[BuildResult]] | None,
     if not target.tags:
         raise BakeryError("cannot find an image to test for", about=target.uid, why="it has neither a build nor a tag")
     return target.tags[0]
+
+
+def _result(done: ShellResult) -> GossResult:
+    """Return the result of a command. Whatever its container printed fails its own target only."""
+    try:
+        return goss_result(done)
+    except Exception as error:  # noqa: BLE001  # the border of a target
+        _log.debug("the report of %s cannot be used", done.task.key, exc_info=error)
+        return GossResult(done.task.payload, GossStatus.ERROR, error=one_line(error))
 
 
 def _call_result(result: GossResult, directory: Path) -> ToolCallResult:

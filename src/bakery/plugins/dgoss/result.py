@@ -6,15 +6,19 @@ Source: pipeline.md 8, "Report read" and "Verdict"; field names as goss 0.4.9 pr
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
     from bakery.parallel.command import ShellResult
     from bakery.targets.target import Target
+
+
+_ABSURD: Final = 2**63  # a larger number is not a count, and not a time in nanoseconds
 
 
 class GossStatus(StrEnum):
@@ -76,11 +80,13 @@ class GossResult(Struct, frozen=True):
 
 def read_report(stdout: str) -> GossReport | None:
     """Return the report in the output of dgoss, or None. There may be other lines around it."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
     start = stdout.find("{")
     while start >= 0:
         try:
             value, end = decoder.raw_decode(stdout, start)
+        except RecursionError:  # what follows is nested as deeply: there is no report to find
+            return None
         except ValueError:
             end = start + 1
         else:
@@ -88,6 +94,17 @@ def read_report(stdout: str) -> GossReport | None:
                 return _report(value)
         start = stdout.find("{", end)
     return None
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large")
+    return value
 
 
 def _report(raw: Mapping[str, Any]) -> GossReport:
@@ -125,7 +142,9 @@ def _text(raw: Mapping[str, Any], key: str) -> str:
 
 def _count(raw: Mapping[str, Any], key: str) -> int:
     value = raw.get(key)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return 0
+    return int(value) if abs(value) < _ABSURD else 0
 
 
 def goss_result(done: ShellResult) -> GossResult:
