@@ -34,8 +34,15 @@ class RequestCounter:
         self._buffer = b""
         self._skip = 0  # bytes missing from the current body
         self._chunked = False
+        self._seen = self._is_opaque = False  # of a connection over TLS, only connections and bytes are counted
 
     def feed(self, data: bytes) -> None:
+        if self._is_opaque:
+            return
+        if not self.methods and not self._buffer and not self._seen and data[:1] == b"\x16":
+            self._is_opaque = True
+            return
+        self._seen = True
         if self._skip >= len(data) and not self._buffer:
             self._skip -= len(data)
             self.body_bytes += len(data)

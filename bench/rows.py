@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.peers.registries import RealRegistry
+from tests.peers.registries import Certificate, RealRegistry
 from tests.peers.tokens import TokenService, token_service
 
 from bench import check, contenders
@@ -43,14 +43,17 @@ class Row:
 
 
 @contextmanager
-def loaded(shape: Shape, tokens: TokenService | None = None) -> Iterator[tuple[RealRegistry, list[BuiltTarget], Path]]:
+def loaded(
+    shape: Shape, tokens: TokenService | None = None, *, tls: bool = False
+) -> Iterator[tuple[RealRegistry, list[BuiltTarget], Path]]:
     """Start a temporary registry with every build in it, and create a folder for the row."""
     folder = Path(tempfile.mkdtemp(prefix="bakery-bench-", dir=storage()))
     try:
-        with start(KIND, folder / "source", tokens) as source:
+        certificate = Certificate.issue(folder / "certificate") if tls else None
+        with start(KIND, folder / "source", tokens, certificate) as source:
             targets = list(build(shape))
             headers = {"Authorization": f"Bearer {tokens.token(*source_scopes(targets))}"} if tokens else None
-            asyncio.run(load(source.host, targets, headers=headers))
+            asyncio.run(load(source.host, targets, headers=headers, certificate=certificate))
             yield source, targets, folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +87,9 @@ def once(
             result.traffic = here.relay.traffic()
         if result.exit_code:
             result.problems.append(f"exit {result.exit_code}: {result.output[-600:]}")
-        environment = environment_for(here.folder / "reader", [one.host for one in here.registries], tokens)
+        environment = environment_for(
+            here.folder / "reader", [one.host for one in here.registries], tokens, source.certificate
+        )
         readers = [check.Reader(one.host, environment, one, tokens is not None) for one in here.registries[1:]]
         result.problems += check.problems(targets if read_back is None else read_back, readers, converted=converted)
     shutil.rmtree(place, ignore_errors=True)
@@ -124,19 +129,37 @@ def side_by_side(
     return result
 
 
-def compared(name: str, what: str, goal: str, shape: Shape, *, round_trip_s: float | None, repeat: int) -> Row:
-    with loaded(shape) as (source, targets, folder):
+def compared(
+    name: str, what: str, goal: str, shape: Shape, *, round_trip_s: float | None, repeat: int, tls: bool = False
+) -> Row:
+    with loaded(shape, tls=tls) as (source, targets, folder):
         peer, own = side_by_side(source, targets, folder, round_trip_s=round_trip_s, repeat=repeat)
     notes = []
-    if peer.traffic and own.traffic:
+    if peer.traffic and own.traffic and own.traffic.requests:
         share = own.traffic.requests.total() / peer.traffic.requests.total()
         notes.append(f"requests: {share:.0%} of the script's (goal: at most 70 %)")
+    notes.append(f"CPU: {own.cpu_s / peer.cpu_s:.2f} of the script's")
     return Row(name, what, goal, peer, own, peer.wall_s / own.wall_s, tuple(notes))
 
 
 def tiny_40ms(repeat: int) -> Row:
     what = "20 targets x 2 platforms x 2 registries x 4 tags, tiny layers, 40 ms round trip; peer: script"
     return compared("tiny-40ms", what, "ratio at least 4", TINY, round_trip_s=ROUND_TRIP_S, repeat=repeat)
+
+
+def tiny_40ms_tls(repeat: int) -> Row:
+    what = "tiny-40ms over TLS; peer: script"
+    return compared("tiny-40ms-tls", what, "ratio at least 6", TINY, round_trip_s=ROUND_TRIP_S, repeat=repeat, tls=True)
+
+
+def tiny_150ms_tls(repeat: int) -> Row:
+    what = "tiny targets over TLS, 150 ms round trip; peer: script"
+    return compared("tiny-150ms-tls", what, "", TINY, round_trip_s=0.150, repeat=repeat, tls=True)
+
+
+def big_tls(repeat: int) -> Row:
+    what, goal = "big over TLS; peer: script", "ratio at least 1.5, at most half of the CPU"
+    return compared("big-tls", what, goal, BIG, round_trip_s=None, repeat=repeat, tls=True)
 
 
 def tiny_40ms_tools(repeat: int) -> Row:
@@ -312,6 +335,9 @@ def start_up(repeat: int) -> Row:
 
 ROWS: dict[str, Callable[[int], Row]] = {
     "start-up": start_up,
+    "big-tls": big_tls,
+    "tiny-40ms-tls": tiny_40ms_tls,
+    "tiny-150ms-tls": tiny_150ms_tls,
     "tiny-40ms": tiny_40ms,
     "tiny-near": tiny_near,
     "versions-40ms": versions_40ms,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.peers.programs import ROOT, find
-from tests.peers.registries import RealRegistry, docker_auths, serve
+from tests.peers.registries import Certificate, RealRegistry, docker_auths, serve
 from tests.peers.tokens import TokenService
 
 KIND = "distribution"  # the registry of every row, except those with faults
@@ -107,31 +107,35 @@ class Scene:
         return self.hosts[1:]
 
 
-def start(kind: str, folder: Path, auth: TokenService | None = None) -> Any:
+def start(
+    kind: str, folder: Path, auth: TokenService | None = None, certificate: Certificate | None = None
+) -> AbstractContextManager[RealRegistry]:
     program = find(kind)
     if program is None:
         raise SystemExit(f"bench: cannot find {kind}\nhint: run 'make peers'")
-    return serve(kind, program, folder, auth=auth, logged=False)
+    return serve(kind, program, folder, auth=auth, certificate=certificate, logged=False)
 
 
 @contextmanager
 def scene(
     source: RealRegistry, folder: Path, *, round_trip_s: float | None, tokens: TokenService | None = None
 ) -> Iterator[Scene]:
-    """Start two empty destinations next to a loaded source. round_trip_s: None for no relay."""
+    """Start two empty destinations next to a loaded source, over TLS if it is. round_trip_s: None for no relay."""
     with ExitStack() as stack:
-        fresh = [stack.enter_context(start(KIND, folder / name, tokens)) for name in ("one", "two")]
+        fresh = [stack.enter_context(start(KIND, folder / name, tokens, source.certificate)) for name in ("one", "two")]
         registries = (source, *fresh)
         hosts = tuple(one.host for one in registries)
         running = None
         if round_trip_s is not None:
             running = stack.enter_context(relay(round_trip_s, hosts))
             hosts = running.hosts
-        yield Scene(hosts, registries, folder, running, environment_for(folder, hosts, tokens))
+        yield Scene(hosts, registries, folder, running, environment_for(folder, hosts, tokens, source.certificate))
 
 
-def environment_for(folder: Path, hosts: Sequence[str], tokens: TokenService | None) -> dict[str, str]:
-    """Return the environment of every contender: plain HTTP and the same login for all registries, nothing else."""
+def environment_for(
+    folder: Path, hosts: Sequence[str], tokens: TokenService | None, certificate: Certificate | None = None
+) -> dict[str, str]:
+    """Return the environment of every contender: plain HTTP or one authority, and the same login for all registries."""
     home = folder / "home"
     (home / ".docker").mkdir(parents=True)
     logins: dict[str, object] = {}
@@ -139,7 +143,7 @@ def environment_for(folder: Path, hosts: Sequence[str], tokens: TokenService | N
         for host in hosts:
             logins |= docker_auths(host, tokens)
     (home / ".docker" / "config.json").write_text(json.dumps({"auths": logins}))
-    regctl = {"hosts": {host: {"tls": "disabled"} for host in hosts}}
+    regctl = {"hosts": {host: {"tls": "disabled" if certificate is None else "enabled"} for host in hosts}}
     (home / "regctl.json").write_text(json.dumps(regctl))
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -151,6 +155,10 @@ def environment_for(folder: Path, hosts: Sequence[str], tokens: TokenService | N
         "PYTHONPATH": str(ROOT / "src"),
         "LANG": "C.UTF-8",
     }
+    if certificate is None:
+        environment["BAKERY_PLAIN_HTTP"] = ",".join(hosts)
+    else:
+        environment["SSL_CERT_FILE"] = environment["BAKERY_CA_FILE"] = str(certificate.authority)
     if tokens is not None:
         environment["BAKERY_TRUSTED_REALMS"] = tokens.realm.rpartition("/")[0]
     return environment

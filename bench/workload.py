@@ -12,12 +12,14 @@ import hashlib
 import io
 import json
 import random
+import ssl
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from tests.peers.registries import Certificate
 
 from bench.layers import gzipped, system_tar
 
@@ -156,20 +158,31 @@ def build(shape: Shape) -> Iterator[BuiltTarget]:
             yield BuiltTarget(image, version, tuple(_built(name, one, shape) for one in ARCHITECTURES))
 
 
-async def load(host: str, targets: Sequence[BuiltTarget], *, headers: dict[str, str] | None = None) -> None:
+async def load(
+    host: str,
+    targets: Sequence[BuiltTarget],
+    *,
+    headers: dict[str, str] | None = None,
+    certificate: Certificate | None = None,
+) -> None:
     """Push every build by digest to the temporary registry at `host`, as CI's build jobs do."""
     gate = asyncio.Semaphore(16)
     timeout = aiohttp.ClientTimeout(total=None, sock_read=120)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout, auto_decompress=False) as session:
+    context = True if certificate is None else ssl.create_default_context(cafile=certificate.authority)
+    origin = f"{'http' if certificate is None else 'https'}://{host}"
+    connector = aiohttp.TCPConnector(ssl=context)
+    async with aiohttp.ClientSession(
+        headers=headers, timeout=timeout, auto_decompress=False, connector=connector
+    ) as session:
 
         async def one(target: BuiltTarget, built: Built) -> None:
             async with gate:
-                base = f"http://{host}/v2/{target.source_repository}"
+                base = f"{origin}/v2/{target.source_repository}"
                 for blob in built.blobs:
                     async with session.post(f"{base}/blobs/uploads/") as response:
                         response.raise_for_status()
                         location = response.headers["Location"]
-                    url = location if location.startswith("http") else f"http://{host}{location}"
+                    url = location if location.startswith("http") else f"{origin}{location}"
                     url += ("&" if "?" in url else "?") + f"digest={blob.digest}"
                     async with session.put(url, data=io.BytesIO(blob.content())) as response:
                         response.raise_for_status()

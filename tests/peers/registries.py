@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import trustme
 
 from tests.peers.tokens import ISSUER, SERVICE, TokenService
 
@@ -57,6 +60,7 @@ class RealRegistry:
     folder: Path
     process: subprocess.Popen[bytes]
     auth: Basic | TokenService | None = None
+    certificate: Certificate | None = None
 
     @property
     def blobs(self) -> Path:
@@ -82,7 +86,33 @@ def docker_auths(host: str, auth: Basic | TokenService) -> dict[str, dict[str, s
     return {host: {"auth": base64.b64encode(f"{auth.user}:{auth.password}".encode()).decode()}}
 
 
-def _config(folder: Path, auth: Basic | TokenService | None, *, logged: bool) -> dict[str, object]:
+@dataclass(frozen=True)
+class Certificate:
+    """What a registry proves that it is 127.0.0.1 with, and the authority that clients trust. All are PEM files."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+    @classmethod
+    def issue(cls, folder: Path) -> Certificate:
+        folder.mkdir(parents=True)
+        authority = trustme.CA()
+        issued = authority.issue_cert("127.0.0.1")
+        files = cls(folder / "certificate.pem", folder / "key.pem", folder / "authority.pem")
+        issued.private_key_pem.write_to_path(files.key)
+        for blob in issued.cert_chain_pems:
+            blob.write_to_path(files.certificate, append=True)
+        authority.cert_pem.write_to_path(files.authority)
+        return files
+
+
+def _config(
+    folder: Path, auth: Basic | TokenService | None, certificate: Certificate | None, *, logged: bool
+) -> dict[str, object]:
+    http: dict[str, object] = {"addr": "127.0.0.1:0", "secret": "shared by one process"}
+    if certificate is not None:
+        http["tls"] = {"certificate": str(certificate.certificate), "key": str(certificate.key)}
     config: dict[str, object] = {
         "version": 0.1,
         "log": {"level": "info", "accesslog": {"disabled": not logged}},
@@ -91,7 +121,7 @@ def _config(folder: Path, auth: Basic | TokenService | None, *, logged: bool) ->
             "delete": {"enabled": True},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": "127.0.0.1:0", "secret": "shared by one process"},
+        "http": http,
     }
     match auth:
         case Basic():
@@ -112,12 +142,18 @@ def _config(folder: Path, auth: Basic | TokenService | None, *, logged: bool) ->
 
 @contextmanager
 def serve(
-    kind: str, program: Path, folder: Path, *, auth: Basic | TokenService | None = None, logged: bool = True
+    kind: str,
+    program: Path,
+    folder: Path,
+    *,
+    auth: Basic | TokenService | None = None,
+    certificate: Certificate | None = None,
+    logged: bool = True,
 ) -> Iterator[RealRegistry]:
-    """Run a registry until the block ends. logged: whether it writes an access log, which costs time."""
+    """Run a registry until the block ends, over TLS if it has a certificate. logged: an access log costs time."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.yml"
-    config.write_text(json.dumps(_config(folder, auth, logged=logged)))  # JSON is YAML
+    config.write_text(json.dumps(_config(folder, auth, certificate, logged=logged)))  # JSON is YAML
     log = folder / "log"
     with log.open("wb") as errors, (folder / "access.log").open("wb") as access:
         process = subprocess.Popen(
@@ -129,8 +165,8 @@ def serve(
         )
     try:
         host = _address(process, log)
-        _wait_until_ready(host)
-        yield RealRegistry(kind, host, folder, process, auth)
+        _wait_until_ready(host, certificate)
+        yield RealRegistry(kind, host, folder, process, auth, certificate)
     finally:
         process.kill()
         process.wait()
@@ -147,10 +183,12 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(f"the registry did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
 
 
-def _wait_until_ready(host: str) -> None:
+def _wait_until_ready(host: str, certificate: Certificate | None) -> None:
+    context = None if certificate is None else ssl.create_default_context(cafile=certificate.authority)
+    url = f"{'http' if context is None else 'https'}://{host}/v2/"
     for _ in range(250):
         try:
-            with urllib.request.urlopen(f"http://{host}/v2/", timeout=5):
+            with urllib.request.urlopen(url, timeout=5, context=context):
                 return
         except urllib.error.HTTPError as response:
             with response:

@@ -16,8 +16,9 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.registry.config import RegistryConfig
 from bakery.registry.http.config import Proxies
+from bakery.registry.http.failure import Untrusted
 from bakery.retry import RetryPolicy
-from tests.wire.attacks import names
+from tests.wire.attacks import Tls, names
 from tests.wire.channel import Channel
 from tests.wire.making import LAYER_TYPE, blob, make_client, repository
 from tests.wire.script import Response, ScriptedServer, raw_server, responds
@@ -305,3 +306,48 @@ async def test_a_proxy_that_refuses_a_tunnel_is_named():
         async with make_client(policy=ONCE, config=config) as client:
             with pytest.raises(BakeryError, match=rf"the proxy {proxy.origin} responds 407"):
                 await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
+
+
+# Loopback names
+
+
+async def test_a_registry_on_a_loopback_name_is_asked_over_tls_if_it_speaks_tls(tls: Tls):
+    config = RegistryConfig(ca_file=tls.file, tries_tls_on_loopback=True)
+    async with ScriptedServer(tls=tls.server("localhost"), name="localhost") as server:
+        async with make_client(config=config, lookup=names(localhost="127.0.0.1")) as client:
+            server.expect("HEAD", TARGET, 404, times=2)
+            for _ in range(2):
+                assert not await client.blobs(repository(server)).has(LAYER)
+        assert server.connections == 1  # besides the handshake that found out
+
+
+async def test_a_registry_on_a_loopback_name_that_does_not_speak_tls_is_asked_over_plain_http():
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        status = b"404 Not Found" if head.startswith(b"HEAD /v2/") else b"400 Bad Request"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+
+    config = RegistryConfig(tries_tls_on_loopback=True)
+    async with raw_server(serve) as host, make_client(config=config, policy=ONCE) as client:
+        assert not await client.blobs(Repository(host, "acme/app")).has(LAYER)
+
+
+async def test_a_certificate_error_on_a_loopback_name_does_not_lead_to_plain_http(tls: Tls):
+    config = RegistryConfig(tries_tls_on_loopback=True)  # without the authority
+    lookup = names(localhost="127.0.0.1")
+    async with (
+        ScriptedServer(tls=tls.server("localhost"), name="localhost") as server,
+        make_client(config=config, lookup=lookup, policy=ONCE) as client,
+    ):
+        with pytest.raises(Untrusted, match="certificate"):
+            await client.blobs(repository(server)).has(LAYER)
+
+
+async def test_a_loopback_registry_that_the_user_marked_as_plain_http_gets_no_handshake():
+    async with ScriptedServer() as server:
+        config = RegistryConfig(tries_tls_on_loopback=True, plain_http=frozenset({server.host}))
+        async with make_client(config=config) as client:
+            server.expect("HEAD", TARGET, 404)
+            assert not await client.blobs(repository(server)).has(LAYER)
+        assert server.connections == 1

@@ -22,6 +22,7 @@ class RegistryConfig(HttpConfig, frozen=True):
     """How registries are reached. The defaults are safe: https, system authorities, no login for unknown services."""
 
     plain_http: frozenset[str] = frozenset()  # host or host:port
+    tries_tls_on_loopback: bool = False  # before plain HTTP, for loopback names that are not in plain_http
     trusted_realms: frozenset[Origin] = frozenset()  # token services that may see logins
     credentials: CredentialSources = field(default_factory=CredentialSources)
     small_at_once: int = SMALL_REQUESTS_PER_HOST
@@ -46,6 +47,7 @@ class RegistryConfig(HttpConfig, frozen=True):
             ca_file=http.ca_file,
             proxies=http.proxies,
             plain_http=frozenset(host.lower() for host in listed("BAKERY_PLAIN_HTTP")),
+            tries_tls_on_loopback=True,
             trusted_realms=frozenset(trusted),
             credentials=CredentialSources.from_environment(environment),
         )

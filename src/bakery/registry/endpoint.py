@@ -22,10 +22,10 @@ from bakery.registry.http.address import Reach
 from bakery.registry.http.message import HttpBody, HttpRequest, HttpResponse
 from bakery.registry.http.redirect import check_hop, is_followed, next_hop
 from bakery.registry.http.transport import OpenResponse, Transport
-from bakery.registry.http.url import Url
+from bakery.registry.http.url import Origin, Url
 from bakery.registry.login import NOTHING, Authorizer, Grant
 from bakery.registry.operation import ClientStats, Operation
-from bakery.registry.origin import api_origin
+from bakery.registry.origin import api_origin, may_speak_tls
 from bakery.registry.token import MAX_TOKEN_BYTES
 from bakery.registry.upload_plan import Manners
 from bakery.retry import Clock
@@ -53,6 +53,8 @@ class Endpoint:
         self.gate, self.longest_lag_s, self.sure_lag_s = gate, _LEAST_LAG_S, 0.0
         self.down_since: float | None = None  # since when it has refused every connection
         self.manners, self.mount_trial = Manners(), asyncio.Lock()
+        self._first_origin, self._settling = self.origin, asyncio.Lock()
+        self._is_settled = not (config.tries_tls_on_loopback and may_speak_tls(registry, config.plain_http))
         self._transport, self._stats = transport, stats
         self._authorizer = Authorizer(
             self.origin,
@@ -66,6 +68,10 @@ class Endpoint:
     def url(self, repository: Repository, rest: str) -> Url:
         """Return a URL in the API of a repository. rest: built from validated values only."""
         return Url(self.origin, f"/v2/{repository.path}/{rest}")
+
+    def moved(self, url: Url) -> Url:
+        """Return a URL of this registry with the scheme that its host turned out to speak."""
+        return Url(self.origin, url.target) if url.origin == self._first_origin else url
 
     def saw_lag(self, seconds: float, *, absent_s: float) -> None:
         """Record how long an acknowledged write took to appear, and how long it was certainly absent."""
@@ -94,7 +100,9 @@ class Endpoint:
     @asynccontextmanager
     async def open(self, operation: Operation) -> AsyncIterator[OpenResponse]:
         """Send as `send` does, but leave the body to the caller. A slot is held until the end of the block."""
-        url, came_from, hops, logins = operation.url, self.origin, 0, 0
+        if not self._is_settled:
+            await self._settle(operation)
+        url, came_from, hops, logins = self.moved(operation.url), self.origin, 0, 0
         has_left = url.origin != self.origin
         while True:
             response: OpenResponse | None = None
@@ -131,6 +139,14 @@ class Endpoint:
                 if response is not None:
                     response.close()
             await self._login_again(refused, url, operation, grant, logins)
+
+    async def _settle(self, operation: Operation) -> None:
+        """Find out whether a loopback host speaks TLS, before any request, and so any login, is sent to it."""
+        async with self._settling:
+            if not self._is_settled:
+                if await self._transport.speaks_tls(operation.request(operation.url)):
+                    self.origin = self._authorizer.origin = Origin("https", self.origin.host, self.origin.port)
+                self._is_settled = True
 
     def _own_reach(self) -> Reach:
         return self._transport.reach_of(self.origin)

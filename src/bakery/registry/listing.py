@@ -103,7 +103,7 @@ class Listings:
 
             response = await Retries(self._state, operation).attempt(once)
             yield response, parse_object(response.body, about=url.redacted, limit_bytes=_MAX_PAGE_BYTES)
-            url = _next_page(response, url, operation)
+            url = _next_page(response, endpoint.moved(url), operation)
         raise RegistryError(f"cannot {action}", about=repository, why=f"more than {_MAX_PAGES} pages")
 
     def _get(self, repository: Repository, target: str | Url, action: str) -> Operation:

@@ -67,7 +67,7 @@ class Authorizer:
         send: SendTokenRequest,
         clock: Clock,
     ) -> None:
-        self._origin, self._credentials, self._trusted = origin, credentials, trusted
+        self.origin, self._credentials, self._trusted = origin, credentials, trusted
         self._own_reach, self._send, self._clock = own_reach, send, clock
         self._challenge: Challenge | None = None
         self._realm: Url | None = None
@@ -176,13 +176,13 @@ class Authorizer:
         challenge, realm = self._challenge, self._realm
         if challenge is None or realm is None:
             raise ValueError("a token is fetched only after a challenge")
-        trust, allowed = trust_in(self._origin, realm, self._own_reach(), self._trusted)
+        trust, allowed = trust_in(self.origin, realm, self._own_reach(), self._trusted)
         shown = login
         if trust is Trust.NOTHING and login:
             shown = ANONYMOUS
             self._anonymous_because = (
                 f"set BAKERY_TRUSTED_REALMS={realm.origin} if this token service may see the login for "
-                f"{self._origin.authority}; the token was requested without it"
+                f"{self.origin.authority}; the token was requested without it"
             )
         if shown.identity_token:
             renewed = self._renewals.get(login, login.identity_token)

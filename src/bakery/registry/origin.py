@@ -13,16 +13,23 @@ HUB_API_HOST: Final = "registry-1.docker.io"
 def api_origin(registry: str, plain_http: frozenset[str] = frozenset()) -> Origin:
     """Return the origin of a registry's API. registry: its name as users write it.
 
-    plain_http: hosts, or host:port, that are reached over plain HTTP. Loopback names always are; no other host is, and
-    plain HTTP is never a fallback.
+    plain_http: hosts, or host:port, that are reached over plain HTTP. Loopback names are as well, unless they turn out
+    to speak TLS; no other host is, and plain HTTP is never a fallback.
     """
-    host, port_text = registry, ""
-    if not registry.endswith("]"):
-        head, colon, tail = registry.rpartition(":")
-        if colon:
-            host, port_text = head, tail
+    host, port = _split(registry)
     if registry == "docker.io":
         host = HUB_API_HOST
     plain = is_loopback_name(host) or host in plain_http or registry in plain_http
-    scheme = "http" if plain else "https"
-    return Url.parse(f"{scheme}://{host}{':' if port_text else ''}{port_text}/").origin
+    return Url.parse(f"{'http' if plain else 'https'}://{host}{port}/").origin
+
+
+def may_speak_tls(registry: str, plain_http: frozenset[str]) -> bool:
+    """Return whether a registry has a loopback name that the user did not mark as plain HTTP."""
+    host, _ = _split(registry)
+    return is_loopback_name(host) and host not in plain_http and registry not in plain_http
+
+
+def _split(registry: str) -> tuple[str, str]:
+    """Return the host, and ":port" or ""."""
+    head, colon, tail = registry.rpartition(":")
+    return (registry, "") if registry.endswith("]") or not colon else (head, f":{tail}")

@@ -14,7 +14,8 @@ import h11
 from bakery.errors import InvalidContent
 from bakery.extent import Piece
 from bakery.registry.http.message import Fields, HttpBody
-from bakery.registry.http.wire import Broken, Take, Wire
+from bakery.registry.http.turns import Take
+from bakery.registry.http.wire import Broken, Wire
 from bakery.tasks import in_thread
 
 _MAX_HEAD_BYTES: Final = 64 * 1024  # upload Locations and signed URLs run to kilobytes

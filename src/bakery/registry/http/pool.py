@@ -22,6 +22,7 @@ from bakery.registry.http.address import EVERYWHERE, Reach, literal_reach
 from bakery.registry.http.config import HttpConfig, Proxy
 from bakery.registry.http.exchange import Exchange
 from bakery.registry.http.failure import UnsafeTarget, Untrusted
+from bakery.registry.http.tls import TLS_ANSWERS, hello
 from bakery.registry.http.url import Origin
 from bakery.registry.http.wire import Wire
 
@@ -98,6 +99,19 @@ class Pool:
         async with asyncio.timeout(self._config.connect_s):
             return await self._connect(route)
 
+    async def speaks_tls(self, origin: Origin, allowed: frozenset[Reach]) -> bool:
+        """Return whether a TLS handshake meets a response that is TLS. Raises OSError or TimeoutError."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._config.connect_s):
+            with await self._open_socket(origin, allowed) as opened:
+                try:
+                    await loop.sock_sendall(
+                        opened, hello() + b"\r\n\r\n"
+                    )  # the end of a head, for servers of plain HTTP
+                    return await loop.sock_recv(opened, 1) in TLS_ANSWERS
+                except ConnectionError:
+                    return False
+
     def give_back(self, route: Route, wire: Wire) -> None:
         """Keep a connection on which the exchange is complete."""
         wire.idle_since = asyncio.get_running_loop().time()
@@ -115,17 +129,7 @@ class Pool:
     async def _connect(self, route: Route) -> Wire:
         first = route.proxy.origin if route.proxy is not None else route.origin
         assert first is not None, "a route without a proxy has an origin"
-        addresses = await self._addresses(first, EVERYWHERE if route.proxy is not None else route.allowed)
-        try:
-            opened = await aiohappyeyeballs.start_connection(
-                [_info(address, first.port) for address in addresses],
-                happy_eyeballs_delay=_NEXT_ADDRESS_S,
-                interleave=1,
-            )
-        except OSError:
-            self._known.pop(first.host, None)  # it may have moved
-            raise
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        opened = await self._open_socket(first, EVERYWHERE if route.proxy is not None else route.allowed)
         _, wire = await asyncio.get_running_loop().create_connection(Wire, sock=opened)
         self._open.add(wire)
         wire.closed.add_done_callback(lambda _: self._open.discard(wire))
@@ -138,6 +142,20 @@ class Pool:
             wire.close()
             raise
         return wire
+
+    async def _open_socket(self, first: Origin, allowed: frozenset[Reach]) -> socket.socket:
+        addresses = await self._addresses(first, allowed)
+        try:
+            opened = await aiohappyeyeballs.start_connection(
+                [_info(address, first.port) for address in addresses],
+                happy_eyeballs_delay=_NEXT_ADDRESS_S,
+                interleave=1,
+            )
+        except OSError:
+            self._known.pop(first.host, None)  # it may have moved
+            raise
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return opened
 
     async def _start_tls(self, wire: Wire, origin: Origin) -> None:
         await wire.start_tls(self._context(), origin.host.strip("[]"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from typing import Final, cast
 
+TLS_ANSWERS: Final = (b"\x15", b"\x16")  # the first byte of an alert, and of a handshake message
 _READ_BYTES: Final = 256 * 1024
 
 
@@ -82,3 +84,14 @@ class Tls:
         if self._below is None:
             return data
         return self._below.encrypt(data) if data else self._below.outgoing()
+
+
+def hello() -> bytes:
+    """Return the first message of a handshake: only a server of TLS responds to it with TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # no content follows it
+    context.verify_mode = ssl.CERT_NONE
+    out = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+    return out.read()

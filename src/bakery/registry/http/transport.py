@@ -19,8 +19,9 @@ from bakery.registry.http.failure import BodyCut, NotConnected, Untrusted
 from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, in_pieces
 from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, ProxyRefused, Route, system_lookup
 from bakery.registry.http.redirect import is_followed
+from bakery.registry.http.turns import Take
 from bakery.registry.http.url import Origin, Url
-from bakery.registry.http.wire import Broken, Take
+from bakery.registry.http.wire import Broken
 
 _AT_ONCE_BYTES: Final = 512 * 1024  # content up to this size is sent in one write
 _FALSE_LENGTH: Final = 416  # distribution's states the length of the whole blob and sends 33 bytes: it is not read
@@ -152,6 +153,13 @@ class Transport:
                 raise _failed(error, request, is_cut=not exchange.is_sent) from error
             raise
         return OpenResponse(exchange, request, self, route)
+
+    async def speaks_tls(self, request: HttpRequest) -> bool:
+        """Return whether the host of a request speaks TLS; whatever its certificate. Raises NotConnected."""
+        try:
+            return await self._pool.speaks_tls(request.url.origin, request.allowed)
+        except (TimeoutError, OSError) as error:
+            raise _unconnected(error, request) from error
 
     def finish(self, route: Route, exchange: Exchange) -> None:
         """Keep or close the connection of an exchange that has ended."""

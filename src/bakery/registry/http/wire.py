@@ -8,7 +8,6 @@ file to the socket, by sendfile without TLS, and from the socket to whatever con
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import ssl
@@ -18,20 +17,22 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, cast
 
-from msgspec import Struct
-
 from bakery.extent import Extent, Piece
 from bakery.registry.http.tls import Tls
+from bakery.registry.http.turns import (
+    BUFFER_BYTES,
+    RECORDS_BYTES,
+    TURN_BYTES,
+    Take,
+    Turn,
+    receive,
+    receive_encrypted,
+    send_encrypted,
+    send_file,
+)
 from bakery.tasks import in_thread
 
 _AHEAD_BYTES: Final = 512 * 1024  # unread bytes at which the server is made to wait
-_TURN_BYTES: Final = 8 * 1024 * 1024  # the most that one turn in a thread moves
-_BUFFER_BYTES: Final = 256 * 1024  # fits the processor's cache between the socket, the hash and the file
-_RECORDS_BYTES: Final = 64 * 1024  # encrypted at once; larger results are mapped anew by malloc, which doubles the CPU
-_NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
-
-Take = Callable[[memoryview], object]
-"""Consumes the next bytes of a body. Runs in a thread, never twice at once; the memory is valid during the call."""
 
 
 class Broken(Exception):  # internal: turned into a ConnectionFailed
@@ -153,8 +154,8 @@ class Wire(asyncio.Protocol):
         left = piece
         while left and not self.has_news:
             if isinstance(left, Extent):
-                size = await self._send_part(left)
-                left = left.after(size)
+                turn = await self._send_part(left)
+                size, left = turn.size, left.after(turn.size)
             else:
                 self.transport.write(left if self._tls is None else self._tls.encrypt(left))
                 size, left = len(left), b""
@@ -163,20 +164,22 @@ class Wire(asyncio.Protocol):
             moved(size)
         return left
 
-    async def _send_part(self, extent: Extent) -> int:
-        if self._tls is None:
-            turn = await in_thread(partial(_send_file, self._handle(), extent))
-        else:
-            self._buffer = self._buffer or bytearray(_BUFFER_BYTES)
-            with self._lent() as tls:
-                turn = await in_thread(partial(_send_encrypted, self._handle(), tls, self._buffer, extent))
+    async def _send_part(self, extent: Extent) -> Turn:
+        handle = self._handle()
+        with self._lent() as tls:
+            if tls is None:
+                work = partial(send_file, handle, extent)
+            else:
+                self._buffer = self._buffer or bytearray(RECORDS_BYTES)
+                work = partial(send_encrypted, handle, tls, self._buffer, extent)
+            turn = await in_thread(work)
         if turn.error is not None and not self.has_news:
             raise Broken from turn.error
         if turn.unsent:
             self.transport.write(turn.unsent)
         elif not turn.size and not self.has_news:
             await self.change(self._loop.add_writer, self._loop.remove_writer)
-        return turn.size
+        return turn
 
     async def receive_by(self, take: Take, size: int) -> int:
         """Pass some of the next `size` bytes to `take`, in a thread. Return how many, 0 at the end.
@@ -197,7 +200,14 @@ class Wire(asyncio.Protocol):
                 if self._error is not None:
                     raise Broken from self._error
                 return 0
-            turn = await self._receive_part(take, min(size, _TURN_BYTES))
+            handle, most = self._handle(), min(size, TURN_BYTES)
+            self._buffer = self._buffer or bytearray(min(BUFFER_BYTES, size) * (1 if self._tls is None else 2))
+            with self._lent() as tls:
+                if tls is None:
+                    work = partial(receive, handle, self._buffer, most, take)
+                else:
+                    work = partial(receive_encrypted, handle, tls, self._buffer, most, take)
+                turn = await in_thread(work)
             got, self._error = turn.size, self._error or turn.error
             if not got and self._error is not None:
                 raise Broken from self._error
@@ -205,25 +215,14 @@ class Wire(asyncio.Protocol):
                 return 0
             if not got:
                 await self.change(self._loop.add_reader, self._loop.remove_reader)
+        if self._tls is not None and (outgoing := self._tls.outgoing()):
+            self.transport.write(outgoing)
         if got == size:
             self._buffer = bytearray()
             if self._tls is not None:
                 self._decrypt()
             self._resume()
         return got
-
-    async def _receive_part(self, take: Take, most: int) -> _Turn:
-        self._buffer = self._buffer or bytearray(min(_BUFFER_BYTES, most))
-        if self._tls is None:
-            return await in_thread(partial(_receive, self._handle(), self._buffer, most, take))
-        with self._lent() as tls:
-            encrypted = bytearray(_BUFFER_BYTES)
-            turn = await in_thread(
-                partial(_receive_encrypted, self._handle(), tls, encrypted, self._buffer, most, take)
-            )
-        if outgoing := tls.outgoing():
-            self.transport.write(outgoing)
-        return turn
 
     async def start_tls(
         self, context: ssl.SSLContext, server_name: str, *, session: ssl.SSLSession | None = None
@@ -284,9 +283,11 @@ class Wire(asyncio.Protocol):
             self._end(error)
 
     @contextmanager
-    def _lent(self) -> Iterator[Tls]:
-        """Lend the TLS session to a thread. What arrives in the meantime is decrypted afterwards."""
-        assert self._tls is not None
+    def _lent(self) -> Iterator[Tls | None]:
+        """Lend the TLS session, if there is one, to a thread. What arrives in the meantime is decrypted afterwards."""
+        if self._tls is None:
+            yield None
+            return
         self._encrypted = deque()
         try:
             yield self._tls
@@ -317,104 +318,3 @@ class Wire(asyncio.Protocol):
             self._socket = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
             self._socket.setblocking(False)
         return self._socket
-
-
-class _Turn(Struct):
-    """The result of one turn in a thread. ended: the connection has no more bytes. unsent: is to be sent next."""
-
-    size: int = 0
-    ended: bool = False
-    error: OSError | None = None
-    unsent: bytes | memoryview = b""
-
-
-def _receive(handle: socket.socket, buffer: bytearray, most: int, take: Take) -> _Turn:
-    turn, view = _Turn(), memoryview(buffer)
-    while turn.size < most:
-        got = _read(handle, view[: most - turn.size], turn)
-        if not got:
-            break
-        take(view[:got])
-        turn.size += got
-    return turn
-
-
-def _receive_encrypted(
-    handle: socket.socket, tls: Tls, encrypted: bytearray, buffer: bytearray, most: int, take: Take
-) -> _Turn:
-    turn, view, raw = _Turn(), memoryview(buffer), memoryview(encrypted)
-    while turn.size < most:
-        filled, room = 0, min(len(buffer), most - turn.size)
-        while filled < room:
-            try:
-                got = tls.read_into(view[filled:room])
-            except ssl.SSLError as error:
-                turn.error = error
-                break
-            if got == 0:
-                turn.ended = True
-                break
-            if got is not None:
-                filled += got
-            elif size := _read(handle, raw, turn):
-                tls.feed(raw[:size])
-            else:
-                break
-        if filled:
-            take(view[:filled])
-            turn.size += filled
-        if filled < room:
-            break
-    return turn
-
-
-def _read(handle: socket.socket, view: memoryview, turn: _Turn) -> int:
-    """Read into a buffer. Return 0, and record why in `turn`, if there is nothing to read for now or for ever."""
-    try:
-        got = handle.recv_into(view)
-    except BlockingIOError:
-        return 0
-    except OSError as error:
-        turn.error = error
-        return 0
-    turn.ended = not got
-    return got
-
-
-def _send_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, extent: Extent) -> _Turn:
-    turn, view = _Turn(), memoryview(buffer)[:_RECORDS_BYTES]
-    left = Extent(extent.file, extent.offset, min(extent.size, _TURN_BYTES))
-    while left.size and not turn.unsent:
-        part = Extent(left.file, left.offset, min(left.size, len(view)))
-        turn.unsent = memoryview(tls.encrypt(part.read_into(view)))
-        turn.size, left = turn.size + part.size, left.after(part.size)
-        try:
-            while turn.unsent:
-                turn.unsent = turn.unsent[handle.send(turn.unsent) :]
-        except BlockingIOError:
-            break
-        except OSError as error:
-            turn.error, turn.unsent = error, b""
-            break
-    return turn
-
-
-def _send_file(handle: socket.socket, extent: Extent) -> _Turn:
-    turn, left = _Turn(), Extent(extent.file, extent.offset, min(extent.size, _TURN_BYTES))
-    while left.size:
-        try:
-            try:
-                sent = os.sendfile(handle.fileno(), left.file, left.offset, left.size)
-            except OSError as error:
-                if error.errno not in _NO_SENDFILE:  # some file systems do not support it
-                    raise
-                sent = handle.send(Extent(left.file, left.offset, min(left.size, _BUFFER_BYTES)).read())
-        except BlockingIOError:
-            break
-        except OSError as error:
-            turn.error = error
-            break
-        if not sent:
-            raise EOFError(f"the file ends before {left.offset + left.size} bytes")
-        turn.size, left = turn.size + sent, left.after(sent)
-    return turn
