@@ -53,7 +53,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
         "imagetools",
         "bakery.cli.imagetools:group",
-        "Single steps of publishing: merge, soci-convert, publish; soci-inspect, soci-verify.",
+        "Create, copy, tag and inspect images; single steps of publishing a project.",
     ),
     CommandEntry("oras", "bakery.cli.oras:group", "Old name of `imagetools merge`."),
     CommandEntry("soci", "bakery.cli.soci:group", "Convert images to SOCI, inspect SOCI indexes, verify them."),

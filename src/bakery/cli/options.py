@@ -47,6 +47,11 @@ def declare(function: Command, declared: Sequence[Declared]) -> Command:
     return function
 
 
+def declaring(*declared: Declared) -> Declared:
+    """Return a decorator that adds options to a command."""
+    return lambda function: declare(function, declared)
+
+
 def gather(struct: type[S], given: Mapping[str, Any]) -> S:
     """Return a struct made from the values that are named like its fields."""
     return struct(**{name: given[name] for name in struct.__struct_fields__ if name in given})

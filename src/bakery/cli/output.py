@@ -24,6 +24,17 @@ def write_json(value: Any) -> None:
     sys.stdout.write(f"{json_text(value, indent=2, ascii_only=True)}\n")
 
 
+def write_bytes(content: bytes) -> None:
+    """Print content on stdout, byte for byte."""
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # a stream of text, as in a test
+        sys.stdout.write(content.decode("utf-8", "replace"))
+        return
+    sys.stdout.flush()
+    buffer.write(content)
+    buffer.flush()
+
+
 def emit(event: Event) -> None:
     """Show an event on stderr: a warning about bakery.yaml with its line of the file, any other event as a log line."""
     if isinstance(event, ProblemFound):

@@ -23,7 +23,7 @@ from bakery.cli import filters, general, options, output
 from bakery.cli.general import Command, Declared
 from bakery.cli.options import declare, gather
 from bakery.errors import BakeryError, ExitCode, UsageError
-from bakery.events import Event, ignore
+from bakery.events import Emit, Event, ignore
 
 if TYPE_CHECKING:
     from bakery.publish.outcome import Outcome
@@ -37,9 +37,9 @@ _HOW: Final = (
     options.dry_run, options.jobs, options.engine, options.wait_timeout, options.time_budget,
     options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry,
 )  # fmt: skip
-_ACCESS: Final = (options.ca_file, options.plain_http, options.trusted_realm, options.build_tool_identifier)
-_ACCESS_NAMES: Final = ("ca_file", "plain_http", "trusted_realm", "build_tool_identifier")
-_REPORT: Final = (options.summary, options.summary_format, options.summary_file, options.journal, options.result)
+ACCESS: Final = (options.ca_file, options.plain_http, options.trusted_realm, options.build_tool_identifier)
+ACCESS_NAMES: Final = ("ca_file", "plain_http", "trusted_realm", "build_tool_identifier")
+REPORT: Final = (options.summary, options.summary_format, options.summary_file, options.journal, options.result)
 
 
 class Reporting(Struct, frozen=True):
@@ -70,14 +70,14 @@ def publishing(*, metadata: Declared = options.metadata, report: bool = True) ->
     def decorate(function: Command) -> Command:
         @wraps(function)
         def command(**given: Any) -> None:
-            access = {name: given.pop(name) for name in _ACCESS_NAMES}
+            access = {name: given.pop(name) for name in ACCESS_NAMES}
             given["environment"] = options.overlaid(os.environ, **access)
             structs = (PublishRequest, PublishOptions, Reporting)
             rest = given.keys() - {name for struct in structs for name in struct.__struct_fields__}
             wanted = Publishing(gather(PublishRequest, given), gather(PublishOptions, given), gather(Reporting, given))
             function(wanted=wanted, **{name: given[name] for name in rest})
 
-        return declare(command, (metadata, *_WHAT, *_HOW, *_ACCESS, *(_REPORT if report else ())))
+        return declare(command, (metadata, *_WHAT, *_HOW, *ACCESS, *(REPORT if report else ())))
 
     return decorate
 
@@ -91,7 +91,7 @@ def run(wanted: Publishing) -> None:
 
 def finish(plan: Plan | None, wanted: Publishing) -> None:
     """Carry out a plan, if there is anything to publish. Ends the command with its exit code."""
-    report = _report_conversions if wanted.request.only_soci else _report
+    report = _report_conversions if wanted.request.only_soci else report_outcome
     raise click.exceptions.Exit(
         ExitCode.DONE if plan is None else carry_out(plan, wanted.options, wanted.reporting, report)
     )
@@ -100,9 +100,11 @@ def finish(plan: Plan | None, wanted: Publishing) -> None:
 Report = Callable[["Outcome", PublishOptions, Reporting], None]
 
 
-def carry_out(plan: Plan, how: PublishOptions, reporting: Reporting, report: Report) -> ExitCode:
+def carry_out(
+    plan: Plan, how: PublishOptions, reporting: Reporting, report: Report, *, show_event: Emit = output.emit
+) -> ExitCode:
     """Publish and report, or print the plan for a dry run; the same for every plan, wherever it comes from."""
-    _check_writable("--summary-file", reporting.summary_file)
+    check_writable("--summary-file", reporting.summary_file)
     if reporting.result == "json" and reporting.summary and reporting.summary_format == "json":
         raise UsageError("cannot combine --output json and --summary-format json", why="both print on stdout")
     if reporting.dry_run:
@@ -123,7 +125,7 @@ def carry_out(plan: Plan, how: PublishOptions, reporting: Reporting, report: Rep
 
         def emit(event: Event) -> None:
             record(event)
-            output.emit(event)
+            show_event(event)
             show(event)
 
         try:
@@ -157,7 +159,7 @@ def _report_conversions(outcome: Outcome, how: PublishOptions, reporting: Report
     _print(conversion_lines(outcome))
 
 
-def _report(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None:
+def report_outcome(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None:
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.images import images_json
     from bakery.report.markdown import summary_page
@@ -217,7 +219,7 @@ def _not_written(place: object, error: OSError) -> BakeryError:
     return BakeryError("cannot write the summary to", about=place, why=why)
 
 
-def _check_writable(option: str, file: Path | None) -> None:
+def check_writable(option: str, file: Path | None) -> None:
     """Raise UsageError for a file that cannot be written, before anything is published."""
     if file is not None and not (file.parent.is_dir() and os.access(file if file.exists() else file.parent, os.W_OK)):
         raise UsageError(f"invalid value for {option}", about=repr(str(file)), why="the file cannot be written")

@@ -14,21 +14,30 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.manifest import RawManifest
 
 
-def index_document(entries: Iterable[Mapping[str, Any]], members: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the JSON object of an OCI index. entries: its manifests, as descriptors in JSON, in order.
+def index_document(
+    entries: Iterable[Mapping[str, Any]],
+    members: Mapping[str, Any] | None = None,
+    *,
+    media_type: str = mt.OCI_INDEX,
+) -> dict[str, Any]:
+    """Return the JSON object of an index. entries: its manifests, as descriptors in JSON, in order.
 
     members: further members such as `annotations`, or all members of the index that this one replaces.
     """
-    fixed = {"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": list(entries)}
+    fixed = {"schemaVersion": 2, "mediaType": media_type, "manifests": list(entries)}
     return {**(members or {}), **fixed}
 
 
 def encode_index(
-    entries: Iterable[Descriptor | Mapping[str, Any]], members: Mapping[str, Any] | None = None
+    entries: Iterable[Descriptor | Mapping[str, Any]],
+    members: Mapping[str, Any] | None = None,
+    *,
+    media_type: str = mt.OCI_INDEX,
 ) -> RawManifest:
-    """Return an OCI index of these entries in canonical JSON: the same arguments give the same digest.
+    """Return an index of these entries in canonical JSON: the same arguments give the same digest.
 
     An entry may be JSON, to keep members of a descriptor that this program does not know. members: see index_document.
     """
     listed = (entry.to_json() if isinstance(entry, Descriptor) else entry for entry in entries)
-    return RawManifest.of(canonical.encode(index_document(listed, members), canonical.INDEX), mt.OCI_INDEX)
+    document = index_document(listed, members, media_type=media_type)
+    return RawManifest.of(canonical.encode(document, canonical.INDEX), media_type)

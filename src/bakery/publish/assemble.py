@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.errors import BadDocument, BakeryError
+from bakery.oci import media_type as mt
 from bakery.oci.annotation import CREATED, format_time, parse_time
 from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
 from bakery.oci.index import encode_index
@@ -67,7 +68,7 @@ def assemble_target(
         members["artifactType"] = rules.artifact_type
     if rules.subject is not None:
         members["subject"] = rules.subject.to_json()
-    return AssembledImage(encode(children, members), children, notes=notes)
+    return AssembledImage(encode(children, members, rules.media_type or mt.OCI_INDEX), children, notes=notes)
 
 
 def _kept_whole(target: PlannedTarget, sources: Sequence[ResolvedSource]) -> bool:
@@ -76,6 +77,8 @@ def _kept_whole(target: PlannedTarget, sources: Sequence[ResolvedSource]) -> boo
     if rules.keep is Keep.NEVER or len(sources) != 1 or sources[0].source.entry is not None:
         return False
     if target.annotations or rules.entry_annotations or rules.artifact_type or rules.subject is not None:
+        return False
+    if rules.media_type and sources[0].is_index and sources[0].root.descriptor.media_type != rules.media_type:
         return False
     return sources[0].is_index or (rules.keep is Keep.ANY and target.soci is None)
 
@@ -158,9 +161,16 @@ def index_annotations(
     return result
 
 
-def encode(children: Sequence[Child], members: Mapping[str, Any]) -> RawManifest:
-    """Return the OCI index of these children in canonical JSON (soci.md, "JSON bytes")."""
-    index = encode_index((child.descriptor for child in children), members)
+def encode(children: Sequence[Child], members: Mapping[str, Any], media_type: str = mt.OCI_INDEX) -> RawManifest:
+    """Return the index of these children in canonical JSON (soci.md, "JSON bytes").
+
+    Raises BadDocument for an OCI manifest in a Docker manifest list.
+    """
+    foreign = [child for child in children if child.descriptor.media_type != mt.DOCKER_MANIFEST]
+    if media_type == mt.DOCKER_LIST and foreign:
+        why = f"{foreign[0].descriptor.digest} is not a Docker manifest, but {foreign[0].descriptor.media_type}"
+        raise BadDocument("cannot assemble a Docker manifest list", why=why, hint="leave out --media-type docker")
+    index = encode_index((child.descriptor for child in children), members, media_type=media_type)
     if len(index.raw) > MAX_MANIFEST_BYTES:
         why = f"it has {len(index.raw)} bytes; registries accept at most {MAX_MANIFEST_BYTES}"
         raise BadDocument("cannot assemble the index", why=why)

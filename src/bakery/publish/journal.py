@@ -29,6 +29,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def line_of(event: Event, when: datetime) -> str:
+    """Return the line of an event."""
+    fields = asdict(event)
+    fields |= {name: clean(fields[name], lines=True) for name in _FREE_TEXT if name in fields}
+    return json_text({"time": format_time(when), "event": type(event).__name__, **fields}) + "\n"
+
+
 class Journal:
     """An `Emit` that writes events to a file. Use it as a context manager. Raises UsageError if it cannot be opened.
 
@@ -50,10 +57,7 @@ class Journal:
             self._file.close()
 
     def __call__(self, event: Event) -> None:
-        fields = asdict(event)
-        fields |= {name: clean(fields[name], lines=True) for name in _FREE_TEXT if name in fields}
-        line = {"time": format_time(self._now()), "event": type(event).__name__, **fields}
         try:
-            self._file.write(json_text(line) + "\n")
+            self._file.write(line_of(event, self._now()))
         except (OSError, ValueError) as error:
             _log.warning("cannot write to the journal %s: %s", self._path, error)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from bakery.errors import AuthError, ExitCode
+from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.plan import SkippedTarget
@@ -74,7 +75,7 @@ class PlatformOutcome(Struct, frozen=True):
 
 
 class TargetOutcome(Struct, frozen=True):
-    """One target. digest: of the published index; None if it was never assembled."""
+    """One target. digest: of the published index; None if it was never assembled. index: its descriptor."""
 
     uid: str
     image: str
@@ -88,6 +89,7 @@ class TargetOutcome(Struct, frozen=True):
     failure: Failure | None = None  # of the target as a whole, before any destination
     notes: tuple[str, ...] = ()
     elapsed_s: float = 0.0
+    index: Descriptor | None = None
 
     @property
     def failures(self) -> tuple[Failure, ...]:

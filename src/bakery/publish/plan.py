@@ -89,7 +89,8 @@ class AssemblyRules(Struct, frozen=True):
     exact_platforms: a platform that is not declared fails the target; otherwise it is left out, with a note. Either
     way, the run's `allow_extra_platforms` publishes it.
     entry_annotations: added to the entries of images, by platform; "" adds to all.
-    artifact_type, subject: members of the index.
+    media_type: of the index: OCI_INDEX or DOCKER_LIST, which only Docker manifests may be in; "" is that of an index
+    that is kept, else OCI_INDEX. artifact_type, subject: members of the index.
     """
 
     on_duplicate: OnDuplicate = OnDuplicate.NEWEST
@@ -100,6 +101,7 @@ class AssemblyRules(Struct, frozen=True):
     declared_in: str = "bakery.yaml"
     exact_platforms: bool = False
     entry_annotations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    media_type: str = ""
     artifact_type: str = ""
     subject: Descriptor | None = None
 

@@ -97,6 +97,7 @@ class TargetProgress(Struct):
             self.failure,
             tuple(self.notes),
             self.elapsed_s,
+            image.index.descriptor if image else None,
         )
 
 

@@ -44,6 +44,9 @@ async def read_sources(
     children = await reading.children(roots)
     resolved = []
     for source, root, own in zip(target.sources, roots, children, strict=True):
+        if source.entry is not None and source.entry.size not in (0, root.content.descriptor.size):
+            why = f"its descriptor says {source.entry.size} bytes, but it has {root.content.descriptor.size}"
+            raise BadDocument("cannot use", about=root.reference, why=why)
         if len(own) == 1:
             own[0] = _described(own[0], source)
         created = source.created or newest(child.config.created for child in own)

@@ -26,6 +26,7 @@ from bakery.text import clean
 _JSON_NAMES: Final = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 FLAT: Final = ""
 _DIGEST: Final = "containerimage.digest"
+_DESCRIPTOR: Final = "containerimage.descriptor"
 MAX_PROBLEMS: Final = 50  # in one error
 MAX_METADATA_BYTES: Final = 64 * 1024 * 1024  # a provenance with many materials is large
 
@@ -142,15 +143,15 @@ def _read_entry(uid: str, entry: object, file: Path) -> BuildResult | str:
     if not isinstance(entry, Mapping):
         raise MetadataError(f"expected an object, got {_named(entry)}")
     names = _text(entry, "image.name")
-    digest_text = _text(entry, _DIGEST)
     name = names.partition(",")[0].strip()
     if not name:
         return "`image.name` is missing, so the location of the build is unknown"
-    if not digest_text:
-        return "`containerimage.digest` is missing, so the build cannot be identified"
-    descriptor = entry.get("containerimage.descriptor") or {}
+    descriptor = entry.get(_DESCRIPTOR) or {}
     if not isinstance(descriptor, Mapping):
-        raise MetadataError(f"expected an object for `containerimage.descriptor`, got {_named(descriptor)}")
+        raise MetadataError(f"expected an object for `{_DESCRIPTOR}`, got {_named(descriptor)}")
+    digest_text = _text(entry, _DIGEST) or _text(descriptor, "digest")  # `imagetools create` of buildx writes only that
+    if not digest_text:
+        return f"`{_DIGEST}` is missing, so the build cannot be identified"
     platform = descriptor.get("platform")
     return BuildResult(
         uid,

@@ -1,0 +1,40 @@
+"""`bakery imagetools inspect`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakery.errors import InvalidContent, UsageError
+from bakery.events import Emit, ignore
+
+if TYPE_CHECKING:
+    from bakery.engines.image_inspection import InspectedImage
+
+
+def inspect(
+    text: str, *, platform: str = "", environment: Mapping[str, str] = os.environ, emit: Emit = ignore
+) -> InspectedImage:
+    """Return what an image in a registry or a layout consists of. Raises UsageError for an invalid name."""
+    from bakery.app.engine import make_client
+    from bakery.engines.image_inspection import inspect_image
+    from bakery.engines.native import NativeEngine
+    from bakery.oci.platform import Platform
+    from bakery.parallel.root import run_interruptible
+    from bakery.plans.create import with_tag
+    from bakery.plans.references import parse_source
+
+    try:
+        reference = parse_source(with_tag(text), Path.cwd()).reference
+        wanted = Platform.parse(platform) if platform else None
+    except InvalidContent as error:
+        raise UsageError(error.what, about=error.about, why=error.why) from error
+
+    async def inspecting() -> InspectedImage:
+        client = make_client(environment, emit=emit)
+        async with NativeEngine(client) as engine:
+            return await inspect_image(reference, engine, client, platform=wanted)
+
+    return run_interruptible(inspecting())
