@@ -78,7 +78,7 @@ images:
     async def bakery(self, *arguments: str, environment=None, before_wait=None):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", RUN, *arguments, cwd=self.folder, env=os.environ | (environment or {}),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         async with asyncio.timeout(50):
             if before_wait is not None:

@@ -145,14 +145,27 @@ class TestThePatternOfDockersDocumentation:
         assert set(stage.destination.tags("to/app")) == set(stage.destination.tags("to/web")) == {"1.0", "latest"}
         assert stage.destination.tags("to/app")["1.0"] != stage.destination.tags("to/web")["1.0"]
 
-    async def test_the_folders_of_several_images_extend_one_repository(self, stage):
-        words = ["--from", repository(stage, "acme")]
+    @pytest.mark.parametrize("folders", [("digests/app", "digests/web"), ("digests",)], ids=["each", "in one"])
+    @pytest.mark.parametrize("shared", ["acme/{name}/tmp", "acme/tmp"])
+    async def test_the_folders_of_several_images_share_one_repository_or_name_theirs(self, stage, folders, shared):
+        words = ["--from", repository(stage, shared)]
         for name in ("app", "web"):
-            leave_digest(stage, push(stage, "linux/amd64", f"acme/{name}"), f"digests/{name}")
-            words += ["--digests", f"digests/{name}", "-t", f"{destination(stage, f'to/{name}')}:1"]
+            leave_digest(stage, push(stage, "linux/amd64", shared.replace("{name}", name), name), f"digests/{name}")
+            words += ["-t", f"{destination(stage, f'to/{name}')}:1"]
+        for folder in folders:
+            words += ["--digests", folder]
         code, _, err = await stage.bakery("publish", *words)
         assert code == ExitCode.DONE, err
-        assert "1" in stage.destination.tags("to/web")
+        assert stage.destination.tags("to/app")["1"] != stage.destination.tags("to/web")["1"]
+
+    async def test_a_stale_digest_is_refused_rather_than_published(self, stage):
+        for salt in ("old", "new"):
+            leave_digest(stage, push(stage, "linux/amd64", salt=salt))
+        command = ("publish", "--digests", "digests", "--from", repository(stage), "-t", f"{destination(stage)}:1")
+        code, _, err = await stage.bakery(*command)
+        assert code == ExitCode.FAILED
+        assert "two sources have an image for linux/amd64" in err
+        assert (await stage.bakery(*command, "--on-duplicate", "newest"))[0] == ExitCode.DONE
 
     async def test_a_file_that_holds_its_digest_is_read(self, stage):
         # kaniko's `--digest-file` holds a digest, its `--image-name-with-digest-file` a reference (push.go at 013de40).
@@ -215,6 +228,19 @@ class TestBakeFiles:
             assert found.annotations == {"title": name, "kind": "image"}
             assert platforms(found) == list(PLATFORMS)
         assert "2 targets of bake file bake.json" in err
+
+    async def test_the_bake_file_may_come_from_a_pipe(self, stage):
+        self.bake(stage, "app")
+        self.built(stage, "app")
+        document = (stage.folder / "bake.json").read_bytes()
+
+        async def pipe(process):
+            process.stdin.write(document)
+            process.stdin.close()
+
+        code, _, err = await stage.bakery("publish", "--bake", "-", "metadata-*.json", before_wait=pipe)
+        assert code == ExitCode.DONE, err
+        assert "1 target of bake file standard input" in err
 
     async def test_a_target_without_a_build_fails_and_the_others_are_published(self, stage):
         self.bake(stage, "app", "web")

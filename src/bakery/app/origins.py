@@ -6,12 +6,12 @@ without them, a bakery.yaml in reach is published as `ci publish` does.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.app import planning
 from bakery.app.planning import PublishRequest
@@ -20,21 +20,20 @@ from bakery.events import Emit, Noted, ignore
 from bakery.text import plural
 
 if TYPE_CHECKING:
-    from bakery.oci.reference import Repository
     from bakery.plans.annotations import Annotations
+    from bakery.plans.image import NamedSources
     from bakery.plans.overrides import Overrides
     from bakery.publish.plan import Destination, Plan, Source
     from bakery.targets.metadata import Metadata
 
 _PROJECT_ONLY: Final = ("image_name", "shard", "dev_channel")  # and dev_spec, which may be in the environment
-MAX_BAKE_BYTES: Final = 16 * 1024 * 1024
 
 
 class OriginRequest(Struct, frozen=True):
     """What `bakery publish` is given besides the options of `ci publish`.
 
-    digests, repositories: folders of digests, and the repository of each; one repository for several folders is a
-    prefix, to which the name of each folder is added. bake: a bake file, or "-". tag: `REPOSITORY[:TAG[,TAG…]]`.
+    digests, repositories: folders of digests, and the repository of each; in one repository for several folders,
+    `{name}` stands for the name of the folder. bake: a bake file, or "-" for `stdin`. tag: `REPOSITORY[:TAG[,TAG…]]`.
     annotation: as buildx writes them. require_platform: exactly these. soci: convert every image. on_duplicate:
     which of two builds of one platform; None means the default.
     """
@@ -47,6 +46,7 @@ class OriginRequest(Struct, frozen=True):
     require_platform: tuple[str, ...] = ()
     soci: bool = False
     on_duplicate: Literal["newest", "last", "refuse"] | None = None
+    stdin: bytes = b""
 
 
 def plan_publish(request: PublishRequest, origin: OriginRequest, *, emit: Emit = ignore) -> Plan | None:
@@ -67,6 +67,8 @@ def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | 
     direct = any(is_source(text) for text in request.metadata)
     if len(origin.repositories) > max(1, len(origin.digests)) or (origin.repositories and not origin.digests):
         raise UsageError("cannot use --from", why="each --from needs a folder of digests", hint="pass --digests DIR")
+    if origin.digests and not origin.repositories:
+        raise UsageError("missing --from", why="a digest does not say in which repository it is")
     if origin.digests and (origin.bake or request.metadata):
         raise UsageError("cannot combine --digests", why="it excludes --bake and other sources")
     if origin.bake and (direct or origin.tag):
@@ -98,55 +100,60 @@ def _project_in(folder: Path) -> Path | None:
 
 
 def _plan_images(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan:
+    from bakery.plans.image import RULES, image_targets
+    from bakery.publish.plan import OnDuplicate, refuse_clashes
+
     if origin.bake:
-        return _of_bake(request, origin.bake, emit)
+        return _of_bake(request, origin, emit)
     if not origin.digests and not request.metadata:
         hint = "pass --digests DIR --from REPOSITORY, --bake FILE, metadata files, or a layout"
         raise UsageError("cannot tell what to publish", why=f"{request.context} has no bakery.yaml", hint=hint)
-    images, words = _of_digests(origin) if origin.digests else _of_files(request)
-    return _of_images(images, words, request, origin, emit)
+    places, annotations, tags_from = _tags(request, origin)
+    images, words = _of_digests(origin, places) if origin.digests else _of_files(request)
+    tags = plural(sum(len(place.tags) for place in places), "tag")
+    _chosen(emit, f"{words}, with {tags} from {tags_from}")
+    rules = replace(RULES, on_duplicate=OnDuplicate.REFUSE) if origin.digests else RULES  # files have no dates
+    targets = image_targets(images, places, annotations, rules=rules)
+    return refuse_clashes(targets, hint="give each image tags of its own")
 
 
-def _of_digests(origin: OriginRequest) -> tuple[Mapping[str, Sequence[Source]], str]:
-    """Return the sources of each image, by name: that of its folder, if there are several."""
+def _of_digests(origin: OriginRequest, places: Sequence[Destination]) -> tuple[Sequence[NamedSources], str]:
+    """Return the sources of each image, which may be called like its folder or like the end of its repository."""
     from bakery.oci.reference import Repository
-    from bakery.plans.digests import read_digests
+    from bakery.plans.digests import folders_of_images, read_digests
+    from bakery.plans.image import NamedSources
 
-    folders, repositories = origin.digests, [Repository.parse(text) for text in origin.repositories]
-    if not repositories:
-        raise UsageError("missing --from", why="a digest does not say in which repository it is")
+    folders, repositories = origin.digests, origin.repositories
     if len(folders) == 1:
-        sources = read_digests(folders[0], repositories[0])
-        return {"": sources}, f"{plural(len(sources), 'digest')} of {repositories[0]} in {folders[0]}"
+        ends = {place.repository.path.rpartition("/")[2] for place in places}
+        folders = folders_of_images(folders[0], ends) or folders
+    if len(repositories) not in (1, len(folders)):
+        why = "expected one --from for each --digests, or only one"
+        raise UsageError("cannot pair --digests and --from", why=why)
     if len(repositories) == 1:
-        repositories = [_below(repositories[0], folder.name) for folder in folders]
-    elif len(repositories) != len(folders):
-        raise UsageError(
-            "cannot pair --digests and --from", why="expected one --from for each --digests, or one in all"
-        )
-    images: dict[str, Sequence[Source]] = {}
-    for folder, repository in zip(folders, repositories, strict=True):
-        name = folder.name if len(origin.repositories) == 1 else repository.path.rpartition("/")[2]
-        if name in images:
-            raise UsageError("invalid value for --digests", about=str(folder), why=f"two images are called {name}")
-        images[name] = read_digests(folder, repository)
-    return images, f"the digests of {plural(len(images), 'image')}: {', '.join(images)}"
+        repositories = tuple(repositories[0].replace("{name}", folder.resolve().name) for folder in folders)
+    images = []
+    for folder, text in zip(folders, repositories, strict=True):
+        repository = Repository.parse(text)
+        names = (folder.resolve().name, repository.path.rpartition("/")[2])
+        images.append(NamedSources(names, read_digests(folder, repository)))
+    digests = plural(sum(len(image.sources) for image in images), "digest")
+    where = f"of {repositories[0]} in {folders[0]}" if len(images) == 1 else f"of {len(images)} images"
+    return images, f"{digests} {where}"
 
 
-def _below(repository: Repository, name: str) -> Repository:
-    return type(repository)(repository.registry, f"{repository.path}/{name}")
-
-
-def _of_files(request: PublishRequest) -> tuple[Mapping[str, Sequence[Source]], str]:
+def _of_files(request: PublishRequest) -> tuple[Sequence[NamedSources], str]:
     """Return the sources of each image: of metadata files, layouts and references. Flat files are one image."""
+    from bakery.plans.image import NamedSources
     from bakery.plans.project import source_of
     from bakery.plans.references import is_source, parse_source
+    from bakery.targets.metadata import FLAT
 
     direct = [text for text in request.metadata if is_source(text)]
     files = [text for text in request.metadata if text not in direct]
     images: dict[str, list[Source]] = {}
     if direct:
-        images[""] = [parse_source(text, Path.cwd()) for text in direct]
+        images[FLAT] = [parse_source(text, Path.cwd()) for text in direct]
     if files:
         metadata = _read_files(files)
         if problems := [reason for reasons in metadata.incomplete.values() for reason in reasons]:
@@ -155,28 +162,9 @@ def _of_files(request: PublishRequest) -> tuple[Mapping[str, Sequence[Source]], 
             images.setdefault(uid, []).extend(source_of(result) for result in results)
     if not images:
         raise NothingSelected("nothing to publish", why="the metadata files name no build")
-    what = [plural(len(direct), "layout or reference", "layouts and references")] if direct else []
+    what = [plural(len(direct), "layout or reference", "layouts or references")] if direct else []
     what += [plural(len(files), "metadata file")] if files else []
-    return images, " and ".join(what)
-
-
-def _of_images(
-    images: Mapping[str, Sequence[Source]], words: str, request: PublishRequest, origin: OriginRequest, emit: Emit
-) -> Plan:
-    from bakery.plans.image import image_target
-    from bakery.publish.plan import refuse_clashes
-
-    places, annotations, tags_from = _tags(request, origin)
-    tags = sum(len(place.tags) for place in places)
-    _chosen(emit, f"{words}, with {plural(tags, 'tag')} from {tags_from}")
-    if len(images) == 1:
-        targets = [image_target(sources, places, annotations) for sources in images.values()]
-    else:
-        targets = [
-            image_target(sources, _places_of(name, images, places), annotations, uid=name)
-            for name, sources in images.items()
-        ]
-    return refuse_clashes(targets, hint="give each image tags of its own")
+    return [NamedSources((name,), tuple(sources)) for name, sources in images.items()], " and ".join(what)
 
 
 def _tags(request: PublishRequest, origin: OriginRequest) -> tuple[tuple[Destination, ...], Annotations, str]:
@@ -189,39 +177,20 @@ def _tags(request: PublishRequest, origin: OriginRequest) -> tuple[tuple[Destina
     found = read_metadata_action(request.environment)
     if found is None:
         why = "neither --tag nor DOCKER_METADATA_OUTPUT_JSON names a destination"
-        raise UsageError(
-            "missing --tag", why=why, hint="pass --tag REPOSITORY:TAG, or run docker/metadata-action before"
-        )
+        hint = "pass --tag REPOSITORY:TAG, or run docker/metadata-action in an earlier step"
+        raise UsageError("missing --tag", why=why, hint=hint)
     try:
-        return (
-            parse_destinations(found.tags, option=found.source),
-            annotations_of_build(found.annotations),
-            found.source,
-        )
+        places = parse_destinations(found.tags, option=found.source)
+        return places, annotations_of_build(found.annotations), found.source
     except (UsageError, InvalidContent) as error:
         raise ConfigurationError(f"invalid value in {found.source}", about=error.about, why=error.why) from error
 
 
-def _places_of(
-    name: str, images: Mapping[str, Sequence[Source]], places: Sequence[Destination]
-) -> tuple[Destination, ...]:
-    """Return the destinations of one of several images: those whose repository ends in its name."""
-    found = tuple(place for place in places if place.repository.path.rpartition("/")[2] == name)
-    stray = [place for place in places if place.repository.path.rpartition("/")[2] not in images]
-    if not found or stray:
-        what = f"no tag is for image {name}" if not found else f"{stray[0].repository} is none of the images"
-        why = f"{what}: of several images, a repository belongs to the one that its path ends in ({', '.join(images)})"
-        raise UsageError(
-            "cannot tell which tags are whose", why=why, hint="or publish each image by a command of its own"
-        )
-    return found
-
-
-def _of_bake(request: PublishRequest, bake: str, emit: Emit) -> Plan:
+def _of_bake(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan:
     from bakery.plans.bake import plan_bake, read_bake
 
-    name = "standard input" if bake == "-" else bake
-    targets = read_bake(_read(bake), about=name)
+    name = "standard input" if origin.bake == "-" else origin.bake
+    targets = read_bake(origin.stdin if origin.bake == "-" else _read(origin.bake), about=name)
     if not request.metadata:
         hint = "pass what `docker buildx bake --metadata-file` wrote"
         raise UsageError("missing METADATA", why="a bake file does not say what was built", hint=hint)
@@ -243,8 +212,6 @@ def _read_files(arguments: Sequence[str]) -> Metadata:
 
 
 def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read(MAX_BAKE_BYTES + 1)
     try:
         return Path(file).read_bytes()
     except OSError as error:

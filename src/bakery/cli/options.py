@@ -136,7 +136,8 @@ annotation = click.option(
     help="Annotate the index, or with manifest-descriptor[OS/ARCH]: its entries; repeatable.",
 )  # fmt: skip
 on_duplicate = click.option(
-    "--on-duplicate", type=click.Choice(["newest", "last", "refuse"]), default=None, show_default="newest",
+    "--on-duplicate", type=click.Choice(["newest", "last", "refuse"]), default=None,
+    show_default="newest; refuse for --digests",
     help="Which of two builds of one platform is published.",
 )  # fmt: skip
 soci = click.option("--soci", is_flag=True, help="Convert to SOCI, with the default settings.")
@@ -149,7 +150,7 @@ digests = click.option(
 )  # fmt: skip
 repositories = click.option(
     "--from", "repositories", metavar="REPOSITORY", multiple=True,
-    help="Repository that has these digests; one per --digests.",
+    help="Repository that has the digests; one per --digests, or one with {name} for the name of the folder.",
 )  # fmt: skip
 bake = click.option(
     "--bake", metavar="FILE", type=FILES, default="", show_default=False,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from bakery.cli import general, options, output
 from bakery.cli.options import into
@@ -49,4 +51,6 @@ def command(wanted: Publishing, origin: OriginRequest) -> None:
     """
     from bakery.app.origins import plan_publish
 
+    if origin.bake == "-":
+        origin = replace(origin, stdin=sys.stdin.buffer.read())
     finish(plan_publish(wanted.request, origin, emit=output.emit), wanted)

@@ -143,7 +143,7 @@ def _show_plan(plan: Plan, how: PublishOptions, reporting: Reporting) -> ExitCod
     from bakery.report.outcome import plan_table
     from bakery.report.summary import dump, plan_json
 
-    if reporting.summary and reporting.summary_format == "json":
+    if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):
         sys.stdout.write(dump(plan_json(plan)))
     else:
         _print(plan_table(plan))

@@ -7,6 +7,7 @@ kaniko (`--digest-file`) and ko (`--image-refs`) write the digest into a file in
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,12 @@ def read_digests(place: Path, repository: Repository) -> tuple[Source, ...]:
     if not found:
         raise NothingSelected("nothing to publish", why=f"{place} has no file that is named by a digest", hint=_HINT)
     return tuple(Source(repository.with_digest(Digest.parse(digest))) for digest in sorted(found))
+
+
+def folders_of_images(folder: Path, names: Collection[str]) -> tuple[Path, ...]:
+    """Return the folders in a folder, if each of these names is that of one, and there are at least two."""
+    found = tuple(folder / name for name in sorted(names))
+    return found if len(found) > 1 and all(path.is_dir() for path in found) else ()
 
 
 def _counts(path: Path, folder: Path) -> bool:

@@ -113,7 +113,7 @@ def _two_builds(
     return BakeryError(
         "cannot assemble the index",
         why=f"two sources have an image for {platform}: {names}",
-        hint="leave one of them out, or pass --on-duplicate last",
+        hint="leave one of them out, or choose with --on-duplicate",
     )
 
 
