@@ -48,7 +48,7 @@ def test_the_drawing_shows_every_exit_code_that_differs_from_the_parents():
     for _, name, codes in drawn():
         kind = getattr(errors, name)
         if kind is ExecutorInterrupted:
-            assert codes == {ExitCode.INTERRUPTED, ExitCode.TERMINATED}
+            assert codes == {ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.QUIT, ExitCode.TERMINATED}
         elif kind is BakeryError or kind.exit_code != kind.__base__.exit_code:
             assert codes == {kind.exit_code}
         else:

@@ -17,7 +17,7 @@
     ├── ConnectionFailed         no usable response; transient
     ├── BudgetSpent              the time budget of the run is exceeded
     └── NotBuiltYet              the feature does not exist yet
-    ExecutorInterrupted          a signal ended the work (a BaseException)                  exit 128 + its number
+    ExecutorInterrupted          a signal ended the work (a BaseException)                  exit 129, 130, 131, 143
 
 Rooms derive their own errors from these when a caller acts on the difference. Any other exception is a bug in Bakery.
 Exit codes: pipeline.md 5.9.
@@ -26,8 +26,12 @@ Exit codes: pipeline.md 5.9.
 from __future__ import annotations
 
 from enum import IntEnum
+from errno import EMFILE, ENFILE
 
 from bakery.text import clean
+
+TOO_MANY_FILES = "the limit of open files is reached (ulimit -n)"
+RAISE_FILES = "raise that limit, for example with ulimit -n 1024, or run fewer jobs with --jobs"
 
 
 class ExitCode(IntEnum):
@@ -191,7 +195,10 @@ def message(error: BaseException) -> str:
 
 def reason(error: BaseException) -> str:
     """Return the error as one line, without its hint. Any exception but a BakeryError is shown as a bug."""
-    text = str(error) if isinstance(error, BakeryError) else f"internal error: {type(error).__name__}: {error}"
+    if isinstance(error, BakeryError):
+        text = str(error)
+    else:
+        text = _limit(error)[0] or f"internal error: {type(error).__name__}: {error}"
     return " ".join(clean(text).split())
 
 
@@ -199,7 +206,22 @@ def hint_of(error: BaseException) -> str:
     """Return the user's next step, or ""."""
     if isinstance(error, BakeryError):
         return " ".join(clean(error.hint).split())
-    return "run again with --debug and report the traceback"
+    return _limit(error)[1] or "run again with --debug and report the traceback"
+
+
+def limit_of_files(error: BaseException) -> bool:
+    """Return whether an error means that too many files are open."""
+    return isinstance(error, OSError) and error.errno in (EMFILE, ENFILE)
+
+
+def _limit(error: BaseException) -> tuple[str, str]:
+    """Return what to say if a limit of the process is the reason, and what to do about it; else two empty texts."""
+    if limit_of_files(error):
+        return TOO_MANY_FILES, RAISE_FILES
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        why = "cannot start a thread: the limit of processes and threads is reached (ulimit -u, or a pids limit)"
+        return why, "raise that limit, or run fewer jobs with --jobs"
+    return "", ""
 
 
 def one_line(error: BaseException) -> str:

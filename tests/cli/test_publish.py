@@ -398,6 +398,18 @@ async def test_a_stderr_that_takes_nothing_ends_no_publish(stage, redirection):
     assert (stage.folder / "j").read_text().count("TagMoved") == len(TAGS)
 
 
+async def test_few_open_files_make_a_publish_slower_and_no_failure(stage):
+    stage.project("app", "two", "three")
+    files = [name for image in ("app", "two", "three") for name in stage.build(image)]
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f'ulimit -n 64; "$PYTHON" -c "{RUN}" ci publish {" ".join(files)}', cwd=stage.folder,
+        env=os.environ | {"PYTHON": sys.executable}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(50):
+        _, err = await process.communicate()
+    assert process.returncode == ExitCode.DONE, err.decode()
+
+
 async def test_an_unwritable_summary_page_is_reported_after_the_result(stage):
     stage.project("app")
     files = stage.build("app")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from bakery.defaults import REQUEST_BACKOFF_S
 from bakery.events import Emit, ignore
+from bakery.limits import shares
 from bakery.registry.config import RegistryConfig
 
 if TYPE_CHECKING:
@@ -41,9 +44,15 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
     from bakery.engines.native import NativeEngine
     from bakery.soci.options import SociSettings
 
-    client = make_client(environment, clock=clock, emit=emit, deadline=deadline)
+    hosts = len({repository.registry for repository in plan.repositories}) + 1  # and one for the sources
+    client = make_client(environment, clock=clock, emit=emit, deadline=deadline, hosts=hosts)
     client.announce_writes(plan.repositories)
-    return NativeEngine(client, soci=SociSettings.from_environment(environment), towards=plan.repositories)
+    return NativeEngine(
+        client,
+        soci=SociSettings.from_environment(environment),
+        towards=plan.repositories,
+        spool_limit_files=shares(hosts).spools,
+    )
 
 
 def make_client(
@@ -53,14 +62,20 @@ def make_client(
     clock: Clock | None = None,
     emit: Emit = ignore,
     deadline: float | None = None,
+    hosts: int = 2,
 ) -> Client:
-    """Return a registry client, configured by environment variables. policy: replaces the retries they configure."""
+    """Return a registry client, configured by environment variables. policy: replaces the retries they configure.
+
+    hosts: to how many registries it will speak, so that they share the files that this process may open.
+    """
     from bakery.engines.credential_helper import run_helper
     from bakery.registry.client import Client
     from bakery.retry import RetryPolicy
 
+    share = shares(hosts)
+    config = RegistryConfig.from_environment(environment)
     return Client(
-        config=RegistryConfig.from_environment(environment),
+        config=replace(config, small_at_once=share.small, bodies_at_once=share.bodies),
         policy=policy or RetryPolicy.from_environment(environment, base_delay=REQUEST_BACKOFF_S),
         clock=clock,
         emit=emit,

@@ -58,12 +58,14 @@ class PublishOptions(Struct, frozen=True):
 
     def run_options(self, targets: int) -> PipelineOptions:
         """Return the options of the pipeline for so many targets."""
+        from bakery.limits import shares
         from bakery.parallel.jobs import resolve_max_workers
         from bakery.publish.assemble import AssemblyOptions
         from bakery.publish.pipeline import PipelineOptions
 
+        jobs = resolve_max_workers(self.jobs, targets, default=_JOBS[self.engine], environment=self.environment)
         return PipelineOptions(
-            jobs=resolve_max_workers(self.jobs, targets, default=_JOBS[self.engine], environment=self.environment),
+            jobs=min(jobs, shares(1).commands) if self.engine == "cli" else jobs,
             wait_limit_s=self.wait_timeout,
             time_budget_s=self.time_budget,
             assembly=AssemblyOptions(

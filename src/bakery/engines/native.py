@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from bakery.defaults import SPOOL_BYTES
+from bakery.defaults import SPOOL_BYTES, SPOOL_FILES
 from bakery.engines.layouts import Layouts, LayoutStore
 from bakery.engines.owner import owning
 from bakery.errors import BadDocument, NotFound
@@ -50,9 +50,9 @@ ATTEMPTS: Final = 3  # to put a manifest of which the registry says that it lack
 class NativeEngine:
     """Publishes without other programs. Enter it once per run; it enters the client too.
 
-    spool_limit_bytes: the maximum content in transit at one time. spool_directory: None is the system's temporary
-    directory. soci: the settings that all conversions share. towards: where the run will publish; connecting and
-    logging in start there at once.
+    spool_limit_bytes, spool_limit_files: the maximum content in transit at one time. spool_directory: None is the
+    system's temporary directory. soci: the settings that all conversions share. towards: where the run will publish;
+    connecting and logging in start there at once.
     """
 
     def __init__(
@@ -62,10 +62,11 @@ class NativeEngine:
         soci: SociSettings | None = None,
         towards: Iterable[Repository] = (),
         spool_limit_bytes: int = SPOOL_BYTES,
+        spool_limit_files: int = SPOOL_FILES,
         spool_directory: Path | None = None,
     ) -> None:
         self._client, self._soci, self._towards = client, soci, tuple(towards)
-        self._spool_limit, self._spool_directory = spool_limit_bytes, spool_directory
+        self._spool_limits, self._spool_directory = (spool_limit_bytes, spool_limit_files), spool_directory
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -73,7 +74,8 @@ class NativeEngine:
         self._exits.callback(lambda: self._spools.close())  # after the owner has ended the tasks that write to them
         self._layouts = self._exits.enter_context(Layouts())
         owner = self._owner = await self._exits.enter_async_context(owning())
-        self._spools = Spools(owner, limit_bytes=self._spool_limit, directory=self._spool_directory)
+        limit_bytes, limit_files = self._spool_limits
+        self._spools = Spools(owner, limit_bytes=limit_bytes, limit_files=limit_files, directory=self._spool_directory)
         self._mover = Mover(owner, self._spools)
         self._manifests: Ledger[bool] = Ledger(owner)  # by DigestReference: whether it was written
         self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)

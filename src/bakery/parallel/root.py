@@ -164,6 +164,8 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
     """
     import asyncio
 
+    from bakery.limits import Threads
+
     with _root.handlers():
         if signalled():  # nothing starts after a signal
             main.close()
@@ -173,6 +175,7 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
         with _root.entered():
             try:
                 with _waking() as wake, asyncio.Runner() as runner:
+                    runner.get_loop().set_default_executor(Threads(thread_name_prefix="asyncio"))
                     if wake is not None:
                         runner.get_loop().add_reader(wake, wake.recv, 4096)
                     value = runner.run(_root.run(main))

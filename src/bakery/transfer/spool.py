@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from bakery.defaults import SPOOL_BYTES
-from bakery.errors import BakeryError
+from bakery.defaults import SPOOL_BYTES, SPOOL_FILES
+from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, limit_of_files
 from bakery.extent import Extent, Piece
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -118,12 +118,18 @@ class Spool:
 
 
 class Spools:
-    """All spools of a run, bounded in bytes. An unused one stays for later readers until its space is needed."""
+    """All spools of a run, bounded in bytes and files. An unused one stays for later readers until space is needed."""
 
     def __init__(
-        self, owner: asyncio.TaskGroup, *, limit_bytes: int = SPOOL_BYTES, directory: Path | None = None
+        self,
+        owner: asyncio.TaskGroup,
+        *,
+        limit_bytes: int = SPOOL_BYTES,
+        limit_files: int = SPOOL_FILES,
+        directory: Path | None = None,
     ) -> None:
-        self._owner, self._limit_bytes, self._directory = owner, limit_bytes, directory
+        self._owner, self._directory = owner, directory
+        self._limit_bytes, self._limit_files = limit_bytes, limit_files
         self._spools: OrderedDict[Digest, Spool] = OrderedDict()  # least recently used first
         self._total_bytes = 0
         self._freed = asyncio.Event()  # replaced each time space becomes available
@@ -160,12 +166,18 @@ class Spools:
 
     def _make_space(self, size: int) -> bool:
         """Return whether `size` bytes fit, once unused spools are dropped."""
-        while self._total_bytes and self._total_bytes + size > self._limit_bytes:
+        while self._is_full(size):
             idle = next((spool for spool in self._spools.values() if not spool.in_use), None)
             if idle is None:
                 return False
             self._drop(idle)
         return True
+
+    def _is_full(self, size: int) -> bool:
+        if self._total_bytes and self._total_bytes + size > self._limit_bytes:
+            return True
+        in_files = sum(spool.blob.size > IN_MEMORY_BYTES for spool in self._spools.values())
+        return size > IN_MEMORY_BYTES and in_files >= self._limit_files
 
     def _create(self, blob: Descriptor) -> Spool:
         try:
@@ -187,9 +199,12 @@ class Spools:
 
 
 def _no_space(blob: Descriptor, error: OSError) -> BakeryError:
+    about = f"{blob.digest} ({blob.size} bytes)"
+    if limit_of_files(error):
+        return BakeryError("cannot store blob", about=about, why=TOO_MANY_FILES, hint=RAISE_FILES)
     return BakeryError(
         "cannot store blob",
-        about=f"{blob.digest} ({blob.size} bytes)",
+        about=about,
         why=f"the temporary directory: {error.strerror or error}",
         hint="free some space there, or set TMPDIR to a directory that has it",
     )

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final, Self
 
-from bakery.errors import BakeryError, ConnectionFailed, InvalidContent
+from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, ConnectionFailed, InvalidContent, limit_of_files
 from bakery.registry.http.address import Reach, reach_of
 from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.exchange import Exchange, NotHttp
@@ -208,6 +208,8 @@ def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
             why=f"{where}: {_reason(error)}",
             hint="check the host name, or set BAKERY_CA_FILE to the PEM file of its authority",
         )
+    if limit_of_files(error):
+        return NotConnected(f"cannot {request.action}", about=request.subject, why=TOO_MANY_FILES, hint=RAISE_FILES)
     return NotConnected(
         f"cannot {request.action}",
         about=request.subject,
