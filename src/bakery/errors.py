@@ -1,7 +1,7 @@
 """The errors that Bakery raises, and the exit code of each.
 
     BakeryError                  an expected failure                                        exit 1
-    ├── UsageError               the command line asks for something that does not exist    exit 2
+    ├── UsageError               the command line names something that does not exist      exit 2
     ├── NothingSelected          filters and files leave nothing to do
     ├── ConfigurationError       bakery.yaml, or a file it names, is invalid                exit 3
     │   └── MetadataError        a build metadata file is invalid
@@ -69,7 +69,7 @@ class BakeryError(Exception):
 
 
 class UsageError(BakeryError):
-    """The command line asks for something that does not exist."""
+    """The command line names something that does not exist."""
 
     exit_code = ExitCode.USAGE
 
@@ -135,7 +135,7 @@ class AuthError(RegistryError):
 class Unavailable(RegistryError):
     """The registry is overloaded, lags, or failed temporarily: 408, 429, 5xx and similar.
 
-    retry_after_s: the wait that the registry asks for, in seconds, or None.
+    retry_after_s: the wait that the registry requests, in seconds, or None.
     """
 
     transient = True

@@ -60,7 +60,7 @@ async def in_thread(work: Callable[[], T], *, stop: Callable[[], object] | None 
             except asyncio.CancelledError:  # cancelled again; the thread still uses its files
                 continue
         if not job.cancelled():
-            job.exception()  # retrieved, or asyncio would log it; nobody awaits it any more
+            job.exception()  # retrieved, or asyncio would log it; nothing awaits it any more
         raise
 
 

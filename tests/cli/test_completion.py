@@ -76,7 +76,7 @@ def test_installing_twice_makes_every_new_bash_read_the_script_once(program, tmp
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_scripts_of_other_shells_are_written_where_these_look(shell, tmp_path):
+def test_completion_scripts_are_written_to_the_folders_that_shells_read(shell, tmp_path):
     file = completion.install(shell, "# script\n", tmp_path)
     assert file.read_text() == "# script\n"
     assert file.is_relative_to(tmp_path)

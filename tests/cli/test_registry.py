@@ -83,11 +83,11 @@ def test_credentials_are_required_if_a_user_is_given():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [(["--faults", "nope"], "ghcr, hub, ecr, flaky, hostile"), (["--user", "nobody"], "NAME:PASSWORD")],
 )
-def test_a_mistake_exits_2_and_lists_what_is_expected(arguments, told):
+def test_a_mistake_exits_2_and_lists_what_is_expected(arguments, expected):
     process = start(*arguments)
     output, said = process.communicate(timeout=20)
     assert (process.returncode, output) == (2, "")
-    assert told in said
+    assert expected in said

@@ -97,8 +97,8 @@ def test_an_index_is_printed_as_table_and_as_json_and_verified(tmp_path):
     table = bakery("soci-inspect", out).stdout
     assert "linux/arm64/v8" in table
     assert "4194304" in table
-    told = json.loads(bakery("soci-inspect", "--json", out).stdout)
-    assert [layer["ztoc"]["files"] for layer in told["soci_indexes"][0]["layers"]] == [25, 10]
+    report = json.loads(bakery("soci-inspect", "--json", out).stdout)
+    assert [layer["ztoc"]["files"] for layer in report["soci_indexes"][0]["layers"]] == [25, 10]
     verified = bakery("soci-verify", out)
     assert verified.returncode == 0
     assert verified.stdout.count("right:") == 4

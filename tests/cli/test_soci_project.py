@@ -41,13 +41,13 @@ async def test_builds_are_converted_and_pushed_by_digest_without_a_tag(stage, co
 async def test_a_converted_image_is_inspected_and_verified_in_its_registry(stage):
     enable(stage)
     _, out, _ = await stage.bakery("soci", "convert", *stage.build("app"))
-    code, told, err = await stage.bakery("imagetools", "soci-inspect", "--json", out.strip())
+    code, report, err = await stage.bakery("imagetools", "soci-inspect", "--json", out.strip())
     assert code == ExitCode.DONE, err
-    layers = [layer for image in json.loads(told)["soci_indexes"] for layer in image["layers"]]
+    layers = [layer for image in json.loads(report)["soci_indexes"] for layer in image["layers"]]
     assert [layer["ztoc"]["span_size"] for layer in layers] == [512, 512]
-    code, told, err = await stage.bakery("imagetools", "soci-verify", out.strip())
+    code, report, err = await stage.bakery("imagetools", "soci-verify", out.strip())
     assert code == ExitCode.DONE, err
-    assert told.count("right:") == 2
+    assert report.count("right:") == 2
 
 
 async def test_a_target_without_soci_is_skipped_with_a_reason(stage):

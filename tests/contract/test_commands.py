@@ -52,7 +52,7 @@ async def test_a_targets_builds_are_converted_by_soci(stage, oras, soci, command
     assert not stage.source.tags("tmp/app/tmp")
 
 
-async def test_a_failed_command_is_shown_with_what_it_printed(stage, oras):
+async def test_a_failed_command_is_shown_with_its_output(stage, oras):
     stage.project("app")
     stage.destination.fault("POST", "/blobs/uploads/", then=Refuse(403, "DENIED"))
     code, _, err = await stage.bakery("ci", "publish", "--engine", "cli", *stage.build("app"), environment=oras)
@@ -64,7 +64,7 @@ async def test_a_failed_command_is_shown_with_what_it_printed(stage, oras):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
-async def test_an_interrupt_ends_oras_writes_the_summary_and_leaves_nothing(stage, oras, tmp_path, number, code):
+async def test_an_interrupt_ends_oras_writes_the_summary_and_leaves_no_files(stage, oras, tmp_path, number, code):
     stage.project("app", "done")
     done = stage.build("done")
     first, _, err = await stage.bakery("ci", "publish", "--engine", "cli", *done, environment=oras)

@@ -51,7 +51,7 @@ def writes(*registries):
     return sum(registry.count(method) for registry in registries for method in ("PUT", "POST", "PATCH", "DELETE"))
 
 
-async def test_two_targets_reach_two_registries_whole(engine, registries):
+async def test_two_targets_are_published_complete_to_two_registries(engine, registries):
     source, one, two = registries
     targets = [add_target(source, (one, two), uid, tags=(uid, f"{uid}-x"), path=f"acme/{uid}") for uid in ("a", "b")]
     outcome = await publish(engine(), *targets)
@@ -62,7 +62,7 @@ async def test_two_targets_reach_two_registries_whole(engine, registries):
             assert set(registry.tags(f"acme/{target.uid}")) == {target.uid, f"{target.uid}-x"}
 
 
-async def test_no_tag_appears_that_was_not_asked_for(engine, registries):
+async def test_only_requested_tags_appear(engine, registries):
     source, one, _ = registries
     outcome = await publish(engine(), add_target(source, (one,), "a"))
     assert outcome.exit_code == ExitCode.DONE
@@ -95,7 +95,7 @@ async def test_a_second_run_changes_nothing_at_the_destination(engine, registrie
 
 
 @pytest.mark.parametrize("damage", ["a child", "a tag", "the index", "a layer"])
-async def test_a_destination_of_which_a_part_was_deleted_is_repaired(engine, registries, damage):
+async def test_a_destination_with_missing_content_is_repaired(engine, registries, damage):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     first = await publish(engine(), target)
@@ -114,7 +114,7 @@ async def test_a_destination_of_which_a_part_was_deleted_is_repaired(engine, reg
     assert_whole(one, "acme/app", "latest", first.targets[0].digest)
 
 
-async def test_what_lies_in_the_same_registry_is_mounted_and_not_sent(engine, registries):
+async def test_content_of_the_same_registry_is_mounted_and_not_uploaded(engine, registries):
     source, *_ = registries
     outcome = await publish(engine(), add_target(source, (source,), "a"))
     assert outcome.exit_code == ExitCode.DONE
@@ -123,7 +123,7 @@ async def test_what_lies_in_the_same_registry_is_mounted_and_not_sent(engine, re
     assert source.bodies_received(Digest.of(layer("a linux/amd64"))) == 0
 
 
-async def test_sources_may_lie_in_several_registries(engine, registries):
+async def test_sources_may_be_in_several_registries(engine, registries):
     source, other, one = registries
     left, right = add_target(source, (one,), "a"), add_target(other, (one,), "a", repository="elsewhere/tmp")
     outcome = await publish(engine(), replace(left, sources=(left.sources[0], right.sources[1])))
@@ -182,7 +182,7 @@ async def test_sources_that_are_indexes_are_flattened_with_their_attestations(en
     assert_whole(one, "acme/app", "latest", outcome.targets[0].digest)
 
 
-async def test_a_dead_registry_fails_alone_and_a_refusal_is_one_of_authentication(engine, registries):
+async def test_a_dead_registry_fails_alone_and_a_refused_login_is_an_authentication_error(engine, registries):
     source, one, two = registries
     target = add_target(source, (one, two), "a")
     two.fault("POST", "/blobs/uploads/", then=Refuse(403, "DENIED"))
@@ -196,7 +196,7 @@ async def test_a_dead_registry_fails_alone_and_a_refusal_is_one_of_authenticatio
     assert two.tags("acme/app") == {}
 
 
-async def test_an_overloaded_registry_is_asked_again(engine, registries):
+async def test_requests_to_an_overloaded_registry_are_retried(engine, registries):
     source, one, _ = registries
     source.fault("GET", "/manifests/", then=Refuse(503, "UNAVAILABLE"), times=2)
     one.fault("PUT", "/manifests/", then=Refuse(500, "UNKNOWN"), times=1)
@@ -204,7 +204,7 @@ async def test_an_overloaded_registry_is_asked_again(engine, registries):
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
 
 
-async def test_sources_that_never_come_are_named(engine, registries):
+async def test_sources_that_never_arrive_are_named(engine, registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     source.delete_manifest("tmp/app/tmp", digest_of(target.sources[0]))
@@ -313,7 +313,7 @@ async def test_a_single_manifest_can_be_copied_as_it_is(engine, registries, wher
     assert again.targets[0].state is State.UNCHANGED
 
 
-async def test_an_image_that_a_layout_lacks_is_an_error_at_once(engine, registries, tmp_path):
+async def test_an_image_missing_from_a_layout_is_an_error_at_once(engine, registries, tmp_path):
     _, one, _ = registries
     target = replace(add_target(one, (one,), "a"), platforms=())
     for layout in (
@@ -326,7 +326,7 @@ async def test_an_image_that_a_layout_lacks_is_an_error_at_once(engine, registri
         assert outcome.targets[0].failure.step is Step.WAIT
 
 
-async def test_a_copy_of_nested_indexes_is_whole(engine, registries):
+async def test_a_copy_of_nested_indexes_is_complete(engine, registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     raw = source.manifest("tmp/app/tmp", digest_of(target.sources[0]))[1]

@@ -50,7 +50,7 @@ def read(result):
 
 @pytest.mark.parametrize("words", [("manifest", "fetch", "--descriptor"), ("cp",)], ids=["fetch", "cp"])
 @pytest.mark.parametrize(("effect", "meaning"), ANSWERS.values(), ids=ANSWERS)
-async def test_what_oras_says_is_read_as_what_it_is(effect, meaning, words, tmp_path):
+async def test_messages_of_oras_are_classified(effect, meaning, words, tmp_path):
     async with EmbeddedRegistry() as registry:
         manifest = add_image(registry, "acme/app", "linux/amd64", layers=[layer("x")])
         registry.fault("GET HEAD", "/manifests/", then=effect)
@@ -62,7 +62,7 @@ async def test_what_oras_says_is_read_as_what_it_is(effect, meaning, words, tmp_
     assert read(result) == meaning, result.stderr
 
 
-async def test_nobody_listening_passes_and_a_bad_reference_does_not():
+async def test_a_refused_connection_is_transient_and_a_bad_reference_is_not():
     async with EmbeddedRegistry() as registry:
         gone = registry.address
     digest = f"sha256:{'0' * 64}"
@@ -71,7 +71,7 @@ async def test_nobody_listening_passes_and_a_bad_reference_does_not():
     assert read(await CommandRunner("a").run([*fetch, "UPPER/acme:..bad"], timeout=60)) == PERMANENT
 
 
-async def test_what_soci_says_of_a_layout_as_oras_leaves_it_is_permanent(tmp_path):
+async def test_the_error_of_soci_for_a_layout_of_oras_is_permanent(tmp_path):
     soci = find("soci")
     if soci is None:
         pytest.skip("no soci here")

@@ -36,7 +36,7 @@ def engine(tmp_path, script, **options):
     return CliEngine(tmp_path, config=RegistryConfig(), environment=environment, policy=ONE, **options)
 
 
-def test_programs_are_looked_for_in_the_variable_then_in_path_then_in_tools(tmp_path):
+def test_programs_are_found_by_their_variable_then_on_path_then_in_tools(tmp_path):
     elsewhere, tools = tmp_path / "bin", tmp_path / "tools"
     with pytest.raises(ProgramMissing, match="ORAS_PATH"):
         find_program("oras", tmp_path, {"PATH": str(elsewhere)})
@@ -47,14 +47,14 @@ def test_programs_are_looked_for_in_the_variable_then_in_path_then_in_tools(tmp_
     assert find_program("oras", tmp_path, {"PATH": str(elsewhere), "ORAS_PATH": "/no/look"}) == "/no/look"
 
 
-async def test_a_missing_program_is_told_before_anything_begins(tmp_path):
+async def test_a_missing_program_is_reported_before_anything_starts(tmp_path):
     missing = CliEngine(tmp_path, config=RegistryConfig(), environment={"PATH": str(tmp_path)})
     with pytest.raises(ProgramMissing, match="oras"):
         await missing.__aenter__()
 
 
 @pytest.mark.parametrize("version", ["1.2.3", "0.16.0"])
-async def test_an_old_oras_is_refused_by_name(tmp_path, version):
+async def test_an_old_oras_is_refused_with_its_version(tmp_path, version):
     oras = program(tmp_path, "oras", f'echo "Version:        {version}"')
     old = CliEngine(tmp_path, config=RegistryConfig(), environment={"ORAS_PATH": str(oras)})
     with pytest.raises(ProgramTooOld, match=r"1\.3 or later"):
@@ -62,7 +62,7 @@ async def test_an_old_oras_is_refused_by_name(tmp_path, version):
 
 
 @pytest.mark.parametrize(("said", "fits"), [("v0.10.2 abc", False), ("v0.11.0 abc", True), ("<unknown>", True)])
-async def test_soci_is_looked_at_only_where_it_is_needed(tmp_path, said, fits):
+async def test_soci_is_only_checked_if_it_is_needed(tmp_path, said, fits):
     program(tmp_path / "tools", "soci", f'echo "soci version {said}"')
     async with engine(tmp_path, "exit 1"):
         pass
@@ -83,7 +83,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("script", "kind", "says"), FAILURES.values(), ids=FAILURES)
-async def test_a_failed_command_says_what_it_was_and_what_it_printed(tmp_path, script, kind, says):
+async def test_the_error_of_a_failed_command_names_it_and_quotes_its_output(tmp_path, script, kind, says):
     async with engine(tmp_path, script) as cli:
         descriptor = Descriptor.of(b"{}", "application/vnd.oci.image.manifest.v1+json")
         with pytest.raises(kind) as caught:
@@ -92,7 +92,7 @@ async def test_a_failed_command_says_what_it_was_and_what_it_printed(tmp_path, s
     assert "manifest fetch --output - ghcr.io/acme/app@sha256:" in str(caught.value)
 
 
-async def test_what_is_not_there_is_none_and_not_asked_twice(tmp_path):
+async def test_missing_content_is_none_and_is_queried_once(tmp_path):
     async with engine(tmp_path, f"echo x >> {tmp_path}/asked; echo 'Error: {REFERENCE}: not found' >&2; exit 1") as cli:
         assert await cli.find(REFERENCE) is None
         assert await cli.read_tags(REFERENCE.repository, ["1.0", "latest"]) == {"1.0": None, "latest": None}
@@ -105,7 +105,7 @@ async def test_a_tag_is_never_deleted_because_oras_would_delete_its_manifest(tmp
     assert not (tmp_path / "started").exists()
 
 
-async def test_a_spent_budget_starts_nothing(tmp_path):
+async def test_no_command_starts_after_the_time_budget_is_spent(tmp_path):
     class Clock:
         time = 0.0
 
@@ -122,7 +122,7 @@ async def test_a_spent_budget_starts_nothing(tmp_path):
             await cli.find(REFERENCE)
 
 
-async def test_cancelled_in_the_middle_it_leaves_no_process_and_no_folder(tmp_path, monkeypatch):
+async def test_cancelling_leaves_no_process_and_no_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     fifo = tmp_path / "ready"

@@ -45,7 +45,7 @@ def lines(*sources, soci=None, oras=HUB):
     return dry_run_lines(Plan((target(*sources, soci=soci),)), oras)
 
 
-def test_the_lines_of_a_plain_target():
+def test_the_commands_of_a_target_without_conversion():
     assert lines(f"ghcr.io/acme/app/tmp@{A}", f"ghcr.io/acme/app/tmp@{B}") == [
         "# app-1-0",
         f"oras manifest fetch --descriptor ghcr.io/acme/app/tmp@{A}",
@@ -64,7 +64,7 @@ def test_the_lines_of_a_plain_target():
     ]
 
 
-def test_the_lines_of_a_target_that_is_converted():
+def test_the_commands_of_a_converted_target():
     soci = SociOptions(platforms=("linux/amd64",), span_size=1)
     assert lines(f"ghcr.io/acme/app/tmp@{A}", soci=soci)[3:7] == [
         "oras cp --to-oci-layout 'ghcr.io/acme/app/tmp@<index-digest>' soci-standalone/src:image",
@@ -75,20 +75,20 @@ def test_the_lines_of_a_target_that_is_converted():
     ]
 
 
-def test_sources_of_several_repositories_are_copied_one_by_one():
+def test_sources_in_several_repositories_are_copied_one_by_one():
     found = lines(f"ghcr.io/acme/app/tmp@{A}", f"ghcr.io/acme/other/tmp@{B}")
     assert f"oras cp ghcr.io/acme/other/tmp@{B} docker.io/acme/app" in found
     assert "oras manifest push --media-type '<media-type>' 'docker.io/acme/app@<index-digest>' '<index-file>'" in found
     assert not [line for line in found if "index create" in line]
 
 
-def test_every_line_is_one_that_a_shell_takes_apart_again():
+def test_a_shell_splits_every_line_into_the_same_arguments():
     for line in lines(f"ghcr.io/acme/app/tmp@{A}", soci=SociOptions(prefetch_files=("/a b",))):
         if not line.startswith("#"):
             assert shlex.split(line)[0] in ("oras", "soci")
 
 
-def test_every_option_of_the_conversion():
+def test_every_conversion_option_is_passed_to_soci():
     request = SociOptions(span_size=1, min_layer_size=2, prefetch_files=("/a", "/b"), optimizations=("xattr",))
     assert soci_convert("soci", request, "in", "out") == (
         *("soci", "convert", "--standalone", "--format", "oci-dir", "--all-platforms"),
@@ -109,7 +109,7 @@ REACHED = {  # name: (registry, settings, words)
 
 
 @pytest.mark.parametrize(("registry", "settings", "words"), REACHED.values(), ids=REACHED)
-def test_registries_are_reached_by_the_rule_of_the_native_engine(registry, settings, words):
+def test_plain_http_follows_the_rule_of_the_native_engine(registry, settings, words):
     oras = Oras("oras", settings)
     reference = f"{registry}/acme/app@{A}"
     assert oras.describe(reference) == ("oras", "manifest", "fetch", "--descriptor", *words, reference)
@@ -118,7 +118,7 @@ def test_registries_are_reached_by_the_rule_of_the_native_engine(registry, setti
     assert copied == ("oras", "cp", *sides, reference, f"{registry}/b")
 
 
-def test_a_dry_run_of_the_command_prints_the_lines_and_needs_no_program(tmp_path):
+def test_a_dry_run_prints_the_commands_and_needs_no_program(tmp_path):
     (tmp_path / "bakery.yaml").write_text(
         "repository: {url: github.com/acme/images, vendor: Acme, maintainer: {name: A, email: a@acme.test}}\n"
         "registries: [{host: ghcr.io, namespace: acme}]\n"

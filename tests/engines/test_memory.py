@@ -27,7 +27,7 @@ images:
 """
 
 
-def test_the_limit_would_be_met_by_holding_the_layer():
+def test_holding_the_layer_in_memory_would_exceed_the_limit():
     code = f"{LIMIT}; bytearray({LAYER_MIB * MIB})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "MemoryError" in done.stderr

@@ -52,7 +52,7 @@ def assert_published(registry, path, tag, digest):
             assert Digest.of(registry.blob(path, blob.digest)) == blob.digest
 
 
-async def test_two_targets_reach_two_registries_whole(registries):
+async def test_two_targets_are_published_complete_to_two_registries(registries):
     source, one, two = registries
     targets = [add_target(source, (one, two), uid, tags=(uid, f"{uid}-x"), path=f"acme/{uid}") for uid in ("a", "b")]
     outcome = await publish(*targets)
@@ -91,7 +91,7 @@ def layer_digests(registry, path, index):
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-async def test_a_destination_of_which_a_part_was_deleted_is_repaired(registries, damage):
+async def test_a_destination_with_missing_content_is_repaired(registries, damage):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     first = await publish(target)
@@ -102,7 +102,7 @@ async def test_a_destination_of_which_a_part_was_deleted_is_repaired(registries,
     assert_published(one, "acme/app", "latest", first.targets[0].digest)
 
 
-async def test_each_blob_is_read_once_and_sent_once_a_registry_whatever_needs_it(registries):
+async def test_each_blob_is_read_once_and_sent_once_per_registry(registries):
     source, one, two = registries
     shared = layer("the base that all have")
     targets = [add_target(source, (one, two), uid, shared=(shared,), path=f"acme/{uid}") for uid in ("a", "b", "c")]
@@ -113,7 +113,7 @@ async def test_each_blob_is_read_once_and_sent_once_a_registry_whatever_needs_it
     assert [registry.bodies_received(digest) for registry in (one, two)] == [1, 1]
 
 
-async def test_what_lies_in_the_same_registry_is_mounted_and_not_sent(registries):
+async def test_content_of_the_same_registry_is_mounted_and_not_uploaded(registries):
     source, *_ = registries
     outcome = await publish(add_target(source, (source,), "a"))
     assert outcome.exit_code == ExitCode.DONE
@@ -121,7 +121,7 @@ async def test_what_lies_in_the_same_registry_is_mounted_and_not_sent(registries
     assert source.count("GET", "blob") == 2  # the configs, to know platform and time
 
 
-async def test_sources_may_lie_in_several_registries(registries):
+async def test_sources_may_be_in_several_registries(registries):
     source, other, one = registries
     left, right = add_target(source, (one,), "a"), add_target(other, (one,), "a", repository="elsewhere/tmp")
     outcome = await publish(replace(left, sources=(left.sources[0], right.sources[1])))
@@ -142,7 +142,7 @@ async def test_a_broken_download_never_becomes_an_upload(registries):
         assert registry.tags("acme/app") == {}
 
 
-async def test_a_dead_registry_fails_alone(registries):
+async def test_a_dead_registry_fails_only_its_own_destination(registries):
     source, one, two = registries
     target = add_target(source, (one, two), "a")
     two.fault("POST", "/blobs/uploads/", then=Refuse(403, "DENIED"))
@@ -155,7 +155,7 @@ async def test_a_dead_registry_fails_alone(registries):
     assert two.tags("acme/app") == {}
 
 
-async def test_a_child_that_the_registry_loses_before_the_index_comes_is_put_again(registries):
+async def test_a_child_lost_before_the_index_arrives_is_pushed_again(registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     lost = digest_of(target.sources[0])
@@ -183,7 +183,7 @@ FOREIGN = Descriptor(
 )
 
 
-async def test_a_foreign_layer_that_no_registry_holds_is_left_where_its_urls_lead(registries):
+async def test_a_foreign_layer_in_no_registry_stays_at_its_urls(registries):
     source, one, _ = registries
     outcome = await publish(add_target(source, (one,), "a", foreign=(FOREIGN,)), time_budget_s=10)
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
@@ -195,7 +195,7 @@ async def test_a_foreign_layer_that_no_registry_holds_is_left_where_its_urls_lea
     assert image.layers[-1].urls == FOREIGN.urls
 
 
-async def test_a_foreign_layer_that_somebody_pushed_all_the_same_is_carried_along(registries):
+async def test_a_foreign_layer_that_is_in_the_source_registry_is_copied(registries):
     source, one, _ = registries
     source.put_blob("tmp/app/tmp", b"a base layer that its maker alone gives out")
     outcome = await publish(add_target(source, (one,), "a", foreign=(FOREIGN,)))
@@ -203,7 +203,7 @@ async def test_a_foreign_layer_that_somebody_pushed_all_the_same_is_carried_alon
     assert FOREIGN.digest in one.blobs("acme/app")
 
 
-async def test_an_empty_layer_and_one_that_is_named_twice_are_layers_like_others(registries):
+async def test_an_empty_layer_and_a_repeated_layer_are_copied_like_others(registries):
     source, one, _ = registries
     outcome = await publish(add_target(source, (one,), "a", shared=(b"", layer("twice"), layer("twice"), b"")))
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
@@ -211,7 +211,7 @@ async def test_an_empty_layer_and_one_that_is_named_twice_are_layers_like_others
     assert one.bodies_received(Digest.of(layer("twice"))) == 1
 
 
-async def test_a_bug_ahead_of_time_at_one_destination_ends_nothing_at_the_other(registries, monkeypatch):
+async def test_a_bug_in_early_work_at_one_destination_does_not_affect_the_other(registries, monkeypatch):
     source, one, two = registries
     target = add_target(source, (one, two), "a")
     engine = NativeEngine(client(), towards=[place.repository for place in target.destinations])

@@ -26,7 +26,7 @@ LARGE = random.Random(5).randbytes(300_000)
 OTHER = random.Random(6).randbytes(300_000)
 
 
-async def test_a_new_repository_is_asked_once_for_its_tags_and_never_for_what_cannot_be_there(registries):
+async def test_the_tags_of_a_new_repository_are_listed_once_and_nothing_else_is_queried(registries):
     source, one, _ = registries
     outcome = await publish(add_target(source, (one,), "a", tags=("1", "1.0", "1.0.0")))
     assert outcome.exit_code == ExitCode.DONE
@@ -37,7 +37,7 @@ async def test_a_new_repository_is_asked_once_for_its_tags_and_never_for_what_ca
     assert one.count("HEAD", "manifest") == 3 + 3
 
 
-async def test_where_an_earlier_run_got_further_small_layers_are_looked_for_and_not_sent_again(registries):
+async def test_small_layers_of_an_earlier_run_are_found_and_not_sent_again(registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     first = await publish(target)
@@ -55,7 +55,7 @@ async def test_where_an_earlier_run_got_further_small_layers_are_looked_for_and_
     assert_published(one, "acme/app", "latest", digest)
 
 
-async def test_a_large_layer_of_what_is_new_is_looked_for_by_the_post_that_opens_its_upload(registries):
+async def test_a_large_layer_of_a_new_image_is_found_by_the_post_that_opens_its_upload(registries):
     source, one, _ = registries
     outcome = await publish(
         add_target(source, (one,), "a", shared=(LARGE, OTHER)),
@@ -70,7 +70,7 @@ async def test_a_large_layer_of_what_is_new_is_looked_for_by_the_post_that_opens
     assert one.count("DELETE") == 0
 
 
-async def test_a_host_that_mounts_nothing_is_looked_at_and_keeps_no_stray_session(registries):
+async def test_a_host_that_mounts_nothing_is_queried_by_head_and_keeps_no_open_session(registries):
     source, _, _ = registries
     async with EmbeddedRegistry(traits=ECR.traits) as ecr:
         first = await publish(add_target(source, (ecr,), "a", tags=("1",), shared=(LARGE,)))
@@ -83,7 +83,7 @@ async def test_a_host_that_mounts_nothing_is_looked_at_and_keeps_no_stray_sessio
         assert ecr.bodies_received(Digest.of(LARGE)) == 0
 
 
-async def test_a_large_layer_that_another_image_brought_before_is_not_sent_again(registries):
+async def test_a_large_layer_of_an_earlier_image_is_not_sent_again(registries):
     source, one, _ = registries
     await publish(add_target(source, (one,), "a", shared=(LARGE,)))
     one.forget_requests()
@@ -94,7 +94,7 @@ async def test_a_large_layer_that_another_image_brought_before_is_not_sent_again
     assert one.count("HEAD", "blob") == 2
 
 
-async def test_a_layer_that_is_said_to_be_there_and_is_not_is_sent_once_its_manifest_is_refused(registries):
+async def test_a_layer_falsely_reported_as_present_is_sent_when_its_manifest_is_refused(registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     image = add_image(source, "tmp/app/tmp", "linux/amd64", layers=(LARGE,))
@@ -108,14 +108,14 @@ async def test_a_layer_that_is_said_to_be_there_and_is_not_is_sent_once_its_mani
     assert_published(one, "acme/app", "latest", outcome.targets[0].digest)
 
 
-async def test_no_host_is_asked_how_it_answers_where_no_large_layer_needs_to_know(registries):
+async def test_no_host_is_probed_unless_a_large_layer_needs_it(registries):
     source, one, _ = registries
     await publish(add_target(source, (one,), "a"))
     assert one.count("POST", "uploads") == 2 * 2
 
 
 @pytest.mark.parametrize("trouble", ["answer 500", "answer 429", "drop the connection"])
-async def test_a_registry_that_does_not_list_its_tags_is_asked_for_each(registries, trouble):
+async def test_every_tag_is_queried_if_a_registry_does_not_list_tags(registries, trouble):
     source, one, _ = registries
     target = add_target(source, (one,), "a")
     first = await publish(target)
@@ -128,7 +128,7 @@ async def test_a_registry_that_does_not_list_its_tags_is_asked_for_each(registri
     assert one.tags("acme/app")["latest"] == first.targets[0].digest
 
 
-async def test_a_tag_that_this_run_moved_is_known_to_be_there_though_the_list_is_older(registries):
+async def test_a_tag_that_this_run_moved_is_known_although_the_list_is_older(registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a", tags=("1",))
     where = target.destinations[0].repository

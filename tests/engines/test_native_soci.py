@@ -42,7 +42,7 @@ def index_of(registry, path="acme/app", tag="latest"):
     return view
 
 
-async def test_what_is_published_is_the_converted_image_with_all_that_it_names(registries):
+async def test_the_converted_image_is_published_with_all_its_content(registries):
     source, one, two = registries
     target = replace(add_target(source, (one, two), "a"), soci=ALL)
     outcome = await publish(target)
@@ -83,7 +83,7 @@ async def test_a_second_run_sends_no_write(registries):
     assert sum(one.count(method) for method in ("PUT", "POST", "PATCH")) == 0
 
 
-async def test_an_image_with_nothing_to_index_is_published_as_it_is_with_a_note(registries):
+async def test_an_image_with_nothing_to_index_is_published_unchanged_with_a_note(registries):
     source, one, _ = registries
     target = replace(add_target(source, (one,), "a"), soci=SociOptions())  # its layers are below 10 MiB
     outcome = await publish(target)
@@ -92,7 +92,7 @@ async def test_an_image_with_nothing_to_index_is_published_as_it_is_with_a_note(
     assert "is left unchanged" in outcome.targets[0].notes[0]
 
 
-async def test_a_damaged_layer_fails_its_target_alone_and_is_named(registries):
+async def test_a_damaged_layer_fails_only_its_target_and_is_named(registries):
     source, one, _ = registries
     cut = layer("damaged")[:-12]
     bad = replace(add_target(source, (one,), "bad", shared=(cut,), path="acme/bad"), soci=ALL)
@@ -106,7 +106,7 @@ async def test_a_damaged_layer_fails_its_target_alone_and_is_named(registries):
     assert one.tags("acme/bad") == {}
 
 
-async def test_a_foreign_layer_that_no_registry_holds_goes_without_a_ztoc(registries):
+async def test_a_foreign_layer_in_no_registry_gets_no_ztoc(registries):
     source, one, _ = registries
     target = add_target(source, (one,), "a", foreign=(FOREIGN,))
     outcome = await publish(replace(target, soci=ALL))
@@ -114,7 +114,7 @@ async def test_a_foreign_layer_that_no_registry_holds_goes_without_a_ztoc(regist
     assert len(index_of(one).manifests) == 4
 
 
-async def test_what_was_converted_before_can_be_published_again_as_a_source(registries):
+async def test_a_converted_image_can_be_the_source_of_another_publish(registries):
     source, one, two = registries
     first = await publish(replace(add_target(source, (one,), "a"), soci=ALL))
     reference = Repository(one.address, "acme/app").with_digest(first.targets[0].digest)

@@ -62,7 +62,7 @@ def reachable(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("case", RIGHT.values(), ids=RIGHT)
-def test_a_converted_layout_holds_the_right_index_and_all_that_it_names(tmp_path, case):
+def test_a_converted_layout_has_the_right_index_and_all_its_content(tmp_path, case):
     convert(case.layout, tmp_path / "out", case.options)
     with open_layout(tmp_path / "out") as layout:
         wanted = case.expected_index
@@ -78,7 +78,7 @@ def test_a_tar_converts_to_the_same_image_as_a_folder(tmp_path):
     assert reachable(tmp_path / "out") == reachable(tmp_path / "out.tar")
 
 
-def test_an_index_json_that_lists_the_platforms_itself_is_the_index(tmp_path):
+def test_an_index_json_that_lists_platforms_is_the_index_itself(tmp_path):
     shutil.copytree(GOLDEN / "inputs/two-platform", tmp_path / "in")
     top = json.loads((tmp_path / "in/index.json").read_text())["manifests"][0]
     inner = json.loads((tmp_path / "in/blobs/sha256" / top["digest"][7:]).read_text())
@@ -101,7 +101,7 @@ def test_a_damaged_layer_leaves_nothing_at_the_destination(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_layer_that_is_not_what_its_digest_says_leaves_nothing_at_the_destination(tmp_path):
+def test_a_layer_with_the_wrong_digest_leaves_nothing_at_the_destination(tmp_path):
     content = Content()
     layers = [content.add(layer_of(1), OCI_GZIP)]
     content.top = [content.index(content.image(*layers))]
@@ -119,7 +119,7 @@ def test_an_image_with_nothing_to_index_is_copied_unchanged_with_a_note(tmp_path
     assert reachable(tmp_path / "out") == reachable(tmp_path / "in")
 
 
-def test_a_second_run_into_the_same_place_gives_the_same_layout(tmp_path):
+def test_a_second_run_to_the_same_destination_writes_the_same_layout(tmp_path):
     content = Content()
     content.top = [content.index(content.image(content.add(layer_of(1), OCI_GZIP)))]
     source = content.folder(tmp_path / "in")
@@ -138,12 +138,12 @@ def test_a_layout_can_be_converted_in_place(tmp_path):
     assert reachable(source) == reachable(tmp_path / "out")
 
 
-def test_a_child_that_is_missing_is_left_out_with_a_warning(tmp_path):
+def test_a_missing_child_is_left_out_with_a_warning(tmp_path):
     notes = convert(CASES["partial-layout"].layout, tmp_path / "out", CASES["partial-layout"].options)
     assert any("is missing" in note for note in notes)
 
 
-def test_a_missing_layer_is_an_error_unless_it_may_not_be_distributed(tmp_path):
+def test_a_missing_layer_is_an_error_unless_it_is_nondistributable(tmp_path):
     foreign = OCI_GZIP.replace("layer.v1", "layer.nondistributable.v1")
     content = Content()
     layers = [content.add(layer_of(1), OCI_GZIP), content.add(layer_of(2), foreign)]
@@ -165,7 +165,7 @@ def test_the_source_layout_is_never_written_to(tmp_path):
     assert {path: path.read_bytes() for path in source.rglob("*") if path.is_file()} == before
 
 
-def test_limits_reach_the_layer_and_are_named_in_the_error(tmp_path):
+def test_limits_apply_to_the_layer_and_the_error_names_them(tmp_path):
     content = Content()
     content.top = [
         content.index(content.image(content.add(gzip(b"".join(entry(b"%d" % n) for n in range(50)) + END), OCI_GZIP)))
@@ -188,11 +188,11 @@ def converted(tmp_path) -> Path:
     return Path(tmp_path / "out")
 
 
-async def test_inspecting_tells_spans_files_and_sizes_of_every_layer(converted):
+async def test_inspecting_returns_spans_files_and_sizes_of_every_layer(converted):
     with open_layout(converted) as layout:
-        told = await inspect_image(LayoutSource(layout))
-    assert json.loads(json.dumps(told)) == told
-    [amd64, arm64] = told["soci_indexes"]
+        report = await inspect_image(LayoutSource(layout))
+    assert json.loads(json.dumps(report)) == report
+    [amd64, arm64] = report["soci_indexes"]
     assert (amd64["platform"], arm64["platform"]) == ("linux/amd64", "linux/arm64")
     [gz, plain, zstd] = amd64["layers"]
     assert gz["ztoc"]["files"] == plain["ztoc"]["files"] == 1
@@ -210,7 +210,7 @@ async def test_an_image_without_soci_index_has_nothing_to_inspect_and_does_not_v
         assert not (await verify_image(LayoutSource(layout))).right
 
 
-async def test_a_right_index_verifies_and_each_layer_is_read_once(converted):
+async def test_a_correct_index_is_verified_reading_each_layer_once(converted):
     with open_layout(converted) as layout:
         found = await verify_image(LayoutSource(layout))
     assert found.right
@@ -288,12 +288,12 @@ WRONG = {
     "a file's name": (alter_text(b"file1", b"fileX"), "name of file number 0"),
     "a file's time": (alter_text(b"2023-11-14", b"2024-11-14"), "mod_time of file number 0"),
     "the version": (alter_text(b"0.9", b"0.8"), "version is 0.8"),
-    "the span size beside the ztoc": (alter_annotation, "span-size is 77, expected 4096"),
+    "the span size next to the ztoc": (alter_annotation, "span-size is 77, expected 4096"),
 }
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
-async def test_the_first_thing_that_is_wrong_is_told(converted, change, message):
+async def test_the_first_error_is_reported(converted, change, message):
     rewrite(converted, change)
     with open_layout(converted) as layout:
         found = await verify_image(LayoutSource(layout))
@@ -302,14 +302,14 @@ async def test_the_first_thing_that_is_wrong_is_told(converted, change, message)
     assert re.search(message, wrong), wrong
 
 
-async def test_an_altered_layer_is_told_by_the_span_that_it_is_in(converted):
+async def test_an_altered_layer_is_reported_with_the_altered_span(converted):
     def same(_content: bytearray, _document: object) -> None:
         pass
 
     rewrite(converted, same)
     with open_layout(converted) as layout:
-        told = await inspect_image(LayoutSource(layout))
-    layer = converted / "blobs/sha256" / told["soci_indexes"][0]["layers"][0]["digest"][7:]
+        report = await inspect_image(LayoutSource(layout))
+    layer = converted / "blobs/sha256" / report["soci_indexes"][0]["layers"][0]["digest"][7:]
     content = bytearray(layer.read_bytes())
     content[len(content) // 2] ^= 4
     layer.write_bytes(content)
@@ -318,7 +318,7 @@ async def test_an_altered_layer_is_told_by_the_span_that_it_is_in(converted):
     assert any("span" in checked.error or "corrupt" in checked.error for checked in found.layers)
 
 
-async def test_links_that_lead_elsewhere_are_told(converted):
+async def test_links_to_other_content_are_reported(converted):
     top = json.loads((converted / "index.json").read_text())
     file = converted / "blobs/sha256" / top["manifests"][0]["digest"][7:]
     index = json.loads(file.read_text())

@@ -37,7 +37,7 @@ def add_image(
 ) -> Descriptor:
     """Put an image of this platform into the registry, untagged; gives its manifest's descriptor.
 
-    foreign: layers that the manifest names and that nobody pushed.
+    foreign: layers that the manifest names and no one pushed.
     """
     os_name, architecture = platform.split("/")
     config = json.dumps(

@@ -82,7 +82,7 @@ WRITTEN = {  # messages of other tools, and traps of matching text
     "a repository named denied": ("ghcr.io/acme/denied: not found", True),
     "a repository named not-found": ("ghcr.io/acme/not-found: size differs", False),
     "eof as a word": ('Get "https://ghcr.io/v2/": unexpected EOF', True),
-    "eof inside a word": ("geofence is no option", False),
+    "eof inside a word": ("unknown option geofence", False),
     "i/o timeout": ("read tcp: i/o timeout", True),
     "tls handshake timeout": ("net/http: TLS handshake timeout", True),
     "context deadline": ("context deadline exceeded", True),

@@ -31,7 +31,7 @@ TEMPORARY = Repository.parse("registry.example/tmp/app/tmp")
 
 
 class Clock:
-    """A clock that jumps when somebody sleeps."""
+    """A clock that jumps when a task sleeps."""
 
     def __init__(self) -> None:
         self.time, self.slept = 0.0, list[float]()

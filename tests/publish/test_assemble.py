@@ -87,7 +87,7 @@ async def test_the_order_of_files_and_runs_does_not_change_the_digest():
     assert [str(child.descriptor.platform) for child in one] == ["linux/amd64", "linux/arm/v7", "linux/arm64"]
 
 
-async def test_of_two_builds_of_one_platform_the_newest_wins_with_a_warning():
+async def test_the_newest_of_two_builds_of_one_platform_wins_with_a_warning():
     engine = DictionaryEngine()
     old = build(add_image(engine, "linux/amd64", salt="old"), created=datetime(2026, 1, 1, tzinfo=UTC))
     new = build(add_image(engine, "linux/amd64", salt="new"), created=datetime(2026, 2, 1, tzinfo=UTC))
@@ -99,7 +99,7 @@ async def test_of_two_builds_of_one_platform_the_newest_wins_with_a_warning():
 
 
 @pytest.mark.parametrize("created", [None, datetime(2026, 1, 1, tzinfo=UTC)], ids=["no times", "equal times"])
-async def test_of_two_builds_of_one_platform_and_age_the_higher_digest_wins(created):
+async def test_the_higher_digest_of_two_equally_old_builds_wins(created):
     engine = DictionaryEngine()
     builds = [build(add_image(engine, "linux/amd64", salt=salt), created=created) for salt in ("one", "two", "three")]
     highest = max(str(digest_of(one)) for one in builds)
@@ -108,7 +108,7 @@ async def test_of_two_builds_of_one_platform_and_age_the_higher_digest_wins(crea
         assert str(child.descriptor.digest) == highest
 
 
-async def test_a_platform_that_nobody_tells_is_an_error_that_says_what_to_do():
+async def test_an_unknown_platform_is_an_error_with_a_hint():
     engine = DictionaryEngine()
     config = engine.put(TEMPORARY, b"{}", mt.OCI_CONFIG)
     manifest = {
@@ -142,7 +142,7 @@ def artifact(engine, text: str, *, subject=None, **more):
     return replace(engine.put(TEMPORARY, json.dumps(manifest).encode(), mt.OCI_MANIFEST), **more)
 
 
-async def test_artifacts_beside_the_images_are_kept_and_count_as_no_platform():
+async def test_artifacts_next_to_the_images_are_kept_and_do_not_count_as_platforms():
     engine = DictionaryEngine()
     image = add_image(engine, "linux/amd64")
     plain = artifact(engine, "no platform, no type in the index")
@@ -156,7 +156,7 @@ async def test_artifacts_beside_the_images_are_kept_and_count_as_no_platform():
     assert missing_platforms(children, ["linux/amd64", "linux/arm64"]) == ("linux/arm64",)
 
 
-async def test_an_artifact_about_a_build_that_was_not_chosen_is_left_with_it():
+async def test_an_artifact_of_a_build_that_was_not_chosen_is_left_out_too():
     engine = DictionaryEngine()
     old, new = (add_image(engine, "linux/amd64", salt=salt) for salt in ("old", "new"))
     made = [
@@ -172,7 +172,7 @@ async def test_an_artifact_about_a_build_that_was_not_chosen_is_left_with_it():
     assert subject.digest == new.digest
 
 
-async def test_a_reference_that_is_no_digest_is_kept_as_it_stands():
+async def test_a_reference_that_is_not_a_digest_is_kept_unchanged():
     engine = DictionaryEngine()
     image = add_image(engine, "linux/amd64")
     odd = artifact(engine, "odd", annotations={ATTESTATION_OF: "sha256:none"})
@@ -180,7 +180,7 @@ async def test_a_reference_that_is_no_digest_is_kept_as_it_stands():
     assert [child.descriptor.digest for child in children] == [image.digest, odd.digest]
 
 
-async def test_a_build_that_holds_no_image_is_told():
+async def test_a_build_without_an_image_is_reported():
     engine = DictionaryEngine()
     source = build(artifact(engine, "a chart"))
     found = await resolved(engine, [source])
@@ -188,7 +188,7 @@ async def test_a_build_that_holds_no_image_is_told():
         choose(found)
 
 
-async def test_indexes_in_indexes_are_flattened_but_not_without_end():
+async def test_nested_indexes_are_flattened_up_to_a_limit():
     engine = DictionaryEngine()
     inner = add_image(engine, "linux/amd64")
 
@@ -227,7 +227,7 @@ async def test_each_document_is_read_once_however_often_indexes_repeat_it(monkey
     assert len(asked) == len(set(asked)) == 4
 
 
-async def test_one_image_that_is_listed_for_two_platforms_is_kept_for_both():
+async def test_an_image_listed_for_two_platforms_is_kept_for_both():
     engine = DictionaryEngine()
     image = add_image(engine, "linux/arm").to_json()
     platforms = [{"os": "linux", "architecture": "arm", "variant": variant} for variant in ("v6", "v7")]
@@ -264,7 +264,7 @@ def test_created_is_the_newest_config_or_the_epoch_and_never_now():
     assert index_annotations(labels, [], None) == {"title": "x"}
 
 
-async def test_a_declared_platform_is_covered_by_any_variant_of_it():
+async def test_any_variant_covers_a_declared_platform():
     engine = DictionaryEngine()
     found = await resolved(
         engine, [build(add_image(engine, "linux/arm64/v8")), build(add_image(engine, "linux/arm/v7"))]

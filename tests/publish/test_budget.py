@@ -1,4 +1,4 @@
-"""The time budget of a run is its end: whatever hangs is told with its step and place, and the rest is finished."""
+"""The time budget ends a run: what hangs is reported with its step and destination, and the rest is complete."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ async def for_ever(*_):
     await asyncio.Event().wait()
 
 
-async def test_a_destination_that_never_answers_fails_alone_when_the_budget_is_spent():
+async def test_a_destination_that_never_responds_fails_alone_when_the_budget_is_spent():
     engine = DictionaryEngine()
     engine.on_stage = lambda image, repository: for_ever() if str(repository) == TWO else asyncio.sleep(0)
     outcome = await publish(engine, target(builds(engine), ((ONE, TAGS), (TWO, TAGS))), time_budget_s=0.2)
@@ -46,7 +46,7 @@ async def test_a_destination_that_never_answers_fails_alone_when_the_budget_is_s
     assert outcome.exit_code == ExitCode.FAILED
 
 
-async def test_a_source_that_never_answers_is_named_when_the_budget_is_spent(monkeypatch):
+async def test_a_source_that_never_responds_is_named_when_the_budget_is_spent(monkeypatch):
     engine = DictionaryEngine()
     made = builds(engine)
     monkeypatch.setattr(engine, "find", for_ever)
@@ -56,7 +56,7 @@ async def test_a_source_that_never_answers_is_named_when_the_budget_is_spent(mon
     assert str(made[0].reference) in str(failure.error)
 
 
-async def test_targets_that_never_began_are_failures_too():
+async def test_targets_that_never_started_are_failures():
     engine = DictionaryEngine()
     engine.on_stage = for_ever
     targets = [target(builds(engine, f"{n}"), ((ONE, (f"{n}",)),), uid=f"t{n}") for n in range(3)]
@@ -65,7 +65,7 @@ async def test_targets_that_never_began_are_failures_too():
     assert all(one.failures for one in outcome.targets)
 
 
-async def test_waiting_for_sources_ends_with_the_budget_however_long_the_wait_may_be():
+async def test_waiting_for_sources_ends_with_the_budget_even_if_the_wait_may_be_longer():
     engine, clock = DictionaryEngine(), Clock()
     absent = build(add_image(DictionaryEngine(), "linux/amd64"))
     outcome = await publish(engine, target([absent]), clock=clock, wait_limit_s=600, time_budget_s=3)
@@ -75,7 +75,7 @@ async def test_waiting_for_sources_ends_with_the_budget_however_long_the_wait_ma
     assert clock.time <= 3
 
 
-async def test_what_was_cancelled_from_elsewhere_is_a_failure_and_hangs_nobody():
+async def test_work_cancelled_by_other_code_is_a_failure_and_no_target_hangs():
     engine = DictionaryEngine()
 
     async def cancelled(image, repository):

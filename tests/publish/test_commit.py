@@ -5,7 +5,7 @@ import asyncio
 from bakery.publish.commit import CommitOrder
 
 
-async def test_nobody_passes_before_all_have_staged_or_failed_and_then_in_order():
+async def test_no_target_commits_before_all_have_staged_or_failed_then_all_do_in_order():
     order = CommitOrder(["a", "b", "c", "d"])
     committed = []
 
@@ -24,7 +24,7 @@ async def test_nobody_passes_before_all_have_staged_or_failed_and_then_in_order(
     assert committed == ["a", "c", "d"]
 
 
-async def test_one_that_fails_late_lets_the_next_pass():
+async def test_a_target_that_fails_late_lets_the_next_commit():
     order = CommitOrder(["a", "b"])
     order.staged("a")
     order.staged("b")

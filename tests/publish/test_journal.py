@@ -24,19 +24,19 @@ def test_a_line_has_time_kind_and_what_the_tag_named_before(tmp_path):
     assert (line["event"], line["previous"]) == ("TagMoved", MOVED.previous)
 
 
-def test_what_is_there_is_kept_and_each_line_is_on_disk_at_once(tmp_path):
+def test_existing_lines_are_kept_and_each_new_line_is_on_disk_at_once(tmp_path):
     (tmp_path / "j.jsonl").write_text("{}\n")
     with Journal(tmp_path / "j.jsonl") as journal:
         journal(MOVED)
         assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_place_that_cannot_be_written_is_told_before_anything_is_done(tmp_path):
+def test_a_file_that_cannot_be_written_is_reported_before_anything_is_done(tmp_path):
     with pytest.raises(UsageError, match="journal"):
         Journal(tmp_path / "missing" / "j.jsonl")
 
 
-def test_a_full_disk_ends_the_journal_and_not_the_publish(caplog):
+def test_a_full_disk_ends_the_journal_but_not_the_publish(caplog):
     from pathlib import Path
 
     with Journal(Path("/dev/full")) as journal:

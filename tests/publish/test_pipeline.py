@@ -63,7 +63,7 @@ async def test_one_dead_destination_does_not_stop_the_other():
 
 
 @pytest.mark.parametrize("action", ["stage", "tag", "verify"])
-async def test_a_bug_at_one_destination_is_that_destinations_failure_alone(action):
+async def test_a_bug_at_one_destination_fails_only_that_destination(action):
     engine = DictionaryEngine()
     engine.refuse = lambda asked, repository: (
         ZeroDivisionError("bug") if asked == action and repository == Repository.parse(TWO) else None
@@ -98,7 +98,7 @@ async def test_a_bug_in_the_engines_shutdown_loses_no_outcome(error):
     assert [event.message for event in events if isinstance(event, Noted) and "did not shut down" in event.message]
 
 
-async def test_a_bug_in_the_engines_start_is_the_failure_of_every_target():
+async def test_a_bug_when_the_engine_starts_fails_every_target():
     engine = FailingEngine("start", ZeroDivisionError("bug"))
     outcome = await publish(engine, target(builds(engine), BOTH))
     assert [one_line(failure.error) for failure in outcome.failures] == ["internal error: ZeroDivisionError: bug"]
@@ -135,7 +135,7 @@ async def test_one_failing_target_does_not_stop_another_and_moves_no_tag():
     assert [tag for _, tag in engine.tags] == ["good"]
 
 
-async def test_a_missing_platform_is_allowed_when_asked_for_and_noted():
+async def test_a_missing_platform_is_noted_if_it_is_allowed():
     engine = DictionaryEngine()
     outcome = await publish(engine, target(builds(engine)[:1]), assembly=AssemblyOptions(allow_missing_platforms=True))
     assert outcome.exit_code == ExitCode.DONE
@@ -161,7 +161,7 @@ async def test_targets_of_one_repository_commit_in_push_order_whatever_the_order
     assert [line for line in engine.log if line.startswith("tag")] == [f"tag {ONE}:{n}" for n in range(3)]
 
 
-async def test_waiting_for_sources_holds_no_job_slot_and_polls_slower_and_slower():
+async def test_waiting_for_sources_holds_no_job_slot_and_polls_less_and_less_often():
     engine, clock = DictionaryEngine(), Clock()
     events: list[Event] = []
     late_build = builds(engine, salt="late")
@@ -184,7 +184,7 @@ async def test_waiting_for_sources_holds_no_job_slot_and_polls_slower_and_slower
     assert missing[0].missing == (str(late_build[0].reference),)
 
 
-async def test_sources_that_never_come_fail_their_target_after_the_limit_and_are_named():
+async def test_sources_that_never_arrive_fail_their_target_after_the_limit_and_are_named():
     engine, clock = DictionaryEngine(), Clock()
     made = builds(engine)
     del engine.content[made[1].reference.repository, made[1].reference.digest]
@@ -206,7 +206,7 @@ async def test_a_wrong_password_ends_the_waiting_at_once():
     assert outcome.exit_code == ExitCode.AUTHENTICATION
 
 
-async def test_a_bug_in_one_target_is_that_targets_failure_alone():
+async def test_a_bug_in_one_target_fails_only_that_target():
     engine = DictionaryEngine()
     engine.refuse = lambda action, repository: ZeroDivisionError("bug") if action == "convert" else None
     broken = target(builds(engine), ((ONE, ("x",)),), uid="broken", soci=SociOptions())
@@ -232,7 +232,7 @@ async def test_a_tag_that_reads_back_as_something_else_fails_that_destination():
     assert states == {ONE: (State.PUBLISHED, None), TWO: (State.FAILED, Step.VERIFY)}
 
 
-async def test_an_interrupt_leaves_an_outcome_that_says_what_stands():
+async def test_an_interrupt_leaves_an_outcome_with_what_was_done():
     engine, reached, tagged = DictionaryEngine(), asyncio.Event(), asyncio.Event()
     engine.on_tag = lambda repository, name: tagged.set()
     done = target(builds(engine), ((ONE, ("1.0",)),), uid="done")
@@ -258,7 +258,7 @@ async def test_an_interrupt_leaves_an_outcome_that_says_what_stands():
     assert [tag for _, tag in engine.tags] == ["1.0"]
 
 
-async def test_a_tag_that_was_asked_for_when_the_run_was_stopped_is_told_as_perhaps_moved(monkeypatch):
+async def test_a_tag_in_flight_when_the_run_was_stopped_is_reported_as_possibly_moved(monkeypatch):
     engine = DictionaryEngine()
     asked = asyncio.Event()
 
@@ -282,7 +282,7 @@ async def test_a_tag_that_was_asked_for_when_the_run_was_stopped_is_told_as_perh
     assert f"possibly moved: app: {ONE}:1.0 (was new)" in outcome_lines(outcome)
 
 
-async def test_a_tag_that_fails_does_not_break_off_the_others_and_latest_stays_where_it_is():
+async def test_a_failed_tag_does_not_stop_the_others_and_latest_does_not_move():
     engine = DictionaryEngine()
     tags = ("1", "1.0", "bad", "latest")
     began = asyncio.Event()

@@ -133,7 +133,7 @@ class TestPlatforms:
         with pytest.raises(BakeryError, match="no source has an image for linux/s390x; there are: linux/amd64"):
             await assembled(engine, wanted([self.attested(engine)], only_platforms=only))
 
-    async def test_what_is_not_declared_is_left_out_with_a_note(self):
+    async def test_an_undeclared_platform_is_left_out_with_a_note(self):
         engine = DictionaryEngine()
         planned = wanted([self.attested(engine)], platforms=self.NAMES[:2], keep=Keep.INDEX)
         image = await assembled(engine, planned)
@@ -143,7 +143,7 @@ class TestPlatforms:
         )
         assert names(await assembled(engine, planned, allow_extra_platforms=True))[:3] == list(self.NAMES)
 
-    async def test_exact_platforms_refuse_what_is_not_declared(self):
+    async def test_an_undeclared_platform_is_refused_if_platforms_are_exact(self):
         engine = DictionaryEngine()
         planned = wanted(
             [self.attested(engine)], platforms=self.NAMES[:2], exact_platforms=True, declared_in="--require-platform"
@@ -155,14 +155,14 @@ class TestPlatforms:
 class TestDuplicates:
     """Two sources of one platform."""
 
-    async def test_they_are_refused_and_both_are_named(self):
+    async def test_duplicates_are_refused_and_both_are_named(self):
         engine = DictionaryEngine()
         found = [build(add_image(engine, "linux/amd64", salt=salt)) for salt in "ab"]
         with pytest.raises(BakeryError, match="two sources have an image for linux/amd64") as raised:
             await assembled(engine, wanted(found))
         assert all(str(source.reference) in str(raised.value) for source in found)
 
-    async def test_the_last_wins_if_that_is_wanted(self):
+    async def test_the_last_duplicate_wins_if_that_is_chosen(self):
         engine = DictionaryEngine()
         images = [add_image(engine, "linux/amd64", salt=salt) for salt in "ab"]
         for order in (images, images[::-1]):
@@ -170,14 +170,14 @@ class TestDuplicates:
             assert [child.descriptor.digest for child in image.children] == [order[1].digest]
             assert "using the last" in image.notes[0]
 
-    async def test_the_same_image_twice_is_no_duplicate(self):
+    async def test_the_same_image_twice_is_not_a_duplicate(self):
         engine = DictionaryEngine()
         found = add_image(engine, "linux/amd64")
         image = await assembled(engine, wanted([build(found), build(put_index(engine, entry(found, "linux/amd64")))]))
         assert len(image.children) == 1
 
 
-async def test_entries_keep_the_order_of_the_sources_if_that_is_wanted():
+async def test_entries_keep_the_order_of_the_sources_if_that_is_chosen():
     engine = DictionaryEngine()
     order = ("linux/s390x", "linux/amd64", "linux/arm64")
     found = [build(add_image(engine, name)) for name in order]

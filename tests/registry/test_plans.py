@@ -238,7 +238,7 @@ def test_a_put_whose_response_was_lost_is_looked_for(lost):
 
 
 @pytest.mark.parametrize("refused", [HttpResponse(429), HttpResponse(503), NotConnected("x")])
-def test_a_put_that_was_not_taken_is_not_looked_for(refused):
+def test_a_refused_put_is_not_looked_for(refused):
     steps = put(scripted(refused, None, HttpResponse(201)))
     assert [type(step) for step in steps] == [put_plan.Put, Backoff, put_plan.Put]
 

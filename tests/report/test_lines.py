@@ -24,7 +24,7 @@ EVENTS = {
         "WARNING",
         "retrying in 1.5 s: read manifest x (attempt 2 failed: 503)",
     ),
-    "pause": (HostPaused("ghcr.io", 30, "429"), "WARNING", "ghcr.io asks to wait 30.0 s: 429"),
+    "pause": (HostPaused("ghcr.io", 30, "429"), "WARNING", "ghcr.io requests a wait of 30.0 s: 429"),
     "step": (
         StepRetried("app", "copy", 1, 2, "503"),
         "WARNING",

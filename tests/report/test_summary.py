@@ -180,7 +180,7 @@ def test_an_interrupted_run_lists_what_is_published():
     assert "run the same command again" in lines
 
 
-def test_a_failure_is_an_error_line_and_a_bug_asks_for_its_traceback():
+def test_a_failure_is_one_line_and_a_bug_has_a_hint_to_show_its_traceback():
     outcome = Outcome((target(failure=Failure(Step.SOCI, RuntimeError("a\nbug")), state=State.PUBLISHED),))
     assert outcome_lines(outcome).splitlines() == [
         "error: app: [soci] internal error: RuntimeError: a bug",

@@ -144,7 +144,7 @@ def test_tiny_blocks_in_tiny_pieces_are_left_to_zlib(size):
 
 
 @pytest.mark.parametrize("how", ["like gzip", "stored", "with blocks that end within a byte"])
-def test_a_damaged_layer_gives_the_same_error_as_with_zlib(how):
+def test_a_damaged_layer_raises_the_same_error_as_with_zlib(how):
     dice = random.Random(how)
     layer = gzipped(CONTENT["words"](dice), how)
     for _ in range(6):

@@ -52,7 +52,7 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("span_size", [1000, 65_536, 4 * 1024 * 1024])
-def test_every_golden_layer_gives_the_same_result_with_both(span_size):
+def test_both_inflaters_yield_the_same_result_for_every_golden_layer(span_size):
     assert LAYERS
     for path in LAYERS:
         raw = path.read_bytes()

@@ -161,7 +161,7 @@ MACROS = {
 
 
 @pytest.mark.parametrize(("text", "pieces"), MACROS.items(), ids=MACROS)
-def test_a_macro_emits_what_the_spec_says(text, pieces):
+def test_a_macro_emits_the_text_of_the_spec(text, pieces):
     emitted = macro(text)
     for piece in pieces:
         assert piece in emitted

@@ -49,7 +49,7 @@ def test_content_is_found_by_digest_in_a_folder_and_in_a_tar(layout_path):
             list(layout.read(missing))
 
 
-def test_two_blobs_of_a_tar_can_be_read_side_by_side(tmp_path):
+def test_two_blobs_of_a_tar_can_be_read_concurrently(tmp_path):
     content = Content()
     one, two = content.add(b"1" * 3_000_000), content.add(b"2" * 3_000_000)
     with open_layout(content.tar(tmp_path / "l.tar")) as layout:
@@ -61,7 +61,7 @@ def test_two_blobs_of_a_tar_can_be_read_side_by_side(tmp_path):
     "wrong", [b"other content", BLOB[:-1], BLOB + b"x", b""], ids=["other", "short", "long", "empty"]
 )
 @pytest.mark.parametrize("kind", ["folder", "tar"])
-def test_content_that_is_not_what_its_name_says_never_ends_without_error(tmp_path, kind, wrong):
+def test_reading_content_that_does_not_match_its_name_always_ends_with_an_error(tmp_path, kind, wrong):
     content, blob = simple()
     content.blobs[blob.digest.hex] = wrong
     path = content.folder(tmp_path / "l") if kind == "folder" else content.tar(tmp_path / "l.tar")
@@ -148,7 +148,7 @@ def test_no_link_pipe_or_device_is_ever_read_as_a_blob(tmp_path, twist):
 
 
 @pytest.mark.parametrize("name", ["index.json", "oci-layout"])
-def test_no_link_or_pipe_stands_for_the_top_files(tmp_path, name):
+def test_index_json_and_oci_layout_must_not_be_links_or_pipes(tmp_path, name):
     content, _ = simple()
     for kind in ("link", "pipe"):
         path = content.folder(tmp_path / kind)
@@ -164,7 +164,7 @@ def test_no_link_or_pipe_stands_for_the_top_files(tmp_path, name):
 
 @pytest.mark.parametrize("type_", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 @pytest.mark.parametrize("what", ["blob", "index.json"])
-def test_members_of_a_tar_that_are_no_regular_files_are_refused(tmp_path, type_, what):
+def test_members_of_a_tar_that_are_not_regular_files_are_refused(tmp_path, type_, what):
     content, blob = simple()
     files = content.files()
     name = f"blobs/sha256/{blob.digest.hex}" if what == "blob" else what
@@ -227,7 +227,7 @@ NO_LAYOUTS = {
 
 
 @pytest.mark.parametrize("make", NO_LAYOUTS.values(), ids=NO_LAYOUTS)
-def test_what_is_no_layout_is_refused_with_its_path(tmp_path, make):
+def test_a_path_that_is_not_a_layout_is_refused_and_named(tmp_path, make):
     path = tmp_path / "thing"
     make(path)
     with pytest.raises(BakeryError, match=str(path)):
@@ -251,7 +251,7 @@ def test_an_index_json_that_could_be_read_in_two_ways_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out", "out.tar"])
-def test_what_was_written_can_be_read_and_has_one_descriptor(tmp_path, name):
+def test_a_written_layout_can_be_read_and_has_one_descriptor(tmp_path, name):
     _, blob = simple()
     root = Descriptor.of(b"{}", mt.OCI_INDEX)
     with LayoutWriter(tmp_path / name) as writer:
@@ -276,13 +276,13 @@ def broken() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("name", ["out", "out.tar"])
-def test_nothing_is_left_where_writing_failed(tmp_path, name):
+def test_a_failed_write_leaves_nothing_behind(tmp_path, name):
     with pytest.raises(DigestMismatch), LayoutWriter(tmp_path / name) as writer:
         writer.write(Descriptor.of(BLOB, "x/y"), broken())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_content_gives_the_same_tar(tmp_path):
+def test_equal_content_makes_equal_tars(tmp_path):
     for name in ("one.tar", "two.tar"):
         with LayoutWriter(tmp_path / name) as writer:
             for number in (1, 2) if name == "one.tar" else (2, 1):

@@ -1,4 +1,4 @@
-"""Work that happens once, whoever asks."""
+"""Work that happens once, whatever calls for it."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from bakery.errors import ConnectionFailed
 from bakery.transfer.ledger import Ledger
 
 
-async def test_work_on_one_key_happens_once_and_all_get_the_result():
+async def test_work_on_one_key_happens_once_and_every_caller_gets_the_result():
     runs = []
 
     async def work():
@@ -23,7 +23,7 @@ async def test_work_on_one_key_happens_once_and_all_get_the_result():
     assert len(runs) == 1
 
 
-async def test_cancelling_one_asker_does_not_cancel_the_work_for_another():
+async def test_cancelling_one_caller_does_not_cancel_the_work_for_another():
     gate = asyncio.Event()
 
     async def work():
@@ -42,7 +42,7 @@ async def test_cancelling_one_asker_does_not_cancel_the_work_for_another():
         assert await second == "done"
 
 
-async def test_a_failure_is_told_to_all_who_wait_and_then_forgotten():
+async def test_a_failure_is_raised_in_every_waiting_caller_and_then_forgotten():
     attempts = []
 
     async def work():
@@ -54,8 +54,8 @@ async def test_a_failure_is_told_to_all_who_wait_and_then_forgotten():
 
     async with asyncio.TaskGroup() as owner:
         ledger: Ledger[str] = Ledger(owner)
-        askers = [asyncio.ensure_future(ledger.once("key", work)) for _ in range(2)]
-        told = await asyncio.wait_for(asyncio.gather(*askers, return_exceptions=True), 5)
-        assert [type(error) for error in told] == [ConnectionFailed] * 2
+        callers = [asyncio.ensure_future(ledger.once("key", work)) for _ in range(2)]
+        errors = await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), 5)
+        assert [type(error) for error in errors] == [ConnectionFailed] * 2
         assert await ledger.once("key", work) == "done"
     assert len(attempts) == 2

@@ -43,10 +43,10 @@ class Source:
         await self.check()
 
     async def write(self, blob, body):
-        raise AssertionError("nobody writes here")
+        raise AssertionError("unexpected write")
 
     async def mount(self, blob, source):
-        raise AssertionError("nobody mounts here")
+        raise AssertionError("unexpected mount")
 
 
 def blob_of(content: bytes) -> Descriptor:
@@ -103,7 +103,7 @@ async def test_the_last_byte_is_not_readable_before_the_digest_is_verified(size,
     room.close()
 
 
-async def test_a_download_that_breaks_off_fails_its_readers():
+async def test_a_broken_download_fails_its_readers():
     content = os.urandom(200_000)
     source, blob = Source(content, break_after=140_000), blob_of(content)
     async with asyncio.TaskGroup() as group:
@@ -114,7 +114,7 @@ async def test_a_download_that_breaks_off_fails_its_readers():
     room.close()
 
 
-async def test_a_failed_download_is_tried_again_by_who_asks_later():
+async def test_a_failed_download_is_retried_by_the_next_caller():
     content = os.urandom(200_000)
     source, blob = Source(content, break_after=0), blob_of(content)
     async with asyncio.TaskGroup() as group:
@@ -128,7 +128,7 @@ async def test_a_failed_download_is_tried_again_by_who_asks_later():
     room.close()
 
 
-async def test_what_nobody_uses_makes_room_and_what_is_used_stays():
+async def test_unused_spools_are_evicted_and_used_ones_stay():
     contents = [os.urandom(400_000) for _ in range(3)]
     sources = [Source(content) for content in contents]
     async with asyncio.TaskGroup() as group:
@@ -143,7 +143,7 @@ async def test_what_nobody_uses_makes_room_and_what_is_used_stays():
     room.close()
 
 
-async def test_a_blob_larger_than_the_whole_room_passes_when_it_is_alone():
+async def test_a_blob_larger_than_the_limit_is_spooled_if_it_is_the_only_one():
     content = os.urandom(500_000)
     async with asyncio.TaskGroup() as group:
         room = Spools(group, limit_bytes=1000)
@@ -152,7 +152,7 @@ async def test_a_blob_larger_than_the_whole_room_passes_when_it_is_alone():
     room.close()
 
 
-async def test_two_that_do_not_fit_together_take_turns():
+async def test_two_blobs_that_do_not_fit_together_take_turns():
     contents = [os.urandom(400_000), os.urandom(400_000)]
     order = []
     async with asyncio.TaskGroup() as group:
@@ -177,7 +177,7 @@ FULL_DISK = {
 
 
 @pytest.mark.parametrize("call", FULL_DISK.values(), ids=FULL_DISK)
-async def test_a_temporary_folder_is_told_with_what_to_do(call, monkeypatch):
+async def test_a_full_temporary_folder_is_reported_with_a_hint(call, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

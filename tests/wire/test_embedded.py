@@ -82,7 +82,7 @@ async def test_a_publication_arrives_complete_at_each_registry_profile(name: str
         await client.manifests.delete(where.with_tag("v1"))
 
 
-async def test_immutable_tags_that_are_right_are_left_alone():
+async def test_immutable_tags_that_are_right_are_not_pushed_again():
     profile, clock, wanted = PROFILES["ecr"], JumpingClock(), publication()
     async with EmbeddedRegistry(traits=profile.traits, rules=profile.rules, seed=1, clock=clock) as registry:
         where = Repository(registry.address, "acme/app")

@@ -305,14 +305,14 @@ async def test_21_logs_errors_tracebacks_and_events_contain_no_secret(
 ):
     caplog.set_level(logging.DEBUG)
     events: list[Event] = []
-    told: list[str] = []
+    shown: list[str] = []
     canaries = [PASSWORD, "canary-token", "canary-refresh", "canary-location", "canary-redirect", "canary-helper"]
 
     async def failing(work: Any) -> None:
         try:
             await work
         except BakeryError as error:
-            told.extend((str(error), repr(error), traceback.format_exc(), error.why, error.hint))
+            shown.extend((str(error), repr(error), traceback.format_exc(), error.why, error.hint))
         else:
             raise AssertionError("this was to fail")
 
@@ -349,19 +349,19 @@ async def test_21_logs_errors_tracebacks_and_events_contain_no_secret(
             echo = errors("UNKNOWN", "got Bearer canary-token at https://s/?sig=canary-redirect")
             a.expect("GET", BLOB, Response(400, body=echo))
             await failing(read(client, repository(a)))
-            assert "UNKNOWN: got Bearer ***" in told[-5]  # the registry's message is shown without the secrets
+            assert "UNKNOWN: got Bearer ***" in shown[-5]  # the registry's message is shown without the secrets
             a.expect("GET", BLOB, Response(307, {"Location": "http://169.254.169.254/x?sig=canary-redirect"}))
             await failing(read(client, repository(a)))
-            told.append(repr(Url.parse("https://x/?sig=canary-redirect")))
+            shown.append(repr(Url.parse("https://x/?sig=canary-redirect")))
             await failing(client.blobs(Repository("helped.example", "x/y")).has(LAYER))
             held = asyncio.Event()
             a.expect("GET", BLOB, Response(307, {"Location": f"{silent.origin}/z?sig=canary-redirect"}))
             silent.expect("GET", "/z?sig=canary-redirect", Response(hold=held))
             await failing(read(client, repository(a)))
             held.set()
-            told.extend((repr(client.stats), repr(config), repr(events), repr(sources)))
+            shown.extend((repr(client.stats), repr(config), repr(events), repr(sources)))
         assert "canary-token" in a.transcript  # otherwise the test proves nothing
-    text = "\n".join([*told, caplog.text, *(repr(record.__dict__) for record in caplog.records)])
+    text = "\n".join([*shown, caplog.text, *(repr(record.__dict__) for record in caplog.records)])
     assert not [canary for canary in canaries if canary in text]
 
 

@@ -193,7 +193,7 @@ def report_outcome(outcome: Outcome, how: PublishOptions, reporting: Reporting) 
 
 
 def _set_outputs(outcome: Outcome, how: PublishOptions, reporting: Reporting, document: str) -> None:
-    """Set the outputs of a GitHub step, if this is one. The JSON summary is written for it if no option asks for it."""
+    """Set the outputs of a GitHub step, if this is one. The JSON summary is written for it if no option requests it."""
     from bakery.report.images import github_output
 
     outputs = how.environment.get("GITHUB_OUTPUT", "")

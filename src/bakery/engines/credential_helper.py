@@ -1,4 +1,4 @@
-"""Runs credential helpers as tracked processes: what the registry room asks for and the parallel room can do."""
+"""Runs credential helpers as tracked processes: the registry room needs it, the parallel room can do it."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def plan_bake(targets: Sequence[BakeTarget], metadata: Metadata, *, file: str) -
         builds, incomplete = metadata.results.get(target.name, ()), metadata.incomplete.get(target.name, ())
         if not target.tags:
             if builds:
-                skipped.append(SkippedTarget(target.name, f"{file} gives it no tags"))
+                skipped.append(SkippedTarget(target.name, f"{file} lists no tags for it"))
             continue
         if not builds and not incomplete and not target.expected:
             continue

@@ -1,4 +1,4 @@
-"""One gate per registry host: how many requests at once, and none while the host asks the client to wait.
+"""One gate per registry host: how many requests at once, and none while the host requests a wait.
 
 Two lanes, so that small requests never queue behind gigabytes. Their widths follow the host (additive increase,
 multiplicative decrease); after a complaint, the limit never exceeds its usual value again. A slot is held for one

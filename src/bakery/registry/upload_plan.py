@@ -21,7 +21,7 @@ from bakery.registry.http.url import Url
 from bakery.registry.step import Backoff, LookUp
 
 GHCR_CHUNK_BYTES: Final = 4 * 1024 * 1024  # GHCR refuses larger chunks with 416
-_ABSURD_CHUNK_BYTES: Final = 10**11  # a registry that asks for this much does not mean it
+_ABSURD_CHUNK_BYTES: Final = 10**11  # a registry that requests this much does not mean it
 MAX_CHUNK_BYTES: Final = 64 * 1024 * 1024  # a chunk is held in memory, whatever size a registry requires
 _MAX_DOUBTS: Final = 2  # a digest or a login that is refused more often is refused permanently
 OPEN: Final = "open upload for"

@@ -30,7 +30,7 @@ from bakery.rehearsal.time_source import TimeSource
 
 _log = logging.getLogger(__name__)
 
-_READ_AHEAD: Final = 1024 * 1024  # bytes read from the socket before a task asks for them
+_READ_AHEAD: Final = 1024 * 1024  # bytes read from the socket before a task needs them
 _DRAIN_LIMIT: Final = 256 * 1024  # bytes of an unread body: up to this, drain it and keep the connection; else close
 _LINGER_LIMIT: Final = 64 * 1024 * 1024  # bytes drained before closing, so that a reset does not destroy the response
 _SMALL: Final = 64 * 1024

@@ -1,4 +1,4 @@
-"""Range requests (RFC 9110 section 14): the part of some content that a request asks for."""
+"""Range requests (RFC 9110 section 14): the part of some content that a request names."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def _line_of(event: Event) -> Line:
             retry = f"retrying in {event.wait_s:.1f} s: {event.action} {event.about}"
             return Line(logging.WARNING, f"{retry} (attempt {event.attempt} failed: {event.reason})")
         case HostPaused():
-            return Line(logging.WARNING, f"{event.host} asks to wait {event.wait_s:.1f} s: {event.reason}")
+            return Line(logging.WARNING, f"{event.host} requests a wait of {event.wait_s:.1f} s: {event.reason}")
         case StepRetried():
             text = f"attempt {event.attempt} failed: {event.reason}; retrying in {event.wait_s:.1f} s"
             return Line(logging.WARNING, text, event.target, event.step)

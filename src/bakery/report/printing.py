@@ -1,4 +1,4 @@
-"""The border where text for people leaves the process: whatever passes is cleaned, whoever wrote it."""
+"""The border where text for people leaves the process: everything that passes is cleaned, wherever it comes from."""
 
 from __future__ import annotations
 

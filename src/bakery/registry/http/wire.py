@@ -98,10 +98,6 @@ class Wire(asyncio.Protocol):
     # Called by the exchange
 
     @property
-    def is_tls(self) -> bool:
-        return self._tls is not None
-
-    @property
     def session(self) -> ssl.SSLSession | None:
         """The TLS session that another connection may resume."""
         return None if self._tls is None else self._tls.session
