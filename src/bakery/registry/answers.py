@@ -17,11 +17,10 @@ from msgspec import Struct
 
 from bakery.errors import AuthError, BadDigest, BakeryError, NotFound, RegistryError, Unavailable
 from bakery.oci.digest import Digest
-from bakery.registry.failure import ContentMissing
+from bakery.registry.failure import Conflict, ContentMissing
 from bakery.registry.http.message import HttpResponse
-from bakery.text import clean
+from bakery.registry.reasons import MAX_ERROR_BYTES, Known, known_reason, words_of
 
-MAX_ERROR_BYTES: Final = 64 * 1024
 MAX_RETRY_AFTER_S: Final = 600.0
 SECONDARY_LIMIT_WAIT_S: Final = 60.0  # GHCR says "wait a few minutes", without a number
 _LEAST_TEXT_WAIT_S: Final = 1.0  # GHCR's own "10.48ms" only makes the next request fail as well
@@ -50,6 +49,8 @@ class Meaning(Enum):
     LOGIN = "login"
     DENIED = "denied"
     UNSUPPORTED = "unsupported"
+    CONFLICT = "conflict"  # with a request of another client, or with an earlier one that is not finished
+    FULL = "full"  # the disk or the quota: only people can change that
     REFUSED = "refused"
 
 
@@ -68,6 +69,7 @@ _LOGIN_CODES: Final = frozenset({"UNAUTHORIZED"})
 _MISSING_CODES: Final = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 _SESSION_CODES: Final = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 _THROTTLE_CODES: Final = frozenset({"TOOMANYREQUESTS", "THROTTLINGEXCEPTION", "TOO_MANY_REQUESTS"})
+_IMMUTABLE_CODES: Final = frozenset({"TAG_INVALID", "TAG_IMMUTABLE", "IMAGE_TAG_ALREADY_EXISTS"})
 _NOT_TAKEN: Final = frozenset({425, 503})
 _AMBIGUOUS: Final = frozenset({408, 499, 500, 502, 504, *range(520, 525)})
 _RATE_LIMIT_TEXT: Final = re.compile(
@@ -76,6 +78,9 @@ _RATE_LIMIT_TEXT: Final = re.compile(
 _WAIT_TEXT: Final = re.compile(
     r"retry[- ]after[:=]?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|milliseconds?|m(?:in(?:utes?)?)?\b|s|)", re.IGNORECASE
 )
+_DISK_HINT: Final = "free disk space at the registry, then run the command again"
+_QUOTA_HINT: Final = "delete content that is not needed or raise the limit, then run the command again"
+_CONFLICT_HINT: Final = "run the command again once no other client writes there"
 _SHORT_CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
@@ -105,6 +110,10 @@ def meaning_of(response: HttpResponse, purpose: Purpose, *, ours: bool = False) 
         return Meaning.THROTTLED
     if status == 401 or codes & _LOGIN_CODES:
         return Meaning.LOGIN
+    if known_reason(response) in (Known.DISK_FULL, Known.QUOTA):
+        return Meaning.FULL
+    if status == 409 and purpose in (Purpose.PUT_MANIFEST, Purpose.OPEN_UPLOAD):
+        return Meaning.CONFLICT
     if status in _NOT_TAKEN or "UNAVAILABLE" in codes:
         return Meaning.NOT_TAKEN
     if purpose is Purpose.PUT_MANIFEST and status == 500 and codes & _MISSING_CODES:
@@ -186,34 +195,24 @@ def missing_digests(response: HttpResponse) -> tuple[Digest, ...]:
 
 
 def is_immutable_tag(response: HttpResponse) -> bool:
-    """Return whether a tag was refused because it must not move: ECR and others say so even for an equal digest."""
-    if response.status in (409, 412):
-        return True
-    errors = oci_errors(response.body)
-    return 400 <= response.status < 500 and any(
-        error.code in ("TAG_INVALID", "TAG_IMMUTABLE") or "immutable" in error.message.lower() for error in errors
-    )
+    """Return whether the words of a refusal say that a tag must not move. ECR says so even for an equal digest."""
+    if not 400 <= response.status < 500:
+        return False
+    codes = {error.code for error in oci_errors(response.body)}
+    return bool(codes & _IMMUTABLE_CODES) or known_reason(response) is Known.IMMUTABLE
+
+
+def may_be_immutable_tag(response: HttpResponse) -> bool:
+    """Return whether a refusal may be about an immutable tag: then only what the tag names now can prove it."""
+    return response.status in (409, 412) or is_immutable_tag(response)
 
 
 def summary_of(response: HttpResponse) -> tuple[str, str]:
-    """Return the OCI code, and the response as one line without secrets: status, code, first message."""
-    errors = oci_errors(response.body)
-    named = [error.code for error in errors if error.code]
+    """Return the OCI code, and the response as one line without secrets: status, code, words."""
+    named = [error.code for error in oci_errors(response.body) if error.code]
     code = next((code for code in named if code != "UNKNOWN"), named[0] if named else "")
-    message = next((_plain(error.message) for error in errors if error.message), "")
-    if not errors:
-        content_type = clean(response.header("Content-Type").partition(";")[0])
-        message = f"({len(response.body)} bytes of {content_type[:40]})" if response.body and content_type else ""
-    return code, f"{response.status} {code}".strip() + (f": {message}" if message else "")
-
-
-def _plain(message: str) -> str:
-    """Return a registry's sentence so that it is safe to show: one short line, without tokens and signed URLs."""
-    line = " ".join(clean(message).split())
-    line = re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1?…", line)
-    line = re.sub(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9\-._~+/=]{8,}", r"\1 …", line)
-    line = re.sub(r"(?<![A-Za-z0-9:])(?!sha(?:256|512):)[A-Za-z0-9\-_+/]{20,}\.[A-Za-z0-9\-_+/.]{20,}=*", "…", line)
-    return line[:300]
+    words = words_of(response)
+    return code, f"{response.status} {code}".strip() + (f": {words}" if words else "")
 
 
 def error_for(
@@ -233,13 +232,14 @@ def error_for(
     if meaning in (Meaning.LOGIN, Meaning.DENIED):
         hint = hint or "check the login for this registry and its permissions"
         return AuthError(what, about=about, status=status, code=code, why=why, hint=hint)
+    if meaning is Meaning.FULL:
+        is_disk = known_reason(response) is Known.DISK_FULL
+        state = "the registry's disk is full" if is_disk else "a limit of the account or project is reached"
+        hint = _DISK_HINT if is_disk else _QUOTA_HINT
+        return RegistryError(what, about=about, status=status, code=code, why=f"{state}: {why}", hint=hint)
+    if meaning is Meaning.CONFLICT:
+        return Conflict(what, about=about, status=status, code=code, why=why, hint=hint or _CONFLICT_HINT)
     if meaning is Meaning.UNSUPPORTED:
         hint = hint or "check whether the registry or the repository is read-only"
-    return RegistryError(
-        what,
-        about=about,
-        status=status,
-        code=code,
-        why=why,
-        hint=hint or "check the registry's log; retrying will not help",
-    )
+    hint = hint or "check the registry's log; retrying will not help"
+    return RegistryError(what, about=about, status=status, code=code, why=why, hint=hint)

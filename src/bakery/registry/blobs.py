@@ -7,7 +7,6 @@ bytes of a blob are handed on.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -15,22 +14,23 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
+from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound
 from bakery.extent import Keep, OpenBody
 from bakery.oci.descriptor import Descriptor
-from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.polling import poll_delays
 from bakery.registry import upload_plan as plan
-from bakery.registry.answers import MAX_ERROR_BYTES, TRANSIENT, Meaning, Purpose, meaning_of
+from bakery.registry.answers import Meaning, Purpose, meaning_of
 from bakery.registry.gate import Lane
-from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.message import HttpBody, HttpResponse
 from bakery.registry.http.url import Url
+from bakery.registry.links import session_in
+from bakery.registry.mounts import Mounts
 from bakery.registry.operation import Operation
+from bakery.registry.reasons import MAX_ERROR_BYTES
 from bakery.registry.retries import ClientState, Retries
 from bakery.registry.step import Backoff, LookUp
-from bakery.registry.verify import check_start, is_blob, names_blob
+from bakery.registry.verify import check_start, is_blob
 from bakery.tasks import in_thread
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Blobs:
     def __init__(self, state: ClientState, repository: Repository) -> None:
         self.repository = repository
         self._state, self._endpoint = state, state.endpoint(repository)
-        self._sessions: dict[Digest, Url] = {}  # left open by mounts that were not carried out
+        self._mounts = Mounts(state, repository, self._look)
         self._pushed: Descriptor | None = None  # a blob that this run certainly pushed here
 
     @property
@@ -69,10 +69,10 @@ class Blobs:
         """
         # If this run wrote it and it is looked for again, it is in doubt: then only a HEAD counts.
         is_ours = self._state.acknowledged_at(self.repository, blob.digest) is not None
-        if else_write and not is_ours and (self._endpoint.manners.mount_tells or await self._learn_mounts()):
-            if await self.mount(blob, self):
+        if else_write and not is_ours and await self._mounts.tells(self._pushed):
+            if await self._mounts.mount(blob, self.repository, _LOOK):
                 return True
-            if blob.digest in self._sessions:
+            if blob.digest in self._mounts.sessions:
                 return False
         return await Retries(self._state, self._head(blob)).attempt(partial(self._look, blob))
 
@@ -90,9 +90,12 @@ class Blobs:
                 if opened.status >= 400:
                     response = await opened.read(MAX_ERROR_BYTES, strict=False)
         if response.status == 200:
-            return is_blob(response, blob, operation)
-        # A registry that supports no HEAD: if it is unknown whether the blob exists, it is uploaded.
-        if response.status in _NO_HEAD or meaning_of(response, Purpose.READ) is Meaning.ABSENT:
+            return is_blob(response, blob)
+        # If it is unknown whether the blob exists, it is uploaded: some registries support no HEAD, or allow to push
+        # and not to read. If the permission is really missing, the upload reports it.
+        meaning = meaning_of(response, Purpose.READ)
+        is_hidden = meaning is Meaning.DENIED and self._state.writes_to(self.repository)
+        if response.status in _NO_HEAD or meaning is Meaning.ABSENT or is_hidden:
             return False
         raise await self._endpoint.refusal(response, operation)
 
@@ -155,103 +158,23 @@ class Blobs:
                 await retries.pause(error)
 
     async def mount(self, blob: Descriptor, source: Blobs) -> bool:
-        """Mount the blob from another repository of this registry. False if the registry does not do it.
-
-        Only a 201 counts. A session that the registry opens instead is kept for the upload that follows. A mount from
-        the same repository shows whether the blob exists, but not on every host.
-        """
-        self._state.will_write(self.repository)
-        operation = self._mount_operation(blob, source.repository)
-        retries = Retries(self._state, operation)
-        try:
-            while True:
-                try:
-                    if retries.failures and await self._look(blob):
-                        break  # the response was lost, the mount was not
-                    response = await self._endpoint.send(operation)
-                    if response.status == 201 and (names_blob(response, blob) or await self._look(blob)):
-                        break
-                    if meaning_of(response, Purpose.OPEN_UPLOAD) in TRANSIENT:
-                        raise await self._endpoint.refusal(response, operation)
-                    session = self._session_in(response) if response.status == 202 else None
-                    if session is not None:
-                        plan.note_chunk_size(response, self._endpoint.manners)
-                        self._sessions[blob.digest] = session
-                    return False
-                except BakeryError as error:
-                    if not error.transient:
-                        raise
-                    await retries.pause(error)
-        except (RegistryError, UnsafeTarget) as error:
-            # Harbor, Hub and GitLab refuse the login for a source that it may not read: then the blob is uploaded.
-            _log.debug("not mounted: %s", error)
-            return False
-        self._state.acknowledge(self.repository, blob.digest)
-        return True
-
-    def _mount_operation(self, blob: Descriptor, source: Repository) -> Operation:
-        return self._operation(
-            "POST",
-            f"blobs/uploads/?mount={blob.digest}&from={source.path}",
-            _LOOK if source == self.repository else "mount blob",
-            blob,
-            scopes=self._state.scopes(self.repository, mount_from=source),
-            purpose=Purpose.OPEN_UPLOAD,
-            body=b"",
-        )
-
-    async def _learn_mounts(self) -> bool:
-        """Return whether a mount from the repository itself shows if a blob exists on this host; try it once.
-
-        It does on distribution. A host that mounts nothing (ECR) opens a session for existing blobs as well, and they
-        would be sent again. So the trial is a blob that was just pushed; until there is one, the result is False.
-        """
-        manners, pushed = self._endpoint.manners, self._pushed
-        if manners.mount_tells is None and pushed is not None:
-            stray: Url | None = None
-            async with self._endpoint.mount_trial:
-                if manners.mount_tells is None:
-                    manners.mount_tells, stray = await self._try_mount(pushed)
-            if stray is not None:
-                await self._abandon(pushed, stray)
-        return manners.mount_tells is True
-
-    async def _try_mount(self, pushed: Descriptor) -> tuple[bool, Url | None]:
-        """Return whether the host reports a blob that exists, and the session that it opened if it does not."""
-        operation = self._mount_operation(pushed, self.repository)
-        try:
-            response = await self._endpoint.send(operation)
-            session = self._session_in(response) if response.status == 202 else None
-            return response.status == 201 and names_blob(response, pushed), session
-        except BakeryError as error:  # HEAD stays in use, and nothing is lost
-            _log.debug("mounts do not show whether a blob exists: %s", error)
-            return False, None
-
-    async def _abandon(self, blob: Descriptor, session: Url) -> None:
-        """Close a session that nothing will be sent to. It would expire anyway, so failures do not matter.
-
-        Some registries require the right to delete for it: no such login is requested. Other origins are left alone.
-        """
-        if session.origin != self._endpoint.origin:
-            return
-        try:
-            await self._endpoint.send(
-                self._operation("DELETE", session, "close upload for", blob, purpose=Purpose.DELETE, insists=False)
-            )
-        except BakeryError as error:
-            _log.debug("left open: %s", error)
+        """Mount the blob from another repository of this registry. False if that did not succeed, for any reason."""
+        return await self._mounts.mount(blob, source.repository)
 
     async def write(self, blob: Descriptor, body: OpenBody) -> None:
         """Upload a blob. Return once it is acknowledged or found."""
         self._state.will_write(self.repository)
         retries = Retries(self._state, self._operation("PUT", "blobs/uploads/", plan.PUSH, blob))
         chunks: _Chunks | None = None
-        flow = plan.upload(blob, self._endpoint.manners, self._sessions.pop(blob.digest, None), about=self._about(blob))
+        flow = plan.upload(
+            blob, self._endpoint.manners, self._mounts.sessions.pop(blob.digest, None), about=self._about(blob)
+        )
         step = next(flow)
         try:
             while True:
                 result: plan.Sent | bool = False
                 if isinstance(step, LookUp):
+                    retries.report(step.because)
                     result = await self._settle(blob, settle=step.settle)
                 elif isinstance(step, Backoff):
                     await retries.pause(step.because)
@@ -266,7 +189,7 @@ class Blobs:
                     operation = self._upload_operation(step, blob, part)
                     try:
                         response = await self._endpoint.send(operation)
-                        result = plan.Sent(response, self._session_in(response))
+                        result = plan.Sent(response, session_in(response, self.repository, self._endpoint.origin))
                     except BakeryError as error:
                         if not error.transient:
                             raise
@@ -275,8 +198,8 @@ class Blobs:
         except StopIteration:
             self._state.acknowledge(self.repository, blob.digest)
             self._pushed = self._pushed or blob
-        except AuthError as error:
-            error.hint = await self._endpoint.hint(self.repository)
+        except (AuthError, NotFound) as error:
+            error.hint = await self._endpoint.hint_for(error, self.repository)
             raise
         finally:
             flow.close()
@@ -302,21 +225,6 @@ class Blobs:
             lane=_lane(size),
             lasting_s=size / _SLOW_BYTES_PER_S,
         )
-
-    def _session_in(self, response: HttpResponse) -> Url | None:
-        """Return the upload session that a response names.
-
-        Another origin that a redirect led to may name one here: only in this repository, since a login is sent there.
-        """
-        location = response.header("Location") if response.status < 300 else ""
-        if not location or response.url is None:
-            return None
-        session, api = response.url.resolve(location), self._endpoint.origin
-        uploads = re.escape(f"/v2/{self.repository.path}/blobs/uploads/")
-        if response.url.origin != api == session.origin and not re.match(rf"{uploads}[\w-]+(\?|\Z)", session.target):
-            why = f"{response.url.origin} names an upload session outside the repository"
-            raise UnsafeTarget("unsafe URL", about=session.redacted, why=why)
-        return session
 
     async def _settle(self, blob: Descriptor, *, settle: bool) -> bool:
         """Return whether the blob is there: look once, or for as long as this host has lagged."""

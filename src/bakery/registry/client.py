@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Self
 
+from bakery.defaults import WAIT_TIMEOUT_S
 from bakery.events import Emit, ignore
 from bakery.oci.reference import Repository
 from bakery.registry.blobs import Blobs
@@ -31,7 +32,8 @@ from bakery.retry import Clock, RetryPolicy, SystemClock
 class Client:
     """One client per run, for every registry host. Use it as an async context manager.
 
-    deadline: the clock's time at which the time budget ends; None means TIME_BUDGET_S from now. run_helper: runs
+    deadline: the clock's time at which the time budget ends; None means TIME_BUDGET_S from now. lag_limit_s:
+    how long content that must exist may be absent. run_helper: runs
     credential helpers; without one, a helper that is configured is an error. lookup and classify: how names are
     resolved and addresses are classified; only tests pass others.
     """
@@ -44,6 +46,7 @@ class Client:
         clock: Clock | None = None,
         emit: Emit = ignore,
         deadline: float | None = None,
+        lag_limit_s: float = WAIT_TIMEOUT_S,
         run_helper: RunHelper | None = None,
         lookup: Lookup = system_lookup,
         classify: Callable[[str], Reach] = reach_of,
@@ -56,6 +59,7 @@ class Client:
             clock=clock or SystemClock(),
             emit=emit,
             deadline=deadline,
+            lag_limit_s=lag_limit_s,
             transport=self._transport,
             stats=self.stats,
             credentials=Credentials(config.credentials, run_helper),

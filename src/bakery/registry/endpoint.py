@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from bakery.errors import BakeryError
+from bakery.errors import BakeryError, NotFound, RegistryError
 from bakery.oci.reference import Repository
-from bakery.registry.answers import MAX_ERROR_BYTES, error_for, is_throttled, retry_after_s, summary_of
+from bakery.registry.answers import error_for, is_throttled, retry_after_s, summary_of
 from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import Credentials
 from bakery.registry.failure import LoginEnded
@@ -26,6 +26,7 @@ from bakery.registry.http.url import Origin, Url
 from bakery.registry.login import NOTHING, Authorizer, Grant
 from bakery.registry.operation import ClientStats, Operation
 from bakery.registry.origin import api_origin, may_speak_tls
+from bakery.registry.reasons import MAX_ERROR_BYTES, create_hint
 from bakery.registry.token import MAX_TOKEN_BYTES
 from bakery.registry.upload_plan import Manners
 from bakery.retry import Clock
@@ -96,6 +97,10 @@ class Endpoint:
     async def hint(self, repository: Repository) -> str:
         """Return what to do about a refused login or a missing permission."""
         return await self._authorizer.hint(repository)
+
+    async def hint_for(self, error: RegistryError, repository: Repository) -> str:
+        """Return what to do about a write that was refused: about the login, or about a repository that is missing."""
+        return create_hint(repository) if isinstance(error, NotFound) else await self.hint(repository)
 
     @asynccontextmanager
     async def open(self, operation: Operation) -> AsyncIterator[OpenResponse]:

@@ -26,6 +26,12 @@ class ContentMissing(RegistryError):
         self.digests = digests
 
 
+class Conflict(RegistryError):
+    """409: another request to the same name is not finished. The same request may succeed soon."""
+
+    transient = True
+
+
 class TagTaken(RegistryError):
     """A tag names neither its previous content nor ours: something else moved it."""
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from bakery.oci.reference import DigestReference, Repository
 from bakery.registry.answers import oci_errors
 from bakery.registry.http.message import HttpResponse
 from bakery.registry.http.url import Url
+from bakery.registry.links import next_page
 from bakery.registry.operation import Operation
 from bakery.registry.retries import ClientState, Retries
 
@@ -27,7 +27,6 @@ _log = logging.getLogger(__name__)
 _MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 _MAX_PAGES: Final = 1000
 _TAGS: Final = "tags/list?n=1000"  # ECR returns no more per page
-_NEXT: Final = re.compile(r"<([^>]*)>\s*;\s*rel=\"?next\"?", re.IGNORECASE)
 _NO_SUCH_API: Final = frozenset({200, 400, 404, 405, 406, 501})
 
 
@@ -103,20 +102,8 @@ class Listings:
 
             response = await Retries(self._state, operation).attempt(once)
             yield response, parse_object(response.body, about=url.redacted, limit_bytes=_MAX_PAGE_BYTES)
-            url = _next_page(response, endpoint.moved(url), operation)
+            url = next_page(response, endpoint.moved(url), operation)
         raise RegistryError(f"cannot {action}", about=repository, why=f"more than {_MAX_PAGES} pages")
 
     def _get(self, repository: Repository, target: str | Url, action: str) -> Operation:
         return self._state.operation("GET", repository, target, action, repository, limit_bytes=_MAX_PAGE_BYTES)
-
-
-def _next_page(response: HttpResponse, here: Url, operation: Operation) -> Url | None:
-    link = response.header("Link")
-    match = _NEXT.search(link) if link else None
-    if match is None:
-        return None
-    url = here.resolve(match[1])
-    if url.origin != here.origin or not url.target.startswith(f"/v2/{operation.repository.path}/"):
-        why = f"the next page is outside the repository: {url.redacted}"
-        raise RegistryError(operation.failed, about=operation.about, why=why)
-    return url

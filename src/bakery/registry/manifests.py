@@ -91,13 +91,13 @@ class Manifests:
     ) -> RawManifest:
         """Return a manifest, verified. Raises NotFound if there is none.
 
-        must_exist: a 404 is lag, and is waited for during `within_s` seconds or the rest of the time budget.
+        must_exist: a 404 is lag, and is waited for during `within_s` seconds, or as long as the client's limit.
         expected: the descriptor that led here; type, size and digest must match it.
         """
         retries = self._retries("GET", reference, _READ)
         look = partial(self._get, reference, _READ, expected)
         if must_exist:
-            within_s = self._state.left_s if within_s is None else within_s
+            within_s = self._state.patience_s if within_s is None else within_s
             digest = reference.digest if isinstance(reference, DigestReference) else None
             found = await retries.poll(look, within_s=within_s, key=digest)
         else:
@@ -108,11 +108,11 @@ class Manifests:
         return found
 
     async def await_manifest(self, reference: DigestReference, *, within_s: float | None = None) -> Descriptor:
-        """Look until a manifest that this run pushed can be read. A 404 is lag until `within_s` or the budget ends."""
+        """Look until a manifest that this run pushed can be read. A 404 is lag until `within_s` ends."""
         began, retries = self._state.clock.now(), self._retries("HEAD", reference, "read back manifest")
         found = await retries.poll(
             partial(self._head, reference),
-            within_s=self._state.left_s if within_s is None else within_s,
+            within_s=self._state.patience_s if within_s is None else within_s,
             key=reference.digest,
         )
         if found is None:
@@ -143,7 +143,7 @@ class Manifests:
                 raise TagTaken("cannot read back tag", about=reference, found=last)
             return last if last == digest else None
 
-        limit_s = self._state.left_s if within_s is None else within_s
+        limit_s = self._state.patience_s if within_s is None else within_s
         found = await retries.poll(look, within_s=limit_s, key=reference.tag)
         if found is None:
             waited_s = self._state.clock.now() - began
@@ -187,13 +187,14 @@ class Manifests:
             is_tag=is_tag,
             names=named.digests,
             ours=lambda digest: digest in known or state.acknowledged_at(repository, digest) is not None,
+            is_ascii=raw.isascii(),
         )
         headers = {"Content-Type": descriptor.media_type}
         operation = self._operation("PUT", reference, action, purpose=Purpose.PUT_MANIFEST, headers=headers, body=raw)
         try:
             response = await self._carry_out(flow, operation, reference, named, descriptor.digest)
-        except AuthError as error:
-            error.hint = await state.endpoint(repository).hint(repository)
+        except (AuthError, NotFound) as error:
+            error.hint = await state.endpoint(repository).hint_for(error, repository)
             raise
         state.acknowledge(repository, descriptor.digest)
         if isinstance(reference, TagReference):
@@ -224,7 +225,8 @@ class Manifests:
                             if not error.transient:
                                 raise
                             result = error
-                    case LookUp(settle):
+                    case LookUp(settle, doubt):
+                        retries.report(doubt)
                         result = await self._settle(reference, digest, settle=settle)
                     case Backoff(because):
                         await retries.pause(because)

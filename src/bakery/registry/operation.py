@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from bakery.oci.reference import Repository
-from bakery.registry.answers import MAX_ERROR_BYTES, Purpose
+from bakery.registry.answers import Purpose
 from bakery.registry.gate import Lane
 from bakery.registry.http.address import EVERYWHERE, Reach
 from bakery.registry.http.message import HttpBody, HttpRequest, Stats
 from bakery.registry.http.url import Url
+from bakery.registry.reasons import MAX_ERROR_BYTES
 from bakery.values import repr_without
 
 

@@ -18,6 +18,7 @@ from bakery.polling import poll_delays
 from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import Credentials
 from bakery.registry.endpoint import Endpoint
+from bakery.registry.failure import Conflict
 from bakery.registry.gate import Gate
 from bakery.registry.http.failure import NotConnected
 from bakery.registry.http.transport import Transport
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _UNREACHABLE_S: Final = 60.0  # a host that refuses every connection for so long is down: no budget is spent on it
+_CONFLICT_S: Final = 60.0  # a conflict that lasts longer does not resolve itself
 _SHORTEST_POLL_S: Final = 0.2  # once the lag is known, looks are frequent around its end
 
 
@@ -44,11 +46,13 @@ class ClientState:
         clock: Clock,
         emit: Emit,
         deadline: float | None,
+        lag_limit_s: float,
         transport: Transport,
         stats: ClientStats,
         credentials: Credentials,
     ) -> None:
         self.policy, self.clock, self.emit, self.stats = policy, clock, emit, stats
+        self.lag_limit_s = lag_limit_s
         self.deadline = clock.now() + TIME_BUDGET_S if deadline is None else deadline
         self._config, self._transport, self._credentials = config, transport, credentials
         self._endpoints: dict[str, Endpoint] = {}
@@ -118,6 +122,11 @@ class ClientState:
         """The rest of the time budget, in seconds."""
         return max(0.0, self.deadline - self.clock.now())
 
+    @property
+    def patience_s(self) -> float:
+        """How long content that must exist may be absent: the limit for lag, but never more than half the time left."""
+        return min(self.lag_limit_s, self.left_s / 2)
+
 
 class Retries:
     """The waits of one operation. `failures` counts since it began; a caller that made progress may reset it."""
@@ -125,6 +134,8 @@ class Retries:
     def __init__(self, state: ClientState, operation: Operation) -> None:
         self._state, self._operation = state, operation
         self._endpoint = state.endpoint(operation.repository)
+        self._conflict_since: float | None = None
+        self._lag_ends: float | None = None
         self.failures = 0
 
     async def attempt(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -138,6 +149,13 @@ class Retries:
                     raise
                 await self.pause(error)
 
+    def report(self, doubt: BakeryError | None) -> None:
+        """Report a failure that is looked into before the request is repeated."""
+        if doubt is not None:
+            operation, reason = self._operation, doubt.why or doubt.what
+            host, attempt = operation.repository.registry, self.failures + 1
+            self._state.emit(RequestRetried(host, operation.action, operation.about, attempt, 0.0, reason))
+
     async def pause(self, error: BakeryError) -> None:
         """Wait after a failure, before the next attempt. Raises the error if no time or attempt is left."""
         self.failures += 1
@@ -146,6 +164,10 @@ class Retries:
             now = state.clock.now()
             since = self._endpoint.down_since = now if self._endpoint.down_since is None else self._endpoint.down_since
             if now - since > _UNREACHABLE_S:
+                raise error
+        if isinstance(error, Conflict):
+            self._conflict_since = state.clock.now() if self._conflict_since is None else self._conflict_since
+            if state.clock.now() - self._conflict_since > _CONFLICT_S:
                 raise error
         if policy.attempts_were_set and self.failures >= policy.max_attempts:
             raise error
@@ -189,10 +211,14 @@ class Retries:
             wait_s = next(delays)
 
     async def wait_for_lag(self, wait_s: float, error: BakeryError) -> None:
-        """Wait for content that must appear. Raises the error if no time is left."""
-        if self._state.left_s <= 0:
+        """Wait for content that must appear. Raises the error if it has not appeared for too long."""
+        state, now = self._state, self._state.clock.now()
+        if self._lag_ends is None:
+            self._lag_ends = now + state.patience_s
+        left_s = min(self._lag_ends - now, state.left_s)
+        if left_s <= 0:
             raise error
-        await self._sleep(1, min(wait_s, self._state.left_s), error.why or error.what)
+        await self._sleep(1, min(wait_s, left_s), error.why or error.what)
 
     async def _sleep(self, attempt: int, wait_s: float, reason: str) -> None:
         state, operation = self._state, self._operation

@@ -8,9 +8,13 @@ from bakery.errors import BakeryError
 
 
 class LookUp(Struct, frozen=True):
-    """HEAD the content. settle: repeat for as long as this host is known to lag, or else look once."""
+    """HEAD the content. settle: repeat for as long as this host is known to lag, or else look once.
+
+    because: the failure that raised the doubt. It is reported before the look.
+    """
 
     settle: bool
+    because: BakeryError | None = None
 
 
 class Backoff(Struct, frozen=True):

@@ -60,6 +60,7 @@ class Manners(Struct):
 
     chunk_bytes: int | None = None  # None: one PUT takes the whole blob
     least_chunk_bytes: int = 0  # what OCI-Chunk-Min-Length stated
+    mounts_are_proven: bool | None = None  # does a mount of a digest that nothing has fail? None: not tried
     mount_tells: bool | None = None  # does a mount from its own repository show if a blob exists? None: not tried
 
 
@@ -100,8 +101,9 @@ def upload(
         if response is not None and response.status in (201, 204):
             return
         if response is not None and response.status < 400:
-            # A web server responds 200 to everything: only a look proves that the blob is there.
-            if (yield LookUp(settle=False)) is True:
+            # A web server responds 200 to everything: only a look proves that the blob is there. With 202, the
+            # registry says that it is not finished: then the blob may appear after some seconds.
+            if (yield LookUp(settle=response.status == 202)) is True:
                 return
             why = f"the registry responded {response.status}, but the blob is not there"
             raise RegistryError(f"cannot {PUSH}", about=about, status=response.status, why=why)
@@ -116,7 +118,9 @@ def upload(
             raise error
         untaken = sent.uncommitted or isinstance(error, BodyCut | NotConnected)
         untaken = untaken or meaning in (Meaning.THROTTLED, Meaning.NOT_TAKEN)
-        if not untaken and (yield LookUp(settle=not is_doubtful)) is True:
+        # After a 500 there is a response, so one look is enough; without any, the registry may still be at work.
+        settle = not is_doubtful and (response is None or response.status != 500)
+        if not untaken and (yield LookUp(settle, error)) is True:
             return
         yield Backoff(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import cached_property
 
-from bakery.errors import BadDigest, DigestMismatch, RegistryError
+from bakery.errors import BadDigest, DigestMismatch
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
@@ -104,20 +104,17 @@ def names_blob(response: HttpResponse, blob: Descriptor) -> bool:
     return response.header("Docker-Content-Digest") == text or location.partition("?")[0].endswith(text)
 
 
-def is_blob(response: HttpResponse, blob: Descriptor, operation: Operation) -> bool:
-    """Return whether a 200 is about this blob. A web page responds 200 to everything, and that means nothing."""
-    stated, length = response.header("Docker-Content-Digest"), response.number("Content-Length")
-    why = ""
-    if stated and stated != str(blob.digest) and stated.partition(":")[0] == blob.digest.algorithm:
-        why = f"the registry reports {stated[:80]!r}"
-    elif length is not None and length != blob.size:
-        why = f"the registry has {length} bytes, expected {blob.size}" if stated else ""
-    elif stated or (length is not None and not response.header("Content-Type").startswith("text/")):
-        return True
-    if why:
-        raise DigestMismatch(operation.failed, about=operation.about, why=why)
-    why = "status 200, but this is not a registry's response"
-    raise RegistryError(operation.failed, about=operation.about, status=200, why=why)
+def is_blob(response: HttpResponse, blob: Descriptor) -> bool:
+    """Return whether a 200 proves that the registry has this blob. If not, the blob is uploaded.
+
+    A web page responds 200 to everything; some registries state no length, no digest, or a wrong one.
+    """
+    stated, length = response.header("Docker-Content-Digest"), response.header("Content-Length")
+    if length and length != str(blob.size):
+        return False
+    if stated and stated.partition(":")[0] == blob.digest.algorithm:
+        return stated == str(blob.digest)
+    return bool(length) and not response.header("Content-Type").startswith("text/")
 
 
 def check_start(status: int, headers: Fields, offset: int, blob: Descriptor, about: str) -> int:
