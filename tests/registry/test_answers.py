@@ -54,7 +54,9 @@ MEANINGS = {
     "digest refused": (400, "DIGEST_INVALID", SEND, False, Meaning.REFUSED),
     "manifest refused": (400, "MANIFEST_INVALID", PUT, False, Meaning.REFUSED),
     "too large": (413, "", PUT, False, Meaning.REFUSED),
-    "conflict": (409, "", PUT, False, Meaning.REFUSED),
+    "conflict": (409, "", PUT, False, Meaning.CONFLICT),
+    "conflict in a new repository": (409, "", OPEN, False, Meaning.CONFLICT),
+    "precondition of a tag": (412, "", PUT, False, Meaning.CONFLICT),
 }
 
 
@@ -130,7 +132,9 @@ def test_missing_digests_are_read_from_any_shape_of_detail():
 
 IMMUTABLE = {
     "ECR": (400, errors("TAG_INVALID", "The image tag 'v1' already exists and cannot be overwritten"), True),
-    "Harbor": (412, b"", True),
+    "Harbor": (412, errors("PRECONDITION", "configured as immutable, cannot be overwritten"), True),
+    "no words": (412, b"", False),
+    "a conflict": (409, errors("CONFLICT", "another request is being processed"), False),
     "a sentence": (403, errors("DENIED", "tag v1 is immutable"), True),
     "another refusal": (400, errors("MANIFEST_INVALID", "no"), False),
     "a failure": (500, errors("UNKNOWN", "immutable"), False),

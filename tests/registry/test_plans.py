@@ -234,7 +234,11 @@ def test_an_acknowledged_put_is_one_step():
 
 @pytest.mark.parametrize("lost", [ConnectionFailed("x"), HttpResponse(500), HttpResponse(502), HttpResponse(504)])
 def test_a_put_whose_response_was_lost_is_looked_for(lost):
-    assert put(scripted(lost, DIGEST)) == [put_plan.Put(), LookUp(settle=True)]
+    done, look = put(scripted(lost, DIGEST))
+    assert done == put_plan.Put()
+    assert isinstance(look, LookUp)
+    assert look.because is not None
+    assert look.settle is not (isinstance(lost, HttpResponse) and lost.status == 500)
 
 
 @pytest.mark.parametrize("refused", [HttpResponse(429), HttpResponse(503), NotConnected("x")])

@@ -160,7 +160,7 @@ TRUST = {  # registry, realm, class of the registry's address, trusted by the us
     "its own origin": ("https://reg.example", "https://reg.example/token", Reach.PUBLIC, "", YES),
     "its own origin with its port": ("https://reg.example", "https://reg.example:443/t", Reach.PUBLIC, "", YES),
     "its own origin over plain HTTP": ("http://127.0.0.1:5000", "http://127.0.0.1:5000/t", Reach.LOOPBACK, "", YES),
-    "another port": ("https://reg.example", "https://reg.example:8443/t", Reach.PUBLIC, "", NO),
+    "the same name on another port": ("https://reg.example", "https://reg.example:8443/t", Reach.PUBLIC, "", YES),
     "Docker Hub": ("https://registry-1.docker.io", "https://auth.docker.io/token", Reach.PUBLIC, "", YES),
     "GitLab": ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", Reach.PUBLIC, "", YES),
     "the same domain": ("https://registry.acme.com", "https://git.acme.com/jwt/auth", Reach.PUBLIC, "", YES),

@@ -56,6 +56,11 @@ def make_client(
     )
 
 
+def expect_proof(server: ScriptedServer, path: str = "acme/app", source: str = "acme/app", status: int = 404) -> None:
+    """Expect the mount of a digest that no registry has. Call it after other mounts were expected."""
+    server.expect("POST", rf"/v2/{path}/blobs/uploads/\?mount=sha256:[0-9a-f]{{64}}&from={source}", status, regex=True)
+
+
 def repository(server: ScriptedServer, path: str = "acme/app") -> Repository:
     return Repository(server.host, path)
 

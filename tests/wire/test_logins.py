@@ -14,7 +14,7 @@ from bakery.registry.client import Client
 from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
 from tests.wire.channel import PLAIN, Channel
-from tests.wire.making import JumpingClock, blob, body_of, headers_of, image, make_client, repository
+from tests.wire.making import JumpingClock, blob, body_of, expect_proof, headers_of, image, make_client, repository
 from tests.wire.script import Received, Response, ScriptedServer
 
 DESCRIPTOR, RAW = image(b"a")
@@ -243,6 +243,7 @@ async def test_a_mount_requests_scopes_for_both_repositories_the_target_first():
         server.expect("POST", target, challenge(server))
         server.expect("GET", f"/token?service=reg&{scopes}", token_answer("t"))
         server.expect("POST", target, Response(201, {"Docker-Content-Digest": str(layer.digest)}))
+        expect_proof(server, source="acme/base")
         assert await client.blobs(repository(server)).mount(layer, client.blobs(repository(server, "acme/base")))
 
 

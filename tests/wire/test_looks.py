@@ -9,7 +9,7 @@ import pytest
 from bakery.errors import RegistryError
 from bakery.registry.client import Client
 from tests.wire.channel import Channel
-from tests.wire.making import blob, body_of, errors, make_client, repository
+from tests.wire.making import blob, body_of, errors, expect_proof, make_client, repository
 from tests.wire.script import Response, ScriptedServer
 
 UPLOADS = "/v2/acme/app/blobs/uploads/"
@@ -49,6 +49,7 @@ async def test_one_post_looks_for_a_blob_and_opens_its_upload(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
+        expect_proof(server)
         server.expect("POST", asking(LAYER), opened("layer"))
         server.expect("PUT", commit("layer", LAYER), 201)
         assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
@@ -79,6 +80,7 @@ async def test_a_host_is_tried_once_for_all_its_repositories():
         await push_config(server, client, "acme/other")
         answered = asyncio.Event()
         trial = server.expect("POST", asking(CONFIG), Response(201, there(CONFIG).headers, hold=answered))
+        expect_proof(server)
         asked = [server.expect("POST", asking(each), opened("x")) for each in (LAYER, OTHER)]
         asked.append(server.expect("POST", asking(LAYER, "acme/other"), opened("x")))
         async with asyncio.TaskGroup() as group:
@@ -164,6 +166,7 @@ async def test_head_is_used_if_a_known_host_neither_has_the_blob_nor_opens_an_up
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
+        expect_proof(server)
         server.expect("POST", asking(LAYER), Response(400, body=errors("UNSUPPORTED")))
         server.expect("HEAD", look(LAYER), FOUND)
         assert await client.blobs(repository(server)).has(LAYER, else_write=True)
@@ -173,6 +176,7 @@ async def test_a_201_that_names_no_blob_needs_a_look_on_a_known_host_too():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
+        expect_proof(server)
         server.expect("POST", asking(LAYER), 201)
         server.expect("HEAD", look(LAYER), 404, times=2)
         assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
@@ -182,6 +186,7 @@ async def test_a_blob_in_doubt_is_looked_for_by_head():
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
+        expect_proof(server)
         server.expect("POST", asking(LAYER), there(LAYER))  # which is false
         assert await client.blobs(repository(server)).has(LAYER, else_write=True)
         server.expect("HEAD", look(LAYER), 404)
@@ -192,6 +197,7 @@ async def test_a_lost_response_is_settled_by_a_look_and_then_repeated(channel: C
     async with channel.server() as server, channel.client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), there(CONFIG))
+        expect_proof(server)
         server.expect("POST", asking(LAYER), Response(lose=True))
         server.expect("HEAD", look(LAYER), 404)
         server.expect("POST", asking(LAYER), opened("layer"))

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from bakery.errors import AuthError, ConnectionFailed, DigestMismatch, RegistryError, Unavailable, message
+from bakery.errors import ConnectionFailed, DigestMismatch, RegistryError, Unavailable, message
 from bakery.events import Event, HostPaused
 from bakery.oci.manifest import RawManifest
 from bakery.retry import RetryPolicy
 from tests.wire.channel import Channel
-from tests.wire.making import JumpingClock, blob, body_of, errors, image, make_client, repository
+from tests.wire.making import JumpingClock, blob, body_of, errors, expect_proof, image, make_client, repository
 from tests.wire.script import Received, Response, ScriptedServer
 
 UPLOADS = "/v2/acme/app/blobs/uploads/"
@@ -118,7 +118,7 @@ async def test_a_refused_body_is_a_permanent_error_with_its_reason(channel: Chan
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())
         server.expect("PUT", commit(), Response(403, body=errors("DENIED", "quota exceeded")))
-        with pytest.raises(AuthError, match="quota exceeded"):
+        with pytest.raises(RegistryError, match="limit of the account or project is reached: 403 DENIED: quota exceeded"):
             await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
@@ -201,6 +201,7 @@ async def test_a_mount_counts_if_the_response_names_the_blob():
     target = f"{UPLOADS}?mount={LAYER.digest}&from={source}"
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", target, Response(201, {"Location": f"/v2/acme/app/blobs/{LAYER.digest}"}))
+        expect_proof(server, source=source)
         assert await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, source)))
 
 
@@ -208,6 +209,7 @@ async def test_a_mount_that_names_no_blob_needs_a_look():
     target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", target, 201)
+        expect_proof(server, source="acme/base")
         server.expect("HEAD", HEAD, 404)
         assert not await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, "acme/base")))
 

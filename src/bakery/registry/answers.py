@@ -112,7 +112,9 @@ def meaning_of(response: HttpResponse, purpose: Purpose, *, ours: bool = False) 
         return Meaning.LOGIN
     if known_reason(response) in (Known.DISK_FULL, Known.QUOTA):
         return Meaning.FULL
-    if status == 409 and purpose in (Purpose.PUT_MANIFEST, Purpose.OPEN_UPLOAD):
+    if purpose is Purpose.PUT_MANIFEST and status in (409, 412):
+        return Meaning.CONFLICT
+    if purpose in (Purpose.OPEN_UPLOAD, Purpose.SEND_BLOB) and status == 409:
         return Meaning.CONFLICT
     if status in _NOT_TAKEN or "UNAVAILABLE" in codes:
         return Meaning.NOT_TAKEN
@@ -207,19 +209,25 @@ def may_be_immutable_tag(response: HttpResponse) -> bool:
     return response.status in (409, 412) or is_immutable_tag(response)
 
 
-def summary_of(response: HttpResponse) -> tuple[str, str]:
-    """Return the OCI code, and the response as one line without secrets: status, code, words."""
+def summary_of(response: HttpResponse, *, json_only: bool = False) -> tuple[str, str]:
+    """Return the OCI code, and the response as one line without secrets: status, code, words (see `words_of`)."""
     named = [error.code for error in oci_errors(response.body) if error.code]
     code = next((code for code in named if code != "UNKNOWN"), named[0] if named else "")
-    words = words_of(response)
+    words = words_of(response, json_only=json_only)
     return code, f"{response.status} {code}".strip() + (f": {words}" if words else "")
 
 
 def error_for(
-    response: HttpResponse, action: str, about: object, *, purpose: Purpose = Purpose.READ, hint: str = ""
+    response: HttpResponse,
+    action: str,
+    about: object,
+    *,
+    purpose: Purpose = Purpose.READ,
+    hint: str = "",
+    json_only: bool = False,
 ) -> BakeryError:
     """Return the error for an unsuccessful response; its class says what a caller can do. action: a verb phrase."""
-    code, why = summary_of(response)
+    code, why = summary_of(response, json_only=json_only)
     what, status = f"cannot {action}", response.status
     meaning = meaning_of(response, purpose)
     if meaning in TRANSIENT:

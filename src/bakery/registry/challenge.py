@@ -16,6 +16,7 @@ from bakery.errors import InvalidContent
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*(?=\s*(?:,|$))")
+_UNQUOTED: Final = re.compile(r'[^\s,"]+')
 _QUOTED: Final = re.compile(r'"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _MAX_HEADER: Final = 16 * 1024  # characters; realms are URLs
@@ -66,13 +67,17 @@ def _parse_line(header: str) -> list[Challenge]:
             continue
         parameters: dict[str, str] = {}
         has_none = at == scheme.end()
-        at = _after_item(header, at) if has_none else _parse_parameters(header, at, parameters)
+        is_basic = scheme.group().lower() == "basic"
+        at = _after_item(header, at) if has_none else _parse_parameters(header, at, parameters, is_lax=is_basic)
         found.append(Challenge(scheme.group().lower(), parameters))
     return found
 
 
-def _parse_parameters(header: str, at: int, into: dict[str, str]) -> int:
-    """Read `name=value, name=value` up to the next scheme or the end. Return the position there."""
+def _parse_parameters(header: str, at: int, into: dict[str, str], *, is_lax: bool) -> int:
+    """Read `name=value, name=value` up to the next scheme or the end. Return the position there.
+
+    is_lax: accept values that should be quoted, and repeated names. For Basic this is safe: no value decides anything.
+    """
     while at < len(header):
         name = _TOKEN.match(header, at)
         if name is None:
@@ -85,7 +90,7 @@ def _parse_parameters(header: str, at: int, into: dict[str, str]) -> int:
                 return at  # this token is the next scheme
             raise _bad(header, equals)
         at = _skip(header, equals + 1)
-        quoted, plain = _QUOTED.match(header, at), _TOKEN.match(header, at)
+        quoted, plain = _QUOTED.match(header, at), (_UNQUOTED if is_lax else _TOKEN).match(header, at)
         if quoted is not None:
             value, at = _ESCAPE.sub(r"\1", quoted[1]), quoted.end()
         elif plain is not None:
@@ -93,9 +98,9 @@ def _parse_parameters(header: str, at: int, into: dict[str, str]) -> int:
         else:
             raise _bad(header, at)
         key = name.group().lower()
-        if key in into:
+        if key in into and not is_lax:
             raise BadChallenge("invalid WWW-Authenticate header", why=f"{key!r} occurs twice")
-        into[key] = value
+        into.setdefault(key, value)
         at = _after_item(header, at)
     return at
 

@@ -306,7 +306,9 @@ def _login_of(entry: Any) -> Login | None:
     username, password = texts["username"], texts["password"]
     if texts["auth"]:
         try:
-            decoded = base64.b64decode(texts["auth"], validate=True).decode()
+            # docker skips line breaks, and so do files that `base64` has wrapped.
+            encoded = texts["auth"].replace("\n", "").replace("\r", "")
+            decoded = base64.b64decode(encoded, validate=True).decode()
         except (binascii.Error, ValueError):
             return None
         username, colon, password = decoded.partition(":")

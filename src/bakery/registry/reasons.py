@@ -78,10 +78,11 @@ def known_reason(response: HttpResponse) -> Known | None:
     return next(found, None)
 
 
-def words_of(response: HttpResponse) -> str:
+def words_of(response: HttpResponse, *, json_only: bool = False) -> str:
     """Return what a response says, as one line of at most 300 characters without secrets; "" if it says nothing.
 
-    Reads the OCI error list, other JSON objects, plain text, and the title of a web page. Never raises.
+    Reads the OCI error list, other JSON objects, plain text, and the title of a web page. json_only: nothing but the
+    sentences of JSON, since token services have echoed secrets. Never raises.
     """
     body = response.body[:MAX_ERROR_BYTES].decode("utf-8", "replace").strip().removeprefix("\ufeff")
     if not body:
@@ -90,9 +91,11 @@ def words_of(response: HttpResponse) -> str:
         try:
             said = list(dict.fromkeys(_sentences(json.loads(body), is_said=False)))
         except (ValueError, RecursionError):
-            return _unread(response)
+            return "" if json_only else _unread(response)
         # The detail often repeats the message, or only a part of it.
         return _safe("; ".join(one for one in said if not any(one in other for other in said if other != one)))
+    if json_only:
+        return ""
     content_type = response.header("Content-Type").partition(";")[0].strip().lower()
     if body[0] == "<" or content_type == "text/html":
         title = _TITLE.search(body)

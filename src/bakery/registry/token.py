@@ -17,10 +17,10 @@ from msgspec import Struct
 from bakery.errors import AuthError, BakeryError
 from bakery.oci.canonical import parse_object
 from bakery.oci.reference import Repository
-from bakery.registry.answers import error_for, is_transient
+from bakery.registry.answers import Meaning, Purpose, error_for, is_throttled, meaning_of
 from bakery.registry.challenge import Challenge
 from bakery.registry.domains import same_owner
-from bakery.registry.http.address import Reach
+from bakery.registry.http.address import Reach, is_loopback_name, literal_reach
 from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.message import HttpRequest, HttpResponse
 from bakery.registry.http.redirect import check_hop
@@ -33,13 +33,18 @@ CLIENT_ID: Final = "bakery"
 _ACTION: Final = "get token from"
 _SHORTEST_LIFE_S: Final = 60.0  # the token specification's default if expires_in is missing
 
-# Registries with a token service on another domain, as their own challenges name it.
-_KNOWN_PAIRS: Final = frozenset(
+# Registries with a token service on another domain, as their own challenges name it. docs/registries.md lists them.
+KNOWN_PAIRS: Final = frozenset(
     {
         ("registry-1.docker.io", "auth.docker.io"),
         ("registry.gitlab.com", "gitlab.com"),
         ("registry.access.redhat.com", "sso.redhat.com"),
+        ("registry.connect.redhat.com", "sso.redhat.com"),
         ("registry.redhat.io", "sso.redhat.com"),
+        ("rg.fr-par.scw.cloud", "api.scaleway.com"),
+        ("rg.it-mil.scw.cloud", "api.scaleway.com"),
+        ("rg.nl-ams.scw.cloud", "api.scaleway.com"),
+        ("rg.pl-waw.scw.cloud", "api.scaleway.com"),
     }
 )
 
@@ -129,8 +134,14 @@ def trust_in(registry: Origin, realm: Url, own: Reach, trusted: frozenset[Origin
     if realm.origin == registry or realm.origin in trusted:
         return Trust.CREDENTIALS, frozenset(Reach)
     allowed = check_hop(registry, realm, own)
-    known = realm.origin.scheme == "https" and realm.origin.port == 443 and registry.port == 443
-    if known and ((registry.host, realm.origin.host) in _KNOWN_PAIRS or same_owner(registry.host, realm.origin.host)):
+    host = realm.origin.host
+    if registry.scheme != "https" or realm.origin.scheme != "https":
+        return Trust.NOTHING, allowed
+    # GitLab's registry is often on port 5050 of GitLab's own name. On loopback, each port may be another user's.
+    if host == registry.host and Reach.LOOPBACK not in (own, literal_reach(host)) and not is_loopback_name(host):
+        return Trust.CREDENTIALS, allowed
+    is_related = (registry.host, host) in KNOWN_PAIRS or same_owner(registry.host, host)
+    if realm.origin.port == registry.port == 443 and is_related:
         return Trust.CREDENTIALS, allowed
     return Trust.NOTHING, allowed
 
@@ -145,8 +156,8 @@ def token_flow(
     service = challenge.parameters.get("service", "")
     if login.identity_token:
         response = yield _post(realm, service, scopes, login, allowed)
-        # Harbor's service responds 405 to anything but GET, GCR's 404, ACR's 400, Artifactory's 401.
-        if response.status in (400, 401, 404, 405) and login.password:
+        # Harbor's service responds 405 to anything but GET, GCR's 404, ACR's 400, Artifactory's 401, others 403 or 415.
+        if 400 <= response.status < 500 and login.password and not is_throttled(response):
             response = yield _get(realm, service, scopes, login, allowed)
     else:
         response = yield _get(realm, service, scopes, login, allowed)
@@ -177,11 +188,12 @@ def _post(realm: Url, service: str, scopes: Sequence[str], login: Login, allowed
 
 def _refused(response: HttpResponse, realm: Url, scopes: Sequence[str], login: Login) -> BakeryError:
     about = f"{realm.origin} for {' '.join(scopes)}".removesuffix(" for ")
-    if is_transient(response):
-        return error_for(response, _ACTION, about)
-    # The body is not quoted: token services have echoed secrets.
+    # Of the body, only the sentences of JSON are shown: token services have echoed secrets.
     hint = "check the login for this registry (docker login)" if login else "log in to this registry (docker login)"
-    return AuthError(f"cannot {_ACTION}", about=about, status=response.status, hint=hint)
+    error = error_for(response, _ACTION, about, hint=hint, json_only=True)
+    if error.transient or meaning_of(response, Purpose.READ) is Meaning.FULL:
+        return error
+    return AuthError(f"cannot {_ACTION}", about=about, status=response.status, why=error.why, hint=hint)
 
 
 def read_token(body: bytes, realm: Url) -> Token:
