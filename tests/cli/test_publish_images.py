@@ -434,6 +434,24 @@ class TestLayouts:
         assert image["platforms"] == list(PLATFORMS)
 
 
+async def test_a_layout_that_does_not_exist_is_named_before_anything_is_done(stage):
+    code, _, err = await stage.bakery("publish", "-t", "a/b:1", "oci-layout://nowhere:1.0")
+    assert code == ExitCode.CONFIGURATION
+    assert "nowhere: it does not exist" in err
+
+
+async def test_a_project_leaves_out_platforms_that_it_does_not_declare(stage):
+    stage.project("app")
+    files = stage.build("app", (*PLATFORMS, "linux/s390x"))
+    code, _, err = await stage.bakery("publish", *files)
+    assert code == ExitCode.DONE, err
+    assert "left out linux/s390x: bakery.yaml does not declare it" in err
+    assert platforms(index(stage, "acme/app", "latest")) == list(PLATFORMS)
+    code, _, err = await stage.bakery("ci", "publish", *files, "--allow-extra-platforms")
+    assert code == ExitCode.DONE, err
+    assert platforms(index(stage, "acme/app", "latest")) == [*PLATFORMS, "linux/s390x"]
+
+
 USAGE = {
     "digests without a repository": (["--digests", "d"], "missing --from"),
     "a repository without digests": (["--from", "a/b"], "each --from needs a folder"),

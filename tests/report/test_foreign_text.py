@@ -118,7 +118,7 @@ def test_no_table_and_no_report_carries_them(outcome):
     for text in (outcome_table(outcome), outcome_lines(outcome), conversion_lines(outcome)):
         assert_harmless(text, github=False)
         assert_harmless(annotated(text))
-    assert len(outcome_table(outcome).splitlines()) == 4
+    assert len(outcome_table(outcome).splitlines()) == 5
 
 
 def test_the_page_of_a_summary_shows_them_as_text(outcome):

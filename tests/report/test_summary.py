@@ -207,3 +207,10 @@ def test_a_table_aligns_numbers_right_and_separates_the_total():
         "total    100",
     ]
     assert aligned(rows, rule=False).splitlines()[:2] == ["name   count", "a      1"]
+
+
+def test_notes_are_in_the_table_the_json_and_the_page():
+    outcome = Outcome((target(notes=("left out linux/s390x",)),))
+    assert outcome_table(outcome).endswith("note: app: left out linux/s390x\n")
+    assert to_json(outcome)["targets"][0]["notes"] == ["left out linux/s390x"]
+    assert "#### Notes\n\n- app: left out linux/s390x\n" in summary_page(merged(to_json(outcome)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bakery.errors import BadReference
+from bakery.errors import BadReference, MetadataError
 from bakery.oci.digest import Digest
 from bakery.oci.reference import LayoutPath, LayoutReference, Repository, parse_reference
 from bakery.publish.plan import Source
@@ -30,10 +30,13 @@ def is_source(text: str) -> bool:
 def parse_source(text: str, base: Path, *, repository: Repository | None = None) -> Source:
     """Return the source that a text names. base: the folder of relative paths. repository: that of a digest alone.
 
-    Raises BadReference or BadDigest.
+    Raises BadReference or BadDigest, and MetadataError for a layout that does not exist.
     """
     if is_layout(text):
-        return Source(parse_layout(text, base))
+        layout = parse_layout(text, base)
+        if not Path(layout.layout.path).exists():
+            raise MetadataError("cannot open image layout", about=layout.layout.path, why="it does not exist")
+        return Source(layout)
     if repository is not None and text.startswith(("sha256:", "sha512:")):
         return Source(repository.with_digest(Digest.parse(text)))
     return Source(parse_reference(text))

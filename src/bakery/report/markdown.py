@@ -35,7 +35,7 @@ def size(size_bytes: int | None) -> str:
 
 
 def summary_page(summary: Mapping[str, Any], *, disclaimer: str = "") -> str:
-    """Return the page of a step summary: a table of targets with a total, then failures and skipped targets."""
+    """Return the page of a step summary: a table of targets with a total, then failures, notes and skipped targets."""
     targets: Sequence[Mapping[str, Any]] = summary["targets"]
     lines = [f"> ⚠️ **{escape(disclaimer)}**", ""] if disclaimer else []
     lines += ["### Build Summary", "", _row(HEADINGS), _row(["---"] * len(HEADINGS))]
@@ -48,6 +48,10 @@ def summary_page(summary: Mapping[str, Any], *, disclaimer: str = "") -> str:
     if failures:
         lines += ["", "#### Failures", ""]
         lines += [_failure_line(target, error) for target, error in failures]
+    notes = [(target, note) for target in targets for note in target.get("notes") or ()]
+    if notes:
+        lines += ["", "#### Notes", ""]
+        lines += [f"- {escape(target['uid'])}: {escape(note)}" for target, note in notes]
     if summary.get("skipped"):
         lines += ["", "#### Skipped", ""]
         lines += [f"- {escape(item.get('uid', ''))}: {escape(item.get('reason', ''))}" for item in summary["skipped"]]

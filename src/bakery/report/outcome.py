@@ -21,7 +21,7 @@ MARKS = {
 
 
 def outcome_table(outcome: Outcome) -> str:
-    """Return one row per target and destination: what was published, where, under which tags."""
+    """Return one row per target and destination: what was published, where, under which tags; then the notes."""
     rows = [("STATE", "TARGET", "PLATFORMS", "DIGEST", "DESTINATION", "TAGS")]
     for target in outcome.targets:
         digest = str(target.digest or "-")
@@ -32,7 +32,8 @@ def outcome_table(outcome: Outcome) -> str:
             tags = " ".join(f"{MARKS[tag.state]}{tag.tag}" for tag in place.tags) or "-"
             rows.append((str(place.state), target.uid, platforms, digest, str(place.repository), tags))
     legend = "tags: + moved  = unchanged  ~ moved, not verified  ? possibly moved  ! failed  - not reached\n"
-    return aligned(rows) + legend
+    notes = [f"note: {clean(target.uid)}: {clean(note)}\n" for target in outcome.targets for note in target.notes]
+    return aligned(rows) + legend + "".join(notes)
 
 
 def stand_ins_table(
