@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.builder import BuildKit, build_kit
 from tests.peers.programs import need
 from tests.peers.registries import KINDS, Basic, RealRegistry, serve
 from tests.peers.tokens import TokenService, token_service
@@ -58,3 +59,10 @@ def tokens(tmp_path: Path) -> Iterator[TokenService]:
     """Start a token service for `start_registry(kind, auth=tokens)`."""
     with token_service(tmp_path / "tokens") as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def buildkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildKit]:
+    """Start buildkitd for the whole session; buildx knows it as the builder `tests`."""
+    with build_kit(tmp_path_factory.mktemp("buildkit")) as daemon:
+        yield daemon
