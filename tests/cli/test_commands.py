@@ -26,7 +26,7 @@ COMMANDS = [found for entry in main.COMMANDS for found in below(entry.name, entr
 STRUCTS = {
     one.__name__: one for one in (ConvertOptions, OriginRequest, RehearseRequest)
 }  # imported when a command runs
-ACCESS = ("ca_file", "plain_http", "trusted_realm", "build_tool_identifier")
+ACCESS = ("ca_file", "client_cert", "client_key", "plain_http", "trusted_realm", "build_tool_identifier")
 PLAIN = {"integer": int, "integer range": int, "float": float, "float range": float, "boolean": bool}
 
 

@@ -167,6 +167,14 @@ ca_file = click.option(
     "--ca-file", type=click.Path(path_type=Path), metavar="FILE", envvar="BAKERY_CA_FILE", show_envvar=True,
     help="Trust these certificate authorities as well.",
 )  # fmt: skip
+client_cert = click.option(
+    "--client-cert", type=click.Path(path_type=Path), metavar="FILE", envvar="BAKERY_CLIENT_CERT", show_envvar=True,
+    help="Present this certificate to registries that require one.",
+)  # fmt: skip
+client_key = click.option(
+    "--client-key", type=click.Path(path_type=Path), metavar="FILE", envvar="BAKERY_CLIENT_KEY", show_envvar=True,
+    help="Key of the client certificate, if its file does not contain it.",
+)  # fmt: skip
 plain_http = click.option(
     "--plain-http", metavar="HOST", multiple=True,
     help="Use plain HTTP for this registry; repeatable (BAKERY_PLAIN_HTTP).",
@@ -213,6 +221,8 @@ def overlaid(
     environment: Mapping[str, str],
     *,
     ca_file: Path | None = None,
+    client_cert: Path | None = None,
+    client_key: Path | None = None,
     plain_http: Sequence[str] = (),
     trusted_realm: Sequence[str] = (),
     build_tool_identifier: str | None = None,
@@ -220,6 +230,8 @@ def overlaid(
     """Return the environment, with options in place of the variables that they replace."""
     given = {
         "BAKERY_CA_FILE": str(ca_file) if ca_file else None,
+        "BAKERY_CLIENT_CERT": str(client_cert) if client_cert else None,
+        "BAKERY_CLIENT_KEY": str(client_key) if client_key else None,
         "BAKERY_PLAIN_HTTP": ",".join(plain_http),
         "BAKERY_TRUSTED_REALMS": ",".join(trusted_realm),
         "BAKERY_BUILD_TOOL_IDENTIFIER": build_tool_identifier,

@@ -37,8 +37,13 @@ _HOW: Final = (
     options.dry_run, options.jobs, options.engine, options.wait_timeout, options.time_budget,
     options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry,
 )  # fmt: skip
-ACCESS: Final = (options.ca_file, options.plain_http, options.trusted_realm, options.build_tool_identifier)
-ACCESS_NAMES: Final = ("ca_file", "plain_http", "trusted_realm", "build_tool_identifier")
+ACCESS: Final = (
+    options.ca_file, options.client_cert, options.client_key, options.plain_http, options.trusted_realm,
+    options.build_tool_identifier,
+)  # fmt: skip
+ACCESS_NAMES: Final = (
+    "ca_file", "client_cert", "client_key", "plain_http", "trusted_realm", "build_tool_identifier",
+)  # fmt: skip
 REPORT: Final = (options.summary, options.summary_format, options.summary_file, options.journal, options.result)
 
 

@@ -44,8 +44,7 @@ class RegistryConfig(HttpConfig, frozen=True):
                 raise UsageError("invalid BAKERY_TRUSTED_REALMS", why=why) from error
         http = HttpConfig.from_environment(environment)
         return cls(
-            ca_file=http.ca_file,
-            proxies=http.proxies,
+            **{name: getattr(http, name) for name in HttpConfig.__struct_fields__},
             plain_http=frozenset(host.lower() for host in listed("BAKERY_PLAIN_HTTP")),
             tries_tls_on_loopback=True,
             trusted_realms=frozenset(trusted),

@@ -19,6 +19,7 @@ from bakery.registry.credentials import Credentials
 from bakery.registry.failure import LoginEnded
 from bakery.registry.gate import Gate, Lane
 from bakery.registry.http.address import Reach
+from bakery.registry.http.failure import Untrusted
 from bakery.registry.http.message import HttpBody, HttpRequest, HttpResponse
 from bakery.registry.http.redirect import check_hop, is_followed, next_hop
 from bakery.registry.http.transport import OpenResponse, Transport
@@ -32,6 +33,7 @@ from bakery.registry.upload_plan import Manners
 from bakery.retry import Clock
 
 _MAX_LOGINS: Final = 2  # a stale token, and a scope that only the challenge names
+_CERTIFICATE_STATUS: Final = (400, 403, 495, 496)
 _LEAST_LAG_S: Final = 5.0
 _PAUSE_S: Final = 1.0  # after a 429 without a time
 
@@ -57,6 +59,7 @@ class Endpoint:
         self._first_origin, self._settling = self.origin, asyncio.Lock()
         self._is_settled = not (config.tries_tls_on_loopback and may_speak_tls(registry, config.plain_http))
         self._transport, self._stats = transport, stats
+        transport.present_certificate_to(self.origin)
         self._authorizer = Authorizer(
             self.origin,
             credentials=credentials,
@@ -91,6 +94,13 @@ class Endpoint:
 
     async def refusal(self, response: HttpResponse, operation: Operation) -> BakeryError:
         """Return the error for an unsuccessful response, with the hint that fits the login for this registry."""
+        said = response
+        if response.status == 400 and operation.method == "HEAD":
+            said = await self._ping(operation)  # a response to HEAD has no body, and so does not say why
+        if said.status in _CERTIFICATE_STATUS and b"SSL certificate" in said.body:
+            why = f"{response.status}: {self.origin.authority} requires a client certificate"  # nginx, in a page
+            hint = "pass it with --client-cert and --client-key"
+            return Untrusted(operation.failed, about=operation.about, why=why, hint=hint)
         hint = await self.hint(operation.repository) if response.status in (401, 403) else ""
         return error_for(response, operation.action, operation.about, purpose=operation.purpose, hint=hint)
 
@@ -151,6 +161,7 @@ class Endpoint:
             if not self._is_settled:
                 if await self._transport.speaks_tls(operation.request(operation.url)):
                     self.origin = self._authorizer.origin = Origin("https", self.origin.host, self.origin.port)
+                    self._transport.present_certificate_to(self.origin)
                 self._is_settled = True
 
     def _own_reach(self) -> Reach:

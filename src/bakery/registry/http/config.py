@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,6 +15,7 @@ from msgspec import Struct
 from bakery.defaults import CONNECT_TIMEOUT_S, RESPONSE_TIMEOUT_S, STALL_TIMEOUT_S
 from bakery.errors import UsageError
 from bakery.registry.http.address import is_loopback_name
+from bakery.registry.http.certificates import ClientCertificate
 from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.url import Origin
 from bakery.text import hide
@@ -65,6 +67,9 @@ class HttpConfig(Struct, frozen=True):
     """
 
     ca_file: Path | None = None  # PEM; trusted besides the system's authorities
+    proxy_ca_file: Path | None = None  # PEM; trusted for proxies that are reached over TLS
+    client_certificate: ClientCertificate | None = None  # presented to registries
+    certificate_folders: tuple[Path, ...] = ()  # with a folder per host, as Docker's certs.d
     proxies: Proxies = Proxies()
     connect_s: float = CONNECT_TIMEOUT_S
     response_s: float = RESPONSE_TIMEOUT_S
@@ -72,11 +77,52 @@ class HttpConfig(Struct, frozen=True):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> HttpConfig:
-        """Read BAKERY_CA_FILE and the proxy variables. Raises UsageError, which names the variable."""
-        ca_file = environment.get("BAKERY_CA_FILE", "").strip()
-        if ca_file and not Path(ca_file).is_file():
-            raise UsageError("invalid BAKERY_CA_FILE", about=ca_file, why="no such file", hint="name a PEM file")
-        return cls(ca_file=Path(ca_file) if ca_file else None, proxies=Proxies.from_environment(environment))
+        """Read the variables of certificates, proxies and limits. Raises UsageError, which names the variable."""
+        certificate, key = _file(environment, "BAKERY_CLIENT_CERT"), _file(environment, "BAKERY_CLIENT_KEY")
+        if key is not None and certificate is None:
+            raise UsageError("invalid BAKERY_CLIENT_KEY", about=key, why="BAKERY_CLIENT_CERT is not set")
+        own = None if certificate is None else ClientCertificate(certificate, key)
+        if own is not None:
+            own.check()
+        return cls(
+            ca_file=_file(environment, "BAKERY_CA_FILE"),
+            proxy_ca_file=_file(environment, "BAKERY_PROXY_CA_FILE"),
+            client_certificate=own,
+            certificate_folders=tuple(_certificate_folders(environment)),
+            proxies=Proxies.from_environment(environment),
+            stall_s=_seconds(environment, "BAKERY_STALL_TIMEOUT", STALL_TIMEOUT_S),
+        )
+
+
+def _file(environment: Mapping[str, str], name: str) -> Path | None:
+    text = environment.get(name, "").strip()
+    if text and not Path(text).is_file():
+        raise UsageError(f"invalid {name}", about=text, why="no such file", hint="name a PEM file")
+    return Path(text) if text else None
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip()
+    try:
+        seconds = float(text or default)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < math.inf:
+        raise UsageError(f"invalid {name}", about=text, why="expected a number of seconds above 0")
+    return seconds
+
+
+def _certificate_folders(environment: Mapping[str, str]) -> Iterator[Path]:
+    """Yield where Docker and Podman look for the certificates of hosts: system, rootless, user."""
+    parents = [Path("/etc/docker"), Path("/etc/containers")]
+    if home := environment.get("HOME"):
+        settings = Path(environment.get("XDG_CONFIG_HOME") or Path(home) / ".config")
+        parents += [settings / "docker", settings / "containers", Path(home) / ".docker"]
+    if docker := environment.get("DOCKER_CONFIG"):
+        parents.append(Path(docker))
+    for parent in dict.fromkeys(parents):
+        if (folder := parent / "certs.d").is_dir():
+            yield folder
 
 
 def _covers(entry: str, origin: Origin) -> bool:

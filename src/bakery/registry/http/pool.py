@@ -19,9 +19,10 @@ from msgspec import Struct
 
 from bakery import __version__
 from bakery.registry.http.address import EVERYWHERE, Reach, literal_reach
+from bakery.registry.http.certificates import Contexts
 from bakery.registry.http.config import HttpConfig, Proxy
 from bakery.registry.http.exchange import Exchange
-from bakery.registry.http.failure import UnsafeTarget, Untrusted
+from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.tls import TLS_ANSWERS, hello
 from bakery.registry.http.url import Origin
 from bakery.registry.http.wire import Wire
@@ -74,7 +75,9 @@ class Pool:
         self._lookups: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._idle: defaultdict[Route, list[Wire]] = defaultdict(list)  # most recently used last
         self._open: set[Wire] = set()
-        self._tls: ssl.SSLContext | None = None
+        self.contexts = Contexts(
+            config.ca_file, config.proxy_ca_file, config.client_certificate, config.certificate_folders
+        )
 
     def reach_of(self, origin: Origin) -> Reach:
         """Return the class of the address that was connected to for this origin, PUBLIC if that is not known."""
@@ -134,8 +137,11 @@ class Pool:
         self._open.add(wire)
         wire.closed.add_done_callback(lambda _: self._open.discard(wire))
         try:
-            if first.scheme == "https":
-                await self._start_tls(wire, first)
+            if route.proxy is None:
+                if first.scheme == "https":
+                    await self._start_tls(wire, self.contexts.for_origin(first), first)
+            elif first.scheme == "https":
+                await self._start_tls(wire, self.contexts.for_proxy(), first)
             if route.proxy is not None and route.origin is not None:
                 await self._tunnel(wire, route.proxy, route.origin)
         except BaseException:
@@ -157,8 +163,8 @@ class Pool:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return opened
 
-    async def _start_tls(self, wire: Wire, origin: Origin) -> None:
-        await wire.start_tls(self._context(), origin.host.strip("[]"))
+    async def _start_tls(self, wire: Wire, context: ssl.SSLContext, origin: Origin) -> None:
+        await wire.start_tls(context, origin.host.strip("[]"))
 
     async def _tunnel(self, wire: Wire, proxy: Proxy, origin: Origin) -> None:
         target = f"{origin.host}:{origin.port}"
@@ -169,7 +175,7 @@ class Pool:
         await exchange.request("CONNECT", target, headers)
         if not 200 <= exchange.status < 300:
             raise ProxyRefused(f"the proxy {proxy.origin} responds {exchange.status}")
-        await self._start_tls(wire, origin)
+        await self._start_tls(wire, self.contexts.for_origin(origin), origin)
 
     async def _addresses(self, origin: Origin, allowed: frozenset[Reach]) -> list[str]:
         async with self._lookups[origin.host]:
@@ -195,22 +201,6 @@ class Pool:
                 return await self._lookup(host, origin.port)
             except UnicodeError as error:  # of Python's own encoding of host names
                 raise UnsafeTarget("cannot connect to", about=host, why=f"invalid host name: {error}") from error
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            context, ca_file = ssl.create_default_context(), self._config.ca_file
-            if ca_file is not None:
-                try:
-                    context.load_verify_locations(cafile=ca_file)
-                except (ssl.SSLError, OSError) as error:
-                    raise Untrusted(
-                        "cannot read the CA file",
-                        about=ca_file,
-                        why=str(error),
-                        hint="set BAKERY_CA_FILE to a PEM file",
-                    ) from error
-            self._tls = context
-        return self._tls
 
 
 _Info = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]

@@ -154,6 +154,10 @@ class Transport:
             raise
         return OpenResponse(exchange, request, self, route)
 
+    def present_certificate_to(self, registry: Origin) -> None:
+        """Present the user's client certificate to this server if it requests one."""
+        self._pool.contexts.present_to(registry)
+
     async def speaks_tls(self, request: HttpRequest) -> bool:
         """Return whether the host of a request speaks TLS; whatever its certificate. Raises NotConnected."""
         try:
@@ -202,12 +206,7 @@ def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
     """Return the error for a connection that could not be established: nothing was sent."""
     where = request.url.origin.authority
     if isinstance(error, ssl.SSLError):
-        return Untrusted(
-            f"cannot {request.action}",
-            about=request.subject,
-            why=f"{where}: {_reason(error)}",
-            hint="check the host name, or set BAKERY_CA_FILE to the PEM file of its authority",
-        )
+        return _untrusted(error, request)
     if limit_of_files(error):
         return NotConnected(f"cannot {request.action}", about=request.subject, why=TOO_MANY_FILES, hint=RAISE_FILES)
     return NotConnected(
@@ -218,16 +217,34 @@ def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
     )
 
 
+def _untrusted(error: ssl.SSLError, request: HttpRequest) -> Untrusted:
+    where, reason = request.url.origin.authority, error.reason or ""
+    why = f"{where}: {_reason(error)}"
+    hint = "check the host name, or set BAKERY_CA_FILE to the PEM file of its authority"
+    if "ALERT" in reason and not isinstance(error, ssl.SSLCertVerificationError):
+        why = f"{where} refused the TLS handshake: {reason.partition('ALERT_')[2].replace('_', ' ').lower()}"
+        hint = ""
+        if "CERTIFICATE" in reason or "HANDSHAKE_FAILURE" in reason:
+            hint = "if it requires a client certificate, pass it with --client-cert and --client-key"
+        if "CERTIFICATE_REQUIRED" in reason:
+            why = f"{where} requires a client certificate"
+            hint = "pass it with --client-cert and --client-key"
+    return Untrusted(f"cannot {request.action}", about=request.subject, why=why, hint=hint)
+
+
 def _failed(error: BaseException, request: HttpRequest, *, is_cut: bool = False) -> BakeryError:
     """Return the error for one of the network's. It names the host, never the query. is_cut: the body was not sent."""
     where, hint = request.url.origin.authority, ""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) and "ALERT" in (cause.reason or ""):
+        return _untrusted(cause, request)  # in TLS 1.3, a refused client certificate is reported after the handshake
     if isinstance(error, TimeoutError):
         why = f"{where} did not respond in time"
         hint = f"check that {where} is healthy, and the proxies and firewalls on the way"
     elif isinstance(error, NotHttp):
         why = f"invalid HTTP response from {where}: {error}"
-    elif isinstance(error.__cause__, OSError):
-        why = f"the connection to {where} broke: {_reason(error.__cause__)}"
+    elif isinstance(cause, OSError) and not isinstance(cause, ssl.SSLEOFError):
+        why = f"the connection to {where} broke: {_reason(cause)}"
     else:
         why = f"{where} closed the connection before the end of the response"
     failure = BodyCut if is_cut else ConnectionFailed

@@ -85,6 +85,11 @@ class Wire(asyncio.Protocol):
         self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and not self._ended:
+            had_handle = self._socket is not None  # then a thread may be using it, and `close` closes it
+            self._read_rest()
+            if not had_handle:
+                self._close_handle()
         self._end(error)
         self.closed.set_result(None)
 
@@ -169,8 +174,11 @@ class Wire(asyncio.Protocol):
                 self._buffer = self._buffer or bytearray(RECORDS_BYTES)
                 work = partial(send_encrypted, handle, tls, self._buffer, extent)
             turn = await in_thread(work)
-        if turn.error is not None and not self.has_news:
-            raise Broken from turn.error
+        if turn.error is not None:
+            self._read_rest()
+            if not self.has_news:
+                raise Broken from turn.error
+            return turn
         if turn.unsent:
             self.transport.write(turn.unsent)
         elif not turn.size and not self.has_news:
@@ -250,10 +258,14 @@ class Wire(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection at once; unsent bytes are dropped."""
+        self._ended = True
+        self._close_handle()
+        self.transport.abort()
+
+    def _close_handle(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self.transport.abort()
 
     def _arrive(self, data: bytes) -> None:
         self._arrived.append(data)
@@ -293,6 +305,14 @@ class Wire(asyncio.Protocol):
     def _catch_up(self) -> None:
         late, self._encrypted = self._encrypted or (), None
         self._decrypt(*late)
+
+    def _read_rest(self) -> None:
+        """Read what the server sent before it closed a connection that we could not write to: it says why."""
+        try:
+            while data := self._handle().recv(BUFFER_BYTES):
+                self.data_received(data)
+        except OSError:
+            pass  # it said nothing, or that is all
 
     def _end(self, error: Exception | None) -> None:
         self._ended = True

@@ -1,0 +1,110 @@
+"""Whom a connection trusts, and the certificate with which it proves who the client is: the TLS contexts of a run.
+
+A client certificate is a login: it is presented to the registries that the user named, or to the host whose folder
+contains it, and never to a server that one of them redirects to.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from bakery.errors import UsageError
+from bakery.registry.http.failure import Untrusted
+from bakery.registry.http.url import Origin
+
+
+class ClientCertificate(Struct, frozen=True):
+    """PEM files: a certificate, with its chain, and its key. key None: the key is in the certificate's file."""
+
+    certificate: Path
+    key: Path | None = None
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Present it on connections of this context. Raises UsageError."""
+
+        def no_password() -> str:
+            raise UsageError("cannot use client certificate", about=self.certificate, why="its key is encrypted")
+
+        try:
+            context.load_cert_chain(self.certificate, self.key, no_password)
+        except (ssl.SSLError, OSError) as error:
+            why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+            files = self.certificate if self.key is None else f"{self.certificate} with {self.key}"
+            raise UsageError(
+                "cannot use client certificate",
+                about=files,
+                why=str(why).replace("_", " ").lower(),
+                hint="set BAKERY_CLIENT_CERT and BAKERY_CLIENT_KEY to PEM files that belong together",
+            ) from error
+
+    def check(self) -> None:
+        """Raise UsageError if the files cannot be used."""
+        self.load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+class Contexts:
+    """The TLS contexts of a run, one for each set of authorities and certificates."""
+
+    def __init__(
+        self,
+        ca_file: Path | None,
+        proxy_ca_file: Path | None,
+        client_certificate: ClientCertificate | None,
+        folders: tuple[Path, ...],
+    ) -> None:
+        self._ca_file, self._proxy_ca_file, self._own, self._folders = (
+            ca_file,
+            proxy_ca_file,
+            client_certificate,
+            folders,
+        )
+        self._registries: set[Origin] = set()
+        self._known: dict[tuple[tuple[Path, ...], ClientCertificate | None], ssl.SSLContext] = {}
+
+    def present_to(self, registry: Origin) -> None:
+        """Present the client certificate of the settings to this server if it requests one."""
+        self._registries.add(registry)
+
+    def for_proxy(self) -> ssl.SSLContext:
+        """Return the context of connections to a proxy."""
+        return self._context([file for file in (self._ca_file, self._proxy_ca_file) if file is not None], None)
+
+    def for_origin(self, origin: Origin) -> ssl.SSLContext:
+        """Return the context of connections to a server. Raises UsageError, and Untrusted for an invalid CA file."""
+        authorities = [] if self._ca_file is None else [self._ca_file]
+        certificate = self._own if origin in self._registries else None
+        for folder in self._folders_of(origin):
+            authorities += sorted(folder.glob("*.crt"))
+            for found in sorted(folder.glob("*.cert")):
+                key = found.with_suffix(".key")
+                if not key.is_file():
+                    why = f"its key {key.name} is missing beside it"
+                    raise UsageError("cannot use client certificate", about=found, why=why)
+                certificate = certificate or ClientCertificate(found, key)
+        return self._context(authorities, certificate)
+
+    def _folders_of(self, origin: Origin) -> Iterator[Path]:
+        names = dict.fromkeys((origin.authority, f"{origin.host}:{origin.port}"))
+        for parent in self._folders:
+            yield from (parent / name for name in names if (parent / name).is_dir())
+
+    def _context(self, authorities: list[Path], certificate: ClientCertificate | None) -> ssl.SSLContext:
+        key = tuple(authorities), certificate
+        found = self._known.get(key)
+        if found is None:
+            found = ssl.create_default_context()
+            found.options |= ssl.OP_NO_RENEGOTIATION  # no read may need a write
+            for file in authorities:
+                try:
+                    found.load_verify_locations(cafile=file)
+                except (ssl.SSLError, OSError) as error:
+                    hint = "set BAKERY_CA_FILE to a PEM file" if file == self._ca_file else ""
+                    raise Untrusted("cannot read the CA file", about=file, why=str(error), hint=hint) from error
+            if certificate is not None:
+                certificate.load(found)
+            self._known[key] = found
+        return found

@@ -1,0 +1,149 @@
+"""Client certificates: to whom they are presented, and what a registry that requires one leads to."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from bakery.errors import UsageError
+from bakery.oci.reference import Repository, TagReference
+from bakery.registry.config import RegistryConfig
+from bakery.registry.http.certificates import ClientCertificate
+from bakery.registry.http.failure import Untrusted
+from tests.wire.attacks import Tls, names
+from tests.wire.making import blob, make_client, repository
+from tests.wire.script import Response, ScriptedServer
+
+LAYER, CONTENT = blob(b"some layer" * 1000)
+MANIFEST = "/v2/acme/app/manifests/1"
+BLOB = f"/v2/acme/app/blobs/{LAYER.digest}"
+HINT = "pass it with --client-cert and --client-key"
+
+
+def demanding(tls: Tls, name: str) -> ssl.SSLContext:
+    """Return the context of a server that requires a client certificate."""
+    context = tls.server(name)
+    context.verify_mode = ssl.CERT_REQUIRED
+    tls.authority.configure_trust(context)
+    return context
+
+
+def issue(tls: Tls, folder: Path, certificate: str = "client.cert", key: str = "client.key") -> ClientCertificate:
+    folder.mkdir(parents=True, exist_ok=True)
+    issued = tls.authority.issue_cert("robot@example.org")
+    issued.cert_chain_pems[0].write_to_path(str(folder / certificate))
+    issued.private_key_pem.write_to_path(str(folder / key))
+    return ClientCertificate(folder / certificate, folder / key)
+
+
+@contextlib.contextmanager
+def refusing(context: ssl.SSLContext) -> Iterator[int]:
+    """Run a server in a thread that completes no handshake, and yield its port. asyncio's servers send no alerts."""
+
+    def serve() -> None:
+        while True:
+            connection, _ = listening.accept()
+            if stopped.is_set():
+                connection.close()
+                return
+            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as accepted:
+                accepted.recv(1)
+
+    stopped = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            stopped.set()
+            socket.create_connection(listening.getsockname()).close()
+            thread.join()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_missing_client_certificate_is_final_and_the_hint_names_the_options(tls: Tls, version: ssl.TLSVersion):
+    context = demanding(tls, "registry.example")
+    context.maximum_version = version
+    config, lookup = RegistryConfig(ca_file=tls.file), names(registry_example="127.0.0.1")
+    with refusing(context) as port:
+        async with make_client(config=config, lookup=lookup) as client:
+            with pytest.raises(Untrusted) as caught:
+                await client.blobs(Repository(f"registry.example:{port}", "acme/app")).has(LAYER)
+            assert client.stats.retries == 0
+    assert "--client-cert and --client-key" in caught.value.hint
+
+
+async def test_a_page_of_nginx_about_a_missing_certificate_leads_to_the_same_hint(tls: Tls):
+    page = b"<html><center>No required SSL certificate was sent</center><hr><center>nginx/1.27.0</center></html>"
+    server = ScriptedServer(tls=tls.server("registry.example"), name="registry.example")
+    config, lookup = RegistryConfig(ca_file=tls.file), names(registry_example="127.0.0.1")
+    async with server, make_client(config=config, lookup=lookup) as client:
+        server.expect("HEAD", MANIFEST, 400)
+        server.expect("GET", "/v2/", Response(400, {"Content-Type": "text/html"}, page))
+        with pytest.raises(Untrusted, match="requires a client certificate") as caught:
+            await client.manifests.head(TagReference(repository(server), "1"))
+        assert caught.value.hint == HINT
+
+
+async def test_the_client_certificate_is_presented_to_the_registry_but_not_where_it_redirects_to(
+    tls: Tls, tmp_path: Path
+):
+    a = ScriptedServer(tls=demanding(tls, "registry.example"), name="registry.example")
+    config = RegistryConfig(ca_file=tls.file, client_certificate=issue(tls, tmp_path))
+    lookup = names(registry_example="127.0.0.1", storage_example="127.0.0.1")
+    with refusing(demanding(tls, "storage.example")) as port:
+        async with a, make_client(config=config, lookup=lookup) as client:
+            a.expect("HEAD", BLOB, 404)
+            assert not await client.blobs(repository(a)).has(LAYER)
+            a.expect("GET", BLOB, Response(307, {"Location": f"https://storage.example:{port}/blob"}))
+            with pytest.raises(Untrusted, match=r"storage\.example:[0-9]+ requires a client certificate"):
+                async for _ in client.blobs(repository(a)).fetch(LAYER, lambda *_: None):
+                    pass
+
+
+async def test_certificates_are_found_in_the_folder_of_the_host_as_docker_finds_them(tls: Tls, tmp_path: Path):
+    async with ScriptedServer(tls=demanding(tls, "registry.example"), name="registry.example") as a:
+        folder = tmp_path / "docker" / "certs.d" / a.host
+        issue(tls, folder)
+        (folder / "ca.crt").write_bytes(tls.file.read_bytes())
+        config = RegistryConfig.from_environment({"DOCKER_CONFIG": str(tmp_path / "docker"), "HOME": str(tmp_path)})
+        async with make_client(config=config, lookup=names(registry_example="127.0.0.1")) as client:
+            a.expect("HEAD", BLOB, 404)
+            assert not await client.blobs(repository(a)).has(LAYER)
+
+
+async def test_a_certificate_without_its_key_in_the_folder_of_the_host_is_an_error_that_names_it(
+    tls: Tls, tmp_path: Path
+):
+    async with ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a:
+        folder = tmp_path / "certs.d" / a.host
+        issue(tls, folder)
+        (folder / "client.key").unlink()
+        config = RegistryConfig(ca_file=tls.file, certificate_folders=(tmp_path / "certs.d",))
+        async with make_client(config=config, lookup=names(registry_example="127.0.0.1")) as client:
+            with pytest.raises(UsageError, match=r"its key client\.key is missing"):
+                await client.blobs(repository(a)).has(LAYER)
+
+
+def test_client_certificates_are_checked_before_anything_is_sent(tls: Tls, tmp_path: Path):
+    own = issue(tls, tmp_path)
+    given = {"BAKERY_CLIENT_CERT": str(own.certificate), "BAKERY_CLIENT_KEY": str(own.key)}
+    assert RegistryConfig.from_environment(given).client_certificate == own
+    other = tmp_path / "other.key"
+    trustme.CA().issue_cert("x@example.org").private_key_pem.write_to_path(str(other))
+    wrong = {
+        "no such file": given | {"BAKERY_CLIENT_CERT": str(tmp_path / "missing.pem")},
+        "key values mismatch": given | {"BAKERY_CLIENT_KEY": str(other)},
+        "BAKERY_CLIENT_CERT is not set": {"BAKERY_CLIENT_KEY": str(own.key)},
+    }
+    for why, environment in wrong.items():
+        with pytest.raises(UsageError, match=why):
+            RegistryConfig.from_environment(environment)
