@@ -16,7 +16,7 @@ from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.reference import LayoutPath, LayoutReference, Repository
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
-from bakery.publish.plan import AssemblyRules, Keep, Source
+from bakery.publish.plan import AssemblyRules, KeepSource, Source
 from bakery.rehearsal.faults import Refuse
 from tests.contract.conftest import cli, native
 from tests.engines.workload import add_image, add_target, digest_of, layer, plan
@@ -303,7 +303,7 @@ async def test_a_single_manifest_can_be_copied_as_it_is(engine, registries, wher
         copied = Source(found)
     else:
         image, copied = Digest.parse(PLAIN), Source(LayoutReference(LayoutPath(str(LAYOUT)), PLAIN))
-    rules = AssemblyRules(keep=Keep.ANY, sets_created=False)
+    rules = AssemblyRules(keep=KeepSource.ANY, sets_created=False)
     target = replace(target, sources=(copied,), platforms=(), annotations={}, rules=rules)
     outcome = await publish(engine(), target)
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
@@ -335,7 +335,7 @@ async def test_a_copy_of_nested_indexes_is_complete(engine, registries):
     for index in (inner, outer):
         source.put_manifest("tmp/app/tmp", index.raw)
     copied = Source(Repository(source.address, "tmp/app/tmp").with_digest(outer.descriptor.digest))
-    rules = AssemblyRules(keep=Keep.ANY, sets_created=False)
+    rules = AssemblyRules(keep=KeepSource.ANY, sets_created=False)
     target = replace(target, sources=(copied,), platforms=(), annotations={}, rules=rules)
     outcome = await publish(engine(), target)
     assert outcome.exit_code == ExitCode.DONE, outcome.failures

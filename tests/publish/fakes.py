@@ -19,8 +19,8 @@ from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import (
     DigestReference,
     LayoutReference,
-    Origin,
     Repository,
+    SourcePlace,
     SourceReference,
     TagReference,
 )
@@ -49,7 +49,7 @@ class DictionaryEngine:
     """Repositories in a dictionary. `refuse` may return an error for an action and a repository, or None."""
 
     def __init__(self) -> None:
-        self.content: dict[tuple[Origin, Digest], tuple[str, bytes]] = {}
+        self.content: dict[tuple[SourcePlace, Digest], tuple[str, bytes]] = {}
         self.tags: dict[tuple[Repository, str], Digest] = {}
         self.log: list[str] = []
         self.found: list[SourceReference] = []
@@ -85,10 +85,10 @@ class DictionaryEngine:
             return None
         return RawManifest(Descriptor(found[0], digest, len(found[1])), found[1])
 
-    async def read_manifest(self, origin: Origin, descriptor: Descriptor) -> bytes:
+    async def read_manifest(self, origin: SourcePlace, descriptor: Descriptor) -> bytes:
         return self.content[origin, descriptor.digest][1]
 
-    async def read_blob(self, origin: Origin, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+    async def read_blob(self, origin: SourcePlace, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         return self.content[origin, descriptor.digest][1]
 
     async def convert(

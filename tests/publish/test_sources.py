@@ -15,7 +15,7 @@ from bakery.oci.platform import Platform
 from bakery.publish.assemble import AssemblyOptions, assemble_target
 from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
-from bakery.publish.plan import AssemblyRules, Keep, OnDuplicate, Plan, Source
+from bakery.publish.plan import AssemblyRules, KeepSource, OnDuplicate, Plan, Source
 from bakery.publish.read import read_sources
 from bakery.publish.sources import wait_for_sources
 from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
@@ -84,10 +84,10 @@ class TestKeptBytes:
     async def test_an_index_keeps_its_digest_if_nothing_changes(self):
         engine = DictionaryEngine()
         found = put_index(engine, entry(add_image(engine, "linux/amd64"), "linux/amd64"))
-        image = await assembled(engine, wanted([build(found)], keep=Keep.INDEX))
+        image = await assembled(engine, wanted([build(found)], keep=KeepSource.INDEX))
         assert image.digest == found.digest
 
-    @pytest.mark.parametrize("keep", [Keep.INDEX, Keep.ANY])
+    @pytest.mark.parametrize("keep", [KeepSource.INDEX, KeepSource.ANY])
     async def test_annotations_make_a_new_index(self, keep):
         engine = DictionaryEngine()
         found = put_index(engine, entry(add_image(engine, "linux/amd64"), "linux/amd64"))
@@ -97,8 +97,8 @@ class TestKeptBytes:
     async def test_a_single_manifest_becomes_an_index_or_a_carbon_copy(self):
         engine = DictionaryEngine()
         found = add_image(engine, "linux/amd64")
-        assert not (await assembled(engine, wanted([build(found)], keep=Keep.INDEX))).is_single
-        copy = await assembled(engine, wanted([build(found)], keep=Keep.ANY))
+        assert not (await assembled(engine, wanted([build(found)], keep=KeepSource.INDEX))).is_single
+        copy = await assembled(engine, wanted([build(found)], keep=KeepSource.ANY))
         assert copy.is_single
         assert copy.digest == found.digest
 
@@ -106,7 +106,7 @@ class TestKeptBytes:
         engine = DictionaryEngine()
         inner = put_index(engine, entry(add_image(engine, "linux/amd64"), "linux/amd64"))
         outer = put_index(engine, {"mediaType": mt.OCI_INDEX, "digest": str(inner.digest), "size": inner.size})
-        image = await assembled(engine, wanted([build(outer)], keep=Keep.ANY))
+        image = await assembled(engine, wanted([build(outer)], keep=KeepSource.ANY))
         assert image.digest == outer.digest
         assert [content.descriptor.digest for content in image.nested] == [inner.digest]
 
@@ -124,7 +124,7 @@ class TestPlatforms:
     async def test_a_filter_keeps_the_attestations_of_what_it_keeps(self):
         engine = DictionaryEngine()
         only = (Platform.parse("linux/arm64"),)
-        image = await assembled(engine, wanted([self.attested(engine)], only_platforms=only, keep=Keep.ANY))
+        image = await assembled(engine, wanted([self.attested(engine)], only_platforms=only, keep=KeepSource.ANY))
         assert names(image) == ["linux/arm64", "unknown/unknown"]
 
     async def test_a_platform_that_no_source_has_is_an_error(self):
@@ -135,7 +135,7 @@ class TestPlatforms:
 
     async def test_an_undeclared_platform_is_left_out_with_a_note(self):
         engine = DictionaryEngine()
-        planned = wanted([self.attested(engine)], platforms=self.NAMES[:2], keep=Keep.INDEX)
+        planned = wanted([self.attested(engine)], platforms=self.NAMES[:2], keep=KeepSource.INDEX)
         image = await assembled(engine, planned)
         assert names(image) == [*self.NAMES[:2], "unknown/unknown", "unknown/unknown"]
         assert image.notes == (
@@ -189,7 +189,7 @@ async def test_a_descriptor_of_the_user_replaces_the_platform_and_adds_its_annot
     engine = DictionaryEngine()
     found = add_image(engine, "linux/arm64")
     given = replace(found, platform=Platform("linux", "arm64", "v9"), annotations={"a": "b"})
-    image = await assembled(engine, wanted([build(found, entry=given)], keep=Keep.ANY))
+    image = await assembled(engine, wanted([build(found, entry=given)], keep=KeepSource.ANY))
     assert names(image) == ["linux/arm64/v9"]
     assert dict(image.children[0].descriptor.annotations) == {"a": "b"}
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from bakery.app.imagetools import Create
 from bakery.app.publishing import PublishOptions
 from bakery.cli import general, options, output
-from bakery.cli.general import Command, Declared
+from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.options import declare, gather
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES, REPORT, Reporting, carry_out, check_writable, report_outcome
 from bakery.errors import BakeryError, ExitCode, UsageError
@@ -113,7 +113,7 @@ class _CreateCommand(click.Command):
 def _creating(*before: Declared) -> Declared:
     """Declare the options of a command that gets them as `how`, a Creating, and `environment`."""
 
-    def decorate(function: Command) -> Command:
+    def decorate(function: CommandFunction) -> CommandFunction:
         @wraps(function)
         def command(**given: Any) -> None:
             access = {name: given.pop(name) for name in ACCESS_NAMES}

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import click
 
-Command = Callable[..., None]
-Declared = Callable[[Command], Command]  # an option or argument, as a decorator
+CommandFunction = Callable[..., None]
+Declared = Callable[[CommandFunction], CommandFunction]  # an option or argument, as a decorator
 
 LOG_FORMATS: Final = ("text", "json")
 _given: dict[str, Any] = {}  # the general options of this process
@@ -63,7 +63,7 @@ def _switch(*names: str, text: str) -> Declared:
     return click.option(*names, is_flag=True, is_eager=True, expose_value=False, callback=_keep, help=text)
 
 
-def options(function: Command) -> Command:
+def options(function: CommandFunction) -> CommandFunction:
     """Declare -v, -q and --debug, and set up logging before the command runs."""
 
     @_switch("-v", "--verbose", text="Print debug messages.")

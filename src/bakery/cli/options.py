@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from bakery.cli.general import Command, Declared
+from bakery.cli.general import CommandFunction, Declared
 from bakery.defaults import TIME_BUDGET_S, WAIT_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def into(parameter: str, struct: str, *declared: Declared) -> Declared:
     struct: "module:Class", imported when the command runs.
     """
 
-    def decorate(function: Command) -> Command:
+    def decorate(function: CommandFunction) -> CommandFunction:
         @wraps(function)
         def command(**given: Any) -> None:
             value = gather(load(struct), given)
@@ -40,7 +40,7 @@ def into(parameter: str, struct: str, *declared: Declared) -> Declared:
     return decorate
 
 
-def declare(function: Command, declared: Sequence[Declared]) -> Command:
+def declare(function: CommandFunction, declared: Sequence[Declared]) -> CommandFunction:
     """Add options to a command; help lists them in this order."""
     for option in reversed(declared):
         function = option(function)

@@ -20,7 +20,7 @@ from msgspec import Struct
 from bakery.app.planning import PublishRequest
 from bakery.app.publishing import PublishOptions
 from bakery.cli import filters, general, options, output
-from bakery.cli.general import Command, Declared
+from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.options import declare, gather
 from bakery.errors import BakeryError, ExitCode, UsageError
 from bakery.events import Emit, Event, ignore
@@ -72,7 +72,7 @@ def publishing(*, metadata: Declared = options.metadata, report: bool = True) ->
     report: with the options of the summary and journal.
     """
 
-    def decorate(function: Command) -> Command:
+    def decorate(function: CommandFunction) -> CommandFunction:
         @wraps(function)
         def command(**given: Any) -> None:
             access = {name: given.pop(name) for name in ACCESS_NAMES}

@@ -33,8 +33,8 @@ from bakery.oci.reference import (
     DigestReference,
     LayoutPath,
     LayoutReference,
-    Origin,
     Repository,
+    SourcePlace,
     SourceReference,
     TagReference,
 )
@@ -121,14 +121,14 @@ class CliEngine:
             raise DigestMismatch("cannot read manifest", about=reference, why=why)
         return RawManifest(descriptor, descriptor.check(raw, about=reference))
 
-    async def read_manifest(self, origin: Origin, descriptor: Descriptor) -> bytes:
+    async def read_manifest(self, origin: SourcePlace, descriptor: Descriptor) -> bytes:
         if isinstance(origin, LayoutPath):
             return await self._layouts.document(origin, descriptor)
         reference = origin.with_digest(descriptor.digest)
         result = await self._commands.run(self._oras.manifest(str(reference)), "read manifest", reference)
         return descriptor.check(result.stdout, about=reference)
 
-    async def read_blob(self, origin: Origin, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+    async def read_blob(self, origin: SourcePlace, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         reference = origin.with_digest(descriptor.digest)
         if descriptor.size > limit_bytes:
             why = f"it has {descriptor.size} bytes, more than the {limit_bytes} allowed"

@@ -23,8 +23,8 @@ from bakery.oci.reference import (
     DigestReference,
     LayoutPath,
     LayoutReference,
-    Origin,
     Repository,
+    SourcePlace,
     SourceReference,
     TagReference,
 )
@@ -95,14 +95,14 @@ class NativeEngine:
         except NotFound:
             return None
 
-    async def read_manifest(self, origin: Origin, descriptor: Descriptor) -> bytes:
+    async def read_manifest(self, origin: SourcePlace, descriptor: Descriptor) -> bytes:
         if isinstance(origin, LayoutPath):
             return await self._layouts.document(origin, descriptor)
         reference = origin.with_digest(descriptor.digest)
         found = await self._client.manifests.get(reference, must_exist=True)
         return descriptor.check(found.raw, about=reference)
 
-    async def read_blob(self, origin: Origin, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+    async def read_blob(self, origin: SourcePlace, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         if descriptor.size > limit_bytes:
             raise BadDocument(
                 "cannot read blob",
@@ -174,7 +174,7 @@ class NativeEngine:
     async def remove_tag(self, reference: TagReference) -> bool:
         return await self._client.manifests.delete(reference)
 
-    def _store(self, place: Origin) -> Store:
+    def _store(self, place: SourcePlace) -> Store:
         if isinstance(place, LayoutPath):
             return LayoutStore(self._layouts, place)
         return self._client.blobs(place)

@@ -21,7 +21,7 @@ from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest, RawManifest
-from bakery.oci.reference import Origin
+from bakery.oci.reference import SourcePlace
 from bakery.publish.image import AssembledImage, Child
 from bakery.soci.convert import Converted, convert
 from bakery.soci.failure import LayerUnsupported
@@ -43,7 +43,7 @@ class Converter:
     """Converts the images of one run. owner: runs the indexing. store_of: returns a place as a Store."""
 
     def __init__(
-        self, owner: asyncio.TaskGroup, spools: Spools, store_of: Callable[[Origin], Store], settings: SociSettings
+        self, owner: asyncio.TaskGroup, spools: Spools, store_of: Callable[[SourcePlace], Store], settings: SociSettings
     ) -> None:
         self._spools, self._store_of, self._settings = spools, store_of, settings
         self._indexes: Ledger[LayerIndex] = Ledger(owner)
@@ -64,14 +64,14 @@ class Converter:
         results = {work.descriptor.digest: result for work, result in zip(plan.layers, found, strict=True)}
         return _image(image, convert(plan, results), origins)
 
-    async def _index(self, work: LayerWork, settings: SociSettings, origin: Origin) -> LayerIndex | BakeryError:
+    async def _index(self, work: LayerWork, settings: SociSettings, origin: SourcePlace) -> LayerIndex | BakeryError:
         key = (work.descriptor.digest, work.compression, settings.span_size)
         try:
             return await self._indexes.once(key, lambda: self._index_now(work, settings, origin))
         except LayerUnsupported as error:
             return error
 
-    async def _index_now(self, work: LayerWork, settings: SociSettings, origin: Origin) -> LayerIndex:
+    async def _index_now(self, work: LayerWork, settings: SociSettings, origin: SourcePlace) -> LayerIndex:
         blob = work.descriptor
         about = f"layer {origin.with_digest(blob.digest)}"
         if blob.media_type in mt.NONDISTRIBUTABLE and not await self._store_of(origin).has(blob):
@@ -98,7 +98,7 @@ def _feed(indexer: LayerIndexer, piece: Piece, buffer: memoryview) -> None:
             indexer.feed(part.read_into(buffer))
 
 
-def _image(before: AssembledImage, converted: Converted, origins: Mapping[Digest, Origin]) -> AssembledImage:
+def _image(before: AssembledImage, converted: Converted, origins: Mapping[Digest, SourcePlace]) -> AssembledImage:
     """Return the converted image for publishing: every child with its bytes and the repository of its blobs."""
     notes = (*before.notes, *converted.notes)
     if not converted.changed:
@@ -117,6 +117,6 @@ def _image(before: AssembledImage, converted: Converted, origins: Mapping[Digest
     return AssembledImage(converted.root, tuple(children), made, notes)
 
 
-def _origin(manifest: Manifest, origins: Mapping[Digest, Origin], fallback: Origin) -> Origin:
+def _origin(manifest: Manifest, origins: Mapping[Digest, SourcePlace], fallback: SourcePlace) -> SourcePlace:
     """Return the repository of a manifest's blobs: that of the image it was made from."""
     return next((origins[blob.digest] for blob in manifest.blobs if blob.digest in origins), fallback)

@@ -142,7 +142,7 @@ class LayoutReference(Struct, frozen=True):
         return f"{self.layout}{mark}{self.select}"
 
 
-Origin = Repository | LayoutPath
+SourcePlace = Repository | LayoutPath
 """A place that content is read from. A destination is always a Repository."""
 
 SourceReference = Reference | LayoutReference

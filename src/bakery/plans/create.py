@@ -30,7 +30,7 @@ from bakery.publish.plan import (
     LATEST,
     AssemblyRules,
     Destination,
-    Keep,
+    KeepSource,
     OnDuplicate,
     Plan,
     PlannedTarget,
@@ -94,7 +94,7 @@ def plan_create(request: CreateRequest) -> CreatePlan:
         raise UsageError("missing argument SOURCE", hint="pass a source, or a file with one as --file or --metadata")
     rules = AssemblyRules(
         on_duplicate=request.on_duplicate,
-        keep=Keep.INDEX if request.prefer_index else Keep.ANY,
+        keep=KeepSource.INDEX if request.prefer_index else KeepSource.ANY,
         in_source_order=True,
         only_platforms=tuple(dict.fromkeys(parse_platforms(request.platforms))),
         media_type=MEDIA_TYPES[request.media_type],

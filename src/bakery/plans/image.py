@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from bakery.errors import UsageError
 from bakery.oci.annotation import CREATED
 from bakery.plans.annotations import Annotations
-from bakery.publish.plan import LATEST, AssemblyRules, Destination, Keep, PlannedTarget, Source
+from bakery.publish.plan import LATEST, AssemblyRules, Destination, KeepSource, PlannedTarget, Source
 
 # What exists keeps its digest if nothing in it changes.
-RULES: Final = AssemblyRules(keep=Keep.INDEX)
+RULES: Final = AssemblyRules(keep=KeepSource.INDEX)
 
 
 class NamedSources(Struct, frozen=True):

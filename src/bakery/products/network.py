@@ -25,32 +25,32 @@ _HINT = (
     "or set BAKERY_HTTP_REPLAY to a directory of recorded responses"
 )
 
-Outcome = HttpResponse | BakeryError
+Fetched = HttpResponse | BakeryError
 
 
 def download(
     urls: Sequence[str], environ: Mapping[str, str], clock: Clock | None = None
 ) -> dict[str, bytes | LookupFailed]:
     """Fetch URLs concurrently. Return the document of each, or why it is not available."""
-    outcomes = run_interruptible(_request_all("GET", urls, environ, clock or SystemClock()))
+    responses = run_interruptible(_request_all("GET", urls, environ, clock or SystemClock()))
     return {
-        url: outcome.body if isinstance(outcome, HttpResponse) and outcome.status < 300 else _failed(url, outcome)
-        for url, outcome in outcomes.items()
+        url: fetched.body if isinstance(fetched, HttpResponse) and fetched.status < 300 else _failed(url, fetched)
+        for url, fetched in responses.items()
     }
 
 
 def head(url: str, environ: Mapping[str, str], clock: Clock | None = None) -> int:
     """Return the status of a HEAD request. Raises LookupFailed if the server does not respond or is overloaded."""
-    outcome = run_interruptible(_request_all("HEAD", [url], environ, clock or SystemClock()))[url]
-    if isinstance(outcome, BakeryError) or _is_transient(outcome):
-        raise _failed(url, outcome)
-    return outcome.status
+    fetched = run_interruptible(_request_all("HEAD", [url], environ, clock or SystemClock()))[url]
+    if isinstance(fetched, BakeryError) or _is_transient(fetched):
+        raise _failed(url, fetched)
+    return fetched.status
 
 
-def _is_transient(outcome: Outcome) -> bool:
-    if isinstance(outcome, BakeryError):
-        return outcome.transient
-    return outcome.status >= 500 or outcome.status == 429
+def _is_transient(fetched: Fetched) -> bool:
+    if isinstance(fetched, BakeryError):
+        return fetched.transient
+    return fetched.status >= 500 or fetched.status == 429
 
 
 _RETRY = RetryPolicy(max_attempts=3, base_delay=1.0, jitter=False, retry_on=_is_transient)
@@ -58,24 +58,24 @@ _RETRY = RetryPolicy(max_attempts=3, base_delay=1.0, jitter=False, retry_on=_is_
 
 async def _request_all(
     method: str, urls: Sequence[str], environ: Mapping[str, str], clock: Clock
-) -> dict[str, Outcome]:
+) -> dict[str, Fetched]:
     config = replace(HttpConfig.from_environment(environ), connect_s=_WAIT_S, response_s=_WAIT_S, stall_s=_TOTAL_S)
     async with Transport(config, Stats()) as transport:
-        outcomes = await together(_with_retries(transport, method, url, clock) for url in urls)
-    return dict(zip(urls, outcomes, strict=True))
+        found = await together(_with_retries(transport, method, url, clock) for url in urls)
+    return dict(zip(urls, found, strict=True))
 
 
-async def _with_retries(transport: Transport, method: str, url: str, clock: Clock) -> Outcome:
+async def _with_retries(transport: Transport, method: str, url: str, clock: Clock) -> Fetched:
     attempt = 1
     while True:
-        outcome = await _attempt(transport, method, url)
-        if not _RETRY.should_retry(outcome, attempt):
-            return outcome
+        fetched = await _attempt(transport, method, url)
+        if not _RETRY.should_retry(fetched, attempt):
+            return fetched
         await clock.sleep(_RETRY.delay_for(attempt))
         attempt += 1
 
 
-async def _attempt(transport: Transport, method: str, url: str) -> Outcome:
+async def _attempt(transport: Transport, method: str, url: str) -> Fetched:
     try:
         async with asyncio.timeout(_TOTAL_S):
             return await fetch(transport, url, method=method, headers={"Accept": "*/*"}, limit_bytes=_MAX_BYTES)
@@ -85,6 +85,6 @@ async def _attempt(transport: Transport, method: str, url: str) -> Outcome:
         return ConnectionFailed("cannot download", about=url, why=f"no complete response within {_TOTAL_S:.0f} s")
 
 
-def _failed(url: str, outcome: Outcome) -> LookupFailed:
-    why = (outcome.why or str(outcome)) if isinstance(outcome, BakeryError) else f"status {outcome.status}"
+def _failed(url: str, fetched: Fetched) -> LookupFailed:
+    why = (fetched.why or str(fetched)) if isinstance(fetched, BakeryError) else f"status {fetched.status}"
     return LookupFailed("cannot download", about=url, why=why, hint=_HINT)

@@ -23,7 +23,7 @@ from bakery.oci.manifest import RawManifest
 from bakery.oci.platform import Platform
 from bakery.publish.choose import ResolvedSource, choose, left_out, select_platforms
 from bakery.publish.image import AssembledImage, Child, ConfigFacts
-from bakery.publish.plan import Keep, PlannedTarget
+from bakery.publish.plan import KeepSource, PlannedTarget
 
 
 class AssemblyOptions(Struct, frozen=True):
@@ -74,13 +74,13 @@ def assemble_target(
 def _kept_whole(target: PlannedTarget, sources: Sequence[ResolvedSource]) -> bool:
     """Return whether the only source is to be published as it is, if its children may all be published."""
     rules = target.rules
-    if rules.keep is Keep.NEVER or len(sources) != 1 or sources[0].source.entry is not None:
+    if rules.keep is KeepSource.NEVER or len(sources) != 1 or sources[0].source.entry is not None:
         return False
     if target.annotations or rules.entry_annotations or rules.artifact_type or rules.subject is not None:
         return False
     if rules.media_type and sources[0].is_index and sources[0].root.descriptor.media_type != rules.media_type:
         return False
-    return sources[0].is_index or (rules.keep is Keep.ANY and target.soci is None)
+    return sources[0].is_index or (rules.keep is KeepSource.ANY and target.soci is None)
 
 
 def _missing(target: PlannedTarget, children: Sequence[Child], options: AssemblyOptions) -> tuple[str, ...]:

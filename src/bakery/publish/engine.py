@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
-from bakery.oci.reference import Origin, Repository, SourceReference, TagReference
+from bakery.oci.reference import Repository, SourcePlace, SourceReference, TagReference
 from bakery.publish.image import AssembledImage
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class Engine(Protocol):
         """
         ...
 
-    async def read_manifest(self, origin: Origin, descriptor: Descriptor) -> bytes:
+    async def read_manifest(self, origin: SourcePlace, descriptor: Descriptor) -> bytes:
         """Return the bytes of a manifest that must be there, because an index names it."""
         ...
 
-    async def read_blob(self, origin: Origin, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
+    async def read_blob(self, origin: SourcePlace, descriptor: Descriptor, *, limit_bytes: int) -> bytes:
         """Return a small blob that must be there (an image config). Raises BadDocument if it is larger."""
         ...
 

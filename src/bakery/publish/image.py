@@ -12,7 +12,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Manifest, RawManifest, is_attestation
 from bakery.oci.platform import Platform
-from bakery.oci.reference import Origin
+from bakery.oci.reference import SourcePlace
 from bakery.values import repr_without
 
 
@@ -28,7 +28,7 @@ class Child(Struct, frozen=True):
 
     content: RawManifest
     manifest: Manifest
-    origin: Origin
+    origin: SourcePlace
     config: ConfigFacts = ConfigFacts()  # a frozen value
 
     @property
@@ -75,7 +75,7 @@ class AssembledImage(Struct, frozen=True):
         return any(child.descriptor.digest == self.digest for child in self.children)
 
     @property
-    def blobs(self) -> tuple[tuple[Descriptor, Origin], ...]:
+    def blobs(self) -> tuple[tuple[Descriptor, SourcePlace], ...]:
         """Every blob that is somewhere already, each once, with its place."""
         found = {blob.digest: (blob, child.origin) for child in self.children for blob in child.manifest.blobs}
         return tuple(found.values())

@@ -71,7 +71,7 @@ class OnDuplicate(StrEnum):
     REFUSE = "refuse"  # neither: the target fails, and the error names both
 
 
-class Keep(StrEnum):
+class KeepSource(StrEnum):
     """Whether the bytes of a source are published as they are, if it is the only one and nothing in it changes."""
 
     NEVER = "never"  # always assemble an index
@@ -94,7 +94,7 @@ class AssemblyRules(Struct, frozen=True):
     """
 
     on_duplicate: OnDuplicate = OnDuplicate.NEWEST
-    keep: Keep = Keep.NEVER
+    keep: KeepSource = KeepSource.NEVER
     sets_created: bool = True
     in_source_order: bool = False
     only_platforms: tuple[Platform, ...] = ()

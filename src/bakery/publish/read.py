@@ -17,7 +17,7 @@ from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.manifest import Index, Manifest, RawManifest
-from bakery.oci.reference import LayoutReference, Origin, SourceReference
+from bakery.oci.reference import LayoutReference, SourcePlace, SourceReference
 from bakery.publish.assemble import newest, read_config
 from bakery.publish.choose import ResolvedSource
 from bakery.publish.engine import Engine
@@ -55,7 +55,7 @@ async def read_sources(
     return tuple(resolved)
 
 
-def origin_of(reference: SourceReference) -> Origin:
+def origin_of(reference: SourceReference) -> SourcePlace:
     """Return the place of a reference's content."""
     return reference.layout if isinstance(reference, LayoutReference) else reference.repository
 
@@ -76,7 +76,7 @@ class _Document(Struct, frozen=True):
     """A manifest or index that was read. source: the number of the source that it belongs to."""
 
     source: int
-    origin: Origin
+    origin: SourcePlace
     content: RawManifest
 
     @property
