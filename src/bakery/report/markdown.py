@@ -48,7 +48,7 @@ def summary_page(summary: Mapping[str, Any], *, disclaimer: str = "") -> str:
     if failures:
         lines += ["", "#### Failures", ""]
         lines += [_failure_line(target, error) for target, error in failures]
-    notes = [(target, note) for target in targets for note in target.get("notes") or ()]
+    notes = [(target, note) for target in targets for note in target["notes"]]
     if notes:
         lines += ["", "#### Notes", ""]
         lines += [f"- {escape(target['uid'])}: {escape(note)}" for target, note in notes]

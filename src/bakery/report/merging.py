@@ -69,7 +69,7 @@ def _sum(sizes: Iterable[int | None]) -> int | None:
 def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     fresh = [item for item in second["platforms"] if item not in first["platforms"]]
     row = dict(first)
-    for key in ("platforms", "tags", "errors"):
+    for key in ("platforms", "tags", "errors", "notes"):
         row[key] = first[key] + [item for item in second[key] if item not in first[key]]
     for key in ("layers", "cache_ref", "cache_size", "digest", "local_size"):
         row[key] = first[key] if first[key] is not None else second[key]
@@ -97,6 +97,7 @@ def _read_target(target: Mapping[str, Any], place: str) -> dict[str, Any]:
         row[f"{kind}_count"] = _whole(target, f"{kind}s", place) if is_number else None
         row[f"{kind}s"] = [] if is_number else _list(target, f"{kind}s", place, _string)
     row["errors"] = _list(target, "errors", place, lambda item, at: _texts(item, _ERROR_TEXTS, at))
+    row["notes"] = _list(target, "notes", place, _string)
     return row
 
 
