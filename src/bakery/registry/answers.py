@@ -145,11 +145,6 @@ def is_throttled(response: HttpResponse) -> bool:
     return response.status >= 400 and any(error.code in _THROTTLE_CODES for error in oci_errors(response.body))
 
 
-def is_transient(response: HttpResponse) -> bool:
-    """Return whether the same request may succeed later."""
-    return meaning_of(response, Purpose.READ) in TRANSIENT
-
-
 def retry_after_s(response: HttpResponse, *, now: datetime | None = None) -> float | None:
     """Return how long the registry asks the client to wait, capped; None if it does not, or not sensibly.
 
