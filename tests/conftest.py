@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bakery.config import apart
 from bakery.text import forget_secrets
 from tests import hypothesis_profiles as hypothesis_profiles  # registers the profiles
 
@@ -23,8 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_secrets_of_other_tests() -> Iterator[None]:
-    """Mask no secret that another test made known."""
+def nothing_known_from_other_tests() -> Iterator[None]:
+    """Mask no secret that another test made known, and render patterns in this process."""
     forget_secrets()
+    apart.use(None)
     yield
     forget_secrets()
+    apart.use(None)

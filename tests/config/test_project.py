@@ -1,8 +1,13 @@
 """Defaults and inheritance in a loaded project, beyond those in the examples."""
 
+import os
+
 import pytest
 
+from bakery.config.load import load_project
 from bakery.config.systems import BuildSystem, build_system
+from bakery.config.yaml.problem import InvalidProject
+from bakery.errors import ConfigurationError
 from tests.config import parsing
 
 SYSTEMS = {
@@ -195,3 +200,26 @@ def test_a_word_that_go_does_not_know_is_a_warning_with_the_nearest(platform, wo
     assert problem.path == "images[0].versions[0].os[0].platforms[0]"
     assert problem.message.startswith(f"{word!r} is not")
     assert problem.hint == (f"write {hint}" if hint else "")
+
+
+def test_a_project_file_that_is_a_link_out_of_the_project_is_refused_without_quoting_it(tmp_path):
+    (tmp_path / "secret").write_text("password: CANARY: x\n")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "bakery.yaml").symlink_to(tmp_path / "secret")
+    with pytest.raises(ConfigurationError, match="link to a file outside") as caught:
+        load_project(tmp_path / "project")
+    assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_project_file_that_is_not_a_regular_file_is_refused(tmp_path, make):
+    make(tmp_path / "bakery.yaml")
+    with pytest.raises(ConfigurationError, match="not a regular file"):
+        load_project(tmp_path)
+
+
+def test_a_link_within_the_project_is_read(tmp_path):
+    (tmp_path / "shared.yaml").write_text("x: 1\n")
+    (tmp_path / "bakery.yaml").symlink_to("shared.yaml")
+    with pytest.raises(InvalidProject):
+        load_project(tmp_path)

@@ -5,9 +5,10 @@ Warnings go to `emit`; nothing is printed. Source: config.md 15.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
@@ -15,6 +16,7 @@ from bakery.errors import NothingSelected
 from bakery.events import Emit, Noted, ProblemFound, ignore
 
 if TYPE_CHECKING:
+    from bakery.app.patterns import PatternProcess
     from bakery.config.project import Project
     from bakery.config.yaml.problem import Problem
     from bakery.products.catalog import ProductCatalog
@@ -85,12 +87,25 @@ def open_project(context: Path, *, strict: bool = False, emit: Emit = ignore) ->
     strict: unknown keys are errors. Raises InvalidProject with every error found.
     """
     from bakery.app.git import run_git
+    from bakery.config import apart
     from bakery.config.load import load_project
     from bakery.plugin_api import options_registry
 
+    apart.use(_render_apart)
     project = load_project(context, options=options_registry(), strict=strict, run_git=run_git)
     emit_problems(project.problems, emit)
     return project
+
+
+def _render_apart(pattern: str, values: Mapping[str, Any]) -> str:
+    return _pattern_process().render(pattern, values)
+
+
+@cache
+def _pattern_process() -> PatternProcess:
+    from bakery.app.patterns import PatternProcess
+
+    return PatternProcess()
 
 
 def choose_versions(project: Project, filters: Filters, *, emit: Emit = ignore) -> SelectedVersions:

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import BaseLoader, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from bakery.config import apart, bounds
 from bakery.config.filters import FILTERS
 
 _MAX_RESULT = 1_000_000  # characters or items of a product, digits of a power
@@ -80,13 +81,31 @@ def _compiled(pattern: str) -> Any:
 
 def render_pattern(pattern: str, values: Mapping[str, Any]) -> str:
     """Return the rendered pattern. Raises jinja2.TemplateError, and anything that a filter raises."""
+    render = apart.renderer()
+    text = render_here(pattern, values) if render is None or _is_bounded(pattern) else render(pattern, values)
+    if len(text.encode(errors="replace")) > bounds.MAX_TEXT:
+        raise TemplateError(f"the result is longer than {bounds.MAX_TEXT >> 10} KiB")
+    return text
+
+
+def render_here(pattern: str, values: Mapping[str, Any]) -> str:
+    """Return the rendered pattern, whatever it costs."""
     return str(_compiled(pattern).render(values))
+
+
+@lru_cache(maxsize=4096)
+def _is_bounded(pattern: str) -> bool:
+    return len(pattern) <= bounds.MAX_PATTERN and bounds.is_bounded(_parsed(pattern))
 
 
 def syntax_fault(pattern: str) -> tuple[str, int]:
     """Return the error in a pattern's syntax and its line in the pattern, or ("", 0)."""
     try:
-        _compiled(pattern)
+        # Compiling evaluates constants, so that only a cheap pattern is compiled here.
+        if _is_bounded(pattern):
+            _compiled(pattern)
+        else:
+            _check_filters(_parsed(pattern))
     except TemplateSyntaxError as error:
         return str(error.message), error.lineno
     except TemplateError as error:
@@ -94,6 +113,13 @@ def syntax_fault(pattern: str) -> tuple[str, int]:
     except RecursionError:  # the parser recurses for every bracket
         return "nested too deeply", 1
     return "", 0
+
+
+def _check_filters(tree: nodes.Template) -> None:
+    for kind, known in ((nodes.Filter, _patterns().filters), (nodes.Test, _patterns().tests)):
+        for node in tree.find_all(kind):
+            if node.name not in known:
+                raise TemplateSyntaxError(f"No {kind.__name__.lower()} named {node.name!r}.", node.lineno)
 
 
 @lru_cache(maxsize=4096)

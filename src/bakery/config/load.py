@@ -35,12 +35,24 @@ _MAX_BYTES = 64 * 1024 * 1024  # a thousand times the size of a large project
 def find_project(context: Path) -> Path:
     """Return the project file of a directory. Parents are not searched. Raises ConfigurationError if there is none."""
     for name in NAMES:
-        if (context / name).is_file():
-            return context / name
+        path = context / name
+        if path.is_file():
+            _check_inside(path, context)
+            return path
+        if path.exists() or path.is_symlink():
+            why = "it is not a regular file, or a link to nowhere"
+            raise ConfigurationError("cannot read", about=path, why=why)
     raise ConfigurationError(
         f"cannot find {' or '.join(NAMES)} in", about=context.absolute(),
         hint="run in the directory of a project, or name it with --context",
     )  # fmt: skip
+
+
+def _check_inside(path: Path, context: Path) -> None:
+    """Raise ConfigurationError for a link out of the project: messages would quote lines of a file elsewhere."""
+    if path.is_symlink() and not path.resolve().is_relative_to(context.resolve()):
+        why = "it is a link to a file outside of the project"
+        raise ConfigurationError("cannot read", about=path, why=why, hint="copy the file into the project")
 
 
 def load_project(
