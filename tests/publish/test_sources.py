@@ -139,7 +139,7 @@ class TestPlatforms:
         image = await assembled(engine, planned)
         assert names(image) == [*self.NAMES[:2], "unknown/unknown", "unknown/unknown"]
         assert image.notes == (
-            "left out linux/riscv64: bakery.yaml does not declare it (--allow-extra-platforms publishes it)",
+            "left out linux/riscv64, which bakery.yaml does not declare; --allow-extra-platforms publishes it",
         )
         assert names(await assembled(engine, planned, allow_extra_platforms=True))[:3] == list(self.NAMES)
 

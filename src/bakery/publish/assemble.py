@@ -108,7 +108,7 @@ def _extra(target: PlannedTarget, extra: Sequence[Child]) -> str:
             why=f"there is a build for {names}, which {declared_in} does not declare",
             hint="declare the platform, or pass --allow-extra-platforms",
         )
-    return f"left out {names}: {declared_in} does not declare it (--allow-extra-platforms publishes it)"
+    return f"left out {names}, which {declared_in} does not declare; --allow-extra-platforms publishes it"
 
 
 def _annotated(child: Child, annotations: Mapping[str, Mapping[str, str]]) -> Child:
