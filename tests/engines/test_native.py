@@ -215,13 +215,13 @@ async def test_a_bug_in_early_work_at_one_destination_does_not_affect_the_other(
     source, one, two = registries
     target = add_target(source, (one, two), "a")
     engine = NativeEngine(client(), towards=[place.repository for place in target.destinations])
-    listing = engine._client.listings.tag_names
+    listing = engine._client.listings.has_repository
 
-    async def tag_names(repository):
+    async def has_repository(repository):
         if repository.registry == two.address:
             raise UnicodeError("label too long")
         return await listing(repository)
 
-    monkeypatch.setattr(engine._client.listings, "tag_names", tag_names)
+    monkeypatch.setattr(engine._client.listings, "has_repository", has_repository)
     outcome = await publish(target, engine=engine)
     assert [place.state for place in outcome.targets[0].destinations] == [State.PUBLISHED, State.FAILED]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bakery.defaults import REQUEST_BACKOFF_S
+from bakery.defaults import REQUEST_BACKOFF_S, WAIT_TIMEOUT_S
 from bakery.events import Emit, ignore
 from bakery.limits import shares
 from bakery.registry.config import RegistryConfig
@@ -45,7 +45,9 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
     from bakery.soci.options import SociSettings
 
     hosts = len({repository.registry for repository in plan.repositories}) + 1  # and one for the sources
-    client = make_client(environment, clock=clock, emit=emit, deadline=deadline, hosts=hosts)
+    client = make_client(
+        environment, clock=clock, emit=emit, deadline=deadline, hosts=hosts, lag_limit_s=options.wait_timeout
+    )
     client.announce_writes(plan.repositories)
     return NativeEngine(
         client,
@@ -63,10 +65,12 @@ def make_client(
     emit: Emit = ignore,
     deadline: float | None = None,
     hosts: int = 2,
+    lag_limit_s: float = WAIT_TIMEOUT_S,
 ) -> Client:
     """Return a registry client, configured by environment variables. policy: replaces the retries they configure.
 
     hosts: to how many registries it will speak, so that they share the files that this process may open.
+    lag_limit_s: how long content that must exist may be absent.
     """
     from bakery.engines.credential_helper import run_helper
     from bakery.registry.client import Client
@@ -80,6 +84,7 @@ def make_client(
         clock=clock,
         emit=emit,
         deadline=deadline,
+        lag_limit_s=lag_limit_s,
         run_helper=run_helper,
     )
 

@@ -28,7 +28,8 @@ from bakery.oci.reference import (
     SourceReference,
     TagReference,
 )
-from bakery.publish.image import AssembledImage, Child
+from bakery.publish.image import AssembledImage, Child, deleted
+from bakery.registry.blobs import READ_BLOB
 from bakery.registry.client import Client
 from bakery.registry.failure import ContentMissing
 from bakery.tasks import together
@@ -78,10 +79,10 @@ class NativeEngine:
         self._spools = Spools(owner, limit_bytes=limit_bytes, limit_files=limit_files, directory=self._spool_directory)
         self._mover = Mover(owner, self._spools)
         self._manifests: Ledger[bool] = Ledger(owner)  # by DigestReference: whether it was written
-        self._tag_names: Ledger[frozenset[str] | None] = Ledger(owner)
+        self._existing: Ledger[bool] = Ledger(owner)
         self._tagged: set[TagReference] = set()  # moved by this run, after the listing
         for repository in self._towards:  # then connections and logins are ready once the builds have been read
-            owner.create_task(_early(self._names_of(repository)))
+            owner.create_task(_early(self._exists(repository)))
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -132,6 +133,7 @@ class NativeEngine:
         return Converter(self._owner, self._spools, self._store, self._soci or SociSettings())
 
     async def stage(self, image: AssembledImage, repository: Repository) -> None:
+        await self._exists(repository)  # a missing login is reported before anything is sent
         to, index = self._client.blobs(repository), repository.with_digest(image.digest)
         children = [repository.with_digest(child.descriptor.digest) for child in image.children]
         written = await together(
@@ -152,16 +154,14 @@ class NativeEngine:
         await together(self._client.manifests.await_manifest(reference) for reference in fresh)
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
-        names = await self._names_of(repository)
-        # One listing for all targets of a repository instead of a request per tag: most are new.
-        references = [repository.with_tag(tag) for tag in tags]
-        listed = [one for one in references if names is None or one.tag in names or one in self._tagged]
-        found = await together(self._client.manifests.head(reference) for reference in listed)
-        digests = {asked.tag: one.digest for asked, one in zip(listed, found, strict=True) if one is not None}
-        return {tag: digests.get(tag) for tag in tags}
+        # A new repository has no tags. In any other, each tag is looked for: lists are cached, or cut without a Link.
+        if not await self._exists(repository) and not any(one.repository == repository for one in self._tagged):
+            return dict.fromkeys(tags)
+        found = await together(self._client.manifests.head(repository.with_tag(tag)) for tag in tags)
+        return {tag: one.digest if one is not None else None for tag, one in zip(tags, found, strict=True)}
 
-    async def _names_of(self, repository: Repository) -> frozenset[str] | None:
-        return await self._tag_names.once(repository, lambda: self._client.listings.tag_names(repository))
+    async def _exists(self, repository: Repository) -> bool:
+        return await self._existing.once(repository, lambda: self._client.listings.has_repository(repository))
 
     async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
         _log.debug("%s: %s -> %s", reference, previous, image.digest)
@@ -190,8 +190,15 @@ class NativeEngine:
         for attempt in range(1, ATTEMPTS + 1):
             # The config goes first. No other child has it, so if it is absent, no earlier run got further with this
             # child, not even one that was killed: its layers are almost certainly absent too.
-            fresh = await bring(manifest.config)
-            brought = await together(bring(blob, unlikely=fresh) for blob in layers)
+            try:
+                fresh = await bring(manifest.config)
+                brought = await together(bring(blob, unlikely=fresh) for blob in layers)
+            except NotFound as error:
+                if error.what != READ_BLOB:
+                    raise
+                platform = f" for {child.descriptor.platform}" if child.descriptor.platform is not None else ""
+                where = child.origin.with_digest(child.descriptor.digest)
+                raise deleted(error, f"the manifest {where}{platform}") from error
             # If a blob was missing, the manifest cannot be there in good order: it is not checked for.
             if attempt == 1 and not fresh and not any(brought) and await self._has_manifest(reference):
                 return False

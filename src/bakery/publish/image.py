@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from bakery.errors import NotFound
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -21,6 +22,18 @@ class ConfigFacts(Struct, frozen=True):
 
     platform: Platform | None = None
     created: datetime | None = None
+
+
+def deleted(error: NotFound, named_by: str) -> NotFound:
+    """Return the error for content that does not appear although something names it. named_by: what does."""
+    return NotFound(
+        error.what,
+        about=error.about,
+        status=error.status,
+        code=error.code,
+        why=f"{error.why}; {named_by} names it, so it was probably deleted",
+        hint="build and push the image again, and check whether a clean-up deletes untagged images",
+    )
 
 
 class Child(Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bakery.errors import BadDocument
+from bakery.errors import BadDocument, NotFound
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
@@ -21,7 +21,7 @@ from bakery.oci.reference import LayoutReference, SourcePlace, SourceReference
 from bakery.publish.assemble import newest, read_config
 from bakery.publish.choose import ResolvedSource
 from bakery.publish.engine import Engine
-from bakery.publish.image import Child, ConfigFacts
+from bakery.publish.image import Child, ConfigFacts, deleted
 from bakery.publish.plan import PlannedTarget, Source
 from bakery.tasks import together
 
@@ -136,8 +136,7 @@ class _Reading:
             if entry.place not in self._raw and entry.place not in wanted:
                 self._count(entry.index.reference, entry.descriptor)
                 wanted[entry.place] = entry
-        reading = (self._engine.read_manifest(one.index.origin, one.descriptor) for one in wanted.values())
-        raws = await together(reading)
+        raws = await together(self._listed(entry) for entry in wanted.values())
         self._raw.update(zip(wanted, raws, strict=True))
         documents = []
         for entry in entries:
@@ -145,6 +144,14 @@ class _Reading:
             content = RawManifest(entry.descriptor, raw)
             documents.append(_Document(entry.index.source, entry.index.origin, content))
         return documents
+
+    async def _listed(self, entry: _Entry) -> bytes:
+        descriptor, index = entry.descriptor, entry.index
+        try:
+            return await self._engine.read_manifest(index.origin, descriptor)
+        except NotFound as error:
+            platform = f" for {descriptor.platform}" if descriptor.platform is not None else ""
+            raise deleted(error, f"the index {index.reference}{platform}") from error
 
     def _count(self, index: SourceReference, descriptor: Descriptor) -> None:
         """Count a document before it is read. Raises BadDocument, naming the index that lists it."""
@@ -161,7 +168,11 @@ class _Reading:
         if known is not None and not (known.os and known.architecture):
             known = None  # some tools write an empty object
         if view.config.media_type in mt.IMAGE_CONFIGS and not (known is not None and known.is_unknown):
-            raw = await self._engine.read_blob(origin, view.config, limit_bytes=MAX_CONFIG_BYTES)
+            try:
+                raw = await self._engine.read_blob(origin, view.config, limit_bytes=MAX_CONFIG_BYTES)
+            except NotFound as error:
+                platform = f" for {known}" if known is not None else ""
+                raise deleted(error, f"the manifest {document.reference}{platform}") from error
             config = read_config(raw, about=origin.with_digest(view.config.digest))
             known = known or config.platform
         return Child(RawManifest(descriptor.with_platform(known), content.raw), view, origin, config)

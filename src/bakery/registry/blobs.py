@@ -40,6 +40,8 @@ _SLOW_BYTES_PER_S: Final = 10_000_000  # assumed speed of a body that its token 
 _WORTH_BYTES: Final = 1024 * 1024  # progress after which a broken download starts to count failures again
 _OCTETS: Final = {"Content-Type": "application/octet-stream"}
 _LOOK: Final = "look for blob"
+_READ: Final = "read blob"
+READ_BLOB: Final = f"cannot {_READ}"  # the first words of the errors of a download
 _NO_HEAD: Final = frozenset({400, 405, 501})
 
 
@@ -124,7 +126,7 @@ class Blobs:
             keep(memoryview(blob.check(blob.data, about=about)), 0)
             yield size
             return
-        operation = self._operation("GET", f"blobs/{blob.digest}", "read blob", blob, lane=_lane(size))
+        operation = self._operation("GET", f"blobs/{blob.digest}", _READ, blob, lane=_lane(size))
         retries, lags, since_pause = Retries(self._state, operation), poll_delays(), 0
         while True:
             headers = {"Range": f"bytes={intake.size}-"} if intake.size else {}

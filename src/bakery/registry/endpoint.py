@@ -108,6 +108,10 @@ class Endpoint:
         """Return what to do about a refused login or a missing permission."""
         return await self._authorizer.hint(repository)
 
+    async def lacks_login(self, repository: Repository) -> bool:
+        """Return whether the registry has asked for a login and none is stored for the repository."""
+        return self._authorizer.knows_challenge() and not await self._authorizer.has_login(repository)
+
     async def hint_for(self, error: RegistryError, repository: Repository) -> str:
         """Return what to do about a write that was refused: about the login, or about a repository that is missing."""
         return create_hint(repository) if isinstance(error, NotFound) else await self.hint(repository)

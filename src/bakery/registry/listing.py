@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from bakery.errors import BakeryError, RegistryError
+from bakery.errors import AuthError, BakeryError, RegistryError
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import parse_object
 from bakery.oci.descriptor import Descriptor
@@ -20,12 +20,15 @@ from bakery.registry.http.message import HttpResponse
 from bakery.registry.http.url import Url
 from bakery.registry.links import next_page
 from bakery.registry.operation import Operation
+from bakery.registry.reasons import login_hint
 from bakery.registry.retries import ClientState, Retries
 
 _log = logging.getLogger(__name__)
 
 _MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 _MAX_PAGES: Final = 1000
+_MAX_BYTES: Final = 64 * 1024 * 1024  # of all pages of one list
+_MAX_REFERRERS: Final = 10_000  # of one manifest
 _TAGS: Final = "tags/list?n=1000"  # ECR returns no more per page
 _NO_SUCH_API: Final = frozenset({200, 400, 404, 405, 406, 501})
 
@@ -47,47 +50,74 @@ class Listings:
             tags += [tag for tag in found if isinstance(tag, str) and ":" not in tag]
         return tags
 
-    async def tag_names(self, repository: Repository) -> frozenset[str] | None:
-        """Return all tags of a repository if one request is enough; None if not, and each tag has to be looked for.
+    async def has_repository(self, repository: Repository) -> bool:
+        """Return False if the registry says that the repository does not exist, True in any other case.
 
-        A list that needs a second page, or that the registry does not send, is not an error and not retried: for huge
-        repositories it times out every time. A repository that does not exist has no tags.
+        A list that the registry does not send is neither an error nor retried. Raises AuthError for a login that is
+        missing or refused.
         """
-        endpoint = self._state.endpoint(repository)
         try:
-            response = await endpoint.send(self._get(repository, _TAGS, "list tags of"))
-            if response.status == 404 and any(error.code == "NAME_UNKNOWN" for error in oci_errors(response.body)):
-                return frozenset()
-            if response.status != 200 or response.header("Link"):
-                return None
-            found = parse_object(response.body, about=str(repository), limit_bytes=_MAX_PAGE_BYTES).get("tags")
+            response = await self._state.endpoint(repository).send(
+                self._state.operation(
+                    "GET", repository, "tags/list?n=1", "list tags of", repository, limit_bytes=_MAX_PAGE_BYTES
+                )
+            )
+        except AuthError:
+            await self._check_login(repository)
+            raise
         except BakeryError as error:
             _log.debug("%s", error)
-            return None
-        return frozenset(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else None
+            return True
+        await self._check_login(repository)
+        return response.status != 404 or all(error.code != "NAME_UNKNOWN" for error in oci_errors(response.body))
+
+    async def _check_login(self, repository: Repository) -> None:
+        """Raise AuthError if a repository that will be written to requires a login and has none."""
+        endpoint = self._state.endpoint(repository)
+        if self._state.writes_to(repository) and await endpoint.lacks_login(repository):
+            registry = repository.registry
+            why = f"{registry} requires a login, and none is stored"
+            raise AuthError("cannot publish to", about=repository, status=401, why=why, hint=login_hint(registry))
 
     async def referrers(self, reference: DigestReference) -> list[Descriptor] | None:
         """Return what the referrers API lists; None if there is no such API: 404, or not an OCI index."""
         action, about = "list referrers of", str(reference)
-        entries: list[Any] = []
+        entries: list[Descriptor] = []
         try:
             async for response, page in self._pages(reference.repository, f"referrers/{reference.digest}", action):
-                if mt.essence(response.header("Content-Type")) != mt.OCI_INDEX:
+                if not _is_index(response):
                     return None
                 found = page.get("manifests") or []
                 if not isinstance(found, list):
                     raise RegistryError(f"cannot {action}", about=about, why="manifests must be a list")
-                entries += found
+                if len(entries) + len(found) > _MAX_REFERRERS:
+                    raise RegistryError(f"cannot {action}", about=about, why=f"more than {_MAX_REFERRERS:,} referrers")
+                entries += [Descriptor.from_json(entry, about=about) for entry in found]
         except RegistryError as error:
             if error.status not in _NO_SUCH_API:
                 raise
             return None
-        return [Descriptor.from_json(entry, about=about) for entry in entries]
+        return entries
+
+    async def has_referrers_api(self, reference: DigestReference) -> bool:
+        """Return whether the registry lists referrers itself. Reads one page. Raises if that cannot be known."""
+        operation = self._get(reference.repository, f"referrers/{reference.digest}", "list referrers of")
+        endpoint, retries = self._state.endpoint(reference.repository), Retries(self._state, operation)
+        while True:
+            try:
+                response = await endpoint.send(operation)
+                if response.status in _NO_SUCH_API:
+                    return response.status == 200 and _is_index(response)
+                raise await endpoint.refusal(response, operation)
+            except BakeryError as error:
+                if not error.transient or retries.failures:
+                    raise
+                await retries.pause(error)
 
     async def _pages(
         self, repository: Repository, rest: str, action: str
     ) -> AsyncIterator[tuple[HttpResponse, dict[str, Any]]]:
-        endpoint = self._state.endpoint(repository)
+        endpoint, received = self._state.endpoint(repository), 0
         url: Url | None = endpoint.url(repository, rest)
         for _ in range(_MAX_PAGES):
             if url is None:
@@ -101,9 +131,17 @@ class Listings:
                 return response
 
             response = await Retries(self._state, operation).attempt(once)
+            received += len(response.body)
+            if received > _MAX_BYTES:
+                why = f"its pages are longer than {_MAX_BYTES >> 20} MiB"
+                raise RegistryError(operation.failed, about=repository, why=why)
             yield response, parse_object(response.body, about=url.redacted, limit_bytes=_MAX_PAGE_BYTES)
             url = next_page(response, endpoint.moved(url), operation)
         raise RegistryError(f"cannot {action}", about=repository, why=f"more than {_MAX_PAGES} pages")
 
     def _get(self, repository: Repository, target: str | Url, action: str) -> Operation:
         return self._state.operation("GET", repository, target, action, repository, limit_bytes=_MAX_PAGE_BYTES)
+
+
+def _is_index(response: HttpResponse) -> bool:
+    return mt.essence(response.header("Content-Type")) == mt.OCI_INDEX

@@ -19,6 +19,7 @@ from bakery.registry.http.address import Reach
 from bakery.registry.http.message import HttpRequest, HttpResponse
 from bakery.registry.http.url import Origin, Url
 from bakery.registry.operation import Operation
+from bakery.registry.reasons import login_hint
 from bakery.registry.token import (
     ANONYMOUS,
     Login,
@@ -201,12 +202,16 @@ class Authorizer:
             self._renewals[login] = token.refresh_token
         return token
 
+    async def has_login(self, repository: Repository) -> bool:
+        """Return whether a login is stored for this repository."""
+        return bool(await self._credentials.login_for(repository))
+
     async def hint(self, repository: Repository) -> str:
         """Return what to do about a refusal."""
         if self._anonymous_because:
             return self._anonymous_because
-        if not await self._credentials.login_for(repository):
-            return f"log in first: docker login {repository.registry}"
+        if not await self.has_login(repository):
+            return login_hint(repository.registry)
         return f"give the login for {repository.registry} permission to do this in {repository.path}"
 
 

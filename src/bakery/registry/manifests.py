@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from bakery.errors import AuthError, BakeryError, InvalidContent, NotFound, RegistryError
+from bakery.events import Noted
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES
@@ -39,6 +40,7 @@ _log = logging.getLogger(__name__)
 _ACCEPT: Final = {"Accept": ", ".join(mt.ALL_MANIFESTS)}
 _CONTENT_PATIENCE_S: Final = 30.0  # how long content that this run pushed may be unknown before it counts as lost
 _MERGES: Final = 5  # how often a fallback index is rewritten before giving way to other writers
+_REFERRERS_S: Final = 60.0  # the longest time that listing a referrer may delay a release
 _LOOK: Final = "look for manifest"
 _READ: Final = "read manifest"
 
@@ -200,7 +202,7 @@ class Manifests:
         if isinstance(reference, TagReference):
             state.acknowledge(repository, reference.tag)
         if named.may_have_subject and (response is None or not response.header("OCI-Subject")):
-            await self._list_by_tag(reference.repository, descriptor, named.view)
+            await self._list_referrer(reference.repository, descriptor, named.view)
 
     async def _carry_out(
         self,
@@ -287,13 +289,21 @@ class Manifests:
         found = views.parse(index.raw, about=tag)
         return list(found.manifests) if isinstance(found, Index) else []
 
-    async def _list_by_tag(self, repository: Repository, descriptor: Descriptor, view: Manifest | Index) -> None:
-        """Add a manifest to the fallback index of its subject, if the registry does not list referrers itself."""
+    async def _list_referrer(self, repository: Repository, descriptor: Descriptor, view: Manifest | Index) -> None:
+        """Make a manifest known as a referrer of its subject. A failure is only a warning: the manifest is there."""
         if view.subject is None:
             return
         subject = repository.with_digest(view.subject.digest)
-        if await self._listings.referrers(subject) is not None:
-            return
+        try:
+            async with asyncio.timeout(_REFERRERS_S):
+                if not await self._listings.has_referrers_api(subject):
+                    await self._list_by_tag(subject, descriptor, view)
+        except (BakeryError, TimeoutError) as error:
+            why = str(error) or f"no result after {_REFERRERS_S:.0f} s"
+            self._state.emit(Noted("", f"{descriptor.digest} may not be listed as a referrer of {subject}: {why}"))
+
+    async def _list_by_tag(self, subject: DigestReference, descriptor: Descriptor, view: Manifest | Index) -> None:
+        """Add a manifest to the fallback index of its subject."""
         new, tag = fallback.entry_for(descriptor, view), fallback.tag_of(subject)
         kept: tuple[Descriptor, ...] = ()
         async with self._fallback_locks.setdefault(tag, asyncio.Lock()):
@@ -306,7 +316,7 @@ class Manifests:
                 await self.put(tag, index)
                 # Other runs may write the same tag, and reads of it may lag: what it names now is read again.
                 await self._settle(tag, index.descriptor.digest, settle=True)
-        _log.warning("%s: other runs keep rewriting the referrers of %s", repository, subject.digest)
+        _log.warning("other runs keep rewriting the referrers of %s", subject)
 
     async def _settle(self, reference: Reference, digest: Digest, *, settle: bool) -> Digest | None:
         """Return what the reference names; with `settle`, once it names `digest` or has lagged long enough."""

@@ -106,6 +106,14 @@ def words_of(response: HttpResponse, *, json_only: bool = False) -> str:
     return _unread(response)
 
 
+def login_hint(registry: str) -> str:
+    """Return the command that logs in to a registry."""
+    if found := _ECR.fullmatch(registry):
+        password = f"aws ecr get-login-password --region {found[1]}"
+        return f"log in first: {password} | docker login --username AWS --password-stdin {registry}"
+    return f"log in first: docker login {registry}"
+
+
 def create_hint(repository: Repository) -> str:
     """Return how to create a repository that a registry does not create by itself."""
     registry, path = repository.registry, repository.path

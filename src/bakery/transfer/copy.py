@@ -23,6 +23,7 @@ class Mover:
         self._spools = spools
         self._arrivals: Ledger[bool] = Ledger(owner)
         self._uploads: Ledger[Store] = Ledger(owner)
+        self._doubted: set[tuple[Store, Digest]] = set()
 
     def bring(
         self, blob: Descriptor, origin: Store, to: Store, *, content: bytes | None = None, unlikely: bool = False
@@ -36,7 +37,8 @@ class Mover:
         return self._arrivals.once((to, blob.digest), lambda: self._bring(blob, origin, to, content, unlikely))
 
     def doubt(self, digest: Digest, at: Store) -> None:
-        """Forget that a blob is there, because the registry says that it is not."""
+        """Forget that a blob is there, because the registry says that it is not. From now on, only an upload counts."""
+        self._doubted.add((at, digest))
         self._arrivals.forget((at, digest))
         self._uploads.forget((at.realm, digest))
 
@@ -45,6 +47,9 @@ class Mover:
             return await self._bring_made(blob, content, to)
         if origin == to or (blob.media_type in NONDISTRIBUTABLE and not await origin.has(blob)):
             return False
+        if (to, blob.digest) in self._doubted:
+            await self._upload(blob, origin, to)
+            return True
         key = (to.realm, blob.digest)
         mountable = origin.realm == to.realm or key in self._uploads
         unchecked = unlikely and (blob.size <= UNCHECKED_BYTES or not mountable)
