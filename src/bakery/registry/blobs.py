@@ -183,7 +183,11 @@ class Blobs:
                 else:
                     part: bytes | HttpBody = b""
                     if isinstance(step, plan.Whole):
-                        await _first_piece(body)
+                        # Wait until the download has begun: an upload holds no slot while its download waits for one.
+                        pieces = body()
+                        await anext(pieces, None)
+                        if isinstance(pieces, AsyncGenerator):
+                            await pieces.aclose()
                         part = HttpBody(body, blob.size)
                     elif isinstance(step, plan.Chunk):
                         chunks = _Chunks(body) if chunks is None or step.first == 0 else chunks
@@ -272,14 +276,6 @@ class _Intake:
                 f"got {self.size} with {self._hasher.hexdigest()}",
                 hint="build and push the image again: the source or a proxy altered the content",
             )
-
-
-async def _first_piece(body: OpenBody) -> None:
-    """Wait until the content has begun to arrive: an upload holds no slot while its download waits for one."""
-    pieces = body()
-    await anext(pieces, None)
-    if isinstance(pieces, AsyncGenerator):
-        await pieces.aclose()
 
 
 class _Chunks:

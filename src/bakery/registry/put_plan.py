@@ -53,7 +53,7 @@ Step = Put | LookUp | Backoff | AwaitContent | FindMissing
 Result = HttpResponse | BakeryError | Digest | bool | Sequence[Digest] | None
 
 
-def put(
+def put(  # long: every response to one PUT, in the order of the decisions
     digest: Digest,
     *,
     about: str,
