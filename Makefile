@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast lint format peers bench socibench lock clean
+.PHONY: help install demo test fast lint format peers mutants bench socibench lock clean
 
 help:
 	@echo "make install  install bakery into a virtual environment: .venv/bin/bakery"
 	@echo "make demo     publish an example project to registries that run inside the command"
 	@echo "make test     run every test; tests with a missing peer are skipped (in CI: an error)"
 	@echo "make fast     run the tests that finish in under a minute"
+	@echo "make mutants  change the code in one place at a time, and check that a test fails"
 	@echo "make lint     run ruff, mypy, import-linter, deptry and vulture"
 	@echo "make format   format the code with ruff"
 	@echo "make peers    install oras, crane, regctl and the registries that some tests compare with"
@@ -45,6 +46,10 @@ demo: $(STAMP)
 
 fast: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and not peer" --hypothesis-profile quick
+
+# MUTANTS selects rooms of tests/mutants/rooms.py: make mutants MUTANTS="oci registry"
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

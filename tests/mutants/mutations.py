@@ -1,6 +1,7 @@
 """The mutations of a module: what can be changed in its functions, one thing at a time. Pure: source in, code out.
 
-Not changed: what only messages and logs depend on, assertions, defaults and decorators (they are evaluated at import).
+A mutation moves a boundary, negates a condition or drops a part of it, leaves out an effect, or loses an order.
+Numbers are left alone, and so is what only messages and logs depend on.
 """
 
 from __future__ import annotations
@@ -131,8 +132,8 @@ def _below(statement: ast.stmt, parent: ast.AST, field: str, index: int | None, 
     if _is_only_text(node):
         return
     yield statement, parent, field, index, node
-    if isinstance(node, ast.Raise) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)):
-        return  # the text of an error; -1, which is a mark and not a number
+    if isinstance(node, ast.Raise):
+        return  # the text of an error
     for name, value in ast.iter_fields(node):
         if name in ("decorator_list", "args", "returns", "annotation") and isinstance(node, _Function | ast.AnnAssign):
             continue
@@ -163,7 +164,7 @@ def _variants(node: ast.AST, function: _Function) -> Iterator[ast.AST]:
         case ast.Compare(ops=[first, second]) if {type(first), type(second)} <= _COMPARISONS.keys():
             yield _with(node, ops=[_COMPARISONS[type(first)](), second])
             yield _with(node, ops=[first, _COMPARISONS[type(second)]()])
-        case ast.BoolOp(values=values):
+        case ast.BoolOp(values=values) if not any(_is_default(value) for value in values):
             for index in range(len(values)):
                 left = values[:index] + values[index + 1 :]
                 yield left[0] if len(left) == 1 else _with(node, values=left)
@@ -178,32 +179,16 @@ def _variants(node: ast.AST, function: _Function) -> Iterator[ast.AST]:
             test, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Constant
         ):
             yield _with(node, test=ast.UnaryOp(ast.Not(), test))
-        case ast.Constant(value=bool() as value):
-            yield ast.Constant(not value)
-        case ast.Constant(value=int() as value):
-            yield ast.Constant(value + 1)
         case ast.Name(id=name, ctx=ast.Load()) if name in _FUNCTIONS:
             yield ast.Name(_FUNCTIONS[name], ast.Load())
         case ast.Call(keywords=keywords) if any(one.arg in ("key", "reverse") for one in keywords):
             yield _with(node, keywords=[one for one in keywords if one.arg not in ("key", "reverse")])
         case ast.Return(value=ast.Tuple(elts=[*rest, _])) if rest:
             yield _with(node, value=ast.Tuple([*rest, copy.deepcopy(rest[0])], ast.Load()))
-        case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant) and function.returns:
-            if (default := _default_of(function.returns)) is not None:
-                yield _with(node, value=default)
         case ast.Expr(value=ast.Call() | ast.Await()) | ast.Raise() | ast.Continue() | ast.Break() | ast.Delete():
             yield ast.Pass()
         case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]) if function.name != "__init__":
             yield ast.Pass()
-
-
-def _default_of(annotation: ast.expr) -> ast.expr | None:
-    """Return the simplest value of this type, as a mutant returns it. None if the type is not a plain one."""
-    text = ast.unparse(annotation)
-    plain: dict[str, str | bytes | float] = {"str": "", "bytes": b"", "int": 0, "float": 0.0}
-    if text in plain:
-        return ast.Constant(plain[text])
-    return ast.Constant(None) if text.endswith("| None") else None
 
 
 def _with(node: ast.AST, **fields: object) -> ast.AST:
@@ -211,6 +196,11 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
     for name, value in fields.items():
         setattr(new, name, value)
     return new
+
+
+def _is_default(node: ast.expr) -> bool:
+    """Whether it is what `x or default` ends in."""
+    return isinstance(node, ast.Constant | ast.Dict | ast.List | ast.Tuple | ast.JoinedStr)
 
 
 def _is_sequence(node: ast.expr) -> bool:

@@ -30,7 +30,7 @@ from tests.mutants.rooms import Room
 
 SOURCE = Path(__file__).parents[2] / "src" / "bakery"
 KILLED, SURVIVED, NOT_RUN = "killed", "survived", "not run"
-_PATIENCE = 5  # tests that take this many times as long as usual, and as many seconds more, hang: that is noticed too
+_PATIENCE = 3  # tests that take this many times as long as usual, and as many seconds more, hang: that is noticed too
 _MEMORY_BYTES = 4 * 1024**3  # of a fork: a loop that never ends may collect without end
 _FAILED = 1  # exit status of a fork in which a test failed
 

@@ -1,9 +1,9 @@
-"""Digests: only what is exactly a digest is one."""
+"""Digests: only the exact form is accepted."""
 
 import pytest
 
 from bakery.errors import BadDigest
-from bakery.oci.digest import Digest
+from bakery.oci.digest import Digest, new_hasher
 
 BAD = {
     "upper case": "sha256:" + "A" * 64,
@@ -14,17 +14,23 @@ BAD = {
     "an attribute": "__class__:" + "a" * 64,
     "a line break": "sha256:" + "a" * 64 + "\n",
     "nothing": "",
-    "no text": None,
+    "not text": None,
 }
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
-def test_what_is_not_exactly_a_digest_is_refused(text):
+def test_text_that_is_not_exactly_a_digest_is_refused(text):
     with pytest.raises(BadDigest):
         Digest.parse(text)
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
-def test_a_digest_survives_being_printed_and_read(algorithm):
+def test_a_digest_is_read_as_it_is_printed(algorithm):
     digest = Digest.of(b"bread", algorithm)
     assert Digest.parse(str(digest)) == digest
+    assert digest.hasher().hexdigest() == str(Digest.of(b"", algorithm)).partition(":")[2]
+
+
+def test_content_is_hashed_with_sha256_or_sha512_only():
+    with pytest.raises(BadDigest, match="unknown hash algorithm 'md5'"):
+        new_hasher("md5")

@@ -157,9 +157,7 @@ def _write(value: object, shape: Shape | None, sort_keys: bool, out: list[str]) 
 
 def _ordered(value: Mapping[str, Any], shape: Shape | None, sort_keys: bool) -> Iterable[tuple[str, Any]]:
     if shape is None:
-        return (
-            sorted(value.items(), key=lambda item: item[0].encode("utf-8", "replace")) if sort_keys else value.items()
-        )
+        return sorted(value.items()) if sort_keys else value.items()  # by code points, as UTF-8 sorts
     known = [(key, value[key]) for key in shape.order if key in value and (value[key] or key in shape.always)]
     return known + [(key, member) for key, member in value.items() if key not in shape.order]
 

@@ -121,13 +121,13 @@ class Descriptor(Struct, frozen=True):
 
 
 def _inline(data: object, digest: Digest, size: int) -> bytes | None:
-    if data is None or data == "":
+    if not isinstance(data, str) or not data:
         return None
     try:
-        content = base64.b64decode(data, validate=True) if isinstance(data, str) else None
+        content = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        content = None
-    if content is None or len(content) != size or Digest.of(content, digest.algorithm) != digest:
+        return None
+    if len(content) != size or Digest.of(content, digest.algorithm) != digest:
         # Not an error: some tools rewrite content and leave the old data in the descriptor (registry.md 7, row 30).
         return None
     return content

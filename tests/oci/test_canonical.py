@@ -1,0 +1,89 @@
+"""Canonical JSON: what is refused, what keeps its spelling, and how each value is written."""
+
+import pytest
+
+from bakery.errors import BadDocument
+from bakery.oci import canonical
+from bakery.oci.canonical import RawNumber, parse_json, parse_object
+
+REFUSED = {
+    "a repeated key": (b'{"b":2,"a":1,"a":3}', "'a' occurs twice"),
+    "NaN": (b"NaN", "NaN is not JSON"),
+    "infinity": (b"-Infinity", "-Infinity is not JSON"),
+    "a lone byte of UTF-8": (b'"\xff"', "utf-8"),
+    "endless nesting": (b"[" * 100_000, "nested too deeply"),
+    "half an object": (b'{"a":', "Expecting value"),
+}
+
+
+@pytest.mark.parametrize(("raw", "why"), REFUSED.values(), ids=REFUSED)
+def test_ambiguous_json_is_refused_with_the_reason(raw, why):
+    with pytest.raises(BadDocument, match=f"^invalid JSON in a file: .*{why}"):
+        parse_json(raw, about="a file")
+    with pytest.raises(BadDocument, match=f"^invalid JSON: .*{why}"):
+        parse_json(raw)
+
+
+def test_json_may_be_as_large_as_the_limit_and_no_larger():
+    assert parse_json(b"[1]", limit_bytes=3) == [1]
+    with pytest.raises(BadDocument, match="4 bytes, more than the 3 allowed"):
+        parse_json(b"[12]", limit_bytes=3)
+
+
+NUMBERS = {
+    "0": int,
+    "-7": int,
+    "9223372036854775807": int,  # 19 digits: the largest size that a descriptor may have
+    "10000000000000000000": RawNumber,
+    "-0": RawNumber,
+    "1.50": RawNumber,
+    "1e3": RawNumber,
+}
+
+
+@pytest.mark.parametrize(("text", "kind"), NUMBERS.items(), ids=NUMBERS)
+def test_a_number_is_an_int_only_if_python_writes_it_the_same(text, kind):
+    number = parse_json(text.encode())
+    assert type(number) is kind
+    assert str(number) == text
+
+
+@pytest.mark.parametrize(("raw", "found"), [(b"[]", "a list"), (b'"x"', "a string"), (b"1", "a number")])
+def test_a_document_that_is_not_an_object_is_refused_by_its_type(raw, found):
+    with pytest.raises(BadDocument, match=f"expected an object, got {found}"):
+        parse_object(raw)
+
+
+WRITTEN = {
+    "values": ({"a": [None, True, False, 7, "x", RawNumber("1.50")]}, '{"a":[null,true,false,7,"x",1.50]}'),
+    "an empty list and object": ({"a": [], "b": {}}, '{"a":[],"b":{}}'),
+    "controls": ({"a": "\b\f\n\r\t\x00\x1f"}, r'{"a":"\b\f\n\r\t\u0000\u001f"}'),
+    "quotes": ({"a": '"\\/'}, r'{"a":"\"\\/"}'),
+    "what HTML could misread": ({"a": "<>&\u2028\u2029"}, r'{"a":"\u003c\u003e\u0026\u2028\u2029"}'),
+    "half a surrogate pair": ({"a": "\ud800-\udfff"}, '{"a":"\ufffd-\ufffd"}'),
+    "other text": ({"é": "é😀"}, '{"é":"é😀"}'),
+}
+
+
+@pytest.mark.parametrize(("value", "text"), WRITTEN.values(), ids=WRITTEN)
+def test_each_value_is_written_as_go_writes_it(value, text):
+    assert canonical.encode(value, canonical.Shape(())).decode() == text
+
+
+def test_what_is_not_json_cannot_be_written():
+    with pytest.raises(TypeError, match="set"):
+        canonical.encode({"a": {1}}, canonical.Shape(()))
+
+
+def test_known_members_come_first_in_their_order_and_empty_ones_only_if_they_are_required():
+    value = {"own": {"b": 1, "a": 2}, "annotations": {}, "manifests": [], "mediaType": "", "schemaVersion": 2}
+    assert canonical.encode(value, canonical.INDEX) == b'{"schemaVersion":2,"manifests":[],"own":{"b":1,"a":2}}'
+
+
+def test_maps_of_text_are_sorted_by_their_bytes_and_other_objects_keep_their_order():
+    # U+FFFD is above U+10000 in UTF-16, below it in UTF-8.
+    annotations = {"\U00010000": "3", "\ufffd": "2", "a": "1"}
+    entry = {"size": 1, "digest": "d", "mediaType": "m", "annotations": annotations}
+    assert canonical.encode({"manifests": [entry]}, canonical.INDEX).decode() == (
+        '{"manifests":[{"mediaType":"m","digest":"d","size":1,"annotations":{"a":"1","\ufffd":"2","\U00010000":"3"}}]}'
+    )
