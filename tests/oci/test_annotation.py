@@ -20,8 +20,9 @@ READ = {
 
 @pytest.mark.parametrize(("text", "time"), READ.values(), ids=READ)
 def test_a_time_is_read_in_utc_or_not_at_all(text, time):
-    assert parse_time(text) == time
-    assert time is None or parse_time(text).tzinfo is UTC
+    read = parse_time(text)
+    assert read == time
+    assert read is None or read.tzinfo is UTC
 
 
 def test_a_time_is_written_in_utc_with_a_fraction_only_if_it_has_one():
