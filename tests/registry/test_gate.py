@@ -101,6 +101,42 @@ async def test_a_cancelled_waiter_takes_no_slot():
         await crowd.go(*crowd.doors)
 
 
+async def test_a_slot_that_is_handed_over_is_taken():
+    async with asyncio.TaskGroup() as group:
+        crowd = Crowd(make_gate(small=1), group)
+        crowd.come(0, 1)
+        await settle()
+        await crowd.go(0)
+        crowd.come(2)
+        await settle()
+        assert crowd.inside == [1]
+        await crowd.go(1, 2)
+
+
+async def test_a_waiter_that_is_cancelled_returns_no_slot():
+    gate = make_gate(small=1)
+    await gate.enter(Lane.SMALL)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(gate.enter(Lane.SMALL))
+        await settle()
+        first.cancel()
+        second = group.create_task(gate.enter(Lane.SMALL))
+        await settle()
+        assert not second.done()
+        gate.leave(Lane.SMALL)
+
+
+async def test_a_waiter_that_is_cancelled_as_it_gets_its_slot_returns_it():
+    gate = make_gate(small=1)
+    await gate.enter(Lane.SMALL)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(gate.enter(Lane.SMALL))
+        await settle()
+        gate.leave(Lane.SMALL)
+        first.cancel()
+    await gate.enter(Lane.SMALL)
+
+
 async def test_a_pause_lets_no_request_through_and_halves_the_width():
     clock, events = JumpingClock(), list[Event]()
     gate = make_gate(clock=clock, events=events)
@@ -131,6 +167,32 @@ async def test_requests_that_queue_when_a_pause_begins_wait_for_its_end():
     assert entered[0] - began >= 10
 
 
+async def test_a_pause_that_grows_is_waited_for_to_its_new_end():
+    clock = JumpingClock()
+    gate = make_gate(clock=clock)
+    gate.pause(10, "429")
+    began = clock.now()
+    sleep = clock.sleep
+
+    async def sleep_and_be_told_more(seconds: float) -> None:
+        clock.sleep = sleep  # type: ignore[method-assign]  # once
+        gate.pause(30, "429")
+        await sleep(seconds)
+
+    clock.sleep = sleep_and_be_told_more  # type: ignore[method-assign]  # a clock that this test controls
+    await gate.enter(Lane.SMALL)
+    assert clock.now() - began == 30
+
+
+async def test_a_complaint_when_a_pause_has_just_ended_is_a_new_one():
+    clock = JumpingClock()
+    gate = make_gate(small=16, clock=clock)
+    gate.pause(10, "429")
+    clock.time += 10
+    gate.pause(10, "429")
+    assert gate.width(Lane.SMALL) == 4
+
+
 async def test_overlapping_pauses_count_once_and_the_longest_holds():
     clock, events = JumpingClock(), list[Event]()
     gate = make_gate(small=16, clock=clock, events=events)
@@ -159,12 +221,36 @@ async def test_the_lane_for_small_requests_widens_and_the_one_for_bodies_does_no
     assert gate.width(Lane.BODY) == 2
 
 
+async def test_a_lane_widens_by_one_for_a_round_of_good_responses_and_lets_a_waiter_in_at_once():
+    gate = make_gate(small=4)
+    async with asyncio.TaskGroup() as group:
+        crowd = Crowd(gate, group)
+        crowd.come(*range(5))
+        await settle()
+        for _ in range(4):
+            gate.succeeded(Lane.SMALL)
+        await settle()
+        assert (gate.width(Lane.SMALL), crowd.inside) == (4, [0, 1, 2, 3])
+        gate.succeeded(Lane.SMALL)
+        await settle()
+        assert (gate.width(Lane.SMALL), crowd.inside) == (5, [0, 1, 2, 3, 4])
+        await crowd.go(*range(5))
+
+
 async def test_after_a_complaint_a_lane_never_exceeds_its_usual_width():
     gate = make_gate(small=4)
     gate.narrow()
     assert gate.width(Lane.SMALL) == 2
     await busy(gate, 100)
     assert gate.width(Lane.SMALL) == 4
+
+
+async def test_a_lane_that_was_wide_keeps_half_its_width_after_a_complaint():
+    gate = make_gate(small=4)
+    await busy(gate, 100)
+    gate.narrow()
+    await busy(gate, 100)
+    assert gate.width(Lane.SMALL) == 8
 
 
 async def test_a_lane_that_is_not_full_does_not_grow():

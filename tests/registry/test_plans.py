@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -55,8 +56,9 @@ UNSENT = Sent(error=NotConnected("x"))
 LOGIN = Sent(error=LoginEnded("x"))
 STALE = Sent(HttpResponse(404, body=errors("BLOB_UPLOAD_UNKNOWN")))
 WRONG = Sent(HttpResponse(400, body=errors("DIGEST_INVALID")))
+SHORT = Sent(HttpResponse(400, body=errors("SIZE_INVALID")))
 OPENED = Sent(HttpResponse(202), SESSION)
-THROTTLED, BUSY, BROKEN, CREATED = sent(429, 503, 502, 201)
+THROTTLED, BUSY, BROKEN, CREATED, ODD = sent(429, 503, 502, 201, 200)
 
 COURSES = {  # results of the PUTs, results of the looks, the steps
     "success": ([CREATED], [], "open put"),
@@ -71,6 +73,8 @@ COURSES = {  # results of the PUTs, results of the looks, the steps
     "the session is lost": ([STALE, CREATED], [False], "open put look pause open put"),
     "the login expires": ([LOGIN, CREATED], [False], "open put glance pause open put"),
     "the digest is refused once": ([WRONG, CREATED], [False], "open put glance pause open put"),
+    "the size is refused once": ([SHORT, CREATED], [False], "open put glance pause open put"),
+    "a 200, and the blob exists": ([ODD], [True], "open put glance"),
 }
 
 
@@ -125,6 +129,135 @@ FINAL = {
 def test_a_permanent_refusal_ends_the_upload_at_once(sent):
     with pytest.raises(RegistryError):
         follow(upload_plan.upload(LAYER, Manners()), lambda step: OPENED if isinstance(step, Open) else sent)
+
+
+def test_a_200_for_a_blob_that_is_not_there_ends_the_upload():
+    results = iter([OPENED, ODD, False])
+    with pytest.raises(RegistryError, match="responded 200, but the blob is not there"):
+        follow(upload_plan.upload(LAYER, Manners()), lambda step: next(results))
+
+
+def test_a_digest_that_is_refused_three_times_is_refused_permanently():
+    steps: list[Any] = []
+
+    def act(step: Any) -> Any:
+        steps.append(step)
+        return OPENED if isinstance(step, Open) else WRONG if isinstance(step, Whole) else False
+
+    with pytest.raises(RegistryError, match="DIGEST_INVALID"):
+        follow(upload_plan.upload(LAYER, Manners()), act)
+    assert sum(isinstance(step, Whole) for step in steps) == 3
+
+
+@pytest.mark.parametrize(
+    "refused", [HttpResponse(405, body=errors("UNSUPPORTED")), *map(HttpResponse, (411, 413, 416))]
+)
+def test_a_host_that_refuses_a_whole_blob_gets_chunks_from_then_on(refused):
+    manners = Manners()
+    results = iter([OPENED, Sent(refused), OPENED, OPENED, CREATED])
+    steps = follow(upload_plan.upload(LAYER, manners), lambda step: next(results))
+    assert " ".join(name_of(step) for step in steps) == "open put open Chunk Finish"
+    assert manners.chunk_bytes == upload_plan.GHCR_CHUNK_BYTES
+
+
+def test_an_error_names_the_blob_or_what_the_caller_calls_it():
+    refused = Sent(HttpResponse(403))
+    for about, named in (("", str(LAYER.digest)), ("reg.example/app@sha256:…", "reg.example/app@sha256:…")):
+        with pytest.raises(AuthError) as caught:
+            follow(upload_plan.upload(LAYER, Manners(), about=about), lambda step: refused)
+        assert caught.value.about == named
+
+
+OPENINGS: dict[str, tuple[Sent, type[BakeryError], str]] = {
+    "denied": (Sent(HttpResponse(403)), AuthError, "403"),
+    "refused": (Sent(HttpResponse(400, body=errors("NAME_INVALID"))), RegistryError, "NAME_INVALID"),
+    "a session that comes with a 200": (Sent(HttpResponse(200), SESSION), RegistryError, "200 without a session"),
+    "no session": (Sent(HttpResponse(202)), RegistryError, "202 without a session"),
+}
+
+
+@pytest.mark.parametrize(("opened", "kind", "why"), OPENINGS.values(), ids=OPENINGS)
+def test_an_upload_that_cannot_be_opened_ends_at_once(opened, kind, why):
+    steps: list[Any] = []
+
+    def act(step: Any) -> Any:
+        steps.append(step)
+        return opened
+
+    with pytest.raises(kind, match=why):
+        follow(upload_plan.upload(LAYER, Manners()), act)
+    assert steps == [Open()]
+
+
+def test_an_upload_that_cannot_be_opened_for_now_is_opened_later():
+    results = iter([BUSY, None, LOST, None, OPENED, CREATED])
+    steps = follow(upload_plan.upload(LAYER, Manners()), lambda step: next(results))
+    assert " ".join(name_of(step) for step in steps) == "open pause open pause open put"
+
+
+def test_the_result_of_a_request_is_a_response_or_an_error():
+    with pytest.raises(ValueError, match="a response or an error"):
+        follow(upload_plan.upload(LAYER, Manners()), lambda step: Sent())
+
+
+CHUNKS = {  # result of the second chunk, result of the commit, the steps; the blob is never found
+    "a chunk is lost": (LOST, None, "open Chunk Chunk pause"),
+    "a chunk is refused for now": (BROKEN, None, "open Chunk Chunk pause"),
+    "the commit is lost": (OPENED, LOST, "open Chunk Chunk Finish look pause"),
+}
+
+
+@pytest.mark.parametrize(("second", "commit", "expected"), CHUNKS.values(), ids=CHUNKS)
+def test_a_blob_in_chunks_is_only_looked_for_after_its_commit(second, commit, expected):
+    steps: list[Any] = []
+
+    def act(step: Any) -> Any:
+        steps.append(step)
+        match step:
+            case Open():
+                return OPENED
+            case Chunk(_, first, _):
+                return second if first else OPENED
+            case Finish():
+                return commit
+            case Backoff():
+                raise TimeIsUp
+            case _:
+                return False
+
+    with pytest.raises(TimeIsUp):
+        follow(upload_plan.upload(LAYER, Manners(chunk_bytes=500)), act)
+    assert " ".join(name_of(step) for step in steps) == expected
+
+
+@pytest.mark.parametrize("status", [300, 403, 413])
+def test_a_chunk_that_is_refused_is_the_last_one(status):
+    steps: list[Any] = []
+
+    def act(step: Any) -> Any:
+        steps.append(step)
+        return OPENED if isinstance(step, Open) else False if isinstance(step, LookUp) else Sent(HttpResponse(status))
+
+    with pytest.raises(RegistryError):
+        follow(upload_plan.upload(LAYER, Manners(chunk_bytes=500)), act)
+    assert sum(isinstance(step, Chunk) for step in steps) == 1
+
+
+def test_a_chunk_goes_to_the_newest_url_of_the_session():
+    newer = Url.parse("https://reg.example/up/2")
+    results = iter([OPENED, Sent(HttpResponse(202), newer), Sent(HttpResponse(202)), CREATED])
+    steps = follow(upload_plan.upload(LAYER, Manners(chunk_bytes=500)), lambda step: next(results))
+    assert [step.session for step in steps[1:]] == [SESSION, newer, newer]
+
+
+@pytest.mark.parametrize(
+    ("stated", "noted"),
+    [("400", 400), (str(10**11 - 1), upload_plan.MAX_CHUNK_BYTES), (str(10**11), 0), ("many", 0)],
+)
+def test_a_chunk_size_is_noted_unless_it_is_absurd(stated, noted):
+    manners = Manners()
+    upload_plan.note_chunk_size(HttpResponse(202, Fields({"OCI-Chunk-Min-Length": stated})), manners)
+    assert manners.least_chunk_bytes == noted
 
 
 def test_chunks_cover_the_blob_once_and_in_order():
@@ -260,6 +393,35 @@ def test_only_content_that_this_run_pushed_is_waited_for():
     assert caught.value.digests == (CHILD,)
 
 
+def test_content_is_waited_for_only_if_this_run_pushed_all_of_it():
+    missing = [{"code": "MANIFEST_BLOB_UNKNOWN", "detail": {"digest": str(one)}} for one in (CHILD, OTHER)]
+    refused = HttpResponse(400, body=json.dumps({"errors": missing}).encode())
+    asked: list[Any] = []
+
+    def act(step: Any) -> Any:
+        asked.append(step)
+        return refused if isinstance(step, put_plan.Put) else (OTHER,)
+
+    def ours(digest: Digest) -> bool:
+        return digest == CHILD
+
+    with pytest.raises(ContentMissing) as caught:
+        follow(put_plan.put(DIGEST, about="x", is_tag=False, names=list, ours=ours), act)
+    assert asked == [put_plan.Put(), put_plan.FindMissing((CHILD, OTHER))]
+    assert caught.value.digests == (OTHER,)
+
+
+def test_if_the_registry_does_not_say_what_is_missing_everything_that_the_manifest_names_is_looked_for():
+    refused = HttpResponse(400, body=errors("MANIFEST_BLOB_UNKNOWN"))
+    with pytest.raises(ContentMissing) as caught:
+        put(scripted(refused, ()))
+    assert caught.value.digests == (CHILD,)
+    other = HttpResponse(400, body=errors("MANIFEST_BLOB_UNKNOWN", detail={"digest": str(OTHER)}))
+    with pytest.raises(ContentMissing) as caught:
+        put(scripted(other, ()))
+    assert caught.value.digests == (OTHER,)
+
+
 def test_when_patience_ends_the_missing_content_is_named():
     with pytest.raises(ContentMissing) as caught:
         put(scripted(CHILD_MISSING, False, (CHILD,)), ours=True)
@@ -275,6 +437,33 @@ def test_content_that_head_finds_and_the_put_still_misses_is_named():
 def test_a_registry_that_stored_another_digest_is_an_error():
     with pytest.raises(DigestMismatch):
         put(scripted(HttpResponse(201, Fields({"Docker-Content-Digest": str(OTHER)}))))
+
+
+def test_a_digest_of_another_algorithm_proves_nothing_and_the_same_one_proves_that_the_manifest_is_stored():
+    sha512 = Fields({"Docker-Content-Digest": str(Digest.of(b"it", "sha512"))})
+    same = Fields({"Docker-Content-Digest": str(DIGEST)})
+    assert put(scripted(HttpResponse(201, sha512))) == [put_plan.Put()]
+    assert put(scripted(HttpResponse(201, same))) == [put_plan.Put()]
+    assert put(scripted(HttpResponse(200, same))) == [put_plan.Put()]
+
+
+@pytest.mark.parametrize("is_tag", [False, True])
+def test_a_200_without_a_digest_counts_only_if_the_manifest_is_there(is_tag):
+    assert put(scripted(HttpResponse(200), DIGEST)) == [put_plan.Put(), LookUp(settle=False)]
+    action = "cannot move tag" if is_tag else "cannot push manifest"
+    with pytest.raises(RegistryError, match=f"{action} x: .* 200, but the manifest is not there"):
+        put(scripted(HttpResponse(200), None), is_tag=is_tag)
+
+
+def test_only_a_tag_is_immutable_and_only_if_the_registry_says_so():
+    for response, is_tag in ((HttpResponse(412), False), (HttpResponse(403), True)):
+        with pytest.raises(RegistryError, check=lambda error: "immutable" not in error.why):
+            put(scripted(response), is_tag=is_tag)
+
+
+def test_the_result_of_a_put_is_a_response_or_an_error():
+    with pytest.raises(ValueError, match="a response or an error"):
+        put(scripted(True))
 
 
 def test_an_immutable_tag_with_another_digest_is_an_error_that_names_it():

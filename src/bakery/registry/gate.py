@@ -1,8 +1,8 @@
 """One gate per registry host: how many requests at once, and none while the host requests a wait.
 
 Two lanes, so that small requests never queue behind gigabytes. Their widths follow the host (additive increase,
-multiplicative decrease); after a complaint, the limit never exceeds its usual value again. A slot is held for one
-request and never across a wait for another slot.
+multiplicative decrease); after a complaint, no lane grows beyond its usual width again. A slot is held for one request
+and never across a wait for another slot.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Gate:
             try:
                 await waiter
             except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
+                if not waiter.cancelled():
                     self.leave(lane)  # the slot arrived together with the cancellation
                 raise
             if self._paused_until <= self._clock.now():

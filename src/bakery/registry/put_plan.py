@@ -119,7 +119,7 @@ def put(  # long: every response to one PUT, in the order of the decisions
 def _is_acknowledged(response: HttpResponse, digest: Digest, action: str, about: str, is_ascii: bool) -> bool:
     """Return whether this response proves that the manifest was stored. Raises DigestMismatch."""
     stored = response.header("Docker-Content-Digest")
-    if stored and stored.partition(":")[0] == digest.algorithm and stored != str(digest):
+    if stored.partition(":")[0] == digest.algorithm and stored != str(digest):
         raise DigestMismatch(
             f"cannot {action}",
             about=about,
