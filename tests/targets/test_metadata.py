@@ -131,3 +131,9 @@ def test_a_long_list_of_problems_is_cut(tmp_path):
     assert "2000 problems" in lines[0]
     assert "got null" in lines[1]
     assert "and 1950 more" in lines[-1]
+
+
+def test_a_lone_surrogate_in_a_uid_is_an_error_and_no_crash(tmp_path):
+    (tmp_path / "m.json").write_text('{"x\\ud800": 5}')
+    with pytest.raises(MetadataError, match="expected an object"):
+        read_metadata([tmp_path / "m.json"])

@@ -193,5 +193,5 @@ def _unique(results: Iterable[BuildResult]) -> Iterable[BuildResult]:
 
 def _line_of(raw: bytes, uid: str) -> int:
     """Return the line of a key (1-based); 1 if it is written with escapes."""
-    place = raw.find(f'"{uid}"'.encode())
+    place = raw.find(f'"{uid}"'.encode(errors="replace"))  # a lone surrogate is written as an escape
     return raw.count(b"\n", 0, max(place, 0)) + 1
