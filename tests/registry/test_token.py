@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from bakery.registry.http.message import HttpRequest, HttpResponse
 from bakery.registry.http.url import Origin, Url
 from bakery.registry.token import (
     ANONYMOUS,
+    KNOWN_PAIRS,
     Login,
     Token,
     Trust,
@@ -225,3 +227,10 @@ def test_a_token_service_gets_the_login_only_if_it_is_trusted(registry, realm, o
 def test_a_refresh_token_is_kept_for_the_next_exchange():
     token = read_token(json.dumps({"token": "t", "refresh_token": "next"}).encode(), REALM)
     assert token.refresh_token == "next"
+
+
+def test_the_documentation_lists_the_known_pairs_of_registry_and_token_service():
+    page = (Path(__file__).parents[2] / "docs" / "registries.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for registry, service in KNOWN_PAIRS:
+        assert any(f"`{registry}`" in row and f"`{service}`" in row for row in rows)

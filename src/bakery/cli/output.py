@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from bakery.cli import general
-from bakery.events import Event, ProblemFound
+from bakery.events import Event, HostPaused, ProblemFound, RequestRetried
 from bakery.text import clean, json_text, without_commands
+
+if TYPE_CHECKING:
+    from bakery.report.retrying import RetryGroups
 
 
 def write(text: str, *, end: str = "\n") -> None:
@@ -42,9 +47,22 @@ def emit(event: Event) -> None:
         return
     import logging
 
-    from bakery.report.lines import log
+    from bakery.report.lines import line_of, log
 
-    log(event, logging.getLogger(__name__))
+    logger = logging.getLogger(__name__)
+    if isinstance(event, RequestRetried | HostPaused):
+        logger.debug("%s", line_of(event).text)
+        if line := _retries().line(event, time.monotonic()):
+            logger.warning("%s", line)
+        return
+    log(event, logger)
+
+
+@lru_cache(maxsize=1)
+def _retries() -> RetryGroups:
+    from bakery.report.retrying import RetryGroups
+
+    return RetryGroups()
 
 
 def note(text: str) -> None:

@@ -1,0 +1,175 @@
+"""Registries that respond oddly, as public reports describe them: what the client makes of it, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from bakery.errors import NotFound, RegistryError
+from bakery.events import Event, Noted, RequestRetried
+from bakery.oci.manifest import RawManifest
+from bakery.registry.http.failure import UnsafeTarget
+from tests.wire.making import blob, body_of, errors, expect_proof, image, make_client, repository
+from tests.wire.script import Response, ScriptedServer
+
+UPLOADS = "/v2/acme/app/blobs/uploads/"
+LAYER, CONTENT = blob()
+DESCRIPTOR, RAW = image(b"a")
+OTHER, _ = image(b"b")
+SUBJECT = {"mediaType": DESCRIPTOR.media_type, "digest": str(DESCRIPTOR.digest), "size": DESCRIPTOR.size}
+MANIFEST = RawManifest(DESCRIPTOR, RAW)
+TAG = "/v2/acme/app/manifests/v1"
+LOOK = f"/v2/acme/app/blobs/{LAYER.digest}"
+MOUNT = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
+BUSY = Response(409, body=errors("CONFLICT", "another request is being processed"))
+
+
+def named(descriptor) -> Response:
+    headers = {
+        "Content-Type": descriptor.media_type,
+        "Docker-Content-Digest": str(descriptor.digest),
+        "Content-Length": str(descriptor.size),
+    }
+    return Response(200, headers)
+
+
+async def test_a_conflict_on_a_tag_is_retried():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("PUT", TAG, BUSY)
+        server.expect("HEAD", TAG, 404)
+        server.expect("PUT", TAG, 201)
+        await client.manifests.put(repository(server).with_tag("v1"), MANIFEST)
+
+
+async def test_a_conflict_that_lasts_is_reported_with_the_registrys_words():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("PUT", TAG, BUSY, times=None)
+        server.expect("HEAD", TAG, 404, times=None)
+        with pytest.raises(RegistryError, match="another request is being processed") as caught:
+            await client.manifests.put(repository(server).with_tag("v1"), MANIFEST)
+        assert "immutable" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [409, 412])
+async def test_a_tag_that_keeps_other_content_is_immutable_and_the_registry_is_quoted(status: int):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("PUT", TAG, Response(status, body=errors("X", "no")), times=None)
+        server.expect("HEAD", TAG, named(OTHER), times=None)
+        with pytest.raises(RegistryError, match=rf"immutable and names {OTHER.digest} \({status} X: no\)"):
+            await client.manifests.put(repository(server).with_tag("v1"), MANIFEST)
+
+
+async def test_a_conflict_beside_the_first_post_to_a_new_repository_is_retried():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, 409)
+        server.expect("POST", UPLOADS, Response(202, {"Location": "/u"}))
+        server.expect("PUT", f"/u?digest={LAYER.digest}", 201)
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+async def test_a_full_disk_is_reported_at_once_with_the_detail():
+    body = b'{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"Detail":"no space left on device"}}]}'
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Response(500, body=body))
+        with pytest.raises(RegistryError, match="disk is full: 500 UNKNOWN: unknown error; no space left on device"):
+            await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+async def test_a_500_is_reported_before_the_one_look_that_follows():
+    events: list[Event] = []
+    async with ScriptedServer() as server, make_client(events=events) as client:
+        server.expect("POST", UPLOADS, Response(202, {"Location": "/u"}), times=2)
+        server.expect("PUT", f"/u?digest={LAYER.digest}", 500)
+        server.expect("HEAD", LOOK, 404)
+        server.expect("PUT", f"/u?digest={LAYER.digest}", 201)
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+    reported = [event.reason for event in events if isinstance(event, RequestRetried)]
+    assert reported == ["500", "500"]
+
+
+async def test_a_repository_that_must_be_created_is_named():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Response(404, body=errors("NAME_UNKNOWN", "it does not exist")))
+        with pytest.raises(NotFound, match="it does not exist") as caught:
+            await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+        assert caught.value.hint.startswith("create the repository acme/app")
+
+
+async def test_a_mount_that_keeps_failing_is_tried_twice():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", MOUNT, 500, times=2)
+        server.expect("HEAD", LOOK, 404)
+        assert not await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, "acme/base")))
+
+
+async def test_the_mounts_of_a_host_that_acknowledges_every_mount_count_only_after_a_look():
+    mounted = Response(201, {"Docker-Content-Digest": str(LAYER.digest)})
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", MOUNT, mounted, times=2)
+        expect_proof(server, source="acme/base", status=201)  # of a digest that it cannot have
+        server.expect("HEAD", LOOK, 404, times=2)
+        for _ in range(2):
+            source = client.blobs(repository(server, "acme/base"))
+            assert not await client.blobs(repository(server)).mount(LAYER, source)
+
+
+async def test_a_blob_put_with_status_202_is_looked_for_over_some_seconds():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Response(202, {"Location": "/u"}))
+        server.expect("PUT", f"/u?digest={LAYER.digest}", 202)
+        server.expect("HEAD", LOOK, 404, times=3)
+        server.expect("HEAD", LOOK, Response(200, {"Content-Length": str(LAYER.size)}))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Length": "7"}, {"Docker-Content-Digest": str(OTHER.digest)}], ids=str
+)
+async def test_a_blob_that_a_head_does_not_prove_is_uploaded(headers: dict[str, str]):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", LOOK, Response(200, headers))
+        assert not await client.blobs(repository(server)).has(LAYER)
+
+
+async def test_an_upload_session_cannot_leave_the_repository_by_dot_segments():
+    async with ScriptedServer() as server, make_client() as client:
+        for location in (
+            "../../../../../admin",
+            f"{UPLOADS}%2e%2e/%2e%2e/%2e%2e/other/blobs/uploads/x",
+        ):
+            server.expect("POST", UPLOADS, Response(202, {"Location": location}))
+            with pytest.raises(UnsafeTarget, match="outside the repository"):
+                await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+async def test_a_next_page_cannot_leave_the_repository_by_dot_segments():
+    page = Response(200, {"Link": '</v2/acme/app/../../other/tags/list>; rel="next"'}, b'{"tags":["v1"]}')
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", "/v2/acme/app/tags/list?n=1000", page)
+        with pytest.raises(RegistryError, match="outside the repository"):
+            await client.listings.tags(repository(server))
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_a_referrers_api_that_fails_is_a_warning(status: int):
+    descriptor, raw = image(b"b", subject=SUBJECT)
+    events: list[Event] = []
+    async with ScriptedServer() as server, make_client(events=events) as client:
+        server.expect("PUT", f"/v2/acme/app/manifests/{descriptor.digest}", 201)
+        server.expect("GET", f"/v2/acme/app/referrers/{DESCRIPTOR.digest}", status, times=None)
+        server.expect("GET", "/v2/", 401, times=None)
+        await client.manifests.put(repository(server).with_digest(descriptor.digest), RawManifest(descriptor, raw))
+    assert any(isinstance(event, Noted) and "may not be listed as a referrer" in event.message for event in events)
+
+
+async def test_an_immutable_fallback_tag_is_a_warning():
+    descriptor, raw = image(b"b", subject=SUBJECT)
+    fallback = f"/v2/acme/app/manifests/sha256-{DESCRIPTOR.digest.hex}"
+    events: list[Event] = []
+    async with ScriptedServer() as server, make_client(events=events) as client:
+        server.expect("PUT", f"/v2/acme/app/manifests/{descriptor.digest}", 201)
+        server.expect("GET", f"/v2/acme/app/referrers/{DESCRIPTOR.digest}", 404)
+        server.expect("GET", fallback, 404)
+        server.expect("PUT", fallback, Response(400, body=errors("TAG_INVALID", "the tag is immutable")))
+        server.expect("HEAD", fallback, named(OTHER))
+        await client.manifests.put(repository(server).with_digest(descriptor.digest), RawManifest(descriptor, raw))
+    assert any(isinstance(event, Noted) and "immutable" in event.message for event in events)
