@@ -241,3 +241,28 @@ async def test_a_secret_that_was_cut_off_is_masked_as_well():
     token = "eyJhbGciOiJSUzI1NiJ9." + "x" * 400
     await found({"auths": {"reg.example": {"registrytoken": token}}}, "reg.example/acme/app")
     assert message(AuthError("no", why=f"got {token[:40]} (cut)")) == "error: no: got *** (cut)"
+
+
+async def test_a_login_of_buildx_for_a_repository_and_scope_comes_first(tmp_path: Path):
+    def store(place: str, user: str) -> None:
+        folder = tmp_path / "buildx" / "config" / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(
+            json.dumps({"auths": {"a.example": {"auth": base64.b64encode(f"{user}:p".encode()).decode()}}})
+        )
+
+    store("a.example/x/app@push", "pusher")
+    store("a.example/x/app@pull", "puller")
+    store("a.example", "anyone")
+    logins = Credentials(CredentialSources.from_environment({"DOCKER_CONFIG": str(tmp_path)}))
+    app, other = Repository.parse("a.example/x/app"), Repository.parse("a.example/x/other")
+    assert (await logins.login_for(app, push=True)).username == "pusher"
+    assert (await logins.login_for(app)).username == "puller"
+    assert (await logins.login_for(other, push=True)).username == "anyone"
+
+
+async def test_a_line_break_in_a_stored_login_is_skipped_as_docker_does(tmp_path: Path):
+    encoded = base64.encodebytes(b"user:a password that is long enough to be wrapped by base64, which docker accepts")
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"a.example": {"auth": encoded.decode()}}}))
+    logins = Credentials(CredentialSources.from_environment({"DOCKER_CONFIG": str(tmp_path)}))
+    assert (await logins.login_for(Repository.parse("a.example/x/app"))).username == "user"

@@ -23,6 +23,7 @@ from msgspec import Struct, field
 from bakery.defaults import CREDENTIAL_HELPER_TIMEOUT_S
 from bakery.errors import AuthError
 from bakery.oci.reference import Repository
+from bakery.registry.origin import HUB_API_HOST
 from bakery.registry.token import ANONYMOUS, Login
 from bakery.values import repr_without
 
@@ -32,6 +33,7 @@ HUB_KEY: Final = "https://index.docker.io/v1/"
 _HUB_KEYS: Final = (HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.io")
 _HELPER_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
+_MAX_SCOPED: Final = 200  # configurations by repository and scope
 _MAX_HELPER_BYTES: Final = 64 * 1024
 _HELPER_FAILED_S: Final = 60.0
 _HELPER_LIFE_S: Final = 240.0  # workload-identity logins live five minutes
@@ -67,6 +69,7 @@ class CredentialSources(Struct, frozen=True):
     path: str = ""  # where helpers are looked for, in the form of PATH
     environment: Mapping[str, str] = field(default_factory=dict)  # of helpers
     helper_limit_s: float = CREDENTIAL_HELPER_TIMEOUT_S
+    scoped: Path | None = None  # buildx's folder of configurations by repository and scope
 
     __repr__ = repr_without("inline", "environment")
 
@@ -91,6 +94,7 @@ class CredentialSources(Struct, frozen=True):
             tuple(files),
             environment.get("PATH", os.defpath),
             dict(environment),
+            scoped=_scoped_folder(environment),
         )
 
 
@@ -111,17 +115,20 @@ class Credentials:
     def __init__(self, sources: CredentialSources, run_helper: RunHelper | None = None) -> None:
         self._sources, self._run_helper = sources, run_helper
         self._configs: list[_Config] | None = None
+        self._scoped: dict[str, dict[frozenset[str], _Config]] = {}  # by place, then by scopes
         self._reading = asyncio.Lock()
         self._from_helpers: dict[tuple[str, str], tuple[float, Login | AuthError]] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._warned: set[str] = set()
 
-    async def login_for(self, repository: Repository) -> Login:
+    async def login_for(self, repository: Repository, *, push: bool = False) -> Login:
         """Return the login for a repository, ANONYMOUS if none is stored. Raises AuthError for a broken helper.
 
-        In each configuration: the registry's own helper, the common store, then `auths`, most specific key first.
+        In each configuration: the registry's own helper, the common store, then `auths`, most specific key first. The
+        configurations for this repository and scope come first. push: whether the login must allow that.
         """
-        for config in await self._all():
+        configs = await self._all()
+        for config in (*self._scoped_configs(repository, "push" if push else "pull"), *configs):
             login = await self._in_config(config, repository)
             if login:
                 return login
@@ -155,8 +162,33 @@ class Credentials:
                 self._configs = await asyncio.to_thread(self._read_all)
             return self._configs
 
+    def _scoped_configs(self, repository: Repository, action: str) -> list[_Config]:
+        """Return the configurations that apply to a repository: its own before its registry's, with a scope first."""
+        host = HUB_API_HOST if repository.registry == "docker.io" else repository.registry
+        found: list[_Config] = []
+        for place in (f"{host}/{repository.path}", host):
+            stored = self._scoped.get(place, {})
+            names = sorted(stored, key=lambda scopes: (not scopes, sorted(scopes)))
+            found += [stored[scopes] for scopes in names if not scopes or action in scopes]
+        return found
+
+    def _read_scoped(self, folder: Path) -> None:
+        """Read `REGISTRY[/REPOSITORY][@SCOPE[,SCOPE…]]/config.json` below a folder, as buildx does."""
+        for file in sorted(folder.rglob("config.json"))[:_MAX_SCOPED]:
+            place, _, scopes = file.parent.relative_to(folder).as_posix().partition("@")
+            with file.open("rb") as stream:
+                config = _parse(stream.read(_MAX_CONFIG_BYTES + 1), str(file))
+            self._scoped.setdefault(place, {})[frozenset(filter(None, scopes.split(",")))] = config
+
     def _read_all(self) -> list[_Config]:
         configs = []
+        if self._sources.scoped is not None and self._sources.scoped.is_dir():
+            try:
+                self._read_scoped(self._sources.scoped)
+            except OSError as error:
+                raise AuthError(
+                    "cannot read credentials from", about=self._sources.scoped, why=error.strerror or str(error)
+                ) from error
         if self._sources.inline:
             configs.append(_parse(self._sources.inline.encode(errors="surrogateescape"), "DOCKER_AUTH_CONFIG"))
         for file in self._sources.files:
@@ -238,6 +270,14 @@ def hide_stored(sources: CredentialSources) -> None:
 def _again(error: AuthError) -> AuthError:
     """Return a copy to raise: every request that needs the login raises its own."""
     return AuthError(error.what, about=error.about, why=error.why, hint=error.hint)
+
+
+def _scoped_folder(environment: Mapping[str, str]) -> Path | None:
+    """Return where buildx and docker/login-action keep logins by scope."""
+    if environment.get("BUILDX_CONFIG"):
+        return Path(environment["BUILDX_CONFIG"]) / "config"
+    docker = environment.get("DOCKER_CONFIG") or (f"{environment['HOME']}/.docker" if environment.get("HOME") else "")
+    return Path(docker) / "buildx" / "config" if docker else None
 
 
 def _keys_of(repository: Repository) -> list[str]:

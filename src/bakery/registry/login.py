@@ -82,7 +82,7 @@ class Authorizer:
 
     async def grant(self, operation: Operation) -> Grant:
         """Return the authorization of the next request. Its token lasts for `operation.lasting_s`."""
-        login = await self._credentials.login_for(operation.repository)
+        login = await self._credentials.login_for(operation.repository, push=_pushes(operation))
         if login.registry_token:
             return Grant(f"Bearer {login.registry_token}")
         if not self._met and login:
@@ -204,7 +204,7 @@ class Authorizer:
 
     async def has_login(self, repository: Repository) -> bool:
         """Return whether a login is stored for this repository."""
-        return bool(await self._credentials.login_for(repository))
+        return bool(await self._credentials.login_for(repository, push=True))
 
     async def hint(self, repository: Repository) -> str:
         """Return what to do about a refusal."""
@@ -213,6 +213,11 @@ class Authorizer:
         if not await self.has_login(repository):
             return login_hint(repository.registry)
         return f"give the login for {repository.registry} permission to do this in {repository.path}"
+
+
+def _pushes(operation: Operation) -> bool:
+    """Return whether the token of an operation must allow to push to its repository."""
+    return bool(operation.scopes) and any(part in operation.scopes[0] for part in ("push", "*", "delete"))
 
 
 def scopes_for(repository: Repository, *, write: bool, mount_from: Repository | None = None) -> tuple[str, ...]:
