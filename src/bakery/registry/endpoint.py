@@ -7,6 +7,7 @@ failure: that is for the operation, which knows how to look before it sends agai
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -55,6 +56,7 @@ class Endpoint:
         self.registry, self.origin = registry, api_origin(registry, config.plain_http)
         self.gate, self.longest_lag_s, self.sure_lag_s = gate, _LEAST_LAG_S, 0.0
         self.down_since: float | None = None  # since when it has refused every connection
+        self._clock, self._heard_at, self._stall_s = clock, -math.inf, config.stall_s
         self.manners, self.mount_trial = Manners(), asyncio.Lock()
         self._first_origin, self._settling = self.origin, asyncio.Lock()
         self._is_settled = not (config.tries_tls_on_loopback and may_speak_tls(registry, config.plain_http))
@@ -72,6 +74,11 @@ class Endpoint:
     def url(self, repository: Repository, rest: str) -> Url:
         """Return a URL in the API of a repository. rest: built from validated values only."""
         return Url(self.origin, f"/v2/{repository.path}/{rest}")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it responded to any request within the limit for a stall."""
+        return self._clock.now() - self._heard_at < self._stall_s
 
     def moved(self, url: Url) -> Url:
         """Return a URL of this registry with the scheme that its host turned out to speak."""
@@ -135,7 +142,7 @@ class Endpoint:
                 await self.gate.enter(operation.lane, urgent=operation.urgent)
                 try:
                     response = await self._transport.start(request)
-                    self.down_since = None
+                    self.down_since, self._heard_at = None, self._clock.now()
                     self._authorizer.met()
                     if response.status == 401 and operation.insists and not has_left:
                         logins += 1

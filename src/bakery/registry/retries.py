@@ -20,7 +20,7 @@ from bakery.registry.credentials import Credentials
 from bakery.registry.endpoint import Endpoint
 from bakery.registry.failure import Conflict
 from bakery.registry.gate import Gate
-from bakery.registry.http.failure import NotConnected
+from bakery.registry.http.failure import NotConnected, UnknownHost
 from bakery.registry.http.transport import Transport
 from bakery.registry.http.url import Url
 from bakery.registry.login import scopes_for
@@ -30,7 +30,9 @@ from bakery.retry import Clock, RetryPolicy
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_UNREACHABLE_S: Final = 60.0  # a host that refuses every connection for so long is down: no budget is spent on it
+# A host that refuses every connection for so long, or whose name is unknown, is down: no budget is spent on it.
+_UNREACHABLE_S: Final = 20.0
+_UNKNOWN_S: Final = 5.0
 _CONFLICT_S: Final = 60.0  # a conflict that lasts longer does not resolve itself
 _SHORTEST_POLL_S: Final = 0.2  # once the lag is known, looks are frequent around its end
 
@@ -163,8 +165,10 @@ class Retries:
         if isinstance(error, NotConnected):
             now = state.clock.now()
             since = self._endpoint.down_since = now if self._endpoint.down_since is None else self._endpoint.down_since
-            if now - since > _UNREACHABLE_S:
+            if now - since > (_UNKNOWN_S if isinstance(error, UnknownHost) else _UNREACHABLE_S):
                 raise error
+        elif isinstance(error.__cause__, TimeoutError) and not self._endpoint.is_alive:
+            raise error  # silent for so long to every request: another try would wait as long
         if isinstance(error, Conflict):
             self._conflict_since = state.clock.now() if self._conflict_since is None else self._conflict_since
             if state.clock.now() - self._conflict_since > _CONFLICT_S:

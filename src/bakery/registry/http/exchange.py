@@ -5,6 +5,7 @@ Content bypasses h11 if its length is known: what is sent always, what is receiv
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -20,6 +21,9 @@ from bakery.tasks import in_thread
 
 _MAX_HEAD_BYTES: Final = 64 * 1024  # upload Locations and signed URLs run to kilobytes
 _LARGE_BYTES: Final = 256 * 1024  # a body from here on bypasses the event loop
+_MOST_INTERIM: Final = 1000
+_PIECES_A_TURN: Final = 1000
+_LEAST_CHUNK_BYTES: Final = 16  # on average, over many: smaller ones are an attack on our CPU
 _WORTH_A_THREAD_BYTES: Final = 32 * 1024
 
 
@@ -38,6 +42,8 @@ class Exchange:
         self.is_complete = False  # the response was read to its end
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._failure: Broken | NotHttp | None = None
+        self._pieces = self._chunk_bytes = self._interim = 0  # chunks of the body and their bytes, 1xx responses
+        self._heard = False
         self._left: int | None = None  # bytes of the body still to come, if it bypasses h11
 
     @property
@@ -47,6 +53,11 @@ class Exchange:
         if not self.is_complete or self._http.our_state is not h11.DONE or self.wire.has_news:
             return False
         return self._left is not None or (self._http.their_state is h11.DONE and not self._http.trailing_data[0])
+
+    @property
+    def met_closed(self) -> bool:
+        """Whether a connection that was used before ended without a byte of the response."""
+        return bool(self.wire.idle_since) and not self._heard
 
     async def request(
         self,
@@ -90,6 +101,7 @@ class Exchange:
         while not self.is_complete:
             event = self._next()
             if isinstance(event, h11.Data):
+                await self._count(len(event.data))
                 return bytes(event.data)
             if isinstance(event, h11.EndOfMessage):
                 self.is_complete = True
@@ -127,6 +139,16 @@ class Exchange:
         self.is_complete = not self._left
         return size
 
+    async def _count(self, size: int) -> None:
+        """Let other tasks run between the chunks of a body. Raises InvalidContent if these are tiny and many."""
+        self._pieces += 1
+        self._chunk_bytes += size
+        if self._pieces % _PIECES_A_TURN == 0:
+            if self._chunk_bytes < self._pieces * _LEAST_CHUNK_BYTES:
+                why = f"its first {self._pieces} chunks contain {self._chunk_bytes} bytes in total"
+                raise InvalidContent("cannot read response", why=why)
+            await asyncio.sleep(0)
+
     def _framed(self, data: bytes | None) -> bytes:
         """Return a piece of the body, or its end, as sent."""
         return self._http.send(h11.EndOfMessage() if data is None else h11.Data(data=data)) or b""
@@ -153,12 +175,17 @@ class Exchange:
                 if event is h11.NEED_DATA:
                     if not self.wire.has_news:
                         return False
-                    self._http.receive_data(self.wire.take_arrived())
+                    data = self.wire.take_arrived()
+                    self._heard = self._heard or bool(data)
+                    self._http.receive_data(data)
                 elif isinstance(event, h11.Response):
                     self.status = event.status_code
                     pairs = event.headers.raw_items()  # h11's own iteration creates each pair again
                     self.headers = Fields([(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs])
-                # Other events before a response are 1xx responses, which need no action.
+                else:  # a 1xx response, which needs no action
+                    self._interim += 1
+                    if self._interim > _MOST_INTERIM:
+                        raise InvalidContent("cannot read response", why=f"more than {_MOST_INTERIM} interim responses")
         except (Broken, NotHttp) as error:
             self._failure = self._failure or error
         return True

@@ -17,5 +17,9 @@ class NotConnected(ConnectionFailed):
     """No connection was established, so nothing was sent."""
 
 
+class UnknownHost(NotConnected):
+    """The name of the host does not resolve."""
+
+
 class BodyCut(ConnectionFailed):
     """The connection ended before the whole body was sent, so the server cannot have accepted it."""

@@ -7,6 +7,7 @@ No cookies, no netrc, no decompression, no quoting of URLs that are already quot
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, Self
@@ -15,7 +16,7 @@ from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, ConnectionFa
 from bakery.registry.http.address import Reach, reach_of
 from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.exchange import Exchange, NotHttp
-from bakery.registry.http.failure import BodyCut, NotConnected, Untrusted
+from bakery.registry.http.failure import BodyCut, NotConnected, UnknownHost, Untrusted
 from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, in_pieces
 from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, ProxyRefused, Route, system_lookup
 from bakery.registry.http.redirect import is_followed
@@ -25,6 +26,9 @@ from bakery.registry.http.wire import Broken
 
 _AT_ONCE_BYTES: Final = 512 * 1024  # content up to this size is sent in one write
 _FALSE_LENGTH: Final = 416  # distribution's states the length of the whole blob and sends 33 bytes: it is not read
+_REPEATABLE: Final = ("GET", "HEAD")
+_UNKNOWN: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
+_SLOWEST: Final = 1024  # bytes a second, over the limit for a stall
 _FAILURES: Final = (Broken, NotHttp, TimeoutError)
 
 
@@ -34,6 +38,7 @@ class OpenResponse:
     def __init__(self, exchange: Exchange, request: HttpRequest, transport: Transport, route: Route) -> None:
         self._exchange, self._request, self._transport, self._route = exchange, request, transport, route
         self._stall_s = transport.config.stall_s
+        self._window_ends, self._window_bytes = asyncio.get_running_loop().time() + self._stall_s, 0
         self._read: HttpResponse | None = None
         self._closed = False
 
@@ -85,10 +90,20 @@ class OpenResponse:
         try:
             async with asyncio.timeout(self._stall_s):
                 size = await self._exchange.move(take)
+            self._watch(size)
         except _FAILURES as error:
             raise _failed(error, self._request) from error
         self._transport.stats.bytes_in += size
         return size
+
+    def _watch(self, size: int) -> None:
+        """Raise TimeoutError if the body trickles: a byte now and then would keep a request alive for ever."""
+        self._window_bytes += size
+        now = asyncio.get_running_loop().time()
+        if now > self._window_ends:
+            if size and self._window_bytes < _SLOWEST * self._stall_s:
+                raise TimeoutError
+            self._window_ends, self._window_bytes = now + self._stall_s, 0
 
     def close(self) -> None:
         """Return the connection to the pool if the response was read to its end, or else close it."""
@@ -134,8 +149,10 @@ class Transport:
             raise _unconnected(error, request) from error
         # A proxy for plain-HTTP origins needs the whole URL.
         target = str(request.url) if route.origin is None else request.url.target
+        # A registry may take long to store what it was sent, but not to begin a response that needs no work.
+        response_s = min(self.config.response_s, self.config.stall_s) if body == b"" else self.config.response_s
         try:
-            async with asyncio.timeout(self.config.response_s) as timer:
+            async with asyncio.timeout(response_s) as timer:
                 loop = asyncio.get_running_loop()
 
                 def moved(size: int) -> None:
@@ -143,12 +160,15 @@ class Transport:
                     timer.reschedule(loop.time() + self.config.stall_s)
 
                 def sent() -> None:
-                    timer.reschedule(loop.time() + self.config.response_s)
+                    timer.reschedule(loop.time() + response_s)
 
                 await exchange.request(request.method, target, _headers(request, route), body, moved=moved, sent=sent)
             _check(exchange, request)
         except BaseException as error:
             exchange.wire.close()
+            # A server may close a kept connection just as a request is sent on it: the host is not to blame.
+            if isinstance(error, Broken) and exchange.met_closed and request.method in _REPEATABLE:
+                return await self.start(request)
             if isinstance(error, _FAILURES):
                 raise _failed(error, request, is_cut=not exchange.is_sent) from error
             raise
@@ -209,7 +229,8 @@ def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
         return _untrusted(error, request)
     if limit_of_files(error):
         return NotConnected(f"cannot {request.action}", about=request.subject, why=TOO_MANY_FILES, hint=RAISE_FILES)
-    return NotConnected(
+    unknown = isinstance(error, socket.gaierror) and error.errno in _UNKNOWN
+    return (UnknownHost if unknown else NotConnected)(
         f"cannot {request.action}",
         about=request.subject,
         why=f"no connection to {where}: {_reason(error)}",

@@ -24,7 +24,6 @@ from bakery.registry.http.turns import (
     RECORDS_BYTES,
     TURN_BYTES,
     Take,
-    Turn,
     receive,
     receive_encrypted,
     send_encrypted,
@@ -154,36 +153,31 @@ class Wire(asyncio.Protocol):
         """
         left = piece
         while left and not self.has_news:
-            if isinstance(left, Extent):
-                turn = await self._send_part(left)
-                size, left = turn.size, left.after(turn.size)
-            else:
+            if not isinstance(left, Extent):
                 self.transport.write(left if self._tls is None else self._tls.encrypt(left))
                 size, left = len(left), b""
+            else:
+                handle = self._handle()
+                with self._lent() as tls:
+                    if tls is None:
+                        work = partial(send_file, handle, left)
+                    else:
+                        self._buffer = self._buffer or bytearray(RECORDS_BYTES)
+                        work = partial(send_encrypted, handle, tls, self._buffer, left)
+                    turn = await in_thread(work)
+                size, left = turn.size, left.after(turn.size)
+                if turn.error is not None:
+                    self._read_rest()
+                    if not self.has_news:
+                        raise Broken from turn.error
+                elif turn.unsent:
+                    self.transport.write(turn.unsent)
+                elif not size and not self.has_news:
+                    await self.change(self._loop.add_writer, self._loop.remove_writer)
             while self._full and not self.has_news:
                 await self.change()
             moved(size)
         return left
-
-    async def _send_part(self, extent: Extent) -> Turn:
-        handle = self._handle()
-        with self._lent() as tls:
-            if tls is None:
-                work = partial(send_file, handle, extent)
-            else:
-                self._buffer = self._buffer or bytearray(RECORDS_BYTES)
-                work = partial(send_encrypted, handle, tls, self._buffer, extent)
-            turn = await in_thread(work)
-        if turn.error is not None:
-            self._read_rest()
-            if not self.has_news:
-                raise Broken from turn.error
-            return turn
-        if turn.unsent:
-            self.transport.write(turn.unsent)
-        elif not turn.size and not self.has_news:
-            await self.change(self._loop.add_writer, self._loop.remove_writer)
-        return turn
 
     async def receive_by(self, take: Take, size: int) -> int:
         """Pass some of the next `size` bytes to `take`, in a thread. Return how many, 0 at the end.
