@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bakery.errors import NotFound, RegistryError
+from bakery.errors import InvalidContent, NotFound, RegistryError
 from bakery.events import Event, Noted, RequestRetried
 from bakery.oci.manifest import RawManifest
 from bakery.registry.http.failure import UnsafeTarget
@@ -173,3 +173,16 @@ async def test_an_immutable_fallback_tag_is_a_warning():
         server.expect("HEAD", fallback, named(OTHER))
         await client.manifests.put(repository(server).with_digest(descriptor.digest), RawManifest(descriptor, raw))
     assert any(isinstance(event, Noted) and "immutable" in event.message for event in events)
+
+
+async def test_a_manifest_that_is_compressed_unasked_is_read_and_verified():
+    import gzip
+
+    headers = {"Content-Type": DESCRIPTOR.media_type, "Content-Encoding": "gzip"}
+    path = f"/v2/acme/app/manifests/{DESCRIPTOR.digest}"
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", path, Response(200, headers, gzip.compress(RAW)))
+        assert (await client.manifests.get(repository(server).with_digest(DESCRIPTOR.digest))).raw == RAW
+        server.expect("GET", path, Response(200, headers, gzip.compress(bytes(64 * 1024 * 1024))))
+        with pytest.raises(InvalidContent, match="longer than"):
+            await client.manifests.get(repository(server).with_digest(DESCRIPTOR.digest))

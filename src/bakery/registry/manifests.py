@@ -160,7 +160,9 @@ class Manifests:
 
     async def _get(self, reference: Reference, action: str, expected: Descriptor | None = None) -> RawManifest | None:
         endpoint = self._state.endpoint(reference.repository)
-        operation = self._operation("GET", reference, action, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES)
+        operation = self._operation(
+            "GET", reference, action, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES, takes_gzip=True
+        )
         response = await endpoint.send(operation)
         if response.status != 200:
             if meaning_of(response, Purpose.READ) is Meaning.ABSENT:

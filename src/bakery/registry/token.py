@@ -130,7 +130,8 @@ def trust_in(registry: Origin, realm: Url, own: Reach, trusted: frozenset[Origin
     """
     if registry.scheme == "https" and realm.origin.scheme != "https":
         why = f"{registry} uses https and its token service does not"
-        raise UnsafeTarget("cannot get token from", about=realm.redacted, why=why)
+        hint = "have the proxy in front of the registry send X-Forwarded-Proto: https, or correct the registry's realm"
+        raise UnsafeTarget("cannot get token from", about=realm.redacted, why=why, hint=hint)
     if realm.origin == registry or realm.origin in trusted:
         return Trust.CREDENTIALS, frozenset(Reach)
     allowed = check_hop(registry, realm, own)

@@ -52,7 +52,13 @@ def check_hop(came_from: Origin, to: Url, own: Reach) -> frozenset[Reach]:
     own: the class of the address of the first server. Raises UnsafeTarget.
     """
     if came_from.scheme == "https" and to.origin.scheme != "https":
-        raise UnsafeTarget("unsafe URL", about=to.redacted, why=f"{came_from} redirects from https to http")
+        hint = (
+            "have the proxy in front of the registry send X-Forwarded-Proto: https, or set the registry's external URL"
+        )
+        why = f"{came_from} redirects from https to http"
+        raise UnsafeTarget(
+            "unsafe URL", about=to.redacted, why=why, hint=hint if came_from.host == to.origin.host else ""
+        )
     literal = literal_reach(to.origin.host)
     allowed = allowed_reach(own, https=to.origin.scheme == "https" and literal is None)
     if literal is not None and literal not in allowed:

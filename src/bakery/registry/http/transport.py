@@ -80,7 +80,9 @@ class OpenResponse:
                 about=self._request.subject,
                 why=f"the response is longer than the {limit_bytes} bytes allowed",
             )
-        return b"".join(parts)[:limit_bytes]
+        body = b"".join(parts)[:limit_bytes]
+        is_gzip = self._request.takes_gzip and self.headers.get("Content-Encoding").lower() == "gzip"
+        return _decoded(body, limit_bytes, self._request) if is_gzip else body
 
     async def move(self, take: Take) -> int:
         """Pass the next bytes of the body to `take`, in a thread if they are many. Return how many, 0 at the end.
@@ -213,13 +215,28 @@ def _headers(request: HttpRequest, route: Route) -> list[tuple[str, str]]:
 def _check(exchange: Exchange, request: HttpRequest) -> None:
     """Raise if the head of a response makes it unusable."""
     encoding = exchange.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("", "identity"):
+    if encoding not in ("", "identity") and not (encoding == "gzip" and request.takes_gzip):
         # Decoding it would change size and digest, and would allow decompression bombs (registry.md 7 row 20).
         why = f"the response is compressed ({encoding[:40]!r}), which was not requested"
         raise InvalidContent(f"cannot {request.action}", about=request.subject, why=why)
     if not exchange.is_sent and exchange.status < 400 and not is_followed(exchange.status, request.method):
         why = f"{request.url.origin.authority} responded {exchange.status} before the whole body was sent"
         raise BodyCut(f"cannot {request.action}", about=request.subject, why=why)
+
+
+def _decoded(body: bytes, limit_bytes: int, request: HttpRequest) -> bytes:
+    """Return a compressed body, decoded to no more than the limit."""
+    import zlib
+
+    try:
+        content = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, limit_bytes + 1)
+    except zlib.error as error:
+        why = f"invalid gzip: {error}"
+        raise InvalidContent(f"cannot {request.action}", about=request.subject, why=why) from error
+    if len(content) > limit_bytes:
+        why = f"the response is longer than the {limit_bytes} bytes allowed"
+        raise InvalidContent(f"cannot {request.action}", about=request.subject, why=why)
+    return content
 
 
 def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
