@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tests.peers.registries import Certificate, RealRegistry
 from tests.peers.tokens import TokenService, token_service
 
-from bench import check, contenders
+from bench import check, contenders, images
 from bench.contenders import Measured
 from bench.scene import KIND, Scene, Traffic, environment_for, helper, relay, scene, start, storage
 from bench.workload import BuiltTarget, Shape, build, load
@@ -118,15 +119,16 @@ def side_by_side(
     round_trip_s: float | None,
     repeat: int,
     peer: Contender = contenders.script,
+    own_way: Contender = contenders.ours,
 ) -> tuple[Measured, Measured]:
     """Measure peer and ours alternately, so that a slow minute of the machine affects both."""
     peers, own = [], []
     for _ in range(repeat):
         peers.append(once(peer, source, targets, folder, round_trip_s=round_trip_s))
-        own.append(once(contenders.ours, source, targets, folder, round_trip_s=round_trip_s))
+        own.append(once(own_way, source, targets, folder, round_trip_s=round_trip_s))
     result = median(peers), median(own)
     if round_trip_s is None:  # no relay counted the traffic: run once more, without measuring time
-        for measured, contender in zip(result, (peer, contenders.ours), strict=True):
+        for measured, contender in zip(result, (peer, own_way), strict=True):
             measured.traffic = once(contender, source, targets, folder, round_trip_s=0).traffic
     return result
 
@@ -355,6 +357,22 @@ def start_up(repeat: int) -> Row:
     return Row("start-up", "bakery --help, bakery version", "under 0.25 s", None, slowest, None, tuple(notes))
 
 
+def without_project(repeat: int, *, count: int, goal: str) -> Row:
+    """Compare with buildx, without a bakery.yaml, and measure the time to the first request."""
+    with loaded(replace(TINY, images=count)) as (source, built, folder):
+        targets = [images.FiveTags(one.image, one.version, one.builds) for one in built]
+        peer, own = side_by_side(
+            source, targets, folder, round_trip_s=ROUND_TRIP_S, repeat=repeat, peer=images.buildx,
+            own_way=images.create if count == 1 else images.bake,
+        )  # fmt: skip
+        first_s = statistics.median(images.first_request_s(folder / f"first-{n}") for n in range(max(5, repeat)))
+    notes = [f"from the start to the first request: {first_s:.3f} s (goal: under 0.2 s)"]
+    if peer.traffic and own.traffic:
+        notes.append(f"requests: {own.traffic.requests.total() / peer.traffic.requests.total():.0%} of buildx's")
+    what = f"{count} x 2 platforms x 2 registries x 5 tags, 40 ms, no bakery.yaml; peer: buildx imagetools create"
+    return Row(f"images-{count}", what, goal, peer, own, peer.wall_s / own.wall_s, tuple(notes))
+
+
 ROWS: dict[str, Callable[[int], Row]] = {
     "start-up": start_up,
     "big-tls": big_tls,
@@ -369,6 +387,8 @@ ROWS: dict[str, Callable[[int], Row]] = {
     "lag-4s": lag,
     "faults": faults,
     "thousand": thousand,
+    "images-1": partial(without_project, count=1, goal="ratio at least 2, at most 80 % of the requests"),
+    "images-20": partial(without_project, count=20, goal="ratio at least 6"),
     "tiny-40ms-tools": tiny_40ms_tools,
     "tiny-40ms-cli": tiny_40ms_cli,
 }

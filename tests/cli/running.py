@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import click
+
 from bakery.cli import general, main
+
+
+def inner_commands(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group by name, also those that are imported when they run."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 @dataclass(frozen=True)

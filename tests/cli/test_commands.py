@@ -12,13 +12,14 @@ from bakery.app.origins import OriginRequest
 from bakery.app.rehearse import RehearseRequest
 from bakery.app.soci import ConvertOptions
 from bakery.cli import main
+from tests.cli.running import inner_commands
 
 
 def below(words, command):
     """The commands that start with these words, each with its words."""
     if not isinstance(command, click.Group):
         return [pytest.param(command, id=words)]
-    return [found for name, inner in command.commands.items() for found in below(f"{words} {name}", inner)]
+    return [found for name, inner in inner_commands(command).items() for found in below(f"{words} {name}", inner)]
 
 
 COMMANDS = [found for entry in main.COMMANDS for found in below(entry.name, entry.load())]

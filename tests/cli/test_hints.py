@@ -12,6 +12,7 @@ import click
 import pytest
 
 from bakery.cli import main
+from tests.cli.running import inner_commands
 
 SOURCES = Path(main.__file__).parents[1]
 PLACEHOLDER = "…"  # in place of a value in an f-string
@@ -70,7 +71,7 @@ def texts() -> Iterator[Text]:
 
 def commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     yield name, command
-    for inner, one in command.commands.items() if isinstance(command, click.Group) else ():
+    for inner, one in inner_commands(command).items():
         yield from commands(f"{name} {inner}", one)
 
 

@@ -1,36 +1,42 @@
-"""`bakery imagetools`: images made of images, and the steps of publishing a project one by one.
-
-Its merge is also `bakery oras merge`.
-"""
+"""`bakery imagetools`: images made of images, and the steps of publishing a project one by one."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
-from msgspec.structs import replace
 
-from bakery.cli import ci, create, general, inspect, soci
 from bakery.cli.group import Group
-from bakery.cli.publishing import Publishing, publishing, run
+from bakery.cli.options import load
+
+# Each is imported when it runs: the time to the first request of `create` is budgeted.
+_PLACES: Final = {
+    "create": "bakery.cli.create:create_command",
+    "copy": "bakery.cli.create:copy_command",
+    "tag": "bakery.cli.create:tag_command",
+    "inspect": "bakery.cli.inspect:inspect_command",
+    "publish": "bakery.cli.ci:publish_command",
+    "soci-convert": "bakery.cli.soci:convert_command",
+    "soci-inspect": "bakery.cli.soci:inspect_command",
+    "soci-verify": "bakery.cli.soci:verify_command",
+    "merge": "bakery.cli.merge:merge_command",
+}
 
 
-@click.group("imagetools", cls=Group)
+class _Imagetools(Group):
+    """The commands of the table."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        place = _PLACES.get(cmd_name)
+        if place is None:
+            return None
+        command: click.Command = load(place)
+        return command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_PLACES)
+
+
+@click.group("imagetools", cls=_Imagetools)
 def group() -> None:
     """Create, copy, tag and inspect images; single steps of publishing a project."""
-
-
-group.add_command(create.create_command)
-group.add_command(create.copy_command)
-group.add_command(create.tag_command)
-group.add_command(inspect.inspect_command)
-group.add_command(ci.publish_command)
-group.add_command(soci.convert_command, "soci-convert")
-group.add_command(soci.inspect_command, "soci-inspect")
-group.add_command(soci.verify_command, "soci-verify")
-
-
-@group.command("merge")
-@publishing()
-@general.options
-def merge_command(wanted: Publishing) -> None:
-    """Publish without converting to SOCI: assemble, copy, tag, verify."""
-    run(replace(wanted, request=replace(wanted.request, with_soci=False)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bakery.cli.group import Group
-from bakery.cli.imagetools import merge_command
+from bakery.cli.merge import merge_command
 
 
 @click.group("oras", cls=Group)

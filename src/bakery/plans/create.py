@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bakery.config.schema.options import SociOptions
 from bakery.errors import BadDocument, BadReference, InvalidContent, MetadataError, UsageError
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import parse_object
@@ -23,7 +22,6 @@ from bakery.oci.platform import Platform
 from bakery.oci.reference import LayoutReference, Repository
 from bakery.plans.annotations import Annotations, given_annotations
 from bakery.plans.image import image_target
-from bakery.plans.project import source_of
 from bakery.plans.references import is_layout, parse_source
 from bakery.plans.tags import parse_destinations
 from bakery.publish.plan import (
@@ -37,8 +35,11 @@ from bakery.publish.plan import (
     Source,
     refuse_clashes,
 )
-from bakery.targets.metadata import Metadata
 from bakery.text import plural
+
+if TYPE_CHECKING:
+    from bakery.config.schema.options import SociOptions
+    from bakery.targets.metadata import Metadata
 
 MEDIA_TYPES: Final = {"": "", "oci": mt.OCI_INDEX, "docker": mt.DOCKER_LIST}
 
@@ -138,6 +139,8 @@ def sources_in(text: str, tags: Sequence[str], base: Path, *, about: object) -> 
 
 def built_source(metadata: Metadata, key: str, *, about: object) -> Source:
     """Return the only build of a metadata file, or that of the target `key`. Raises MetadataError."""
+    from bakery.plans.project import source_of
+
     names = (*metadata.results, *metadata.incomplete)
     shown = ", ".join(name for name in names if name) or "none"
     if key and key not in names:
@@ -171,6 +174,8 @@ def soci_options(text: str) -> SociOptions:
 
     Raises UsageError.
     """
+    from bakery.config.schema.options import SociOptions
+
     numbers = {"span-size": "span_size", "min-layer-size": "min_layer_size"}
     lists = {"prefetch-file": "prefetch_files", "optimizations": "optimizations", "platform": "platforms"}
     values: dict[str, Any] = {"enabled": True}
