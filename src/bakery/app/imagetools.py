@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -27,14 +26,15 @@ MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 class Create(Struct, frozen=True):
     """What `imagetools create` is asked for, as text.
 
-    tag: `REPOSITORY[:TAG[,TAG…]]`. file: files with sources, or "-". metadata: metadata files of builds, whose key
-    `target` is used. subject: a reference. soci: options such as "span-size=4194304", "" for the defaults, None for no
-    conversion. environment: credentials and proxies.
+    tag: `REPOSITORY[:TAG[,TAG…]]`. file: files with sources, or "-" for `stdin`. metadata: metadata files of builds,
+    whose key `target` is used. subject: a reference. soci: options such as "span-size=4194304", "" for the defaults,
+    None for no conversion. environment: credentials and proxies.
     """
 
     tag: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     file: tuple[str, ...] = ()
+    stdin: str = ""
     metadata: tuple[Path, ...] = ()
     target: str = ""
     annotation: tuple[str, ...] = ()
@@ -59,7 +59,8 @@ def plan(wanted: Create) -> CreatePlan:
 
     base, sources = Path.cwd(), list[Any]()
     for file in wanted.file:  # before the arguments, as in buildx
-        sources += sources_in(_read(file), wanted.tag, base, about=file)
+        text = wanted.stdin if file == "-" else _read(file)
+        sources += sources_in(text, wanted.tag, base, about=file)
     sources += (_built(file, wanted.target) for file in wanted.metadata)
     sources += parse_sources(wanted.sources, wanted.tag, base)
     return plan_create(
@@ -143,8 +144,6 @@ def _built(file: Path, target: str) -> Source:
 
 
 def _read(file: str) -> str:
-    if file == "-":
-        return sys.stdin.read(MAX_FILE_BYTES)
     try:
         with Path(file).open(encoding="utf-8") as stream:
             return stream.read(MAX_FILE_BYTES)

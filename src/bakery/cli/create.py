@@ -144,6 +144,8 @@ def create_command(how: Creating, **given: Any) -> None:
     from bakery.app import imagetools
 
     given["media_type"] = given["media_type"] or ""
+    if "-" in given["file"]:
+        given["stdin"] = sys.stdin.read(imagetools.MAX_FILE_BYTES)
     _run(partial(imagetools.plan, Create(**given)), how)
 
 
