@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bakery.errors import UsageError
 from bakery.registry.http.config import Proxies
 from bakery.registry.http.url import Origin
 
@@ -43,3 +44,9 @@ def test_the_password_of_a_proxy_is_not_printed():
     assert proxies.https.authorization.startswith("Basic ")
     assert proxies.https.authorization not in repr(proxies)
     assert "can" not in repr(proxies)
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "SOCKS4"])
+def test_a_socks_proxy_is_refused_by_name(scheme):
+    with pytest.raises(UsageError, match=r"HTTPS_PROXY.*not supported"):
+        Proxies.from_environment({"HTTPS_PROXY": f"{scheme}://proxy:1080"})

@@ -144,6 +144,9 @@ def _proxy(name: str, text: str) -> Proxy | None:
         return None
     address = text if "://" in text else f"http://{text}"
     scheme, _, rest = address.partition("://")
+    if scheme.lower().startswith("socks"):
+        why = f"{scheme}:// proxies are not supported; expected http://[user:password@]host:port"
+        raise UsageError("invalid proxy in", about=name, why=why, hint="run an HTTP proxy in front of the SOCKS server")
     authority, _, _ = rest.partition("/")
     userinfo, at, host = authority.rpartition("@")
     try:

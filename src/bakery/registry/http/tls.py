@@ -13,22 +13,9 @@ _READ_BYTES: Final = 256 * 1024
 class Tls:
     """One TLS session, over the network or over another one: TLS to a proxy, and through it TLS to a registry."""
 
-    def __init__(
-        self,
-        context: ssl.SSLContext,
-        server_name: str,
-        *,
-        session: ssl.SSLSession | None = None,
-        below: Tls | None = None,
-    ) -> None:
+    def __init__(self, context: ssl.SSLContext, server_name: str, *, below: Tls | None = None) -> None:
         self._in, self._out, self._below = ssl.MemoryBIO(), ssl.MemoryBIO(), below
-        self._object = context.wrap_bio(self._in, self._out, server_hostname=server_name, session=session)
-
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """What the next connection may resume, once the server has sent a ticket."""
-        session = self._object.session
-        return session if session is not None and session.has_ticket else None
+        self._object = context.wrap_bio(self._in, self._out, server_hostname=server_name)
 
     def handshake(self) -> bool:
         """Go on with the handshake; return whether it is complete. Send what `outgoing` returns in every case."""

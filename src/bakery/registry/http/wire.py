@@ -102,11 +102,6 @@ class Wire(asyncio.Protocol):
     # Called by the exchange
 
     @property
-    def session(self) -> ssl.SSLSession | None:
-        """The TLS session that another connection may resume."""
-        return None if self._tls is None else self._tls.session
-
-    @property
     def is_full(self) -> bool:
         """Whether bytes that were sent wait for the server to accept them."""
         return self._full
@@ -222,14 +217,12 @@ class Wire(asyncio.Protocol):
             self._resume()
         return got
 
-    async def start_tls(
-        self, context: ssl.SSLContext, server_name: str, *, session: ssl.SSLSession | None = None
-    ) -> None:
+    async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
         """Use TLS from here on; a second time, within the first: to a registry behind a proxy that is reached over TLS.
 
         Raises SSLError if the server cannot be trusted, Broken if the connection ends.
         """
-        tls = Tls(context, server_name, session=session, below=self._tls)
+        tls = Tls(context, server_name, below=self._tls)
         self._encrypted = deque(self._arrived)
         self._arrived.clear()
         self._arrived_bytes = 0
