@@ -1,7 +1,8 @@
-"""What applies to every test: Hypothesis profiles and time limits."""
+"""What applies to every test: Hypothesis profiles, time limits and the signals that child processes inherit."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,18 @@ from tests import hypothesis_profiles as hypothesis_profiles  # registers the pr
 # A conversion by the real soci, or a publish to a real registry, takes minutes on a busy machine. Every other test has
 # the limit in pyproject.toml.
 _LONG_LIMIT_S = 600
+
+
+def pytest_configure() -> None:
+    """Restore the signals that a shell ignores for a background job, and `nohup` for its command.
+
+    Children inherit an ignored signal, and `bakery` respects that: tests that send one would wait for nothing.
+    """
+    for signum in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
