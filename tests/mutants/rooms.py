@@ -23,7 +23,7 @@ ROOMS = {
     ),
     "soci": Room(
         ("soci/checkpoint.py",),
-        ("tests/soci/test_properties.py", "tests/soci/test_igzip.py", "tests/soci/test_golden.py"),
+        ("tests/soci/test_checkpoint.py", "tests/soci/test_properties.py"),
     ),
     "http": Room(
         ("registry/http/exchange.py", "registry/http/pool.py"),

@@ -118,7 +118,7 @@ class GzipSpans:
         self._inflater = fastest(library)
         self._window = bytes(WINDOW)  # between calls: the last 32 KiB of output, preceded by zeros at first
         self._view = memoryview(b"")  # during a call: the last 32 KiB of output, then new output
-        self._filled = self._handed = 0  # how much of it is output, and how much the sink has got
+        self._filled = 0  # up to where there is output in it
         self._held = b""  # the first byte of a possible member, until the second one arrives
         self._between = True  # before a member
         self._members = 0
@@ -138,7 +138,7 @@ class GzipSpans:
         start, hashed = self.compressed_size, 0
         self._view, base = _output()
         self._view[:WINDOW] = self._window
-        self._filled = self._handed = WINDOW
+        self._filled = WINDOW
         inflater = self._inflater
         inflater.take(chunk)
         while True:
@@ -240,14 +240,13 @@ class GzipSpans:
 
     def _pass_on(self) -> None:
         self._guard.check(self.uncompressed_size)
-        if self._filled > self._handed:
-            self._sink(self._view[self._handed : self._filled])
-            self._handed = self._filled
+        if self._filled > WINDOW:
+            self._sink(self._view[WINDOW : self._filled])
 
     def _turn(self) -> None:
         self._pass_on()
         self._view[:WINDOW] = self._view[-WINDOW:]
-        self._filled = self._handed = WINDOW
+        self._filled = WINDOW
 
 
 class PlainSpans:
