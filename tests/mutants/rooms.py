@@ -15,7 +15,7 @@ class Room:
 
 ROOMS = {
     "oci": Room(("oci/*.py",), ("tests/oci",)),
-    "transfer": Room(("transfer/*.py",), ("tests/transfer", "tests/engines/test_native.py")),
+    "transfer": Room(("transfer/*.py",), ("tests/transfer",)),
     "publish": Room(("publish/*.py",), ("tests/publish",)),
     "registry": Room(
         ("registry/upload_plan.py", "registry/put_plan.py", "registry/gate.py"),

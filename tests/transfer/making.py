@@ -12,6 +12,11 @@ from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 
 
+def open_files() -> int:
+    """Return how many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 class Content:
     """Blobs by digest, and what index.json lists."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -9,13 +10,15 @@ import tarfile
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.errors import BadDigest, BadDocument, BakeryError, DigestMismatch, UsageError
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
-from bakery.transfer.layout import BadLayout, open_layout
+from bakery.oci.digest import Digest
+from bakery.transfer.layout import CHUNK_BYTES, BadLayout, open_layout
 from bakery.transfer.layout_writer import LayoutWriter
-from tests.transfer.making import Content
+from tests.transfer.making import Content, open_files
 
 BLOB = b"some content" * 1000
 
@@ -25,6 +28,15 @@ def simple() -> tuple[Content, Descriptor]:
     blob = content.add(BLOB)
     content.top = [content.index()]
     return content, Descriptor.from_json(blob)
+
+
+@pytest.fixture(autouse=True)
+def no_file_stays_open() -> Iterator[None]:
+    gc.collect()
+    before = open_files()
+    yield
+    gc.collect()
+    assert open_files() == before
 
 
 @pytest.fixture(params=["folder", "tar", "tar with ./ before the names"])
@@ -326,3 +338,128 @@ def test_an_empty_folder_may_be_the_destination(tmp_path):
         writer.write(root, [b"{}"])
         writer.commit(root)
     assert json.loads((tmp_path / "out/index.json").read_bytes())["manifests"][0]["digest"] == str(root.digest)
+
+
+def test_content_that_has_the_wrong_digest_or_size_is_refused_whatever_the_reader_wants(tmp_path):
+    content = Content()
+    right = content.add(b"right")
+    content.top = [content.image(right)]
+    folder = content.folder(tmp_path / "layout")
+    digest = Descriptor.from_json(right)
+    with open_layout(folder) as layout:
+        for size in (4, 6):  # the digest is right
+            with pytest.raises(DigestMismatch):
+                b"".join(layout.read(replace(digest, size=size)))
+        (folder / "blobs" / "sha256" / digest.digest.hex).write_bytes(b"wrong")  # the size is right
+        for withhold in (True, False):
+            with pytest.raises(DigestMismatch):
+                b"".join(layout.read(digest, withhold=withhold))
+
+
+@pytest.mark.parametrize("withhold", [True, False])
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1])
+def test_content_is_yielded_once_whether_its_end_is_withheld_or_not(tmp_path, size, withhold):
+    content = Content()
+    blob = content.add(bytes(size))
+    content.top = [content.image(blob)]
+    with open_layout(content.folder(tmp_path / "layout")) as layout:
+        assert b"".join(layout.read(Descriptor.from_json(blob), withhold=withhold)) == bytes(size)
+
+
+def test_an_index_json_that_lists_the_platforms_of_one_image_is_the_image(tmp_path):
+    content = Content()
+    content.top = [content.image(platform="linux/amd64"), content.image(platform="linux/arm64")]
+    with open_layout(content.folder(tmp_path / "layout")) as layout:
+        root = layout.root()
+        assert root.media_type == mt.OCI_INDEX
+        assert Digest.of(layout.document(root) or b"") == root.digest
+        chosen = layout.root(content.top[1]["digest"])
+        assert str(chosen.digest) == content.top[1]["digest"]
+
+
+def test_images_without_platforms_are_images_of_their_own_and_a_choice_is_needed(tmp_path):
+    content = Content()
+    one, two = content.image(platform="linux/amd64"), content.image(platform="linux/arm64")
+    two.pop("platform")
+    content.top = [one, two | {"annotations": {"org.opencontainers.image.ref.name": "two"}}]
+    with open_layout(content.folder(tmp_path / "layout")) as layout, pytest.raises(BadLayout) as caught:
+        layout.root()
+    assert caught.value.hint.endswith(f"{one['digest']}, two")
+
+
+def test_only_one_image_is_an_image_even_if_it_has_a_platform(tmp_path):
+    content = Content()
+    content.top = [content.image()]
+    with open_layout(content.folder(tmp_path / "layout")) as layout:
+        assert str(layout.root().digest) == content.top[0]["digest"]
+
+
+def test_a_tag_is_the_end_of_a_name_after_a_colon(tmp_path):
+    content = Content()
+    named = content.image(platform="linux/arm64") | {"annotations": {"io.containerd.image.name": "reg.example/app:1.0"}}
+    content.top = [content.image(), named]
+    with open_layout(content.folder(tmp_path / "layout")) as layout:
+        assert str(layout.root("1.0").digest) == named["digest"]
+        with pytest.raises(BadLayout):
+            layout.root("0")
+
+
+def test_a_written_tar_has_the_same_modes_for_everybody_and_its_directories(tmp_path):
+    blob = Descriptor.of(b"x", "a/b")
+    with LayoutWriter(tmp_path / "new" / "out.tar") as writer:
+        writer.write(blob, [b"x"])
+        writer.commit(blob)
+    with tarfile.open(tmp_path / "new" / "out.tar") as archive:
+        modes = {member.name: (member.isdir(), oct(member.mode)) for member in archive}
+    assert modes == {
+        "blobs": (True, "0o755"),
+        "blobs/sha256": (True, "0o755"),
+        f"blobs/sha256/{blob.digest.hex}": (False, "0o644"),
+        "index.json": (False, "0o644"),
+        "oci-layout": (False, "0o644"),
+    }
+
+
+def test_a_tar_can_be_written_again_and_leaves_only_itself(tmp_path):
+    blob = Descriptor.of(b"x", "a/b")
+    for _ in range(2):
+        with LayoutWriter(tmp_path / "out.tar") as writer:
+            writer.write(blob, [b"x"])
+            writer.commit(blob)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.tar"]
+
+
+def test_an_index_json_without_a_schema_version_is_read(tmp_path):
+    content, blob = simple()
+    folder = content.folder(tmp_path / "layout")
+    document = json.loads((folder / "index.json").read_bytes())
+    del document["schemaVersion"]
+    (folder / "index.json").write_text(json.dumps(document))
+    with open_layout(folder) as layout:
+        assert str(layout.root().digest) == content.top[0]["digest"]
+        assert layout.has(blob)
+
+
+def test_a_file_that_is_not_a_tar_and_a_pipe_are_refused_by_what_they_are(tmp_path):
+    (tmp_path / "text").write_text("no tar" * 200)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadLayout, match="it is not a tar", check=lambda error: "decompress" in error.hint):
+        open_layout(tmp_path / "text")
+    with pytest.raises(BadLayout, match="neither a directory nor a file"):
+        open_layout(tmp_path / "pipe")
+
+
+def test_a_directory_that_ends_in_tar_stays_a_directory(tmp_path):
+    blob = Descriptor.of(b"x", "a/b")
+    (tmp_path / "out.tar").mkdir()
+    with LayoutWriter(tmp_path / "out.tar") as writer:
+        writer.write(blob, [b"x"])
+        writer.commit(blob)
+    assert (tmp_path / "out.tar" / "index.json").is_file()
+
+
+def test_a_failed_write_is_an_error_that_names_the_layout(tmp_path):
+    with LayoutWriter(tmp_path / "out") as writer:
+        (next(tmp_path.iterdir()) / "blobs").write_text("in the way")
+        with pytest.raises(BadLayout, match=r"cannot write image layout .*out"):
+            writer.write(Descriptor.of(b"x", "a/b"), [b"x"])

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+from contextlib import suppress
 
 import pytest
 
@@ -10,6 +11,7 @@ from bakery.errors import BakeryError, ConnectionFailed, DigestMismatch
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.transfer.spool import CHUNK_BYTES, IN_MEMORY_BYTES, Spools
+from tests.transfer.making import open_files
 
 SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": IN_MEMORY_BYTES, "a file": 3 * CHUNK_BYTES + 17}
 
@@ -189,3 +191,203 @@ async def test_a_full_temporary_folder_is_reported_with_a_hint(call, monkeypatch
             async with room.holding(blob_of(content), Source(content)) as spool:
                 await everything(spool)
         room.close()
+
+
+async def test_a_closed_room_keeps_neither_files_nor_names(tmp_path):
+    before = open_files()
+    content = os.urandom(IN_MEMORY_BYTES + 1)
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, directory=tmp_path)
+        async with room.holding(blob_of(content), Source(content)) as spool:
+            assert await everything(spool) == content
+            assert open_files() > before
+            assert list(tmp_path.iterdir()) == []
+    room.close()
+    room.close()
+    assert open_files() == before
+
+
+async def test_a_blob_of_the_size_that_fits_in_memory_needs_no_file():
+    before, content = open_files(), bytes(IN_MEMORY_BYTES)
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group)
+        async with room.holding(blob_of(content), Source(content)) as spool:
+            assert await everything(spool) == content
+            assert open_files() == before
+    room.close()
+
+
+async def test_a_write_to_the_file_that_takes_only_some_bytes_is_continued(monkeypatch):
+    pwrite, content = os.pwrite, os.urandom(IN_MEMORY_BYTES + 1)
+    monkeypatch.setattr(os, "pwrite", lambda file, piece, at: pwrite(file, piece[:30_000], at))
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group)
+        async with room.holding(blob_of(content), Source(content)) as spool:
+            assert await everything(spool) == content
+    room.close()
+
+
+async def test_an_empty_blob_is_verified_too(monkeypatch):
+    source = Source(b"")
+
+    async def refuse() -> None:
+        raise DigestMismatch("cannot read blob")
+
+    monkeypatch.setattr(source, "check", refuse)
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group)
+        async with room.holding(blob_of(b""), source) as spool:
+            with pytest.raises(DigestMismatch):
+                await everything(spool)
+    room.close()
+
+
+async def test_a_spool_that_is_being_filled_makes_no_room_even_without_a_reader():
+    first, second = os.urandom(400_000), os.urandom(400_000)
+    slow = Source(first)
+    slow.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, limit_bytes=500_000)
+        async with room.holding(blob_of(first), slow):
+            pass
+
+        async def read_second() -> None:
+            async with room.holding(blob_of(second), Source(second)) as spool:
+                entered.set()
+                assert await everything(spool) == second
+
+        waiting, entered = group.create_task(read_second()), asyncio.Event()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not entered.is_set()
+        slow.gate.set()
+        await waiting
+    room.close()
+
+
+async def test_a_download_that_failed_without_a_reader_makes_room():
+    broken, second = os.urandom(400_000), os.urandom(400_000)
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, limit_bytes=500_000)
+        async with room.holding(blob_of(broken), Source(broken, break_after=0)):
+            pass
+        async with asyncio.timeout(10), room.holding(blob_of(second), Source(second)) as spool:
+            assert await everything(spool) == second
+    room.close()
+
+
+async def test_a_failed_download_is_not_repeated_while_a_caller_still_holds_it():
+    content = os.urandom(1000)
+    source = Source(content, break_after=0)
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group)
+        async with room.holding(blob_of(content), source) as first:
+            with pytest.raises(ConnectionFailed):
+                await everything(first)
+            async with room.holding(blob_of(content), source) as second:
+                assert second is first
+    assert source.reads == 1
+    room.close()
+
+
+async def test_a_download_that_failed_without_a_reader_is_repeated():
+    content = os.urandom(1000)
+    source = Source(content, break_after=0)
+    source.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group)
+        async with room.holding(blob_of(content), source):
+            pass
+        source.gate.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        source.break_after = None
+        async with room.holding(blob_of(content), source) as spool:
+            assert await everything(spool) == content
+    assert source.reads == 2
+    room.close()
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+async def test_an_idle_spool_is_closed_to_make_room_and_a_failed_one_at_once(breaks):
+    before = open_files()
+    contents = [os.urandom(400_000) for _ in range(2)]
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, limit_bytes=500_000)
+        with suppress(ConnectionFailed):
+            async with room.holding(
+                blob_of(contents[0]), Source(contents[0], break_after=0 if breaks else None)
+            ) as one:
+                await everything(one)
+        assert open_files() == before + (not breaks)
+        async with room.holding(blob_of(contents[1]), Source(contents[1])) as spool:
+            await everything(spool)
+            assert open_files() == before + 1
+    room.close()
+
+
+async def test_the_spool_that_was_used_least_recently_makes_room():
+    contents = [os.urandom(300_000) for _ in range(3)]
+    sources = [Source(content) for content in contents]
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, limit_bytes=600_000)  # exactly two
+        for number in (0, 1, 0, 2, 0, 1):
+            async with room.holding(blob_of(contents[number]), sources[number]) as spool:
+                await everything(spool)
+    assert [source.reads for source in sources] == [1, 2, 1]
+    room.close()
+
+
+async def test_a_spool_in_memory_leaves_the_only_file_to_another():
+    small, large = bytes(IN_MEMORY_BYTES), os.urandom(IN_MEMORY_BYTES + 1)
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, limit_files=1)
+        async with (
+            asyncio.timeout(10),
+            room.holding(blob_of(small), Source(small)),
+            room.holding(blob_of(large), Source(large)) as spool,
+        ):
+            assert await everything(spool) == large
+    room.close()
+
+
+async def test_spools_in_memory_do_not_count_as_files():
+    small, large = os.urandom(IN_MEMORY_BYTES), os.urandom(IN_MEMORY_BYTES + 1)
+    other = os.urandom(IN_MEMORY_BYTES + 1)
+    entered = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, limit_files=1)
+
+        async def hold_other() -> None:
+            async with room.holding(blob_of(other), Source(other)):
+                entered.set()
+
+        async with room.holding(blob_of(large), Source(large)):
+            async with asyncio.timeout(10), room.holding(blob_of(small), Source(small)) as spool:
+                assert await everything(spool) == small
+            waiting = asyncio.create_task(hold_other())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not entered.is_set()
+        async with asyncio.timeout(10):
+            await waiting
+    room.close()
+
+
+async def test_a_download_that_is_cancelled_fails_its_readers():
+    content = os.urandom(1000)
+    source, held = Source(content), asyncio.get_running_loop().create_future()
+    source.gate.clear()
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as owner, Spools(owner).holding(blob_of(content), source) as spool:
+            held.set_result(spool)
+            await everything(spool)
+
+    task = asyncio.create_task(run())
+    spool = await held
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(BakeryError, match="it was cancelled"):
+        await everything(spool)
