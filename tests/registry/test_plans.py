@@ -456,9 +456,10 @@ def test_a_200_without_a_digest_counts_only_if_the_manifest_is_there(is_tag):
 
 
 def test_only_a_tag_is_immutable_and_only_if_the_registry_says_so():
-    for response, is_tag in ((HttpResponse(412), False), (HttpResponse(403), True)):
-        with pytest.raises(RegistryError, check=lambda error: "immutable" not in error.why):
-            put(scripted(response), is_tag=is_tag)
+    with pytest.raises(RegistryError, check=lambda error: "immutable" not in error.why):
+        put(scripted(HttpResponse(403)), is_tag=True)
+    steps = put(scripted(HttpResponse(412), True, HttpResponse(201)))  # by digest: a conflict, which is retried
+    assert [type(step) for step in steps] == [put_plan.Put, Backoff, put_plan.Put]
 
 
 def test_the_result_of_a_put_is_a_response_or_an_error():
