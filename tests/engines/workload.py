@@ -17,7 +17,7 @@ from bakery.rehearsal.embedded import EmbeddedRegistry
 
 
 def layer(text: str) -> bytes:
-    """A gzipped tar with one file; the same text gives the same bytes."""
+    """A gzipped tar with one file; the same text makes the same bytes."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         info = tarfile.TarInfo("etc/motd")
@@ -35,7 +35,7 @@ def add_image(
     salt: str = "",
     foreign: Sequence[Descriptor] = (),
 ) -> Descriptor:
-    """Put an image of this platform into the registry, untagged; gives its manifest's descriptor.
+    """Put an image of this platform into the registry, untagged; return the descriptor of its manifest.
 
     foreign: layers that the manifest names and no one pushed.
     """

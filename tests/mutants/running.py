@@ -16,8 +16,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -30,7 +29,7 @@ from tests.mutants.rooms import Room
 
 SOURCE = Path(__file__).parents[2] / "src" / "bakery"
 KILLED, SURVIVED, NOT_RUN = "killed", "survived", "not run"
-_PATIENCE = 3  # tests that take this many times as long as usual, and as many seconds more, hang: that is noticed too
+_PATIENCE = 3  # a test that takes this many times as long as usual, and as many seconds more, hangs: a failure too
 _MEMORY_BYTES = 4 * 1024**3  # of a fork: a loop that never ends may collect without end
 _FAILED = 1  # exit status of a fork in which a test failed
 
@@ -44,14 +43,6 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _Running:
-    """A fork: it is ended at this time of the monotonic clock."""
-
-    mutation: Mutation
-    ends: float
-
-
-@dataclass(frozen=True)
 class _Reached:
     """Which lines each test reached, by file, and how long it took."""
 
@@ -62,7 +53,15 @@ class _Reached:
 def run_room(room: Room, *, jobs: int, progress: Callable[[Result], None]) -> list[Result]:
     """Run every mutation of a room. Raises RuntimeError if its tests fail without any mutation."""
     session = _Session(room, jobs, progress)
-    chosen = ["-q", "-m", "not slow and not peer", "-p", "no:cacheprovider", "--hypothesis-profile=quick"]
+    chosen = [  # the limits of time are those of the fork
+        "-q",
+        "-m",
+        "not slow and not peer",
+        "-p",
+        "no:cacheprovider",
+        "--timeout=0",
+        "--hypothesis-profile=quick",
+    ]
     pytest.main([*room.tests, *chosen], plugins=[session])
     if session.problem:
         raise RuntimeError(session.problem)
@@ -102,9 +101,11 @@ class _Session:
                 os._exit(_FAILED)
             self._failed.append(report.nodeid)
 
-    def _run(self, names: Sequence[str]) -> None:
+    def _run(self, names: Sequence[str], limits_s: Mapping[str, float] | None = None) -> None:
         items = [self._items[name] for name in names]
         for item, following in zip(items, [*items[1:], None], strict=True):
+            if limits_s is not None:
+                signal.setitimer(signal.ITIMER_REAL, limits_s[item.nodeid])  # SIGALRM ends the process, C code included
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
 
     def _baseline(self) -> tuple[_Reached, list[str]]:
@@ -135,7 +136,8 @@ class _Session:
         return pickle.loads(content)
 
     def _run_all(self, reached: _Reached) -> None:
-        running: dict[int, _Running] = {}
+        running: dict[int, Mutation] = {}
+        limits_s = {name: _PATIENCE * (1 + seconds) for name, seconds in reached.seconds.items()}
         for path in _files(self._room):
             source = path.read_text()
             for mutation in mutations(_module(path), source):
@@ -146,8 +148,7 @@ class _Session:
                     continue
                 while len(running) >= self._jobs:
                     self._collect_one(running)
-                limit_s = _PATIENCE * (1 + sum(reached.seconds[name] for name in names))
-                running[self._start(code, functions, names)] = _Running(mutation, time.monotonic() + limit_s)
+                running[self._start(code, functions, names, limits_s)] = mutation
         while running:
             self._collect_one(running)
 
@@ -156,35 +157,27 @@ class _Session:
         names = [name for name, files in reached.lines.items() if files.get(path, set()) & lines]
         return sorted(names, key=lambda name: reached.seconds[name])
 
-    def _start(self, code: CodeType, functions: list[FunctionType], names: list[str]) -> int:
+    def _start(
+        self, code: CodeType, functions: list[FunctionType], names: list[str], limits_s: Mapping[str, float]
+    ) -> int:
         child = os.fork()
         if child:
-            with suppress(PermissionError):  # the fork did it first
-                os.setpgid(child, child)
             return child
-        os.setpgid(0, 0)  # what its tests start ends with it
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
         _be_silent()
         self._stop_at_failure = True
         try:
             for function in functions:
                 function.__code__ = code
-            self._run(names)
+            self._run(names, limits_s)
         except BaseException:  # noqa: BLE001  # whatever it is, the mutation was noticed
             os._exit(_FAILED)
         os._exit(0)
 
-    def _collect_one(self, running: dict[int, _Running]) -> None:
-        """Wait until one of these forks has ended; end those that take too long."""
-        while True:
-            child, status = os.waitpid(-1, os.WNOHANG)
-            if child in running:
-                self._note(Result(running.pop(child).mutation, KILLED if status else SURVIVED))
-                return
-            for late, one in running.items():
-                if time.monotonic() > one.ends:
-                    os.killpg(late, signal.SIGKILL)
-            time.sleep(0.005)
+    def _collect_one(self, running: dict[int, Mutation]) -> None:
+        """Wait until one of these forks has ended."""
+        child, status = os.wait()
+        self._note(Result(running.pop(child), KILLED if status else SURVIVED))
 
     def _note(self, result: Result) -> None:
         self.results.append(result)

@@ -274,6 +274,6 @@ async def test_an_urgent_request_does_not_queue_but_waits_for_the_end_of_a_pause
         await gate.enter(Lane.SMALL, urgent=True)
         assert clock.now() - began == 30
         gate.leave(Lane.SMALL)
-        assert crowd.inside == [0]  # the slot beyond the width is nobody's
+        assert crowd.inside == [0]  # the slot beyond the width is not passed on
         await crowd.go(0, 1)
     assert crowd.order == [0, 1]

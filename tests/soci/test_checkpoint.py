@@ -1,5 +1,6 @@
 """Checkpoints and spans by themselves: limits to the byte, and results that do not depend on how bytes arrive."""
 
+import hashlib
 import random
 import zlib
 from functools import partial
@@ -96,3 +97,31 @@ def test_a_layer_that_is_not_gzip_is_refused_by_what_it_is(layer, kind, why):
     work = partial(run, GzipSpans, [layer])
     with pytest.raises(kind, match=why):
         work()
+
+
+def test_damage_within_the_data_is_named_with_its_place():
+    layer = bytearray(gzip(NOISE + bytes(5000)))
+    layer[-8] ^= 1  # the checksum
+    with pytest.raises(LayerDamaged, match=r"the gzip data is corrupt: .*, near byte .* of the layer"):
+        run(GzipSpans, [bytes(layer)])
+
+
+def test_bytes_after_the_last_member_are_not_part_of_a_layer():
+    with pytest.raises(LayerUnsupported, match="bytes follow the last gzip member"):
+        run(GzipSpans, [gzip(NOISE) + b"more"])
+
+
+def test_output_that_exceeds_the_buffer_is_passed_on_in_order_with_the_same_checkpoints():
+    content = b"".join(b"%07d\n" % number for number in range(400_000))  # 3.2 MB, from one chunk of a few hundred KB
+    layer = gzip(content)
+    whole, received = run(GzipSpans, [layer], span_size=100_000)
+    pieces, _ = run(GzipSpans, [layer[at : at + 5000] for at in range(0, len(layer), 5000)], span_size=100_000)
+    assert b"".join(received) == content
+    assert len(received) > 1
+    assert whole.checkpoints == pieces.checkpoints
+
+
+def test_each_span_of_a_plain_layer_has_its_own_digest_the_last_one_too():
+    spans, _ = run(PlainSpans, [NOISE[:700], NOISE[700:2500]])
+    expected = [hashlib.sha256(NOISE[at : min(at + 1000, 2500)]).hexdigest() for at in range(0, 2500, 1000)]
+    assert spans.digests == [f"sha256:{one}" for one in expected]

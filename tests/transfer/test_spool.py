@@ -1,4 +1,4 @@
-"""Spools: read once, kept while needed, bounded; a broken download never gives its last byte."""
+"""Spools: read once, kept while needed, bounded; a broken download never yields its last byte."""
 
 import asyncio
 import errno
@@ -17,7 +17,7 @@ SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": IN_MEMORY_
 
 
 class Source:
-    """A store that gives its content in pieces, as slowly as a gate allows, and counts how often it was read."""
+    """A store that yields its content in pieces, as slowly as a gate allows, and counts how often it was read."""
 
     realm = "source"
 
