@@ -26,7 +26,6 @@ def tree(tmp_path):
     return tmp_path
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 @pytest.mark.parametrize("target", ["install", "test", "demo", "lint"])
 def test_make_rejects_an_old_python_and_leaves_no_environment(tree, target):
     made = subprocess.run(

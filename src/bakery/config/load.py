@@ -33,7 +33,7 @@ _MAX_BYTES = 64 * 1024 * 1024  # a thousand times the size of a large project
 
 
 def find_project(context: Path) -> Path:
-    """Return the project file of a directory. Parents are not searched. Raises ConfigurationError if there is none."""
+    """Return the project file of a directory. Parents are not searched. Raises ConfigurationError if it is missing."""
     for name in NAMES:
         path = context / name
         if path.is_file():

@@ -125,7 +125,7 @@ def _parsed(axes: Iterable[_Axis], place: Keys, outcome: str, findings: list[Fin
 
 
 def _latest(axes: Sequence[_Axis], place: Keys, findings: list[Finding]) -> tuple[str, ...] | None:
-    """Return the items of the latest row, or None if there is no latest row."""
+    """Return the items of the latest row, or None without a latest row."""
     if all(axis.fixed for axis in axes):
         return None
     versions = _parsed([axis for axis in axes if not axis.fixed], place, "no row is latest", findings)

@@ -11,7 +11,7 @@ Mapping = dict[Any, Any]
 
 
 def entries(raw: Any, key: str) -> Sequence[Any]:
-    """Return the list under a key; empty if there is no list."""
+    """Return the list under a key, or an empty list if the value is not a list."""
     found = raw.get(key) if isinstance(raw, dict) else None
     return found if isinstance(found, list) else ()
 

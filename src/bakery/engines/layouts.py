@@ -42,7 +42,7 @@ class Layouts:
         return self._open[place]
 
     async def root(self, reference: LayoutReference) -> RawManifest:
-        """Return the manifest or index that a reference names. Raises BadLayout if there is none."""
+        """Return the manifest or index that a reference names. Raises BadLayout if it is missing."""
         layout = self.at(reference.layout)
         descriptor = await in_thread(partial(layout.root, reference.select))
         return RawManifest(descriptor, await self.document(reference.layout, descriptor))

@@ -25,7 +25,7 @@ _KNOWN = frozenset({"mediaType", "digest", "size", "urls", "annotations", "data"
 class Descriptor(Struct, frozen=True):
     """A reference to content. Equal if all members are equal; hashed by digest, size and type, so it can be a key.
 
-    size: in bytes. data: inline content, or None if there is none or it does not match digest and size.
+    size: in bytes. data: inline content, or None if it is missing or does not match digest and size.
     extra: members that the specification does not define, in their order.
     """
 

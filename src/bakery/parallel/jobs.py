@@ -52,7 +52,7 @@ class Job(Struct, Generic[T], frozen=True):
 
     @property
     def display_label(self) -> str:
-        """The label, or the key if there is none."""
+        """The label, or the key of an unlabelled job."""
         return self.label or self.key
 
 

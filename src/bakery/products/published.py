@@ -39,7 +39,7 @@ def urls(constraint: Constraint) -> tuple[str, ...]:
 
 
 def resolve(constraint: Constraint, pages: Pages) -> tuple[str, ...]:
-    """Return the versions that satisfy a constraint, newest first. Raises LookupFailed if there are none."""
+    """Return the versions that satisfy a constraint, newest first. Raises LookupFailed if none match."""
     published = [text for url in urls(constraint) for text in _read(url, pages)]
     chosen = choose(constraint, published)
     about = f"{constraint.dependency} ({_described(constraint)})"

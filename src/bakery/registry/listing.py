@@ -80,7 +80,7 @@ class Listings:
             raise AuthError("cannot publish to", about=repository, status=401, why=why, hint=login_hint(registry))
 
     async def referrers(self, reference: DigestReference) -> list[Descriptor] | None:
-        """Return what the referrers API lists; None if there is no such API: 404, or not an OCI index."""
+        """Return what the referrers API lists; None if the registry lacks that API: 404, or not an OCI index."""
         action, about = "list referrers of", str(reference)
         entries: list[Descriptor] = []
         try:

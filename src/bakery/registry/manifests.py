@@ -91,7 +91,7 @@ class Manifests:
         within_s: float | None = None,
         expected: Descriptor | None = None,
     ) -> RawManifest:
-        """Return a manifest, verified. Raises NotFound if there is none.
+        """Return a manifest, verified. Raises NotFound if it is missing.
 
         must_exist: a 404 is lag, and is waited for during `within_s` seconds, or as long as the client's limit.
         expected: the descriptor that led here; type, size and digest must match it.
@@ -279,7 +279,7 @@ class Manifests:
         return await self._retries("DELETE", reference, "delete").attempt(once)
 
     async def referrers(self, reference: DigestReference) -> list[Descriptor]:
-        """Return what refers to a manifest: by the referrers API, or by the fallback tag if there is no such API."""
+        """Return what refers to a manifest: by the referrers API, or by the fallback tag if it lacks that API."""
         listed = await self._listings.referrers(reference)
         return await self._referrers_by_tag(fallback.tag_of(reference)) if listed is None else listed
 

@@ -21,7 +21,7 @@ _UNAFFECTED = (ApiRoute.BASE, ApiRoute.CATALOG, ApiRoute.TOKEN, ApiRoute.NONE)
 
 
 class SignedUrls:
-    """Creates and checks the targets of redirects. address: `host:port` of the other origin, "" if there is none.
+    """Creates and checks the targets of redirects. address: `host:port` of the other origin, or "".
 
     A target is `/storage/REPOSITORY/…` for downloads, `/redirected/REPOSITORY/…` for everything.
     """

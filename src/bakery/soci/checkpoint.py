@@ -268,7 +268,7 @@ class PlainSpans:
 
     @property
     def max_span_id(self) -> int:
-        """Return the number of the last span; -1 if there is none."""
+        """Return the number of the last span, or -1 without spans."""
         return len(self.digests) - 1
 
     def feed(self, chunk: bytes | memoryview) -> None:
@@ -293,7 +293,7 @@ class PlainSpans:
             self._end_span()
 
     def close(self) -> None:
-        """Do nothing: there is nothing to free."""
+        """Do nothing: no native memory is held."""
 
     def _end_span(self) -> None:
         # Each digest is 64 hex digits: with spans of one byte, a large layer would fill the memory.

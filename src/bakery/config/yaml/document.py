@@ -107,7 +107,7 @@ class Document:
         return 0, 0
 
     def line(self, number: int) -> str:
-        """Return the text of a line, counted from 1; "" if there is no such line."""
+        """Return the text of a line, counted from 1; or "" past the end."""
         if self._lines is None:
             self._lines = self.text.splitlines()
         return self._lines[number - 1].rstrip() if 0 < number <= len(self._lines) else ""
