@@ -175,10 +175,9 @@ async def test_a_child_lost_before_the_index_arrives_is_pushed_again(registries)
     assert_published(one, "acme/app", "latest", outcome.targets[0].digest)
 
 
-FOREIGN = Descriptor(
-    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-    Digest.of(b"a base layer that only its maker distributes"),
-    43,
+FOREIGN_LAYER = b"a base layer that only its maker distributes"
+FOREIGN = replace(
+    Descriptor.of(FOREIGN_LAYER, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
     urls=("https://elsewhere.example/layer",),
 )
 
@@ -197,7 +196,7 @@ async def test_a_foreign_layer_in_no_registry_stays_at_its_urls(registries):
 
 async def test_a_foreign_layer_that_is_in_the_source_registry_is_copied(registries):
     source, one, _ = registries
-    source.put_blob("tmp/app/tmp", b"a base layer that only its maker distributes")
+    source.put_blob("tmp/app/tmp", FOREIGN_LAYER)
     outcome = await publish(add_target(source, (one,), "a", foreign=(FOREIGN,)))
     assert outcome.exit_code == ExitCode.DONE, outcome.failures
     assert FOREIGN.digest in one.blobs("acme/app")
