@@ -18,6 +18,8 @@ PROJECT_ERRORS = {
     "an invalid url": ("repository: {url: 'https://exa mple.org'}", "repository.url", "URL"),
     "a url without host": ("repository: {url: 'https://'}", "repository.url", "URL"),
     "vendor is a number": ("repository: {url: x.org, vendor: 1}", "repository.vendor", "string"),
+    "a label namespace with a slash": ("repository: {url: x.org, labelNamespace: org/x}", "repository.labelNamespace", "lower-case"),
+    "a label namespace that ends in a dot": ("repository: {url: x.org, labelNamespace: org.}", "repository.labelNamespace", "lower-case"),
     "author without address": ("repository: {url: x.org, authors: [Me]}", "repository.authors[0]", "address"),
     "author is a number": ("repository: {url: x.org, authors: [1]}", "repository.authors[0]", "Name <address>"),
     "an author of 501 characters": (f"repository: {{url: x.org, authors: ['{' ' * 501}']}}", "repository.authors[0]", "longer"),

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bakery.config.yaml.problem import InvalidProject
 from bakery.targets.expand import check_expansion, contested, defined_targets, secret_findings, sort_key
@@ -86,6 +87,56 @@ def test_the_variant_minimal_has_no_labels_for_dependencies():
         "versions: [{name: a, dependencies: [{dependency: R, version: '4, 3'}]}]"
     )
     assert [target.labels.get("co.posit.image.tools.R") for target in found] == [None, "4, 3"]
+
+
+def labels_of(repository):
+    found = select(
+        parsing.project(f"repository: {repository}\nimages: [{{name: app, versions: [{{name: a}}]}}]"), Selection()
+    )
+    return found.targets[0].labels
+
+
+def test_what_a_project_does_not_name_has_no_label():
+    silent = labels_of("{url: x.org, vendor: ''}")
+    assert silent["org.opencontainers.image.source"] == "https://x.org/"
+    assert not {"org.opencontainers.image.vendor", "co.posit.image.maintainer"} & silent.keys()
+    named = labels_of("{url: x.org, vendor: Acme, maintainer: a@acme.example}")
+    assert named["org.opencontainers.image.vendor"] == "Acme"
+    assert named["co.posit.image.maintainer"] == "a <a@acme.example>"
+
+
+def test_the_label_namespace_replaces_the_prefix_of_every_label_that_is_not_of_oci():
+    text = "{url: x.org, maintainer: a@acme.example, labelNamespace: org.acme.image}"
+    project = parsing.project(
+        f"repository: {text}\nimages: [{{name: app, description: d, documentationUrl: x.org, variants: [{{name: v}}], "
+        "versions: [{name: a, os: [{name: o}], dependencies: [{dependency: R, version: '4'}]}]}]"
+    )
+    project = replace(project, revision="0" * 40)
+    own = {key for key in select(project, Selection()).targets[0].labels if "opencontainers" not in key}
+    assert own == {
+        f"org.acme.image.{name}"
+        for name in (
+            "maintainer",
+            "revision",
+            "name",
+            "version",
+            "description",
+            "documentation",
+            "variant",
+            "os",
+            "tools.R",
+        )
+    }
+
+
+def test_check_reports_placeholders_and_missing_names_without_making_them_errors():
+    text = "repository: {url: replace-me.example/x}\nregistries: [{host: replace-me.example, namespace: x}]\nimages: []"
+    found = check_expansion(parsing.project(text), strict=True).problems
+    assert [(one.path, one.warning) for one in found] == [
+        ("repository.url", True), ("registries[0].host", True), ("repository", True), ("repository", True),
+    ]  # fmt: skip
+    done = "repository: {url: x.org, vendor: Acme, maintainer: a@acme.example}\nimages: []"
+    assert check_expansion(parsing.project(done)).problems == ()
 
 
 def test_a_secret_without_its_variable_is_left_out_with_a_warning():

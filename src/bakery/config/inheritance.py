@@ -47,7 +47,7 @@ class ProjectBuilder:
         """Return the source repository, with its authors sorted and each of them once."""
         part = self._part.repository
         authors = sorted(dict.fromkeys(part.authors), key=lambda person: (str(person).lower(), str(person)))
-        return ProjectRepository(part.url, part.vendor, part.maintainer, tuple(authors))
+        return ProjectRepository(part.url, part.vendor, part.maintainer, tuple(authors), part.label_namespace)
 
     def images(self) -> Iterator[Image]:
         """Yield the images in file order."""

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 
 class ProjectRepository(Struct, frozen=True):
-    """The source repository of a project, for labels."""
+    """The source repository of a project, for labels. label_namespace: the prefix of labels that are not of OCI."""
 
     url: str
-    vendor: str
-    maintainer: Person
+    vendor: str | None
+    maintainer: Person | None
     authors: tuple[Person, ...]
+    label_namespace: str
 
 
 class ProjectRegistry(Struct, frozen=True):

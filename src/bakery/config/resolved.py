@@ -96,8 +96,9 @@ def resolved(project: Project) -> Tree:
             ("repository",),
             url=repository.url,
             vendor=repository.vendor,
-            maintainer=str(repository.maintainer),
+            maintainer=str(repository.maintainer) if repository.maintainer else None,
             authors=[str(author) for author in repository.authors],
+            labelNamespace=repository.label_namespace,
         ),
         "registries": [
             tree.leaf(registry.base, ("registries", index)) for index, registry in enumerate(project.registries)

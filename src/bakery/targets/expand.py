@@ -17,6 +17,7 @@ from bakery.config.matrix import build_args, rows
 from bakery.config.names import make_uid, uid_fault
 from bakery.config.project import Image, Project, Secret, System, Variant, Version
 from bakery.config.tags import TagPatterns, TagValues, UnusablePattern, pattern_place
+from bakery.config.unfinished import unfinished
 from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem
 from bakery.targets.labels import project_labels, target_labels, version_labels
 from bakery.targets.target import Target
@@ -70,6 +71,7 @@ class Expander:
         self.findings: dict[tuple[Keys, str], Finding] = {}
         self._project = project
         self._environ = environ
+        self._namespace = project.repository.label_namespace
         self._shared = project_labels(project.repository, project.revision)
         self._patterns: dict[tuple[str, str | None], TagPatterns] = {}
 
@@ -84,7 +86,7 @@ class Expander:
     ) -> list[Target]:
         """Return the targets of a version, in the order of its variants and sorted systems; by default all of them."""
         image, version = pair
-        shared = self._shared | version_labels(image, version)
+        shared = self._shared | version_labels(image, version, self._namespace)
         args = build_args(version) if version.matrix else {}
         secrets = tuple(secret for secret in image.secrets if self._environ.get(secret.variable))
         return [
@@ -133,7 +135,7 @@ class Expander:
             matrix=version.matrix,
             channel=version.channel if version.development else None,
             channel_head=version.channel_head,
-            labels=dict(shared) | target_labels(version, variant_name, system_name),
+            labels=dict(shared) | target_labels(version, variant_name, system_name, self._namespace),
             build_args=args,
             build_target=version.build_target,
             secrets=secrets,
@@ -294,6 +296,7 @@ def check_expansion(project: Project, *, strict: bool = False) -> Expansion:
     claims = claim_findings(project, contested(targets), targets)
     findings += [*expander.findings.values(), *same_uids(project, targets)]
     findings += [replace(one, warning=False) for one in claims] if strict else claims
+    findings += unfinished(project)
     refuse(project, findings)
     counts = (
         plural(len(project.images), "image"),

@@ -8,50 +8,50 @@ from datetime import UTC, datetime
 
 from bakery.config.project import Image, ProjectRepository, Version
 
-_OCI = "org.opencontainers.image."
-_OWN = "co.posit.image."
-CREATED = f"{_OCI}created"
+_OCI = "org.opencontainers.image"
+CREATED = f"{_OCI}.created"
 
 
 def project_labels(repository: ProjectRepository, revision: str | None) -> dict[str, str]:
-    """Return the labels that all images of a project share."""
-    labels = {
-        f"{_OCI}source": repository.url,
-        f"{_OCI}vendor": repository.vendor,
-        f"{_OWN}maintainer": str(repository.maintainer),
-    }
+    """Return the labels that all images of a project share. What the project does not name has no label."""
+    own = repository.label_namespace
+    labels = {f"{_OCI}.source": repository.url}
+    if repository.vendor:
+        labels[f"{_OCI}.vendor"] = repository.vendor
+    if repository.maintainer is not None:
+        labels[f"{own}.maintainer"] = str(repository.maintainer)
     if repository.authors:
-        labels[f"{_OCI}authors"] = ", ".join(map(str, repository.authors))
+        labels[f"{_OCI}.authors"] = ", ".join(map(str, repository.authors))
     if revision:
-        labels[f"{_OCI}revision"] = labels[f"{_OWN}revision"] = revision
+        labels[f"{_OCI}.revision"] = labels[f"{own}.revision"] = revision
     return labels
 
 
-def version_labels(image: Image, version: Version) -> dict[str, str]:
-    """Return the labels that all targets of a version share."""
+def version_labels(image: Image, version: Version, own: str) -> dict[str, str]:
+    """Return the labels that all targets of a version share. own: the prefix of labels that are not of OCI."""
     labels = {
-        f"{_OCI}title": image.display_name,
-        f"{_OWN}name": image.display_name,
-        f"{_OCI}version": version.name,
-        f"{_OWN}version": version.name,
+        f"{_OCI}.title": image.display_name,
+        f"{own}.name": image.display_name,
+        f"{_OCI}.version": version.name,
+        f"{own}.version": version.name,
     }
     if image.description is not None:
-        labels[f"{_OCI}description"] = labels[f"{_OWN}description"] = image.description
+        labels[f"{_OCI}.description"] = labels[f"{own}.description"] = image.description
     if image.documentation_url is not None:
-        labels[f"{_OCI}documentation"] = labels[f"{_OWN}documentation"] = image.documentation_url
+        labels[f"{_OCI}.documentation"] = labels[f"{own}.documentation"] = image.documentation_url
     return labels
 
 
-def target_labels(version: Version, variant: str | None, system: str | None) -> dict[str, str]:
-    """Return the labels of one target only."""
+def target_labels(version: Version, variant: str | None, system: str | None, own: str) -> dict[str, str]:
+    """Return the labels of one target only. own: as for `version_labels`."""
     labels: dict[str, str] = {}
     if variant is not None:
-        labels[f"{_OWN}variant"] = variant
+        labels[f"{own}.variant"] = variant
     if system is not None:
-        labels[f"{_OWN}os"] = system
+        labels[f"{own}.os"] = system
     if variant != "Minimal":
         for dependency in version.dependencies:
-            labels[f"{_OWN}tools.{dependency.name}"] = ", ".join(dependency.versions)
+            labels[f"{own}.tools.{dependency.name}"] = ", ".join(dependency.versions)
     return labels
 
 

@@ -18,6 +18,7 @@ from bakery.config.schema.field_types import (
     Extension,
     FilledText,
     HttpUrl,
+    LabelNamespace,
     PersonField,
     PlatformText,
     SecretId,
@@ -27,7 +28,7 @@ from bakery.config.schema.field_types import (
     doc,
     in_order,
 )
-from bakery.config.schema.person import Person
+from bakery.defaults import LABEL_NAMESPACE
 
 _Dependencies = Literal["python", "R", "quarto", "positron"]
 _Products = Literal["connect", "package-manager", "workbench", "workbench-session"]
@@ -55,11 +56,10 @@ class RepositoryPart(Part, frozen=True):
     """The source repository that the images are built from. Used for labels."""
 
     url: Annotated[HttpUrl, doc("URL of the repository. Without a scheme, https:// is added.")]
-    vendor: Annotated[str, doc("Label org.opencontainers.image.vendor.")] = "Posit Software, PBC"
-    maintainer: Annotated[PersonField, doc("Label co.posit.image.maintainer.")] = Person(
-        "Posit Docker Team", "docker@posit.co"
-    )
+    vendor: Annotated[str | None, doc("Label org.opencontainers.image.vendor. Default: no such label.")] = None
+    maintainer: Annotated[PersonField | None, doc("Label <labelNamespace>.maintainer. Default: no such label.")] = None
     authors: Annotated[tuple[PersonField, ...], doc("Label org.opencontainers.image.authors.")] = ()
+    label_namespace: Annotated[LabelNamespace, doc("Prefix of the labels that are not of OCI.")] = LABEL_NAMESPACE
 
 
 class GlobalRegistryPart(Strict, frozen=True):

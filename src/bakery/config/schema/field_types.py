@@ -107,6 +107,13 @@ TagPatternText = Annotated[
         "lower-case letters, digits, `-`, `_`, `.` and `{{ … }}`",
     ),
 ]
+LabelNamespace = Annotated[
+    str,
+    _text(
+        r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$",
+        "names of lower-case letters, digits and `-`, joined by `.`, such as org.example.image",
+    ),
+]
 SecretId = Annotated[
     str, _text("^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "letters, digits, `_`, `.` and `-`, not starting with `.` or `-`")
 ]
