@@ -2,12 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# bakery and what it needs at run time; with what its tests and checks need
+INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.developed
+# pip of $(PYTHON) installs into .venv: another pip there takes as long to create as all of bakery. Without it, ensurepip.
+PIP = $$([ -x $(BIN)/pip ] && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(VENV)) \
+	--disable-pip-version-check install --quiet
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast lint format peers mutants bench socibench lock clean
+.PHONY: help install develop demo test fast lint format peers mutants bench socibench lock clean
 
 help:
 	@echo "make install  install bakery into a virtual environment: .venv/bin/bakery"
+	@echo "make develop  add the tools that tests and checks need"
 	@echo "make demo     publish an example project to registries that run inside the command"
 	@echo "make test     run every test; tests with a missing peer are skipped (in CI: an error)"
 	@echo "make fast     run the tests that finish in under a minute"
@@ -17,41 +23,52 @@ help:
 	@echo "make peers    install oras, crane, regctl and the registries that some tests compare with"
 	@echo "make bench    measure the figures in docs/performance.md"
 	@echo "make socibench  measure SOCI conversion next to the original tool"
-	@echo "make lock     update requirements.lock from pyproject.toml (requires uv)"
+	@echo "make lock     update the locks from pyproject.toml (requires uv)"
 	@echo "make clean    remove everything that make created, except .peers"
 
 # The version is checked before anything is created: pip would refuse the lock only after .venv has been made.
-$(STAMP): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock requirements-build.lock pyproject.toml hatch_build.py
 	@$(PYTHON) -c 'import sys; v = ".".join(map(str, sys.version_info[:3])); sys.exit(sys.version_info < (3, 11) and \
 		"error: cannot create $(VENV): $(PYTHON) is Python " + v + ", Bakery needs 3.11 or later\n" \
 		"hint: run \047make install PYTHON=python3.11\047, or name a later Python by its path")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q src/bakery  # pip only does this for copied packages; without it, every start may compile everything
-	@touch $(STAMP)
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@$(PYTHON) -m pip --python $(VENV) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@echo "installing $$(grep -c == requirements.lock) packages that bakery needs, about 36 MB, without development tools"
+	@$(PIP) --require-hashes -r requirements.lock -r requirements-build.lock
+	@echo "installing bakery from this folder"
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src/bakery  # pip only does this for copied packages; without it, every start may compile everything
+	@touch $(INSTALLED)
 
-install: $(STAMP)
+$(DEVELOPED): requirements-dev.lock $(INSTALLED)
+	@echo "installing development tools: $$(grep -c == requirements-dev.lock) packages, about 300 MB"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $(DEVELOPED)
 
-test: $(STAMP)
+install: $(INSTALLED)
+
+develop: $(DEVELOPED)
+
+test: $(DEVELOPED)
 	$(BIN)/python -m pytest
 
 # First with small generated images for every target, then with builds made by a real buildx: one file per architecture,
 # with attestations.
-demo: $(STAMP)
+demo: $(INSTALLED)
 	$(BIN)/bakery rehearse examples/hello
 	@echo; echo "The same with builds made by a real buildx: indexes with attestations, platforms that only the registry knows."
 	$(BIN)/bakery rehearse examples/hello --image-name hello \
 		--metadata "examples/hello/builds/attested-*.json" --layout examples/hello/builds/layout
 
-fast: $(STAMP)
+fast: $(DEVELOPED)
 	$(BIN)/python -m pytest -m "not slow and not peer" --hypothesis-profile quick
 
 # MUTANTS selects rooms of tests/mutants/rooms.py: make mutants MUTANTS="oci registry"
-mutants: $(STAMP)
+mutants: $(DEVELOPED)
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
-lint: $(STAMP)
+lint: $(DEVELOPED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -59,7 +76,7 @@ lint: $(STAMP)
 	$(BIN)/deptry src
 	$(BIN)/vulture
 
-format: $(STAMP)
+format: $(DEVELOPED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -67,17 +84,20 @@ peers:
 	tests/peers/install
 
 # BENCH_ROWS selects rows by name, for example: make bench BENCH_ROWS="tiny auth"
-bench: $(STAMP)
+bench: $(DEVELOPED)
 	$(BIN)/python -m bench $(BENCH_ROWS)
 
 # The generated images are large: SOCI_SCALE=0.1 makes them ten times smaller.
-socibench: $(STAMP)
+socibench: $(DEVELOPED)
 	$(BIN)/python -m bench.soci --scale $(or $(SOCI_SCALE),1)
 
-# The lock names no package host: the person who installs chooses where packages come from.
+# The locks name no package host: the person who installs chooses where packages come from. UPGRADE=--upgrade renews every pin.
+COMPILE = uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 lock:
-	uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) $(UPGRADE) --constraints requirements.lock --group build --output-file requirements-build.lock
+	$(COMPILE) $(UPGRADE) --constraints requirements-build.lock --constraints requirements.lock --group dev pyproject.toml \
+		--output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -18,7 +18,12 @@ exit 9
 @pytest.fixture
 def tree(tmp_path):
     """What `make install` reads, and a `python3` that reports 3.9.18 first in PATH."""
-    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+    for name in (
+        "Makefile",
+        "pyproject.toml",
+        "hatch_build.py",
+        *(lock.name for lock in ROOT.glob("requirements*.lock")),
+    ):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python3").write_text(OLD)

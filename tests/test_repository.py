@@ -62,22 +62,43 @@ def test_no_file_names_a_path_on_a_developers_machine():
     assert places(r"(?<![\w.{}/-])/(work|home/[a-z]+|Users)/") == []
 
 
-def test_every_requirement_in_the_lock_has_a_hash():
-    lock = (ROOT / "requirements.lock").read_text()
-    requirements = re.split(r"\n(?=\S)", lock.strip())
-    assert len(requirements) > 20
-    assert [one.split()[0] for one in requirements if "--hash=sha256:" not in one] == []
-    assert [one.split()[0] for one in requirements if "==" not in one.split()[0]] == []
+LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Return the pinned requirements of a lock: name → the whole entry, with its hashes."""
+    entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
+    return {entry.partition("==")[0]: entry for entry in entries}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_requirement_in_a_lock_has_a_version_and_a_hash(lock):
+    locked = pins(lock)
+    assert len(locked) > 5
+    assert [name for name, entry in locked.items() if not re.match(r"[\w-]+==\S+ (.|\n)*--hash=sha256:", entry)] == []
+
+
+def test_what_runs_is_locked_apart_and_development_adds_to_it():
+    runtime, build, development = map(pins, LOCKS)
+    assert len(runtime) < 30
+    assert development.items() >= (runtime | build).items()
+    assert {"mypy", "pytest", "ruff", "uv"} <= development.keys() - runtime.keys()
+
+
+def names(requirements: list[str | dict[str, str]]) -> list[str]:
+    return [re.split(r"[<>=!~;\[ ]", one)[0] for one in requirements if isinstance(one, str)]
 
 
 def test_every_dependency_is_locked_and_documented():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    names = [re.split(r"[<>=!~;\[ ]", one)[0] for one in wanted]
-    lock = "\n" + (ROOT / "requirements.lock").read_text()
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = (declared["project"]["dependencies"], *(declared["dependency-groups"][one] for one in ("build", "dev")))
     reasons = (ROOT / "docs/dependencies.md").read_text()
-    assert [name for name in names if f"\n{name.lower().replace('.', '-')}==" not in lock] == []
-    assert [name for name in names if not re.search(rf"\| ([\w-]+, )*{re.escape(name)}(, [\w-]+)* \|", reasons)] == []
+    for lock, requirements in zip(LOCKS, wanted, strict=True):
+        locked = pins(lock)
+        assert [name for name in names(requirements) if name.lower().replace(".", "-") not in locked] == [], lock
+    everything = [name for requirements in wanted for name in names(requirements)]
+    pattern = r"\| ([\w-]+, )*{}(, [\w-]+)* \|"
+    assert [name for name in everything if not re.search(pattern.format(re.escape(name)), reasons)] == []
 
 
 def test_no_name_is_exempt_from_vulture_that_is_used(tmp_path):

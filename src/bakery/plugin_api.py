@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 GROUP = "bakery.plugins"
+_OURS = ("bakery_images-", "bakery-")  # metadata of bakery; the second: installed before it was called bakery-images
 
 
 class ToolCallResult(Struct, frozen=True):
@@ -112,7 +113,7 @@ def third_party_plugins() -> Plugins:
     """Return the plugins that are not part of bakery, loaded once per process."""
     if not _third_party_possible():
         return Plugins(())
-    return Plugins(point for point in _entry_points() if _distribution(point) != "bakery")
+    return Plugins(point for point in _entry_points() if not point.value.startswith("bakery."))
 
 
 def options_registry() -> OptionsRegistry:
@@ -163,7 +164,7 @@ def _names_plugins(folder: str) -> bool:
         return False
     for child in children:
         name = child.name.lower()
-        if name.endswith((".dist-info", ".egg-info")) and not name.startswith("bakery-"):
+        if name.endswith((".dist-info", ".egg-info")) and not name.startswith(_OURS):
             with suppress(FileNotFoundError, NotADirectoryError):
                 if GROUP.encode() in (child / "entry_points.txt").read_bytes():
                     return True

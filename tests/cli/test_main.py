@@ -23,6 +23,28 @@ def test_version_prints_only_on_stdout():
     assert done.stdout.startswith("Bakery v")
 
 
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_an_option_too(option):
+    assert bakery(option).stdout == bakery("version").stdout
+
+
+def test_help_is_an_option_with_two_names_and_a_command():
+    expected = bakery("ci", "publish", "--help")
+    assert expected.stdout.startswith("Usage: bakery ci publish")
+    for words in (("ci", "publish", "-h"), ("help", "ci", "publish")):
+        assert bakery(*words).stdout == expected.stdout
+    assert bakery("help").stdout == bakery("-h").stdout
+    wrong = bakery("help", "versio")
+    assert (wrong.returncode, wrong.stderr) == (2, "error: no such command 'versio'\nhint: run 'bakery version'\n")
+
+
+def test_the_module_runs_as_the_program_does():
+    done = subprocess.run(
+        [sys.executable, "-m", "bakery", "ci", "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == bakery("ci", "--help").stdout
+
+
 WRONG_USAGE = {
     "a command": ("versio", "error: no such command 'versio'\nhint: run 'bakery version'\n"),
     "a command of a group": ("ci publsh", "error: no such command 'publsh'\nhint: run 'bakery ci publish'\n"),

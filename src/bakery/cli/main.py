@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from bakery.cli import completion, general, streams
+from bakery.cli import completion, general, streams, version
 from bakery.cli.group import WIDTH, Group
 from bakery.cli.output import print_line
 from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, UsageError, message
@@ -63,6 +63,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("run", "bakery.cli.run:group", "Old name of `dgoss run`."),
     CommandEntry("r", "bakery.cli.run:group", "Short for `run`.", hidden=True),
     CommandEntry("version", "bakery.cli.version:command", "Print the version."),
+    CommandEntry("help", "bakery.cli.help:command", "Print the help of a command."),
 )
 _BY_NAME = {entry.name: entry for entry in COMMANDS}
 
@@ -108,11 +109,12 @@ def _plugin_commands() -> Mapping[str, click.Command]:
 @click.group(
     "bakery",
     cls=Program,
-    context_settings={"help_option_names": ["--help"], "max_content_width": WIDTH, "show_default": True},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH, "show_default": True},
 )
 @general.log_format
 @completion.installing
 @completion.showing
+@version.showing
 def app() -> None:
     """Publish multi-platform container images that CI has built and pushed by digest."""
 

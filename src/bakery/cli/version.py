@@ -1,11 +1,26 @@
-"""`bakery version`."""
+"""`bakery version`, and the options `--version` and `-V` that print the same."""
 
 import click
 
 from bakery import __version__
 
 
+def _print() -> None:
+    print(f"Bakery v{__version__}")
+
+
+def _show(ctx: click.Context, _option: click.Parameter, given: bool) -> None:
+    if given and not ctx.resilient_parsing:
+        _print()
+        ctx.exit()
+
+
+showing = click.option(
+    "--version", "-V", is_flag=True, is_eager=True, callback=_show, expose_value=False, help="Print the version."
+)
+
+
 @click.command("version")
 def command() -> None:
     """Print the version."""
-    print(f"Bakery v{__version__}")
+    _print()

@@ -1,0 +1,5 @@
+"""`python -m bakery` is `bakery`."""
+
+from bakery.cli.main import run
+
+run()
