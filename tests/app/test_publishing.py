@@ -75,12 +75,14 @@ def test_soci_takes_part_unless_it_is_left_out_and_can_be_all_there_is(folder):
     assert [target.destinations[0].tags for target in only.targets] == [()]
 
 
-def test_an_image_name_selects_and_a_name_that_matches_nothing_is_a_warning(folder):
+def test_an_image_name_selects_and_must_match_an_image_of_the_project(folder):
     made = plan(request(folder, "both.json", image_name="^oth"))
     assert made is not None
     assert [target.image for target in made.targets] == ["other"]
     events: list[object] = []
-    assert plan(request(folder, "both.json", image_name="nothing"), emit=events.append) is None
+    with pytest.raises(NothingSelected, match="no image matches --image-name nothing: expected one of: app, other"):
+        plan(request(folder, "both.json", image_name="nothing"))
+    assert plan(request(folder, "both.json", image_name="nothing", allow_empty=True), emit=events.append) is None
     assert Noted("", "--image-name nothing matches none of the 2 built targets") in events
 
 

@@ -132,10 +132,20 @@ class TestMergeScenarios:
         code, _, published = await self.merge(stage, "--image-name", "^workbench$")
         assert (code, published) == (ExitCode.DONE, {"workbench"})
 
-    async def test_a_name_that_matches_no_image_is_a_warning(self, stage):
-        code, err, published = await self.merge(stage, "--image-name", "^nothing$")
+    async def test_a_name_that_matches_no_image_of_the_project_is_an_error_with_the_nearest(self, stage):
+        code, err, published = await self.merge(stage, "--image-name", "^workbnch$")
+        assert (code, published) == (ExitCode.FAILED, set())
+        assert "pass --image-name workbench" in err
+        code, err, published = await self.merge(stage, "--image-name", "^workbnch$", "--allow-empty")
         assert (code, published) == (ExitCode.DONE, set())
-        assert "^nothing$" in err
+        assert "^workbnch$" in err
+
+    async def test_a_name_that_matches_only_images_that_were_not_built_is_a_warning(self, stage):
+        stage.project(*self.NAMES)
+        stage.build("content")
+        code, _, err = await stage.bakery("ci", "publish", "--image-name", "workbench", "*-metadata.json")
+        assert code == ExitCode.DONE
+        assert "--image-name workbench matches none of the 1 built target" in err
 
     async def test_a_name_that_is_part_of_another_selects_both_unless_anchored(self, stage):
         code, _, published = await self.merge(stage, "--image-name", "content")

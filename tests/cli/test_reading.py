@@ -35,6 +35,8 @@ def test_every_command_prints_what_is_expected(command, name, entry):
     wanted = projects.expected(name)
     words = "get targets --output json" if command == "select" else command.removesuffix(", changed files")
     environ = {**wanted.get("environment", {}), "BAKERY_HTTP_REPLAY": str(projects.HTTP)}
+    if entry.get("uids") == []:  # a version that the project does not have is an error unless it is allowed
+        words += " --allow-empty"
     ran = bakery(
         *words.split(), "--context", projects.HERE / name, *entry["args"],
         stdin="\n".join(entry.get("files", [])), environ=environ,
@@ -87,16 +89,75 @@ def test_a_build_plan_is_refused_with_options_that_contradict_it(words):
     assert (ran.code, ran.out) == (1, "")
 
 
-def test_tags_of_no_target_are_an_empty_object():
-    ran = bakery("get", "tags", "--context", projects.HERE / "atlas-app", "--image-name", "nothing-like-it")
-    assert (ran.code, ran.out) == (0, "{}\n")
+MISTAKES = {
+    "an image": (("--image-name", "^atlas-sever$"), "pass --image-name atlas-server"),
+    "an image that resembles none": (("--image-name", "zzz"), "expected one of: atlas-server, atlas-init"),
+    "a version": (("--image-version", "2026.03.1"), "pass --image-version 2026.03.0-17"),
+    "a version of another image": (("--image-name", "init", "--image-version", "2025.12.2"), "2026.06.1+88.rel3"),
+    "a variant": (("--image-variant", "Standrd"), "pass --image-variant Standard"),
+    "a system": (("--image-os", "Ubuntu 24.4"), "pass --image-os 'Ubuntu 24.04'"),
+    "a system of another version": (
+        ("--image-version", "2025.12", "--image-os", "Ubuntu"),
+        "expected one of: Debian 12",
+    ),
+    "a platform": (("--image-platform", "linux/amd46"), "pass --image-platform linux/amd64"),
+    "one of two platforms": (("--image-platform", "amd64", "--image-platform", "s390x"), "linux/amd64"),
+}
 
 
-def test_an_unknown_version_exits_1_and_an_unknown_image_gives_an_empty_matrix():
-    project = projects.HERE / "atlas-app"
-    assert bakery("ci", "matrix", "--context", project, "--image-version", "1999").code == 1
-    ran = bakery("ci", "matrix", "--context", project, "nothing-like-it")
-    assert (ran.code, ran.out) == (0, "[]\n")
+@pytest.mark.parametrize(("filters", "named"), MISTAKES.values(), ids=MISTAKES)
+def test_a_filter_that_matches_nothing_in_the_project_exits_1_with_the_nearest_name(filters, named):
+    ran = bakery("get", "targets", "--context", projects.HERE / "atlas-app", *filters)
+    assert (ran.code, ran.out) == (1, ""), ran.err
+    assert named in ran.err
+    assert "--allow-empty" in ran.err
+
+
+EMPTY = {
+    "get tags --image-name zzz": "{}\n",
+    "get tags --output uid --image-version 1999": "{}\n",
+    "get targets --output json --image-name zzz": "[]\n",
+    "get config --output json --image-name zzz": '"images": []',
+    "ci matrix zzz": "[]\n",
+    "ci matrix --image-version 1999": "[]\n",
+    "ci matrix zzz --shards 2": '"images": [], "targets": 0',
+    "build --plan --image-name zzz": '"target": {}',
+    "dgoss run --image-name zzz": "",
+}
+
+
+@pytest.mark.parametrize(("words", "printed"), EMPTY.items(), ids=EMPTY)
+def test_allow_empty_turns_a_filter_that_matches_nothing_into_a_warning(words, printed):
+    project = ("--context", projects.HERE / "atlas-app")
+    refused = bakery(*words.split(), *project)
+    assert (refused.code, refused.out) == (1, ""), refused.err
+    assert refused.err.startswith("error: no ")
+    allowed = bakery(*words.split(), *project, "--allow-empty")
+    assert allowed.code == 0, allowed.err
+    assert printed in allowed.out
+    assert "no image matches" in allowed.err or "no version matches" in allowed.err
+
+
+def test_a_filter_on_the_state_of_versions_may_select_nothing():
+    for words in (
+        ("ci", "matrix", "--dev-versions", "only"),
+        ("ci", "matrix", "--matrix-versions", "only"),
+        ("get", "tags", "--matrix-versions", "only"),
+        ("get", "tags", "--image-version", "2025.12", "--latest"),
+        ("get", "tags", "--dev-versions", "only"),
+    ):
+        ran = bakery(*words, "--context", projects.HERE / "atlas-app")
+        assert (ran.code, ran.out) in ((0, "[]\n"), (0, "{}\n")), ran.err
+    nothing_changed = bakery(
+        "ci", "matrix", "--context", projects.HERE / "atlas-app", "--changed-files-from", "-", stdin="README.md\n"
+    )
+    assert (nothing_changed.code, nothing_changed.out) == (0, "[]\n")
+
+
+def test_the_matrix_lists_no_job_twice():
+    ran = bakery("ci", "matrix", "--context", projects.HERE / "atlas-app", "--exclude", "version", "--exclude", "dev")
+    jobs = json.loads(ran.out)
+    assert len(jobs) == len({tuple(job.items()) for job in jobs}) > 2
 
 
 def test_shards_hold_every_image_once():

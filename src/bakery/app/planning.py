@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from bakery.app.selecting import Channel, emit_problems, open_project
+from bakery.app.selecting import Channel, check_matched, emit_problems, open_project
 from bakery.errors import NothingSelected, UsageError
 from bakery.events import Emit, Noted, ignore
 from bakery.text import plural
@@ -68,15 +68,25 @@ def plan(request: PublishRequest, *, emit: Emit = ignore) -> Plan | None:
     return conversion_only(made) if request.only_soci else made
 
 
-def project_targets(context: Path, image_name: str = "", *, emit: Emit = ignore) -> Sequence[Target]:
-    """Return every target that a project writes out, of the images that match. Raises NothingSelected for none."""
+def project_targets(
+    context: Path, image_name: str = "", *, allow_empty: bool = False, emit: Emit = ignore
+) -> Sequence[Target]:
+    """Return every target that a project writes out, of the images that match.
+
+    Raises NothingSelected for none, unless `allow_empty` is set.
+    """
     from bakery.targets.expand import defined_targets
+    from bakery.targets.names import unmatched_image
 
     expression = _expression("--image-name", image_name)
-    defined = defined_targets(open_project(context, emit=emit))
+    project = open_project(context, emit=emit)
+    defined = defined_targets(project)
     targets = [target for target in defined if expression.search(target.image)]
-    if not targets:
-        why = f"no image matches --image-name {image_name}" if defined else "the project has no image with a version"
+    if defined:
+        check_matched(unmatched_image(project, image_name), allow_empty=allow_empty, emit=emit)
+    if not targets and not allow_empty:
+        which = f" that matches --image-name {image_name}" if defined else ""
+        why = f"the project has no image with a version{which}"
         raise NothingSelected("cannot find a target", about=f"in {context}", why=why)
     return targets
 
@@ -96,7 +106,10 @@ def _read_metadata(request: PublishRequest, emit: Emit) -> Metadata | None:
 
 def _selected(request: PublishRequest, metadata: Metadata, emit: Emit) -> Sequence[Target]:
     """The targets of the project that the files name and the request selects; none if that is not an error."""
+    from bakery.targets.names import unmatched_image
+
     project = open_project(request.context, emit=emit)
+    check_matched(unmatched_image(project, request.image_name), allow_empty=request.allow_empty, emit=emit)
     targets = _find_targets(project, request, metadata.uids, emit)
     uids = set(metadata.uids)
     named = [target for target in targets if target.uid in uids]

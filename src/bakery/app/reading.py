@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bakery.app.selecting import Filters, choose_versions, emit_problems, open_project, select_targets
+from bakery.app.selecting import Filters, check_matched, choose_versions, emit_problems, open_project, select_targets
 from bakery.errors import NothingSelected, one_line
 from bakery.events import Emit, Noted, ignore
 
@@ -46,13 +47,20 @@ def version(context: Path, image: str, subpath: str | None = None, *, emit: Emit
 
 
 def configuration(
-    context: Path, *, resolved: bool = False, image_name: str = "", strict: bool = False, emit: Emit = ignore
+    context: Path,
+    *,
+    resolved: bool = False,
+    image_name: str = "",
+    strict: bool = False,
+    allow_empty: bool = False,
+    emit: Emit = ignore,
 ) -> Any:
     """Return the configuration as a tree (config.resolved): as written, or with defaults and inherited values.
 
-    Raises NothingSelected if no image's name matches `image_name`.
+    Raises NothingSelected if no image's name matches `image_name`, unless `allow_empty` is set.
     """
     from bakery.config import resolved as tree
+    from bakery.targets.names import unmatched_image
     from bakery.targets.select import Selection
 
     Selection(image_name=image_name)  # a bad expression is reported before the project is read
@@ -61,8 +69,7 @@ def configuration(
     if not image_name:
         return made
     names = {image.name for image in project.images if re.search(image_name, image.name)}
-    if not names:
-        raise NothingSelected(f"cannot find an image that matches --image-name {image_name}")
+    check_matched(unmatched_image(project, image_name), allow_empty=allow_empty, emit=emit)
     return tree.only_images(made, names)
 
 
@@ -99,7 +106,7 @@ def bake_plan(
     from bakery.targets.labels import created
 
     selected = targets(context, filters, strict=strict, emit=emit)
-    if not selected:
+    if not selected and not filters.allow_empty:
         raise NothingSelected(
             "cannot find a target to build",
             why=f"no target passes {filters.described()}",
@@ -128,8 +135,8 @@ def matrix(request: MatrixRequest, *, emit: Emit = ignore) -> list[dict[str, Any
     from bakery.targets.jobs import jobs
 
     project = open_project(request.context, strict=request.strict, emit=emit)
-    pairs = choose_versions(project, request.filters, emit=emit).pairs
-    if request.filters.image_version and not pairs:
+    pairs = choose_versions(project, request.filters, image_option="IMAGE", emit=emit).pairs
+    if request.filters.image_version and not pairs and not request.filters.allow_empty:
         raise NothingSelected("cannot find a version to build", why=f"no version passes {request.filters.described()}")
     changes = _affected(project, request, emit)
     if changes is not None:
@@ -141,11 +148,15 @@ def shards(
     context: Path, filters: Filters, count: int, *, strict: bool = False, emit: Emit = ignore
 ) -> list[dict[str, Any]]:
     """Return the project's images in `count` shards of about equal numbers of targets, for `ci publish --shard`."""
+    from bakery.targets.names import unmatched_image
     from bakery.targets.shards import split_images, target_counts
 
     project = open_project(context, strict=strict, emit=emit)
     images = target_counts(project)
     expression = re.compile(filters.selection(emit)[0].image_name)
+    missed = unmatched_image(project, filters.image_name)
+    if missed is not None:
+        check_matched(replace(missed, option="IMAGE"), allow_empty=filters.allow_empty, emit=emit)
     named = {image.name for image in project.images if expression.search(image.name)}
     return [
         {

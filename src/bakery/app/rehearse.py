@@ -54,13 +54,14 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 class RehearseRequest(Struct, frozen=True):
     """A project to rehearse.
 
-    image_name: a regular expression, searched for. metadata: files and patterns that real builds left; they need
-    `layout`, an OCI layout folder with what they name. faults: the name of a profile, or "". jobs: targets at once;
-    None means the default. time_budget: seconds for the whole run.
+    image_name: a regular expression, searched for. allow_empty: it may match nothing. metadata: files and patterns that
+    real builds left; they need `layout`, an OCI layout folder with what they name. faults: the name of a profile, or
+    "". jobs: targets at once; None means the default. time_budget: seconds for the whole run.
     """
 
     project: Path = Path()
     image_name: str = ""
+    allow_empty: bool = False
     metadata: tuple[str, ...] = ()
     layout: Path | None = None
     faults: str = ""
@@ -75,7 +76,7 @@ def rehearse_project(request: RehearseRequest, *, emit: Emit = ignore) -> Rehear
     if request.metadata and request.layout is None:
         raise UsageError("--metadata needs --layout", hint="pass --layout with the OCI layout that has the images")
     builds = read_metadata(find_files(request.metadata, Path.cwd())) if request.metadata else None
-    targets = project_targets(request.project, request.image_name, emit=emit)
+    targets = project_targets(request.project, request.image_name, allow_empty=request.allow_empty, emit=emit)
     jobs = resolve_max_workers(request.jobs, len(targets), default=NATIVE_JOBS, environment=request.environment)
     rehearsal = Rehearsal(
         targets, builds, request.layout, request.faults, request.seed, jobs, time_budget_s=request.time_budget

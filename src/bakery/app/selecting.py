@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.errors import NothingSelected
 from bakery.events import Emit, Noted, ProblemFound, ignore
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bakery.config.project import Project
     from bakery.config.yaml.problem import Problem
     from bakery.products.catalog import ProductCatalog
+    from bakery.targets.names import Unmatched
     from bakery.targets.select import SelectedTargets, SelectedVersions, Selection
 
 Mode = Literal["exclude", "include", "only"]  # whether some versions take part
@@ -45,6 +47,7 @@ class Filters(Struct, frozen=True):
     dev_spec: str = ""
     matrix_versions: Mode = "exclude"
     offline: bool = False
+    allow_empty: bool = False  # a filter that matches nothing in the project is a warning, not an error
 
     def selection(self, emit: Emit = ignore) -> tuple[Selection, ProductCatalog]:
         """Return the filters, checked, and the catalog that queries product APIs. Nothing is queried yet.
@@ -108,13 +111,19 @@ def _pattern_process() -> PatternProcess:
     return PatternProcess()
 
 
-def choose_versions(project: Project, filters: Filters, *, emit: Emit = ignore) -> SelectedVersions:
-    """Return the versions that pass the filters, in file order."""
+def choose_versions(
+    project: Project, filters: Filters, *, image_option: str = "--image-name", emit: Emit = ignore
+) -> SelectedVersions:
+    """Return the versions that pass the filters, in file order. image_option: how the user gives `image_name`."""
     from bakery.targets.select import select_versions
 
     chosen = select_versions(project, *filters.selection(emit))
     emit_problems(chosen.problems, emit)
     _check_found(filters, bool(chosen.pairs), chosen.failed)
+    missed = chosen.unmatched
+    if missed is not None and missed.noun == "image":
+        missed = replace(missed, option=image_option)
+    check_matched(missed, allow_empty=filters.allow_empty, emit=emit)
     return chosen
 
 
@@ -125,7 +134,22 @@ def select_targets(project: Project, filters: Filters, *, strict: bool = False, 
     selected = select(project, *filters.selection(emit), strict=strict)
     emit_problems(selected.problems, emit)
     _check_found(filters, bool(selected.targets), selected.failed)
+    check_matched(selected.unmatched, allow_empty=filters.allow_empty, emit=emit)
     return selected
+
+
+def check_matched(missed: Unmatched | None, *, allow_empty: bool = False, emit: Emit = ignore) -> None:
+    """Raise NothingSelected for a filter that matches nothing in the project. allow_empty: emit a warning instead."""
+    if missed is None:
+        return
+    from shlex import quote
+
+    what = f"no {missed.noun} matches {missed.option} {missed.text}"
+    if allow_empty:
+        emit(Noted("", what))
+        return
+    meant = f"pass {missed.option} {quote(missed.nearest)}, or " if missed.nearest else ""
+    raise NothingSelected(what, why=missed.known(), hint=f"{meant or 'pass '}--allow-empty if that is expected")
 
 
 def emit_problems(problems: Iterable[Problem], emit: Emit) -> None:

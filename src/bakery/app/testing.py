@@ -42,11 +42,11 @@ def find_subjects(
     if platform:
         filters = replace(filters, image_platform=(f"^{platform}",))
     targets = select_targets(open_project(context, emit=emit), filters, emit=emit).targets
-    if not targets:
+    if not targets and not filters.allow_empty:
         raise NothingSelected("cannot find a target to test", why=f"no target passes {filters.described()}")
     if not metadata_file:
         return Subjects(targets)
     files = find_files(metadata_file, Path.cwd())
-    if not files:
+    if not files and not filters.allow_empty:
         raise NothingSelected("cannot find a build metadata file", why=f"no file matches {' '.join(metadata_file)}")
     return Subjects(targets, read_metadata(files).results)

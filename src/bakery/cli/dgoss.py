@@ -21,7 +21,7 @@ def group() -> None:
 @filters.taking(
     options.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
     filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.dev_spec, filters.matrix_versions,
-    filters.offline,
+    filters.offline, filters.allow_empty,
 )  # fmt: skip
 @click.option(
     "--image-platform", "platform", metavar="OS/ARCH", default="", show_default="this machine's",
@@ -45,6 +45,8 @@ def run_command(
 
     full = full_platform(platform) if platform else ""
     found = find_subjects(context, wanted, platform=full, metadata_file=metadata_file, emit=output.emit)
+    if not found.targets:
+        return  # --allow-empty
     plugin = DgossPlugin()
     with board([target.uid for target in found.targets], quiet=general.is_quiet()) as emit:
         results = plugin.execute(

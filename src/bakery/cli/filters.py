@@ -41,11 +41,14 @@ matrix_versions = click.option(
     "--matrix-versions", type=_MODES, default="exclude", help="Exclude or include images with a matrix, or only those."
 )
 offline = click.option("--offline", is_flag=True, help="Do not query product APIs; use cached responses of any age.")
+allow_empty = click.option(
+    "--allow-empty", is_flag=True, help="Exit 0 even if a filter matches nothing in the project."
+)
 strict = click.option("--strict", is_flag=True, help="Fail on unknown keys and on tags that two targets claim.")
 
 ALL: Final = (
     image_name, image_version, image_variant, image_os, image_platform, latest, dev_versions, dev_channel, dev_stream,
-    dev_spec, matrix_versions, offline,
+    dev_spec, matrix_versions, offline, allow_empty,
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def group() -> None:
 @filters.taking(
     options.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
     filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.matrix_versions, filters.offline,
+    filters.allow_empty,
 )  # fmt: skip
 @filters.strict
 @general.options
@@ -75,16 +76,25 @@ def version_command(image: str, context: Path, subpath: str | None) -> None:
 @click.option("--output", type=click.Choice(["yaml", "json"]), default="yaml", help="Output format.")
 @click.option("--origin", is_flag=True, help="Show where each value comes from (file:line).")
 @options.image_name
+@filters.allow_empty
 @filters.strict
 @general.options
 def config_command(
-    context: Path, resolved: bool, output: Literal["yaml", "json"], origin: bool, image_name: str, strict: bool
+    context: Path,
+    resolved: bool,
+    output: Literal["yaml", "json"],
+    origin: bool,
+    image_name: str,
+    allow_empty: bool,
+    strict: bool,
 ) -> None:
     """Print the configuration as written, or as Bakery understands it."""
     from bakery.app import reading
     from bakery.config.resolved import plain, yaml_text
 
-    tree = reading.configuration(context, resolved=resolved, image_name=image_name, strict=strict, emit=emit)
+    tree = reading.configuration(
+        context, resolved=resolved, image_name=image_name, strict=strict, allow_empty=allow_empty, emit=emit
+    )
     if output == "json":
         write_json(plain(tree, origins=origin))
     else:

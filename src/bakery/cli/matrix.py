@@ -22,7 +22,7 @@ from bakery.errors import ConfigurationError
 @filters.taking(
     click.argument("image_name", metavar="[IMAGE]", default="", help="Regular expression for image names."),
     filters.image_version, filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.dev_spec,
-    filters.matrix_versions, filters.offline,
+    filters.matrix_versions, filters.offline, filters.allow_empty,
 )  # fmt: skip
 @click.option(
     "--exclude", type=click.Choice(get_args(JobField)), multiple=True, help="Leave this field out; repeatable."

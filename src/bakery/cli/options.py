@@ -15,6 +15,7 @@ import click
 
 from bakery.cli.general import CommandFunction, Declared
 from bakery.defaults import TIME_BUDGET_S, WAIT_TIMEOUT_S
+from bakery.errors import UsageError
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -215,6 +216,17 @@ faults = click.option(
     help="Inject the faults of ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or of a JSON file.",
 )  # fmt: skip
 seed = click.option("--seed", type=int, metavar="N", default=0, help="Random seed for fault injection.")
+
+
+def wants_summary(summary: bool, form: str, *, file: Path | None = None, plan: bool = False) -> bool:
+    """Return whether a summary is printed: --summary, or --summary-format json, unless that is the form of a file.
+
+    plan: a plan is printed on stdout. Raises UsageError for a plan and a JSON summary.
+    """
+    wanted = summary or (form == "json" and file is None)
+    if plan and wanted and form == "json":
+        raise UsageError("cannot combine --plan and --summary-format json", why="both print on stdout")
+    return wanted
 
 
 def overlaid(

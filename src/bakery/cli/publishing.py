@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from bakery.app.planning import PublishRequest
 from bakery.app.publishing import PublishOptions
@@ -56,6 +57,10 @@ class Reporting(Struct, frozen=True):
     summary_file: Path | None = None
     journal: Path | None = None
     result: Literal["text", "json"] = "text"
+
+    def __post_init__(self) -> None:
+        wanted = options.wants_summary(self.summary, self.summary_format, file=self.summary_file)
+        force_setattr(self, "summary", wanted)
 
 
 class Publishing(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from bakery.cli import general, options, output
+from bakery.cli import filters, general, options, output
 from bakery.cli.options import into
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     "bakery.app.rehearse:RehearseRequest",
     click.argument("project", type=click.Path(path_type=Path), default=Path(), help="Folder with bakery.yaml."),
     options.image_name,
+    filters.allow_empty,
     click.option(
         "--metadata", metavar="FILE", type=options.FILES, multiple=True,
         help="Metadata file of real builds; repeatable. Needs --layout.",

@@ -13,6 +13,7 @@ from bakery.targets.expand import NO_SYSTEM_PLATFORMS, Pair
 def jobs(pairs: Iterable[Pair], exclude: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return one object per version and platform, in the order of the versions; without `platform`, one per version.
 
+    Jobs that are equal, such as those of two systems once `version` is left out, are listed once.
     If a development version is on two channels, each of its jobs has a channel, since they would be equal otherwise.
     """
     listed = list(pairs)
@@ -26,7 +27,7 @@ def jobs(pairs: Iterable[Pair], exclude: Sequence[str] = ()) -> list[dict[str, A
             if several and version.channel:
                 job["channel"] = version.channel
             entries.append({key: value for key, value in job.items() if key not in exclude})
-    return entries
+    return [dict(entry) for entry in dict.fromkeys(tuple(entry.items()) for entry in entries)]
 
 
 def platforms(version: Version) -> tuple[str, ...]:

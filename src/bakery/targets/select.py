@@ -28,6 +28,7 @@ from bakery.targets.expand import (
     same_uids,
     sort_key,
 )
+from bakery.targets.names import Unmatched, unmatched
 from bakery.targets.target import Target
 from bakery.targets.version_match import matches
 
@@ -88,6 +89,7 @@ class SelectedVersions(Struct, frozen=True):
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...]
     failed: int = 0  # lookups of development versions that failed
+    unmatched: Unmatched | None = None  # a filter that matches nothing in the project
 
 
 class SelectedTargets(Struct, frozen=True):
@@ -96,6 +98,7 @@ class SelectedTargets(Struct, frozen=True):
     targets: tuple[Target, ...]
     problems: tuple[Problem, ...]
     failed: int = 0  # lookups of development versions that failed
+    unmatched: Unmatched | None = None  # a filter that matches nothing in the project
 
 
 class _VersionFilter:
@@ -205,7 +208,8 @@ def select_versions(project: Project, selection: Selection, catalog: VersionCata
     """Return the versions that pass the filters on images and versions, in file order."""
     versions = _VersionFilter(project, selection, catalog)
     pairs = tuple(versions.pairs())
-    return SelectedVersions(pairs, _located(project, versions.findings), versions.failed)
+    missed = unmatched(project, selection, pairs)
+    return SelectedVersions(pairs, _located(project, versions.findings), versions.failed, missed)
 
 
 def select(
@@ -233,7 +237,8 @@ def select(
     if strict:
         refuse(project, [replace(claim, warning=False) for claim in claims])
     found = [*versions.findings, *expander.findings.values(), *claims]
-    return SelectedTargets(tuple(targets), _located(project, found), versions.failed)
+    missed = unmatched(project, selection, pairs)
+    return SelectedTargets(tuple(targets), _located(project, found), versions.failed, missed)
 
 
 def _unselected(
