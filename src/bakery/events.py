@@ -11,7 +11,7 @@ from msgspec import Struct
 
 
 class StepStarted(Struct, frozen=True):
-    """A target entered a step: `wait`, `assemble`, `soci`, `stage`, `commit`, `verify`."""
+    """A target entered a step: `wait`, `assemble`, `soci`, `stage`, `commit`, `verify`; or `build`."""
 
     target: str  # uid
     step: str
@@ -34,6 +34,14 @@ class StepRetried(Struct, frozen=True):
     attempt: int
     wait_s: float
     reason: str
+
+
+class StepOutput(Struct, frozen=True):
+    """A line that the command of a step wrote. `target` is "" if the command works on several targets."""
+
+    target: str
+    step: str
+    text: str
 
 
 class RequestRetried(Struct, frozen=True):
@@ -105,6 +113,7 @@ Event = (
     StepStarted
     | StepFinished
     | StepRetried
+    | StepOutput
     | RequestRetried
     | HostPaused
     | SourcesMissing

@@ -1,4 +1,4 @@
-"""The commands that read a project and change nothing: `get`, `check`, `build --plan`, `ci matrix`.
+"""The commands that read a project and change nothing: `get`, `check`, `ci matrix`.
 
 Each function returns values; a caller prints them. Warnings go to `emit`.
 """
@@ -89,30 +89,6 @@ def check(context: Path, *, strict: bool = False, emit: Emit = ignore) -> str:
     checked = check_expansion(project, strict=strict)
     emit_problems(checked.problems, emit)
     return checked.summary
-
-
-def bake_plan(
-    context: Path,
-    filters: Filters,
-    *,
-    push: bool = False,
-    cache_registry: str = "",
-    temp_registry: str = "",
-    strict: bool = False,
-    emit: Emit = ignore,
-) -> Mapping[str, Any]:
-    """Return the bake file for `docker buildx bake`. Raises NothingSelected if no target passes the filters."""
-    from bakery.targets.bake import bake_file
-    from bakery.targets.labels import created
-
-    selected = targets(context, filters, strict=strict, emit=emit)
-    if not selected and not filters.allow_empty:
-        raise NothingSelected(
-            "cannot find a target to build",
-            why=f"no target passes {filters.described()}",
-            hint="run `bakery get targets` to list the targets",
-        )
-    return bake_file(selected, push=push, cache_registry=cache_registry, temp_registry=temp_registry, created=created())
 
 
 class MatrixRequest(Struct, frozen=True):

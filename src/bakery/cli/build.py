@@ -41,7 +41,8 @@ def command(
     strict: bool,
 ) -> None:
     """Build images; --plan prints the bake file."""
-    from bakery.app import reading
+    from bakery.app.build import BuildRequest, bake_plan
+    from bakery.build.options import BuildOptions
 
     if not plan:
         raise NotBuiltYet(
@@ -52,13 +53,5 @@ def command(
         raise BakeryError("cannot plan a build with --strategy build", why="only --strategy bake uses a bake file")
     if summary and summary_format == "json":
         raise BakeryError("cannot print both the plan and a JSON summary", why="both would go to stdout")
-    made = reading.bake_plan(
-        context,
-        wanted,
-        push=push,
-        cache_registry=cache_registry,
-        temp_registry=temp_registry,
-        strict=strict,
-        emit=emit,
-    )
-    write_json(made)
+    how = BuildOptions(strategy=strategy, push=push, cache_registry=cache_registry, temp_registry=temp_registry)
+    write_json(bake_plan(BuildRequest(context, wanted, how, strict), emit=emit))

@@ -22,6 +22,7 @@ from bakery.events import (
     RequestRetried,
     SourcesMissing,
     StepFinished,
+    StepOutput,
     StepRetried,
     TagMoved,
 )
@@ -57,6 +58,8 @@ def _line_of(event: Event) -> Line:
         case StepRetried():
             text = f"attempt {event.attempt} failed: {event.reason}; retrying in {event.wait_s:.1f} s"
             return Line(logging.WARNING, text, event.target, event.step)
+        case StepOutput(text=text):
+            return Line(logging.INFO, text, event.target, event.step)
         case SourcesMissing():
             missing = ", ".join(event.missing)
             text = f"waiting for {missing} ({event.waited_s:.0f} of {event.limit_s:.0f} s)"
