@@ -8,6 +8,7 @@ import click
 import pytest
 from msgspec import Struct
 
+from bakery.app.init import Answers
 from bakery.app.origins import OriginRequest
 from bakery.app.rehearse import RehearseRequest
 from bakery.app.soci import ConvertOptions
@@ -25,7 +26,7 @@ def below(words, command):
 COMMANDS = [found for entry in main.COMMANDS for found in below(entry.name, entry.load())]
 # imported when a command runs
 STRUCTS = {
-    one.__name__: one for one in (ConvertOptions, OriginRequest, RehearseRequest)
+    one.__name__: one for one in (Answers, ConvertOptions, OriginRequest, RehearseRequest)
 }  # imported when a command runs
 ACCESS = ("ca_file", "client_cert", "client_key", "plain_http", "trusted_realm", "build_tool_identifier")
 PLAIN = {"integer": int, "integer range": int, "float": float, "float range": float, "boolean": bool}

@@ -122,7 +122,7 @@ def test_a_message_names_only_commands_and_options_that_exist(text):
 
 def test_the_check_finds_what_does_not_exist_and_accepts_what_does():
     assert len(NAMING) > 20
-    assert wrong("run 'bakery create project'") == ["bakery create project"]
+    assert wrong("run 'bakery create widget'") == ["bakery create widget"]
     assert wrong("run `bakery ci publish --dry-rum`") == ["bakery ci publish --dry-rum", "--dry-rum"]
     assert wrong("pass --metadata-files") == ["--metadata-files"]
     assert wrong("run 'bakery ci matrix --shards N', then `bakery ci publish --shard 1/N`") == []

@@ -294,14 +294,14 @@ def _yaml(tree: Any, first: str, rest: str, lines: list[str], origins: bool) -> 
     """Append the lines of a value: the first one starts with `first`, the others with `rest`."""
     if isinstance(tree, dict) and tree:
         for number, (key, value) in enumerate(tree.items()):
-            start = (rest if number else first) + f"{_scalar(key)}:"
+            start = (rest if number else first) + f"{scalar(key)}:"
             _nested(value, start, rest + "  ", lines, origins)
     elif isinstance(tree, list) and tree:
         for number, value in enumerate(tree):
             start = (rest if number else first) + "- "
             _yaml(value, start, rest + "  ", lines, origins)
     elif isinstance(tree, Leaf):
-        lines.append(f"{first}{_scalar(tree.value)}{f'  # {tree.origin}' if origins else ''}")
+        lines.append(f"{first}{scalar(tree.value)}{f'  # {tree.origin}' if origins else ''}")
     else:
         lines.append(f"{first}{'[]' if isinstance(tree, list) else '{}'}")
 
@@ -314,7 +314,8 @@ def _nested(value: Any, start: str, indent: str, lines: list[str], origins: bool
         _yaml(value, f"{start} ", indent, lines, origins)
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
+    """Return a scalar as YAML on one line: plain if it reads back as the same value, else in double quotes."""
     if isinstance(value, str) and _PLAIN.fullmatch(value) and resolve(value) == value and value.strip() == value:
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -13,6 +13,7 @@ from bakery.config.project import Project
 from bakery.config.yaml.problem import Finding
 
 PLACEHOLDER_HOST: Final = "replace-me.example"  # RFC 2606 reserves .example: nothing can be published there
+_PLACEHOLDER_NAMESPACE: Final = ".".join(reversed(PLACEHOLDER_HOST.split(".")))
 
 
 def unfinished(project: Project) -> Iterator[Finding]:
@@ -21,6 +22,9 @@ def unfinished(project: Project) -> Iterator[Finding]:
     if urlsplit(repository.url).hostname == PLACEHOLDER_HOST:
         hint = "write the URL of the repository that has the Containerfiles"
         yield Finding((*place, "url"), "this is a placeholder", hint, warning=True)
+    if repository.label_namespace.startswith(_PLACEHOLDER_NAMESPACE):
+        hint = "write a domain of yours in reverse, such as com.acme.image"
+        yield Finding((*place, "labelNamespace"), "this is a placeholder", hint, warning=True)
     for index, registry in enumerate(project.registries):
         if registry.host == PLACEHOLDER_HOST:
             hint = "write the host and the namespace of your registry, such as ghcr.io and acme"
