@@ -1,13 +1,52 @@
 """Events of a run, as frozen records for users and reports. Log messages are for developers; these are not logs.
 
-Code that has something to report is given an `emit`, which returns at once and never raises.
+Code that has something to report is given an `emit`, which returns at once and never raises. An event has no time: who
+receives it first (`report.recorder`) notes when that was, once for all that show it. What they add up to is
+`report.model`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from msgspec import Struct
+
+# The target that the current task works for, "" outside of targets. Tasks that it starts inherit it.
+working_for: ContextVar[str] = ContextVar("working_for", default="")
+
+
+class RunPlace(Struct, frozen=True):
+    """A repository that a target goes to, and its tags there."""
+
+    repository: str
+    tags: tuple[str, ...] = ()
+
+
+class RunTarget(Struct, frozen=True):
+    """What is known of a target before a run: its uid, and what it is called by people."""
+
+    uid: str
+    image: str = ""
+    version: str = ""
+    os: str = ""
+    variant: str = ""
+    platforms: tuple[str, ...] = ()
+    places: tuple[RunPlace, ...] = ()
+
+
+class RunStarted(Struct, frozen=True):
+    """A run began. doing: `publish`, `rehearse`, `build`, `clean` or `test`. targets: in the order to show them in."""
+
+    doing: str
+    targets: tuple[RunTarget, ...] = ()
+
+
+class RunFinished(Struct, frozen=True):
+    """A run ended. state: `done`, `failed` or `interrupted`."""
+
+    state: str
+    elapsed_s: float
 
 
 class StepStarted(Struct, frozen=True):
@@ -45,7 +84,10 @@ class StepOutput(Struct, frozen=True):
 
 
 class RequestRetried(Struct, frozen=True):
-    """A request to a registry is repeated after `wait_s`. action: a verb phrase such as "read manifest"."""
+    """A request to a registry is repeated after `wait_s`. action: a verb phrase such as "read manifest".
+
+    target: that the request was for; content that several targets share is requested for the first one.
+    """
 
     host: str
     action: str
@@ -53,6 +95,30 @@ class RequestRetried(Struct, frozen=True):
     attempt: int
     wait_s: float
     reason: str
+    target: str = ""
+
+
+class HostTraffic(Struct, frozen=True):
+    """What was exchanged with a registry since the run began: totals, at most four times a second and at the end.
+
+    The token service and the storage of a registry count as the registry. bytes_in, bytes_out: of bodies. reused: blobs
+    that were there already, mounted: blobs that the registry took from another repository; neither was sent.
+    """
+
+    host: str
+    requests: int
+    bytes_in: int
+    bytes_out: int
+    reused: int = 0
+    reused_bytes: int = 0
+    mounted: int = 0
+    mounted_bytes: int = 0
+
+
+class RequestsSaved(Struct, frozen=True):
+    """So many requests were not sent, because another target needed the same content: the total of the run."""
+
+    count: int
 
 
 class HostPaused(Struct, frozen=True):
@@ -110,11 +176,15 @@ class ProblemFound(Struct, frozen=True):
 
 
 Event = (
-    StepStarted
+    RunStarted
+    | RunFinished
+    | StepStarted
     | StepFinished
     | StepRetried
     | StepOutput
     | RequestRetried
+    | HostTraffic
+    | RequestsSaved
     | HostPaused
     | SourcesMissing
     | TagMoved

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from bakery.errors import BakeryError, ConnectionFailed, RegistryError
+from bakery.events import Event, HostTraffic
 from bakery.extent import Extent
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
@@ -49,16 +50,22 @@ def expect_upload(server: ScriptedServer, answer: Response | int = 201, descript
     server.expect("PUT", f"{SESSION}?digest={descriptor.digest}", answer)
 
 
+def total(events: list[Event]) -> HostTraffic:
+    """Return the last totals that a client reported, of its only host."""
+    return [event for event in events if isinstance(event, HostTraffic)][-1]
+
+
 # Large bodies
 
 
 async def test_parts_of_a_file_arrive_as_one_body(channel: Channel):
-    async with channel.server() as server, channel.client() as client:
+    events: list[Event] = []
+    async with channel.server() as server, channel.client(events=events) as client:
         expect_upload(server)
         with extents(CONTENT) as body:
             await client.blobs(repository(server)).write(LAYER, body)
         assert server.sent("PUT")[0].body == CONTENT
-        assert client.stats.bytes_out == LAYER.size
+    assert total(events).bytes_out == LAYER.size
 
 
 async def test_a_download_is_kept_whole_and_in_order(channel: Channel):
@@ -68,7 +75,8 @@ async def test_a_download_is_kept_whole_and_in_order(channel: Channel):
         assert position == len(kept)
         kept.extend(piece)
 
-    async with channel.server() as server, channel.client() as client:
+    events: list[Event] = []
+    async with channel.server() as server, channel.client(events=events) as client:
         server.expect("GET", TARGET, Response(200, body=CONTENT))
         async for step in client.blobs(repository(server)).fetch(LAYER, keep):
             assert step <= len(kept)
@@ -76,7 +84,7 @@ async def test_a_download_is_kept_whole_and_in_order(channel: Channel):
         assert kept == CONTENT
         assert steps == sorted(set(steps))
         assert steps[-1] == LAYER.size
-        assert client.stats.bytes_in == LAYER.size
+    assert total(events).bytes_in == LAYER.size
 
 
 async def test_an_error_while_storing_is_raised_unchanged_without_a_retry(channel: Channel):
@@ -92,11 +100,12 @@ async def test_an_error_while_storing_is_raised_unchanged_without_a_retry(channe
 
 async def test_a_refusal_before_the_whole_file_was_sent_is_reported(channel: Channel):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
-    async with channel.server() as server, channel.client(policy=ONCE) as client:
+    events: list[Event] = []
+    async with channel.server() as server, channel.client(policy=ONCE, events=events) as client:
         expect_upload(server, Response(400, body=b'{"errors": [{"code": "DENIED"}]}', early=True))
         with extents(bytes(large.size)) as body, pytest.raises(RegistryError, match="DENIED"):
             await client.blobs(repository(server)).write(large, body)
-        assert client.stats.bytes_out < large.size
+    assert total(events).bytes_out < large.size
 
 
 async def test_interim_responses_while_a_file_is_sent_do_not_damage_it(channel: Channel):

@@ -54,6 +54,7 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
         soci=SociSettings.from_environment(environment),
         towards=plan.repositories,
         spool_limit_files=shares(hosts).spools,
+        emit=emit,
     )
 
 

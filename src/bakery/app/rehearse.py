@@ -139,8 +139,8 @@ async def _publish(plan: Plan, rehearsal: Rehearsal, policy: RetryPolicy, emit: 
     # An empty environment, so that the user's proxies, credentials and CA files play no part.
     client = make_client({}, policy=policy, clock=clock, emit=emit, deadline=deadline)
     client.announce_writes(plan.repositories)
-    options = PipelineOptions(jobs=rehearsal.jobs, time_budget_s=rehearsal.time_budget_s)
-    return await Pipeline(plan, NativeEngine(client), options=options, clock=clock, emit=emit).execute()
+    options = PipelineOptions(doing="rehearse", jobs=rehearsal.jobs, time_budget_s=rehearsal.time_budget_s)
+    return await Pipeline(plan, NativeEngine(client, emit=emit), options=options, clock=clock, emit=emit).execute()
 
 
 def make_image(uid: str, platform: str) -> tuple[bytes, bytes, bytes]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bakery.plans.create import CreatePlan
     from bakery.publish.outcome import Outcome
     from bakery.publish.preview import Preview
+    from bakery.report.model import Run
 
 _Progress = Literal["auto", "none", "plain", "rawjson", "tty"]
 _KEY_VALUE: Final = re.compile(r"[a-z][a-z-]*=")
@@ -183,8 +184,8 @@ def _run(planning: Callable[[], CreatePlan], how: Creating) -> None:
     if not made.has_destination:
         raise UsageError("missing option --tag", hint="name a destination, or pass --dry-run")
 
-    def report(outcome: Outcome, options: PublishOptions, reporting: Reporting) -> None:
-        report_outcome(outcome, options, reporting)
+    def report(outcome: Outcome, run: Run, options: PublishOptions, reporting: Reporting) -> None:
+        report_outcome(outcome, run, options, reporting)
         if outcome.exit_code == ExitCode.DONE:
             _write_result(made, outcome, how)
 

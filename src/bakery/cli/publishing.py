@@ -29,6 +29,7 @@ from bakery.events import Emit, Event, ignore
 if TYPE_CHECKING:
     from bakery.publish.outcome import Outcome
     from bakery.publish.plan import Plan
+    from bakery.report.model import Run
 
 _WHAT: Final = (
     options.context, options.image_name, options.shard, options.allow_empty, filters.dev_channel, filters.dev_spec,
@@ -107,7 +108,7 @@ def finish(plan: Plan | None, wanted: Publishing) -> None:
     )
 
 
-Report = Callable[["Outcome", PublishOptions, Reporting], None]
+Report = Callable[["Outcome", "Run", PublishOptions, Reporting], None]
 
 
 def carry_out(
@@ -123,6 +124,7 @@ def carry_out(
     from bakery.publish.journal import Journal
     from bakery.report.live import board
     from bakery.report.printing import group
+    from bakery.report.recorder import Recorder
     from bakery.text import plural
 
     labels = [target.uid for target in plan.targets]
@@ -133,16 +135,17 @@ def carry_out(
         board(labels, quiet=general.is_quiet()) as show,
     ):
 
-        def emit(event: Event) -> None:
+        def listen(event: Event, _run: Run, _at: float) -> None:
             record(event)
             show_event(event)
             show(event)
 
+        recorder = Recorder([listen])
         try:
-            outcome = publish(plan, how, emit=emit)
+            outcome = publish(plan, how, emit=recorder)
         except Interrupted as error:
             outcome, interrupted = error.outcome, error
-    report(outcome, how, reporting)
+    report(outcome, recorder.run, how, reporting)
     if interrupted is not None:
         raise interrupted
     return outcome.exit_code
@@ -162,14 +165,14 @@ def _show_plan(plan: Plan, how: PublishOptions, reporting: Reporting) -> ExitCod
     return ExitCode.FAILED if plan.refused else ExitCode.DONE
 
 
-def _report_conversions(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - a Report
+def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - a Report
     from bakery.report.soci import conversion_lines, converted_references
 
     output.write(converted_references(outcome), end="")
     _print(conversion_lines(outcome))
 
 
-def report_outcome(outcome: Outcome, how: PublishOptions, reporting: Reporting) -> None:
+def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - drawn next
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.images import images_json
     from bakery.report.markdown import summary_page

@@ -16,6 +16,7 @@ from bakery.defaults import SPOOL_BYTES, SPOOL_FILES
 from bakery.engines.layouts import Layouts, LayoutStore
 from bakery.engines.owner import owning
 from bakery.errors import BadDocument, NotFound
+from bakery.events import Emit, RequestsSaved, ignore
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
@@ -65,10 +66,11 @@ class NativeEngine:
         spool_limit_bytes: int = SPOOL_BYTES,
         spool_limit_files: int = SPOOL_FILES,
         spool_directory: Path | None = None,
+        emit: Emit = ignore,
     ) -> None:
         self._client, self._soci, self._towards = client, soci, tuple(towards)
         self._spool_limits, self._spool_directory = (spool_limit_bytes, spool_limit_files), spool_directory
-        self._exits = AsyncExitStack()
+        self._exits, self._emit = AsyncExitStack(), emit
 
     async def __aenter__(self) -> Self:
         await self._exits.enter_async_context(self._client)
@@ -87,6 +89,7 @@ class NativeEngine:
 
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
+        self._emit(RequestsSaved(self._mover.saved + self._manifests.saved))
 
     async def find(self, reference: SourceReference) -> RawManifest | None:
         if isinstance(reference, LayoutReference):

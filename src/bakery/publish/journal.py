@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from msgspec.structs import asdict
+from msgspec import to_builtins
 
 from bakery.errors import UsageError
 from bakery.events import Event
@@ -31,7 +31,7 @@ def _now() -> datetime:
 
 def line_of(event: Event, when: datetime) -> str:
     """Return the line of an event."""
-    fields = asdict(event)
+    fields = to_builtins(event)
     fields |= {name: clean(fields[name], lines=True) for name in _FREE_TEXT if name in fields}
     return json_text({"time": format_time(when), "event": type(event).__name__, **fields}) + "\n"
 

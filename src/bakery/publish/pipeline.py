@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
 
@@ -18,14 +18,26 @@ from msgspec import Struct
 
 from bakery.defaults import NATIVE_JOBS, TIME_BUDGET_S, WAIT_TIMEOUT_S
 from bakery.errors import BakeryError, BudgetSpent, one_line, reason
-from bakery.events import Emit, Noted, StepFinished, StepStarted, TargetFinished, ignore
+from bakery.events import (
+    Emit,
+    Noted,
+    RunFinished,
+    RunPlace,
+    RunStarted,
+    RunTarget,
+    StepFinished,
+    StepStarted,
+    TargetFinished,
+    ignore,
+    working_for,
+)
 from bakery.oci.reference import Repository
 from bakery.parallel.jobs import Job, Slot, run_jobs
 from bakery.publish.assemble import AssemblyOptions, assemble_target
 from bakery.publish.commit import CommitOrder, move_tags
 from bakery.publish.engine import Engine
 from bakery.publish.image import AssembledImage
-from bakery.publish.outcome import Failure, Outcome, Step
+from bakery.publish.outcome import Failure, Outcome, State, Step
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.publish.progress import DestinationProgress, TargetProgress
 from bakery.publish.read import read_sources
@@ -40,8 +52,9 @@ GRACE_S: Final = 1.0  # the engine obeys the budget itself and reports more; thi
 
 
 class PipelineOptions(Struct, frozen=True):
-    """How a run behaves. Times in seconds."""
+    """How a run behaves. Times in seconds. doing: what it is called in events."""
 
+    doing: str = "publish"
     jobs: int = NATIVE_JOBS
     wait_limit_s: float = WAIT_TIMEOUT_S
     time_budget_s: float = TIME_BUDGET_S
@@ -78,19 +91,39 @@ class Pipeline:
         A BakeryError of an engine that cannot start is raised too. Any later failure of the engine, such as one in its
         shutdown, belongs to the targets that have not ended; if all have, it is a warning.
         """
-        started = False
+        with self._reported():
+            started = False
+            try:
+                async with self._engine:
+                    started = True
+                    await self._run_jobs()
+            except Exception as error:
+                if not started and isinstance(error, BakeryError):
+                    raise
+                _log.debug("the engine failed", exc_info=error)
+                failure = error
+                if not self._fail_unfinished(lambda _: failure):
+                    self._emit(Noted("", f"the engine did not shut down cleanly: {reason(error)}"))
+            return self.outcome()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Report the beginning and the end of the run, and the targets that never start."""
+        planned = (*(item.target for item in self._plan.refused), *self._plan.targets)
+        self._emit(RunStarted(self._options.doing, tuple(map(_described, planned))))
+        for item in self._plan.refused:
+            self._emit(StepStarted(item.target.uid, str(Step.PLAN)))
+            self._emit(StepFinished(item.target.uid, str(Step.PLAN), 0.0, one_line(item.error)))
+            self._emit(TargetFinished(item.target.uid, str(State.FAILED), 0.0))
+        state = "interrupted"
         try:
-            async with self._engine:
-                started = True
-                await self._run_jobs()
-        except Exception as error:
-            if not started and isinstance(error, BakeryError):
-                raise
-            _log.debug("the engine failed", exc_info=error)
-            failure = error
-            if not self._fail_unfinished(lambda _: failure):
-                self._emit(Noted("", f"the engine did not shut down cleanly: {reason(error)}"))
-        return self.outcome()
+            yield
+            state = "failed" if self.outcome().failures else "done"
+        except Exception:
+            state = "failed"
+            raise
+        finally:
+            self._emit(RunFinished(state, self._clock.now() - self._started))
 
     async def _run_jobs(self) -> None:
         jobs = [Job(uid, partial(self._run_target, progress), uid) for uid, progress in self._progress.items()]
@@ -125,6 +158,7 @@ class Pipeline:
 
     async def _run_target(self, progress: TargetProgress, slot: Slot) -> None:
         started, uid = self._clock.now(), progress.target.uid
+        working_for.set(uid)  # in the task of this job
         try:
             await self._publish(progress, slot)
             progress.ended = True
@@ -233,3 +267,15 @@ class Pipeline:
 
 def _repositories(target: PlannedTarget) -> tuple[Repository, ...]:
     return tuple(destination.repository for destination in target.destinations)
+
+
+def _described(target: PlannedTarget) -> RunTarget:
+    return RunTarget(
+        target.uid,
+        target.image,
+        target.version,
+        target.os,
+        target.variant,
+        target.platforms,
+        tuple(RunPlace(str(place.repository), tuple(place.tags)) for place in target.destinations),
+    )

@@ -73,10 +73,14 @@ class Blobs:
         is_ours = self._state.acknowledged_at(self.repository, blob.digest) is not None
         if else_write and not is_ours and await self._mounts.tells(self._pushed):
             if await self._mounts.mount(blob, self.repository, _LOOK):
+                self._endpoint.meter.reused(blob.size)
                 return True
             if blob.digest in self._mounts.sessions:
                 return False
-        return await Retries(self._state, self._head(blob)).attempt(partial(self._look, blob))
+        is_there = await Retries(self._state, self._head(blob)).attempt(partial(self._look, blob))
+        if is_there:
+            self._endpoint.meter.reused(blob.size)
+        return is_there
 
     def _head(self, blob: Descriptor) -> Operation:
         return self._operation("HEAD", f"blobs/{blob.digest}", _LOOK, blob)
@@ -161,7 +165,10 @@ class Blobs:
 
     async def mount(self, blob: Descriptor, source: Blobs) -> bool:
         """Mount the blob from another repository of this registry. False if that did not succeed, for any reason."""
-        return await self._mounts.mount(blob, source.repository)
+        is_mounted = await self._mounts.mount(blob, source.repository)
+        if is_mounted:
+            self._endpoint.meter.mounted(blob.size)
+        return is_mounted
 
     async def write(self, blob: Descriptor, body: OpenBody) -> None:
         """Upload a blob. Return once it is acknowledged or found."""

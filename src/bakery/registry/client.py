@@ -73,6 +73,7 @@ class Client:
 
     async def __aexit__(self, *exception: object) -> None:
         await self._transport.__aexit__(*exception)
+        self._state.report_traffic()
 
     def blobs(self, repository: Repository) -> Blobs:
         """Return the blobs of a repository: always the same object for the same repository."""

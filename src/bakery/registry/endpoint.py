@@ -26,6 +26,7 @@ from bakery.registry.http.redirect import check_hop, is_followed, next_hop
 from bakery.registry.http.transport import OpenResponse, Transport
 from bakery.registry.http.url import Origin, Url
 from bakery.registry.login import NOTHING, Authorizer, Grant
+from bakery.registry.meter import Meter
 from bakery.registry.operation import ClientStats, Operation
 from bakery.registry.origin import api_origin, may_speak_tls
 from bakery.registry.reasons import MAX_ERROR_BYTES, create_hint
@@ -52,8 +53,9 @@ class Endpoint:
         clock: Clock,
         stats: ClientStats,
         gate: Gate,
+        meter: Meter,
     ) -> None:
-        self.registry, self.origin = registry, api_origin(registry, config.plain_http)
+        self.registry, self.origin, self.meter = registry, api_origin(registry, config.plain_http), meter
         self.gate, self.longest_lag_s, self.sure_lag_s = gate, _LEAST_LAG_S, 0.0
         self.down_since: float | None = None  # since when it has refused every connection
         self._clock, self._heard_at, self._stall_s = clock, -math.inf, config.stall_s
@@ -141,7 +143,7 @@ class Endpoint:
                     request = operation.request(url, authorization=grant.header)
                 await self.gate.enter(operation.lane, urgent=operation.urgent)
                 try:
-                    response = await self._transport.start(request)
+                    response = await self._transport.start(request, self.meter)
                     self.down_since, self._heard_at = None, self._clock.now()
                     self._authorizer.met()
                     if response.status == 401 and operation.insists and not has_left:
@@ -215,7 +217,7 @@ class Endpoint:
     async def _exchange(self, request: HttpRequest, limit_bytes: int, *, strict: bool) -> HttpResponse:
         await self.gate.enter(Lane.SMALL, urgent=True)  # a download that is resumed may need a token
         try:
-            response = await self._transport.start(request)
+            response = await self._transport.start(request, self.meter)
             try:
                 return await response.read(limit_bytes, strict=strict)
             finally:

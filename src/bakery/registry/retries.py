@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from bakery.defaults import TIME_BUDGET_S
 from bakery.errors import BakeryError, Unavailable
-from bakery.events import Emit, RequestRetried
+from bakery.events import Emit, RequestRetried, working_for
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.polling import poll_delays
@@ -24,6 +24,7 @@ from bakery.registry.http.failure import NotConnected, UnknownHost
 from bakery.registry.http.transport import Transport
 from bakery.registry.http.url import Url
 from bakery.registry.login import scopes_for
+from bakery.registry.meter import Meter
 from bakery.registry.operation import ClientStats, Operation
 from bakery.retry import Clock, RetryPolicy
 
@@ -77,8 +78,14 @@ class ClientState:
                 clock=self.clock,
                 stats=self.stats,
                 gate=gate,
+                meter=Meter(registry, clock=self.clock, emit=self.emit),
             )
         return found
+
+    def report_traffic(self) -> None:
+        """Report what was not reported yet: the run ends."""
+        for endpoint in self._endpoints.values():
+            endpoint.meter.report()
 
     def operation(
         self,
@@ -154,9 +161,8 @@ class Retries:
     def report(self, doubt: BakeryError | None) -> None:
         """Report a failure that is looked into before the request is repeated."""
         if doubt is not None:
-            operation, reason = self._operation, doubt.why or doubt.what
-            host, attempt = operation.repository.registry, self.failures + 1
-            self._state.emit(RequestRetried(host, operation.action, operation.about, attempt, 0.0, reason))
+            reason = doubt.why or doubt.what
+            self._emit_retry(self.failures + 1, 0.0, reason)
 
     async def pause(self, error: BakeryError) -> None:
         """Wait after a failure, before the next attempt. Raises the error if no time or attempt is left."""
@@ -227,6 +233,10 @@ class Retries:
     async def _sleep(self, attempt: int, wait_s: float, reason: str) -> None:
         state, operation = self._state, self._operation
         _log.debug("%s %s: attempt %d: %s; next in %.2f s", operation.action, operation.about, attempt, reason, wait_s)
-        host = operation.repository.registry
-        state.emit(RequestRetried(host, operation.action, operation.about, attempt, wait_s, reason))
+        self._emit_retry(attempt, wait_s, reason)
         await state.clock.sleep(wait_s)
+
+    def _emit_retry(self, attempt: int, wait_s: float, reason: str) -> None:
+        operation, target = self._operation, working_for.get()
+        host = operation.repository.registry
+        self._state.emit(RequestRetried(host, operation.action, operation.about, attempt, wait_s, reason, target))

@@ -74,7 +74,7 @@ def _line_of(event: Event) -> Line:
         case StepFinished(error=error) if error:
             return Line(logging.DEBUG, f"failed after {event.elapsed_s:.1f} s: {error}", event.target, event.step)
         case _:
-            return Line(logging.DEBUG, str(event), event.target)
+            return Line(logging.DEBUG, str(event), getattr(event, "target", ""))
 
 
 def log(event: Event, logger: logging.Logger) -> None:

@@ -36,6 +36,11 @@ class Mover:
         """
         return self._arrivals.once((to, blob.digest), lambda: self._bring(blob, origin, to, content, unlikely))
 
+    @property
+    def saved(self) -> int:
+        """How often a blob was wanted at a store that was asked or sent it for another target."""
+        return self._arrivals.saved
+
     def doubt(self, digest: Digest, at: Store) -> None:
         """Forget that a blob is there, because the registry says that it is not. From now on, only an upload counts."""
         self._doubted.add((at, digest))

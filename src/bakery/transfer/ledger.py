@@ -19,12 +19,15 @@ class Ledger(Generic[T]):
     def __init__(self, owner: asyncio.TaskGroup) -> None:
         self._owner = owner
         self._tasks: dict[Hashable, asyncio.Task[T | Exception]] = {}
+        self.saved = 0  # how often the work was wanted again, and not done
 
     async def once(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """Return the result of the work on this key, started now or earlier. Raises what the work raised."""
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = self._owner.create_task(self._attempt(key, work))
+        else:
+            self.saved += 1
         result = await asyncio.shield(task)
         if isinstance(result, Exception):
             raise result

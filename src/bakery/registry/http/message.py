@@ -97,8 +97,31 @@ class HttpResponse(Struct, frozen=True):
 
 
 class Stats(Struct):
-    """What was sent and received."""
+    """What was sent."""
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)  # by host and method
-    bytes_in: int = 0  # bodies only
-    bytes_out: int = 0
+
+
+class Traffic:
+    """Counts requests, and the bytes of their bodies and of those of the responses. A subclass may act on `changed`."""
+
+    def __init__(self) -> None:
+        self.requests = self.bytes_in = self.bytes_out = 0
+
+    def asked(self) -> None:
+        """Count a request."""
+        self.requests += 1
+        self.changed()
+
+    def received(self, size: int) -> None:
+        """Count bytes of a response."""
+        self.bytes_in += size
+        self.changed()
+
+    def sent(self, size: int) -> None:
+        """Count bytes of a request."""
+        self.bytes_out += size
+        self.changed()
+
+    def changed(self) -> None:
+        """Do nothing."""

@@ -17,7 +17,7 @@ from bakery.registry.http.address import Reach, reach_of
 from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.exchange import Exchange, NotHttp
 from bakery.registry.http.failure import BodyCut, NotConnected, UnknownHost, Untrusted
-from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, in_pieces
+from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, Traffic, in_pieces
 from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, ProxyRefused, Route, system_lookup
 from bakery.registry.http.redirect import is_followed
 from bakery.registry.http.turns import Take
@@ -35,8 +35,11 @@ _FAILURES: Final = (Broken, NotHttp, TimeoutError)
 class OpenResponse:
     """A response whose head has arrived. Read or move its body, then `close` it in every case."""
 
-    def __init__(self, exchange: Exchange, request: HttpRequest, transport: Transport, route: Route) -> None:
+    def __init__(
+        self, exchange: Exchange, request: HttpRequest, transport: Transport, route: Route, traffic: Traffic
+    ) -> None:
         self._exchange, self._request, self._transport, self._route = exchange, request, transport, route
+        self._traffic = traffic
         self._stall_s = transport.config.stall_s
         self._window_ends, self._window_bytes = asyncio.get_running_loop().time() + self._stall_s, 0
         self._read: HttpResponse | None = None
@@ -58,7 +61,7 @@ class OpenResponse:
         """Return the whole response, read once and kept. A longer or broken body is truncated, or raises if strict."""
         if self._read is None:
             body = b"" if self.status == _FALSE_LENGTH else await self._read_body(limit_bytes, strict)
-            self._transport.stats.bytes_in += len(body)
+            self._traffic.received(len(body))
             self._read = HttpResponse(self.status, self.headers, body, self.url)
         return self._read
 
@@ -95,7 +98,7 @@ class OpenResponse:
             self._watch(size)
         except _FAILURES as error:
             raise _failed(error, self._request) from error
-        self._transport.stats.bytes_in += size
+        self._traffic.received(size)
         return size
 
     def _watch(self, size: int) -> None:
@@ -132,17 +135,18 @@ class Transport:
         """Return the class of the address that was connected to for this origin, PUBLIC if that is not known."""
         return self._pool.reach_of(origin)
 
-    async def start(self, request: HttpRequest) -> OpenResponse:
-        """Send a request and wait for the head of its response.
+    async def start(self, request: HttpRequest, traffic: Traffic | None = None) -> OpenResponse:
+        """Send a request and wait for the head of its response. traffic: counts it.
 
         Raises NotConnected, ConnectionFailed, Untrusted, UnsafeTarget, and whatever the reader of the body raises.
         """
-        origin, body = request.url.origin, request.body
+        origin, body, counter = request.url.origin, request.body, traffic or Traffic()
         route = Route.to(origin, request.allowed, self.config.proxies.for_origin(origin))
         self.stats.requests[origin.authority, request.method] += 1
+        counter.asked()
         if body is None or (isinstance(body, bytes) and len(body) <= _AT_ONCE_BYTES):
             body = body or b""
-            self.stats.bytes_out += len(body)
+            counter.sent(len(body))
         elif isinstance(body, bytes):
             body = in_pieces(body)
         try:
@@ -158,7 +162,7 @@ class Transport:
                 loop = asyncio.get_running_loop()
 
                 def moved(size: int) -> None:
-                    self.stats.bytes_out += size
+                    counter.sent(size)
                     timer.reschedule(loop.time() + self.config.stall_s)
 
                 def sent() -> None:
@@ -170,11 +174,11 @@ class Transport:
             exchange.wire.close()
             # A server may close a kept connection just as a request is sent on it: the host is not to blame.
             if isinstance(error, Broken) and exchange.met_closed and request.method in _REPEATABLE:
-                return await self.start(request)
+                return await self.start(request, traffic)
             if isinstance(error, _FAILURES):
                 raise _failed(error, request, is_cut=not exchange.is_sent) from error
             raise
-        return OpenResponse(exchange, request, self, route)
+        return OpenResponse(exchange, request, self, route, counter)
 
     def present_certificate_to(self, registry: Origin) -> None:
         """Present the user's client certificate to this server if it requests one."""
