@@ -1,17 +1,19 @@
 """What a plan may ask of its sources: tags, must-exist, kept bytes, platforms, duplicates, order, entries."""
 
 import json
+from itertools import islice
 
 import pytest
 from msgspec.structs import replace
 
 from bakery.errors import BakeryError, NotFound
-from bakery.events import Event, Noted
+from bakery.events import Event, Noted, SourcesMissing
 from bakery.oci import media_type as mt
 from bakery.oci.annotation import CREATED
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import ATTESTATION_OF, Index, parse
 from bakery.oci.platform import Platform
+from bakery.polling import poll_delays
 from bakery.publish.assemble import AssemblyOptions, assemble_target
 from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
@@ -67,6 +69,20 @@ async def test_a_tag_is_resolved_once_and_its_digest_is_reported():
     assert outcome.targets[0].state is State.PUBLISHED
     assert engine.found == [reference]
     assert Noted("app", f"{reference} is {image.digest}", warning=False) in events
+
+
+async def test_a_source_is_waited_for_as_long_as_the_limit_says_and_no_longer():
+    reference = TEMPORARY.with_digest(Digest.of(b"absent"))
+    first, second = islice(poll_delays(), 2)
+    for limit_s, waits in ((first, [first]), (first + second, [first, second]), (first + second / 2, [first])):
+        clock, events = Clock(), list[Event]()
+        clock.time = 100.0
+        with pytest.raises(NotFound, match=f"still missing after {sum(waits):.0f} s"):
+            await wait_for_sources(
+                wanted([Source(reference)]), DictionaryEngine(), limit_s=limit_s, clock=clock, emit=events.append
+            )
+        assert clock.slept == waits
+        assert [event.waited_s for event in events if isinstance(event, SourcesMissing)] == [0, first][: len(waits)]
 
 
 async def test_a_source_that_must_exist_is_not_waited_for():

@@ -65,6 +65,7 @@ COURSES = {  # results of the PUTs, results of the looks, the steps
     "the response is lost, the blob exists": ([LOST], [True], "open put look"),
     "the response is lost, and so is the blob": ([LOST, CREATED], [False], "open put look pause open put"),
     "a gateway error": ([BROKEN, CREATED], [False], "open put look pause open put"),
+    "a server error, and the blob exists": (sent(500), [True], "open put glance"),
     "the body is truncated": ([CUT, CREATED], [], "open put pause open put"),
     "no connection": ([UNSENT, CREATED], [], "open put pause open put"),
     "too many requests": ([THROTTLED, CREATED], [], "open put pause open put"),
@@ -471,6 +472,42 @@ def test_an_immutable_tag_with_another_digest_is_an_error_that_names_it():
     assert len(put(scripted(HttpResponse(412), DIGEST), is_tag=True)) == 2
     with pytest.raises(RegistryError, match=f"immutable and names {OTHER}"):
         put(scripted(HttpResponse(400, body=errors("TAG_INVALID")), OTHER), is_tag=True)
+
+
+def test_a_412_proves_that_a_tag_is_immutable_if_it_names_other_content():
+    with pytest.raises(RegistryError, match=f"immutable and names {OTHER}"):
+        put(scripted(HttpResponse(412), OTHER), is_tag=True)
+    steps = put(scripted(HttpResponse(412), None, None, HttpResponse(201)), is_tag=True)
+    assert [type(step) for step in steps] == [put_plan.Put, LookUp, Backoff, put_plan.Put]
+
+
+def test_a_409_is_a_conflict_until_the_third_one_finds_the_tag_at_other_content():
+    once = (HttpResponse(409), OTHER, None)
+    steps = put(scripted(*once, *once, HttpResponse(201)), is_tag=True)
+    assert [type(step) for step in steps] == [put_plan.Put, LookUp, Backoff] * 2 + [put_plan.Put]
+    with pytest.raises(RegistryError, match=f"immutable and names {OTHER}"):
+        put(scripted(*once, *once, HttpResponse(409), OTHER), is_tag=True)
+
+
+def test_a_409_is_never_taken_for_immutable_while_the_tag_cannot_be_read():
+    unread = (HttpResponse(409), None, None)
+    assert len(put(scripted(*unread * 5, HttpResponse(201)), is_tag=True)) == 16
+
+
+@pytest.mark.parametrize(
+    ("is_ascii", "response", "hinted"),
+    [
+        (False, HttpResponse(400, body=errors("DIGEST_INVALID")), True),
+        (True, HttpResponse(400, body=errors("DIGEST_INVALID")), False),
+        (False, HttpResponse(400, body=errors("NAME_INVALID")), False),
+        (False, HttpResponse(403, body=errors("DIGEST_INVALID")), False),
+    ],
+)
+def test_a_digest_refused_for_text_beyond_ascii_has_the_hint_to_avoid_it(is_ascii, response, hinted):
+    flow = put_plan.put(DIGEST, about="x", is_tag=False, names=list, ours=lambda _: False, is_ascii=is_ascii)
+    with pytest.raises(BakeryError) as caught:
+        follow(flow, lambda step: response)
+    assert (caught.value.hint == put_plan.ASCII_HINT) is hinted
 
 
 @pytest.mark.parametrize(("response", "expected"), [(HttpResponse(403), AuthError), (HttpResponse(413), RegistryError)])

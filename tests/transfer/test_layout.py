@@ -200,6 +200,18 @@ def test_members_of_a_tar_that_are_not_regular_files_are_refused(tmp_path, type_
         use()
 
 
+def test_a_sparse_member_of_a_tar_is_refused(tmp_path):
+    content, blob = simple()
+    path = content.tar(tmp_path / "l.tar")
+    with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
+        member.size, member.pax_headers = 2, {"GNU.sparse.map": "0,2", "GNU.sparse.size": "2"}
+        archive.addfile(member, io.BytesIO(b"{}"))
+    sparse = replace(blob, digest=Digest("sha256", "0" * 64), size=2)
+    with open_layout(path) as layout, pytest.raises(BadLayout, match="is not a regular file"):
+        list(layout.read(sparse))
+
+
 def test_a_member_that_occurs_twice_in_a_tar_is_refused(tmp_path):
     content, _ = simple()
     path = content.tar(tmp_path / "l.tar")
@@ -331,6 +343,23 @@ def test_a_folder_that_is_something_else_is_not_written_into(tmp_path):
             LayoutWriter(tmp_path / name)
 
 
+def test_a_layout_that_cannot_be_read_is_not_added_to(tmp_path):
+    content, _ = simple()
+    path = content.folder(tmp_path / "layout")
+    (path / "index.json").write_text("[]")
+    with pytest.raises(BakeryError, match=r"index\.json"):
+        LayoutWriter(path)
+
+
+@pytest.mark.parametrize(("name", "is_folder"), [("out", True), ("out.d", True), ("out.tar", False)])
+def test_only_a_path_that_ends_in_tar_becomes_a_tar(tmp_path, name, is_folder):
+    blob = Descriptor.of(b"x", "a/b")
+    with LayoutWriter(tmp_path / name) as writer:
+        writer.write(blob, [b"x"])
+        writer.commit(blob)
+    assert (tmp_path / name).is_dir() is is_folder
+
+
 def test_an_empty_folder_may_be_the_destination(tmp_path):
     (tmp_path / "out").mkdir()
     root = Descriptor.of(b"{}", mt.OCI_INDEX)
@@ -385,6 +414,18 @@ def test_images_without_platforms_are_images_of_their_own_and_a_choice_is_needed
     with open_layout(content.folder(tmp_path / "layout")) as layout, pytest.raises(BadLayout) as caught:
         layout.root()
     assert caught.value.hint.endswith(f"{one['digest']}, two")
+
+
+def test_indexes_with_platforms_are_images_of_their_own(tmp_path):
+    content = Content()
+    content.top = [content.index(content.image(platform=f"linux/{name}")) for name in ("amd64", "arm64")]
+    for entry, name in zip(content.top, ("amd64", "arm64"), strict=True):
+        entry["platform"] = {"os": "linux", "architecture": name}
+    with (
+        open_layout(content.folder(tmp_path / "layout")) as layout,
+        pytest.raises(BadLayout, match="it has 2 images"),
+    ):
+        layout.root()
 
 
 def test_only_one_image_is_an_image_even_if_it_has_a_platform(tmp_path):

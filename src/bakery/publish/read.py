@@ -17,6 +17,7 @@ from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.manifest import Index, Manifest, RawManifest
+from bakery.oci.platform import Platform
 from bakery.oci.reference import LayoutReference, SourcePlace, SourceReference
 from bakery.publish.assemble import newest, read_config
 from bakery.publish.choose import ResolvedSource
@@ -150,8 +151,7 @@ class _Reading:
         try:
             return await self._engine.read_manifest(index.origin, descriptor)
         except NotFound as error:
-            platform = f" for {descriptor.platform}" if descriptor.platform is not None else ""
-            raise deleted(error, f"the index {index.reference}{platform}") from error
+            raise deleted(error, f"the index {index.reference}{_for(descriptor.platform)}") from error
 
     def _count(self, index: SourceReference, descriptor: Descriptor) -> None:
         """Count a document before it is read. Raises BadDocument, naming the index that lists it."""
@@ -171,8 +171,7 @@ class _Reading:
             try:
                 raw = await self._engine.read_blob(origin, view.config, limit_bytes=MAX_CONFIG_BYTES)
             except NotFound as error:
-                platform = f" for {known}" if known is not None else ""
-                raise deleted(error, f"the manifest {document.reference}{platform}") from error
+                raise deleted(error, f"the manifest {document.reference}{_for(known)}") from error
             config = read_config(raw, about=origin.with_digest(view.config.digest))
             known = known or config.platform
         return Child(RawManifest(descriptor.with_platform(known), content.raw), view, origin, config)
@@ -187,6 +186,11 @@ def _check_index(index: Index, about: SourceReference, depth: int) -> None:
         if entry.media_type and entry.media_type not in mt.ALL_MANIFESTS:
             why = f"its entry {entry.digest} has media type {entry.media_type!r:.100}, which is not a manifest's"
             raise _invalid(about, why)
+
+
+def _for(platform: Platform | None) -> str:
+    text = str(platform or "")  # some tools write an empty object
+    return f" for {text}" if text else ""
 
 
 def _invalid(index: SourceReference, why: str) -> BadDocument:

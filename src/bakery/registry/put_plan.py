@@ -62,7 +62,6 @@ def put(  # long: every response to one PUT, in the order of the decisions
     ours: Callable[[Digest], bool],
     is_ascii: bool = True,
 ) -> Generator[Step, Result, HttpResponse | None]:
-    # long: every response to one request, in the order in which it is judged
     """Return the response that acknowledged the manifest, or None if it was found in place.
 
     names: returns the digests that the manifest names. ours: whether this run pushed one, or knows that it is there.
