@@ -138,6 +138,15 @@ class SourcesMissing(Struct, frozen=True):
     limit_s: float
 
 
+class TagMoving(Struct, frozen=True):
+    """A tag is about to be moved, so a run that is killed may have moved it. Fields as those of TagMoved."""
+
+    target: str
+    reference: str
+    digest: str
+    previous: str
+
+
 class TagMoved(Struct, frozen=True):
     """A tag was moved. `previous` is the digest that it named before, or "" for a new tag."""
 
@@ -147,8 +156,17 @@ class TagMoved(Struct, frozen=True):
     previous: str
 
 
+class TagRestored(Struct, frozen=True):
+    """A tag that this run moved names again what it named before: `digest`, or "" if it was new and is deleted."""
+
+    target: str
+    reference: str
+    digest: str
+    replaced: str  # what the run had put there
+
+
 class TargetFinished(Struct, frozen=True):
-    """A target has ended. `state` is `published`, `unchanged`, `done` (not publishing), `failed` or `stopped`."""
+    """A target has ended. `state` is that of `publish.outcome.State`, or `done` (not publishing)."""
 
     target: str
     state: str
@@ -187,7 +205,9 @@ Event = (
     | RequestsSaved
     | HostPaused
     | SourcesMissing
+    | TagMoving
     | TagMoved
+    | TagRestored
     | TargetFinished
     | Noted
     | ProblemFound

@@ -97,12 +97,14 @@ class DictionaryEngine:
         self._check("convert", towards[0])
         return image
 
-    async def stage(self, image: AssembledImage, repository: Repository) -> None:
+    async def stage(self, image: AssembledImage, repository: Repository) -> bool:
         self._check("stage", repository)
         if self.on_stage is not None:
             await self.on_stage(image, repository)
+        is_new = (repository, image.digest) not in self.content
         self.content[repository, image.digest] = (mt.OCI_INDEX, image.index.raw)
         self.log.append(f"stage {repository}")
+        return is_new
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         return {tag: self.tags.get((repository, tag)) for tag in tags}
@@ -115,13 +117,25 @@ class DictionaryEngine:
         self.log.append(f"tag {reference}")
         self.on_tag(repository, tag)
 
-    async def verify_tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
+    async def read_tag(self, reference: TagReference) -> Digest | None:
+        self._check("read", reference.repository)
+        return self.tags.get((reference.repository, reference.tag))
+
+    async def verify_tag(self, reference: TagReference, digest: Digest, *, previous: Digest | None) -> None:
         self._check("verify", reference.repository)
-        if self.tags.get((reference.repository, reference.tag)) != image.digest:
+        if self.tags.get((reference.repository, reference.tag)) != digest:
             raise NotFound("verifying", about=reference, status=404)
 
+    async def set_tag(self, reference: TagReference, digest: Digest) -> None:
+        self._check("set", reference.repository)
+        self.tags[reference.repository, reference.tag] = digest
+        self.log.append(f"set {reference}")
+
     async def remove_tag(self, reference: TagReference) -> bool:
+        self._check("remove", reference.repository)
         return self.tags.pop((reference.repository, reference.tag), None) is not None
+
+    def extend(self, seconds: float) -> None: ...
 
 
 def add_image(

@@ -27,11 +27,11 @@ class SlowEngine(DictionaryEngine):
 
     async def stage(self, image, repository):
         self.clock.time += 3
-        await super().stage(image, repository)
+        return await super().stage(image, repository)
 
-    async def verify_tag(self, image, reference, *, previous):
+    async def verify_tag(self, reference, digest, *, previous):
         self.clock.time += 2
-        await super().verify_tag(image, reference, previous=previous)
+        await super().verify_tag(reference, digest, previous=previous)
 
     async def convert(self, image, options, *, towards):
         return replace(image, notes=(*image.notes, "nothing to index"))

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from bakery.publish.outcome import Outcome
     from bakery.publish.pipeline import PipelineOptions
     from bakery.publish.plan import Plan
+    from bakery.publish.sets import Hooks
 
 EngineName = Literal["native", "cli"]
+AllOrNothing = Literal["target", "image", "run"]
+OnFailure = Literal["restore", "keep"]
 _JOBS: Final = {"native": NATIVE_JOBS, "cli": CLI_JOBS}
 
 
@@ -39,8 +42,9 @@ class PublishOptions(Struct, frozen=True):
 
     context: the project's folder; programs of the cli engine are looked up from it. jobs: targets at once; None means
     the engine's default. wait_timeout: seconds to wait for the builds of a target. time_budget: seconds for the whole
-    run. environment: credentials, proxies, programs and retry variables (pipeline.md 10). Raises UsageError for an
-    unknown engine.
+    run. all_or_nothing: what is published whole or not at all. on_failure: whether tags that moved are put back when
+    another of their set fails; None is restore for a set, else keep. environment: credentials, proxies, programs
+    and retry variables (pipeline.md 10). Raises UsageError for an unknown engine.
     """
 
     context: Path = Path()
@@ -50,6 +54,8 @@ class PublishOptions(Struct, frozen=True):
     time_budget: float = TIME_BUDGET_S
     allow_missing_platforms: bool = False
     allow_extra_platforms: bool = False
+    all_or_nothing: AllOrNothing | None = None
+    on_failure: OnFailure | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
@@ -62,6 +68,7 @@ class PublishOptions(Struct, frozen=True):
         from bakery.parallel.jobs import resolve_max_workers
         from bakery.publish.assemble import AssemblyOptions
         from bakery.publish.pipeline import PipelineOptions
+        from bakery.publish.sets import OnFailure, Whole
 
         jobs = resolve_max_workers(self.jobs, targets, default=_JOBS[self.engine], environment=self.environment)
         return PipelineOptions(
@@ -73,20 +80,23 @@ class PublishOptions(Struct, frozen=True):
                 allow_extra_platforms=self.allow_extra_platforms,
                 source_date_epoch=_source_date_epoch(self.environment),
             ),
+            whole=Whole(self.all_or_nothing) if self.all_or_nothing else None,
+            on_failure=OnFailure(self.on_failure) if self.on_failure else None,
         )
 
 
-def publish(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Outcome:
+def publish(plan: Plan, options: PublishOptions, *, emit: Emit = ignore, hooks: Hooks | None = None) -> Outcome:
     """Carry out a plan, and return the outcome of every target at every destination.
 
+    hooks: what else happens between staging and the first tag.
     Call it from the main thread if a signal is to end it: then Interrupted is raised, with the outcome so far.
     """
     from bakery.app.engine import make_engine
-    from bakery.parallel.root import run_interruptible
+    from bakery.parallel.root import postpone_end, run_interruptible
     from bakery.publish.pipeline import Pipeline
 
-    engine = make_engine(plan, options, emit)
-    pipeline = Pipeline(plan, engine, options=options.run_options(len(plan.targets)), emit=emit)
+    engine, how = make_engine(plan, options, emit), options.run_options(len(plan.targets))
+    pipeline = Pipeline(plan, engine, options=how, emit=emit, hooks=hooks, postpone_end=postpone_end)
     try:
         return run_interruptible(pipeline.execute())
     except ExecutorInterrupted as error:

@@ -21,7 +21,16 @@ from bakery.app.publishing import PublishOptions
 from bakery.cli import general, options, output
 from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.options import declare, gather
-from bakery.cli.publishing import ACCESS, ACCESS_NAMES, REPORT, Reporting, carry_out, check_writable, report_outcome
+from bakery.cli.publishing import (
+    ACCESS,
+    ACCESS_NAMES,
+    REPORT,
+    TRUST,
+    Reporting,
+    carry_out,
+    check_writable,
+    report_outcome,
+)
 from bakery.errors import BakeryError, ExitCode, UsageError
 from bakery.events import Emit, Event, Noted, ignore
 
@@ -75,7 +84,7 @@ _HOW: Final = (
         "--dry-run", is_flag=True, help="Print the index on stdout, and on stderr what each tag names and would name."
     ),
     click.option("--offline", is_flag=True, help="With --dry-run: contact no registry, and print only the plan."),
-    options.engine, options.wait_timeout, options.time_budget,
+    options.engine, options.wait_timeout, options.time_budget, *TRUST,
 )  # fmt: skip
 _RESULT: Final = (
     click.option(
@@ -124,7 +133,8 @@ def _creating(*before: Declared) -> Declared:
                 "reporting": gather(Reporting, given),
                 **{name: given[name] for name in ("offline", "metadata_file", "progress")},
             }
-            for name in ("dry_run", "engine", "wait_timeout", "time_budget", *Reporting.__struct_fields__, *how):
+            taken = {*PublishOptions.__struct_fields__, *Reporting.__struct_fields__, *how} - {"environment"}
+            for name in taken:
                 given.pop(name, None)
             function(how=Creating(**how), **given)
 

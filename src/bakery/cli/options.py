@@ -128,6 +128,15 @@ allow_missing_platforms = click.option(
 allow_extra_platforms = click.option(
     "--allow-extra-platforms", is_flag=True, help="Publish builds for platforms that are not declared, too."
 )
+all_or_nothing = click.option(
+    "--all-or-nothing", type=click.Choice(["target", "image", "run"]), default=None,
+    help="Move no tag of a target, of an image or of the run before all of it is staged everywhere.",
+)  # fmt: skip
+on_failure = click.option(
+    "--on-failure", type=click.Choice(["restore", "keep"]), default=None,
+    show_default="restore with --all-or-nothing, else keep",
+    help="What happens to the tags that have moved when another one fails.",
+)  # fmt: skip
 require_platform = click.option(
     "--require-platform", metavar="OS/ARCH", multiple=True,
     help="Publish exactly these platforms, or fail; repeatable.",

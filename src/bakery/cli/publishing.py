@@ -35,9 +35,10 @@ _WHAT: Final = (
     options.context, options.image_name, options.shard, options.allow_empty, filters.dev_channel, filters.dev_spec,
     filters.offline,
 )  # fmt: skip
+TRUST: Final = (options.all_or_nothing, options.on_failure)  # how whole a release is
 _HOW: Final = (
     options.dry_run, options.jobs, options.engine, options.wait_timeout, options.time_budget,
-    options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry,
+    options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry, *TRUST,
 )  # fmt: skip
 ACCESS: Final = (
     options.ca_file, options.client_cert, options.client_key, options.plain_http, options.trusted_realm,

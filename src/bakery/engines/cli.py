@@ -21,7 +21,7 @@ from bakery.engines.commands import Commands
 from bakery.engines.layouts import Layouts
 from bakery.engines.owner import owning
 from bakery.engines.soci_program import keep_only_tagged, read_converted
-from bakery.errors import BadDocument, DigestMismatch, Unavailable
+from bakery.errors import BadDocument, DigestMismatch, NotFound, Unavailable
 from bakery.events import Emit, ignore
 from bakery.oci import canonical
 from bakery.oci import manifest as views
@@ -174,24 +174,25 @@ class CliEngine:
         await self._copies.once(target, _nothing)
         return converted
 
-    async def stage(self, image: AssembledImage, repository: Repository) -> None:
+    async def stage(self, image: AssembledImage, repository: Repository) -> bool:
         is_there = await self._has_manifest(repository.with_digest(image.digest))
         if is_there:
             # A blob that the registry lost under manifests that it kept counts as missing too (second invariant).
             blobs = {blob.digest: blob for child in image.children for blob in child.manifest.blobs}
             children = [self._has_manifest(repository.with_digest(child.descriptor.digest)) for child in image.children]
             if all(await together([*children, *(self._has_blob(repository.with_digest(digest)) for digest in blobs)])):
-                return
+                return False
         await self._copy_image(image, repository, repair=is_there)
         wanted = dict.fromkeys((image.digest, *(child.descriptor.digest for child in image.children)))
         # The barrier before any tag: everything is read back.
         await together(self._read_back(repository.with_digest(digest)) for digest in wanted)
+        return True
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         names = await self._listings.once(repository, lambda: self._list_tags(repository))
         # One listing for all targets of a repository instead of a query per tag: most are new.
         listed = [tag for tag in tags if names is None or tag in names]
-        found = await together(self._read_tag(repository.with_tag(tag)) for tag in listed)
+        found = await together(self.read_tag(repository.with_tag(tag)) for tag in listed)
         return dict.fromkeys(tags) | dict(zip(listed, found, strict=True))
 
     async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
@@ -199,14 +200,18 @@ class CliEngine:
         staged = reference.repository.with_digest(image.digest)
         await self._commands.run(self._oras.tag(str(staged), reference.tag), "move tag", reference)
 
-    async def verify_tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
+    async def read_tag(self, reference: TagReference) -> Digest | None:
+        result = await self._commands.query(self._oras.describe(str(reference)), "read tag", reference)
+        return None if result is None else _descriptor(result, reference).digest
+
+    async def verify_tag(self, reference: TagReference, digest: Digest, *, previous: Digest | None) -> None:
         limit, delays = self._clock.now() + VERIFY_LIMIT_S, poll_delays()
-        while (found := await self._read_tag(reference)) != image.digest:
+        while (found := await self.read_tag(reference)) != digest:
             if found not in (None, previous):
                 raise DigestMismatch(
                     "cannot verify tag",
                     about=reference,
-                    why=f"expected {image.digest}, found {found}, which is neither the new nor the previous digest",
+                    why=f"expected {digest}, found {found}, which is neither the new nor the previous digest",
                     hint="check which other job writes this tag, then run again",
                 )
             delay_s = next(delays)
@@ -215,10 +220,19 @@ class CliEngine:
                 raise Unavailable("cannot verify tag", about=reference, why=why)
             await self._clock.sleep(delay_s)
 
+    async def set_tag(self, reference: TagReference, digest: Digest) -> None:
+        place = reference.repository.with_digest(digest)
+        if await self.find(place) is None:
+            raise NotFound("cannot set tag", about=reference, status=404, why=f"{place} is not there")
+        await self._commands.run(self._oras.tag(str(place), reference.tag), "move tag", reference)
+
     async def remove_tag(self, reference: TagReference) -> bool:
         # `oras manifest delete REPO:TAG` deletes the manifest that the tag names, and every other tag with it.
         _log.debug("oras cannot delete the tag %s without its manifest", reference)
         return False
+
+    def extend(self, seconds: float) -> None:
+        self._commands.extend(seconds)
 
     async def _list_tags(self, repository: Repository) -> frozenset[str] | None:
         """Return every tag of the repository; None if the registry does not list them."""
@@ -226,10 +240,6 @@ class CliEngine:
         if result.ok:
             return frozenset(result.stdout.decode(errors="replace").split())
         return frozenset() if says_not_found(result) else None
-
-    async def _read_tag(self, reference: TagReference) -> Digest | None:
-        result = await self._commands.query(self._oras.describe(str(reference)), "read tag", reference)
-        return None if result is None else _descriptor(result, reference).digest
 
     async def _copy_image(self, image: AssembledImage, repository: Repository, *, repair: bool) -> None:
         homes = {child.origin for child in image.children}

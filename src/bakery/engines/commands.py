@@ -57,6 +57,11 @@ class Commands:
         self._surroundings = Surroundings(emit_retries, clock)
         self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
 
+    def extend(self, seconds: float) -> None:
+        """Make sure that the time budget does not end within so many seconds."""
+        if self._deadline is not None:
+            self._deadline = max(self._deadline, self._clock.now() + seconds)
+
     async def query(self, command: Command, action: str, about: object) -> CommandResult | None:
         """Run a command; return None if it reports that the content does not exist, which is not retried."""
         result = await self.attempt(command, may_be_missing=True)

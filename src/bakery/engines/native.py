@@ -82,6 +82,7 @@ class NativeEngine:
         self._mover = Mover(owner, self._spools)
         self._manifests: Ledger[bool] = Ledger(owner)  # by DigestReference: whether it was written
         self._existing: Ledger[bool] = Ledger(owner)
+        self._restored: Ledger[RawManifest] = Ledger(owner)  # by DigestReference: what tags are set back to
         self._tagged: set[TagReference] = set()  # moved by this run, after the listing
         for repository in self._towards:  # then connections and logins are ready once the builds have been read
             owner.create_task(_early(self._exists(repository)))
@@ -135,7 +136,7 @@ class NativeEngine:
 
         return Converter(self._owner, self._spools, self._store, self._soci or SociSettings())
 
-    async def stage(self, image: AssembledImage, repository: Repository) -> None:
+    async def stage(self, image: AssembledImage, repository: Repository) -> bool:
         await self._exists(repository)  # a missing login is reported before anything is sent
         to, index = self._client.blobs(repository), repository.with_digest(image.digest)
         children = [repository.with_digest(child.descriptor.digest) for child in image.children]
@@ -155,6 +156,7 @@ class NativeEngine:
             fresh.append(index)
         # The one barrier before any tag: whatever was just written is read back, all at once.
         await together(self._client.manifests.await_manifest(reference) for reference in fresh)
+        return bool(fresh)
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         # A new repository has no tags. In any other, each tag is looked for: lists are cached, or cut without a Link.
@@ -171,11 +173,24 @@ class NativeEngine:
         self._tagged.add(reference)
         await self._client.manifests.put(reference, image.index)
 
-    async def verify_tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
-        await self._client.manifests.await_tag(reference, image.digest, previous=previous)
+    async def read_tag(self, reference: TagReference) -> Digest | None:
+        found = await self._client.manifests.head(reference)
+        return found.digest if found is not None else None
+
+    async def verify_tag(self, reference: TagReference, digest: Digest, *, previous: Digest | None) -> None:
+        await self._client.manifests.await_tag(reference, digest, previous=previous)
+
+    async def set_tag(self, reference: TagReference, digest: Digest) -> None:
+        self._tagged.add(reference)
+        place = reference.repository.with_digest(digest)
+        manifest = await self._restored.once(place, lambda: self._client.manifests.get(place))
+        await self._client.manifests.put(reference, manifest)
 
     async def remove_tag(self, reference: TagReference) -> bool:
         return await self._client.manifests.delete(reference)
+
+    def extend(self, seconds: float) -> None:
+        self._client.extend(seconds)
 
     def _store(self, place: SourcePlace) -> Store:
         if isinstance(place, LayoutPath):

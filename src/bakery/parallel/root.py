@@ -54,15 +54,24 @@ class _Root:
             self.stop_at_once()
             return
         self.signum = signum
-        self._watchdog = threading.Timer(TOTAL_S, self.stop_at_once)
-        self._watchdog.daemon = True
-        with contextlib.suppress(RuntimeError):  # no thread can be started: a second signal still ends the process
-            self._watchdog.start()
+        self._watch(TOTAL_S)
         if not self._entered:
             raise ExecutorInterrupted(signum)
         for task, loop in list(self._tasks.items()):
             with contextlib.suppress(RuntimeError):  # the loop has just been closed
                 loop.call_soon_threadsafe(task.cancel)
+
+    def _watch(self, seconds: float) -> None:
+        """End the process after so many seconds, unless it has ended by then."""
+        self._watchdog = threading.Timer(seconds, self.stop_at_once)
+        self._watchdog.daemon = True
+        with contextlib.suppress(RuntimeError):  # no thread can be started: a second signal still ends the process
+            self._watchdog.start()
+
+    def postpone_end(self, seconds: float) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watch(seconds)
 
     def stop_at_once(self) -> None:
         """Call the registered functions and end the process, without unwinding."""
@@ -210,6 +219,11 @@ def _waking() -> Iterator[socket.socket | None]:
             yield reading
         finally:
             signal.set_wakeup_fd(before)
+
+
+def postpone_end(seconds: float) -> None:
+    """Give interrupted work so many seconds from now, instead of TOTAL_S from the signal. A second signal ends it."""
+    _root.postpone_end(seconds)
 
 
 def signalled() -> bool:

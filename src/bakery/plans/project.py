@@ -42,7 +42,7 @@ def plan_project(targets: Sequence[Target], metadata: Metadata, *, with_soci: bo
             warnings += [f"{target.uid}: left out: {reason}" for reason in metadata.incomplete.get(target.uid, ())]
             planned.append(_planned(target, builds, with_soci))
         elif target.uid in metadata.incomplete:
-            skipped.append(SkippedTarget(target.uid, "; ".join(metadata.incomplete[target.uid])))
+            skipped.append(SkippedTarget(target.uid, "; ".join(metadata.incomplete[target.uid]), target.image))
     return refuse_clashes(
         planned,
         skipped=tuple(skipped),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
-from bakery.events import Emit, TagMoved
+from bakery.events import Emit, TagMoved, TagMoving
 from bakery.publish.engine import Engine
 from bakery.publish.image import AssembledImage
 from bakery.publish.plan import LATEST
@@ -51,7 +52,37 @@ class CommitOrder:
             self._may_commit[self._order[self._next]].set()
 
 
-async def move_tags(image: AssembledImage, place: DestinationProgress, engine: Engine, *, uid: str, emit: Emit) -> None:
+class Moves:
+    """The moves of a run that are under way. One that is interrupted goes on until `end`: what it did is then known."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def finish(self, move: Coroutine[Any, Any, None]) -> None:
+        """Carry out a move. If the caller is cancelled, the move is not."""
+        task = asyncio.ensure_future(move)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        await asyncio.shield(task)
+
+    async def end(self, *, within_s: float) -> None:
+        """Wait for the moves under way, and cancel those that take longer."""
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=within_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved: the caller may be gone
+
+
+async def move_tags(
+    image: AssembledImage, place: DestinationProgress, engine: Engine, moves: Moves, *, uid: str, emit: Emit
+) -> None:
     """Move every tag of a destination that does not name the image yet. `latest` is last, the others move together.
 
     All moves finish before a failure is raised; then `latest` stays where it is.
@@ -59,6 +90,9 @@ async def move_tags(image: AssembledImage, place: DestinationProgress, engine: E
 
     async def move(tag: str) -> None:
         reference, previous = place.destination.repository.with_tag(tag), place.previous[tag]
+        fields = (uid, str(reference), str(image.digest), str(previous or ""))
+        emit(TagMoving(*fields))  # in the journal before the request is sent
+        place.begun.add(tag)
         place.in_flight.add(tag)
         try:
             await engine.tag(image, reference, previous=previous)
@@ -67,8 +101,8 @@ async def move_tags(image: AssembledImage, place: DestinationProgress, engine: E
             raise
         place.in_flight.discard(tag)
         place.written.add(tag)
-        emit(TagMoved(uid, str(reference), str(image.digest), str(previous or "")))
+        emit(TagMoved(*fields))
 
     moving = [tag for tag in place.destination.tags if place.previous[tag] != image.digest]
     for batch in ([tag for tag in moving if tag != LATEST], [tag for tag in moving if tag == LATEST]):
-        await each_to_its_end(move(tag) for tag in batch)
+        await each_to_its_end(moves.finish(move(tag)) for tag in batch)

@@ -48,10 +48,10 @@ class Engine(Protocol):
         """Return the image with SOCI indexes. towards: where it will be staged, so that uploads can start already."""
         ...
 
-    async def stage(self, image: AssembledImage, repository: Repository) -> None:
+    async def stage(self, image: AssembledImage, repository: Repository) -> bool:
         """Upload every blob, child manifest, nested index and the index to the repository, by digest, without a tag.
 
-        Returns once index and children were read back there. Writes nothing if everything is in place.
+        Returns once index and children were read back there: whether anything was missing and had to be written.
         """
         ...
 
@@ -63,10 +63,22 @@ class Engine(Protocol):
         """Make the tag name the image's index, which is staged there. previous: what it named before."""
         ...
 
-    async def verify_tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
-        """Read the tag until it names the index. At `previous` the registry lags; any other digest is an error."""
+    async def read_tag(self, reference: TagReference) -> Digest | None:
+        """Return what a tag names at this moment; None if it does not exist. Never from a list or from memory."""
+        ...
+
+    async def verify_tag(self, reference: TagReference, digest: Digest, *, previous: Digest | None) -> None:
+        """Read the tag until it names the digest. At `previous` the registry lags; any other digest is an error."""
+        ...
+
+    async def set_tag(self, reference: TagReference, digest: Digest) -> None:
+        """Make the tag name a manifest that its repository already has. Raises NotFound if it cannot be read there."""
         ...
 
     async def remove_tag(self, reference: TagReference) -> bool:
-        """Delete a tag that this run created; return False if the registry does not allow it."""
+        """Delete a tag; return False if the registry does not allow it."""
+        ...
+
+    def extend(self, seconds: float) -> None:
+        """Make sure that the time budget does not end within so many seconds: tags have to be put back."""
         ...

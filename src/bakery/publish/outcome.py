@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from bakery.errors import AuthError, ExitCode
+from bakery.errors import AuthError, BakeryError, ExitCode
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
@@ -29,11 +29,18 @@ class State(StrEnum):
     """How something ended."""
 
     PUBLISHED = "published"  # written or moved by this run, and read back
+    REPAIRED = "repaired"  # missing content was put back; every tag named it already
     UNCHANGED = "unchanged"  # everything was in place already
     MOVED = "moved"  # of a tag: written by this run, but not read back before the run or its step ended
     UNSURE = "unsure"  # of a tag: the request was in flight when the run ended
+    RESTORED = "restored"  # of a tag: it names what it named before the run, or is deleted again
+    TAKEN = "taken"  # of a tag: moved by this run, and since then by something else; left as it is
     FAILED = "failed"
     STOPPED = "stopped"  # interrupted before it was done
+
+
+class SetFailed(BakeryError):
+    """A destination is fine, but its set is not: its tags did not move, or were restored (--all-or-nothing)."""
 
 
 class Failure(Struct, frozen=True):
@@ -47,13 +54,22 @@ class Failure(Struct, frozen=True):
         """Whether other credentials might have helped."""
         return isinstance(self.error, AuthError)
 
+    @property
+    def is_consequence(self) -> bool:
+        """Whether it only follows from the failure of another target or destination."""
+        return isinstance(self.error, SetFailed)
+
 
 class TagOutcome(Struct, frozen=True):
-    """One tag at one destination. previous: what it named before this run; None if it was new or is unknown."""
+    """One tag at one destination. previous: what it named before this run; None if it was new or is unknown.
+
+    problem: why it could not be restored, or "".
+    """
 
     tag: str
     state: State
     previous: Digest | None = None
+    problem: str = ""
 
 
 class DestinationOutcome(Struct, frozen=True):
@@ -121,6 +137,7 @@ class Outcome(Struct, frozen=True):
         failures = self.failures
         if not failures:
             return ExitCode.DONE
-        if all(failure.is_authentication for failure in failures):
+        causes = [failure for failure in failures if not failure.is_consequence]
+        if causes and all(failure.is_authentication for failure in causes):
             return ExitCode.AUTHENTICATION
         return ExitCode.FAILED

@@ -34,13 +34,15 @@ from bakery.events import (
 from bakery.oci.reference import Repository
 from bakery.parallel.jobs import Job, Slot, run_jobs
 from bakery.publish.assemble import AssemblyOptions, assemble_target
-from bakery.publish.commit import CommitOrder, move_tags
+from bakery.publish.commit import CommitOrder, Moves, move_tags
 from bakery.publish.engine import Engine
 from bakery.publish.image import AssembledImage
 from bakery.publish.outcome import Failure, Outcome, State, Step
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.publish.progress import DestinationProgress, TargetProgress
 from bakery.publish.read import read_sources
+from bakery.publish.restore import IN_FLIGHT_S, INTERRUPTED_S, restore_set
+from bakery.publish.sets import Delivery, Hooks, OnFailure, Release, ReleaseSet, Whole
 from bakery.publish.sources import wait_for_sources
 from bakery.publish.stage import stage
 from bakery.publish.verify import verify_tags
@@ -52,13 +54,19 @@ GRACE_S: Final = 1.0  # the engine obeys the budget itself and reports more; thi
 
 
 class PipelineOptions(Struct, frozen=True):
-    """How a run behaves. Times in seconds. doing: what it is called in events."""
+    """How a run behaves. Times in seconds. doing: what it is called in events.
+
+    whole: what is published whole or not at all; None is each delivery for itself. on_failure: what happens to tags
+    that moved when another of their set fails; None is RESTORE for a set and KEEP without one.
+    """
 
     doing: str = "publish"
     jobs: int = NATIVE_JOBS
     wait_limit_s: float = WAIT_TIMEOUT_S
     time_budget_s: float = TIME_BUDGET_S
     assembly: AssemblyOptions = AssemblyOptions()
+    whole: Whole | None = None
+    on_failure: OnFailure | None = None
 
 
 class Pipeline:
@@ -72,7 +80,10 @@ class Pipeline:
         options: PipelineOptions,
         clock: Clock | None = None,
         emit: Emit = ignore,
+        hooks: Hooks | None = None,
+        postpone_end: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """Prepare a run. postpone_end: called when an interrupt must wait so many seconds for tags to be restored."""
         self._plan, self._engine, self._options, self._emit = plan, engine, options, emit
         self._clock = clock or SystemClock()
         self._started = self._clock.now()
@@ -80,6 +91,10 @@ class Pipeline:
             target.uid: TargetProgress(target, tuple(DestinationProgress(place) for place in target.destinations))
             for target in plan.targets
         }
+        self._release = Release(
+            plan, self._progress.values(), whole=options.whole, on_failure=options.on_failure, hooks=hooks or Hooks()
+        )
+        self._moves, self._postpone_end = Moves(), postpone_end
         self._orders = {
             repository: CommitOrder([target.uid for target in plan.targets if repository in _repositories(target)])
             for repository in plan.repositories
@@ -96,7 +111,10 @@ class Pipeline:
             try:
                 async with self._engine:
                     started = True
-                    await self._run_jobs()
+                    try:
+                        await self._run_jobs()
+                    finally:
+                        await self._end_moves()
             except Exception as error:
                 if not started and isinstance(error, BakeryError):
                     raise
@@ -141,6 +159,21 @@ class Pipeline:
                 error = BakeryError("cannot finish the target", why=f"it was ended by {result.exception!r}")
                 progress.failure = Failure(progress.step, error)
 
+    async def _end_moves(self) -> None:
+        """After an interrupt or the end of the budget: restore the sets whose tags were moving."""
+        broken = [one for one in self._release.sets if one.restores and not one.settled.is_set() and _has_begun(one)]
+        if not broken:
+            await self._moves.end(within_s=0)
+            return
+
+        async def restore() -> None:  # in a task of its own: this one is being cancelled
+            await self._moves.end(within_s=IN_FLIGHT_S)
+            left_s = INTERRUPTED_S - IN_FLIGHT_S
+            await asyncio.gather(*(restore_set(one, self._engine, emit=self._emit, within_s=left_s) for one in broken))
+
+        self._postpone_end(INTERRUPTED_S + GRACE_S)
+        await asyncio.wait({asyncio.ensure_future(restore())})
+
     def outcome(self, *, interrupted: bool = False, signum: int = 2) -> Outcome:
         """Return what has become of every target so far."""
         refused = [
@@ -167,6 +200,7 @@ class Pipeline:
         finally:
             for place in progress.places:
                 self._orders[place.destination.repository].leave(uid)
+                self._leave(Delivery(progress, place))
             progress.elapsed_s = self._clock.now() - started
             self._emit(TargetFinished(uid, str(progress.state), progress.elapsed_s))
 
@@ -193,24 +227,49 @@ class Pipeline:
                 delivery.result()  # raises if something else cancelled it: then it has no failure, and no success
 
     async def _deliver(self, progress: TargetProgress, place: DestinationProgress, image: AssembledImage) -> None:
-        """Stage, commit and verify at one destination, without waiting for any other."""
+        """Stage, commit and verify at one destination, without waiting for any other but those of its set."""
         order, uid = self._orders[place.destination.repository], progress.target.uid
+        delivery = Delivery(progress, place)
         try:
             async with self._step(progress, Step.STAGE, place):
                 await stage(image, place, self._engine)
+                await self._release.prepare(delivery)
             place.staged.set()
             order.staged(uid)
+            await self._release.may_move(delivery)
             await order.turn(uid)
+            self._release.set_of(delivery).check()
             async with self._step(progress, Step.COMMIT, place):
-                await move_tags(image, place, self._engine, uid=uid, emit=self._emit)
+                await move_tags(image, place, self._engine, self._moves, uid=uid, emit=self._emit)
             order.leave(uid)
             async with self._step(progress, Step.VERIFY, place):
                 await verify_tags(image, place, self._engine)
         except Exception as error:  # noqa: BLE001  # the border of a destination
             place.failure = Failure(place.step, error)
+            self._release.failed(delivery, error)
         finally:
             place.staged.set()
             order.leave(uid)
+        await self._settle(delivery)
+
+    async def _settle(self, delivery: Delivery) -> None:
+        """Return when every delivery of the set has ended, and its tags were restored if one of them failed."""
+        one = self._release.set_of(delivery)
+        if not self._release.end(delivery):
+            await one.settled.wait()
+            return
+        if one.broken and one.restores:
+            await restore_set(one, self._engine, emit=self._emit)  # if it is cancelled, _end_moves continues
+        one.settled.set()
+
+    def _leave(self, delivery: Delivery) -> None:
+        """Record a delivery whose target ended before it could be staged. It does nothing for any other."""
+        failure = delivery.progress.failure
+        if failure is not None:
+            self._release.failed(delivery, failure.error)
+        one = self._release.set_of(delivery)
+        if self._release.end(delivery) and not _has_begun(one):
+            one.settled.set()
 
     @asynccontextmanager
     async def _step(
@@ -263,6 +322,10 @@ class Pipeline:
             why=f"time budget of {self._options.time_budget_s:.0f} s exceeded",
             hint="run it again to continue (existing content is not uploaded again), or raise --time-budget",
         )
+
+
+def _has_begun(one: ReleaseSet) -> bool:
+    return any(delivery.place.begun for delivery in one.deliveries)
 
 
 def _repositories(target: PlannedTarget) -> tuple[Repository, ...]:

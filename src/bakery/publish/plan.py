@@ -126,10 +126,11 @@ class PlannedTarget(Struct, frozen=True):
 
 
 class SkippedTarget(Struct, frozen=True):
-    """A target that is named but not published, and why."""
+    """A target that is named but not published, and why. image: that of a target without a build; "" for any other."""
 
     uid: str
     reason: str
+    image: str = ""
 
 
 class RefusedTarget(Struct, frozen=True):

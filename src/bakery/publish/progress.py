@@ -25,8 +25,13 @@ class DestinationProgress(Struct):
 
     destination: Destination
     previous: dict[str, Digest | None] = field(default_factory=dict)  # what each tag named before this run, once read
+    wrote_content: bool = False  # something of the image was missing here
+    begun: set[str] = field(default_factory=set)  # tags that this run tried to move, or is about to
     in_flight: set[str] = field(default_factory=set)  # tags whose move has had no response yet
     written: set[str] = field(default_factory=set)  # tags that this run moved
+    restored: set[str] = field(default_factory=set)  # tags that name again what they named before
+    taken: set[str] = field(default_factory=set)  # tags that something else moved after this run did
+    stuck: dict[str, str] = field(default_factory=dict)  # why a tag could not be restored
     verified: set[str] = field(default_factory=set)
     staged: asyncio.Event = field(default_factory=asyncio.Event)  # or failed: it no longer transfers content
     step: Step = Step.STAGE  # the current or last one
@@ -45,19 +50,31 @@ class DestinationProgress(Struct):
         elif any(tag.state in (State.STOPPED, State.UNSURE, State.MOVED) for tag in tags):
             state = State.STOPPED
         else:
-            state = State.PUBLISHED if self.written else State.UNCHANGED
+            state = self.done_state
         return DestinationOutcome(self.destination.repository, state, tags, self.failure)
 
+    @property
+    def done_state(self) -> State:
+        """The state of a destination where everything succeeded."""
+        if self.written or (self.wrote_content and not self.destination.tags):
+            return State.PUBLISHED
+        return State.REPAIRED if self.wrote_content else State.UNCHANGED
+
     def _tag_outcome(self, tag: str) -> TagOutcome:
-        if tag in self.verified:
+        if tag in self.restored:
+            state = State.RESTORED
+        elif tag in self.taken:
+            state = State.TAKEN
+        elif tag in self.verified:
             state = State.PUBLISHED if tag in self.written else State.UNCHANGED
         elif tag in self.written:
             state = State.MOVED
         elif tag in self.in_flight:
             state = State.UNSURE
         else:
-            state = State.FAILED if self.failure else State.STOPPED
-        return TagOutcome(tag, state, self.previous.get(tag))
+            held_back = self.failure is None or (self.failure.is_consequence and tag not in self.begun)
+            state = State.STOPPED if held_back else State.FAILED
+        return TagOutcome(tag, state, self.previous.get(tag), self.stuck.get(tag, ""))
 
 
 class TargetProgress(Struct):
@@ -79,7 +96,8 @@ class TargetProgress(Struct):
             return State.FAILED
         if not self.ended:
             return State.STOPPED
-        return State.PUBLISHED if any(place.written for place in self.places) else State.UNCHANGED
+        states = {place.done_state for place in self.places}
+        return next((state for state in (State.PUBLISHED, State.REPAIRED) if state in states), State.UNCHANGED)
 
     def outcome(self) -> TargetOutcome:
         """Return the outcome of the target."""

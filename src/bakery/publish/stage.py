@@ -15,4 +15,7 @@ async def stage(image: AssembledImage, place: DestinationProgress, engine: Engin
     async def read_tags() -> None:
         place.previous = dict(await engine.read_tags(repository, tags))
 
-    await together([engine.stage(image, repository), read_tags()])
+    async def upload() -> None:
+        place.wrote_content = await engine.stage(image, repository)
+
+    await together([upload(), read_tags()])

@@ -13,7 +13,7 @@ async def verify_tags(image: AssembledImage, place: DestinationProgress, engine:
 
     async def verify(tag: str) -> None:
         reference = place.destination.repository.with_tag(tag)
-        await engine.verify_tag(image, reference, previous=place.previous[tag])
+        await engine.verify_tag(reference, image.digest, previous=place.previous[tag])
         place.verified.add(tag)
 
     await each_to_its_end(verify(tag) for tag in place.destination.tags)

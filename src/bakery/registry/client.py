@@ -86,3 +86,7 @@ class Client:
         """Name the repositories that this run will push to: then one token with pull and push replaces two."""
         for repository in repositories:
             self._state.will_write(repository)
+
+    def extend(self, seconds: float) -> None:
+        """Make sure that the time budget does not end within so many seconds."""
+        self._state.deadline = max(self._state.deadline, self._state.clock.now() + seconds)

@@ -25,6 +25,7 @@ from bakery.events import (
     StepOutput,
     StepRetried,
     TagMoved,
+    TagRestored,
 )
 from bakery.text import clean, json_text, without_commands
 
@@ -66,6 +67,9 @@ def _line_of(event: Event) -> Line:
             return Line(logging.INFO, text, event.target, "wait")
         case TagMoved():
             text = f"{event.reference} -> {event.digest} (was {event.previous or 'new'})"
+            return Line(logging.INFO, text, event.target, "commit")
+        case TagRestored():
+            text = f"{event.reference} -> {event.digest or 'deleted'} (restored; was {event.replaced})"
             return Line(logging.INFO, text, event.target, "commit")
         case Noted():
             return Line(logging.WARNING if event.warning else logging.INFO, event.message, event.target)

@@ -82,7 +82,7 @@ def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     both = first["registry_size"], second["registry_size"]
     adds = bool(fresh) or len(numbers) == 2
     row["registry_size"] = _sum(both) if adds else (both[0] if both[0] is not None else both[1])
-    worst = ("failed", "stopped", "published", "unchanged")
+    worst = ("failed", "stopped", "published", "repaired", "unchanged")
     states = [state for state in worst if state in (first["state"], second["state"])]
     row["state"] = states[0] if states else first["state"] or second["state"]
     return row

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from bakery.errors import hint_of, reason
-from bakery.publish.outcome import Failure, Outcome, State, TargetOutcome
+from bakery.publish.outcome import DestinationOutcome, Failure, Outcome, State, TagOutcome, TargetOutcome
 from bakery.publish.plan import Plan
 from bakery.report.table import aligned
 from bakery.text import clean, plural
@@ -15,6 +16,8 @@ MARKS = {
     State.UNCHANGED: "=",
     State.MOVED: "~",
     State.UNSURE: "?",
+    State.RESTORED: "<",
+    State.TAKEN: ">",
     State.FAILED: "!",
     State.STOPPED: "-",
 }
@@ -31,9 +34,12 @@ def outcome_table(outcome: Outcome) -> str:
         for place in target.destinations:
             tags = " ".join(f"{MARKS[tag.state]}{tag.tag}" for tag in place.tags) or "-"
             rows.append((str(place.state), target.uid, platforms, digest, str(place.repository), tags))
-    legend = "tags: + moved  = unchanged  ~ moved, not verified  ? possibly moved  ! failed  - not reached\n"
+    legend = "tags: + moved  = unchanged  ~ moved, not verified  ? possibly moved  ! failed  - not reached"
+    states = {tag.state for target in outcome.targets for place in target.destinations for tag in place.tags}
+    if {State.RESTORED, State.TAKEN} & states:
+        legend += "  < restored  > moved by something else"
     notes = [f"note: {clean(target.uid)}: {clean(note)}\n" for target in outcome.targets for note in target.notes]
-    return aligned(rows) + legend + "".join(notes)
+    return aligned(rows) + f"{legend}\n" + "".join(notes)
 
 
 def stand_ins_table(
@@ -74,8 +80,10 @@ def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
         if target.failure is not None:
             lines += failure_lines(target.uid, target.failure)
         for place in target.destinations:
-            if place.failure is not None:
+            if place.failure is not None and not place.failure.is_consequence:
                 lines += failure_lines(target.uid, place.failure, f"{place.repository}: ")
+    lines += _consequence_lines(outcome)
+    for target in outcome.targets:
         lines += _moved_lines(target)
     if outcome.interrupted:
         lines += [f"published: {target.uid}" for target in outcome.targets if target.state in _PUBLISHED]
@@ -87,7 +95,7 @@ def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
     return "".join(f"{clean(line)}\n" for line in lines)
 
 
-_PUBLISHED = (State.PUBLISHED, State.UNCHANGED)
+_PUBLISHED = (State.PUBLISHED, State.REPAIRED, State.UNCHANGED)
 
 
 def failure_lines(uid: str, failure: Failure, place: str = "") -> list[str]:
@@ -101,15 +109,41 @@ def error_lines(about: str, error: Exception) -> list[str]:
     return [f"error: {about}{reason(error)}", *([f"hint: {hint}"] if hint else [])]
 
 
+def _consequence_lines(outcome: Outcome) -> list[str]:
+    """What a failure meant for the other destinations of its set: one line per set, not one per destination."""
+    counts = Counter(str(failure.error) for failure in outcome.failures if failure.is_consequence)
+    return [f"error: {text} ({plural(count, 'other destination')})" for text, count in counts.items()]
+
+
+_MOVED = {
+    State.MOVED: "moved",
+    State.PUBLISHED: "moved",
+    State.UNSURE: "possibly moved",
+    State.RESTORED: "restored",
+    State.TAKEN: "moved, and since then by something else",
+}
+
+
 def _moved_lines(target: TargetOutcome) -> list[str]:
-    """The tags that a target moved although it failed: the parts of a mixed release."""
+    """The tags that a target moved although it failed, and the command that restores what could not be restored."""
     if target.state not in (State.FAILED, State.STOPPED):
         return []
-    words = {State.MOVED: "moved", State.PUBLISHED: "moved", State.UNSURE: "possibly moved"}
-    return [
-        f"{words[tag.state]}: {target.uid}: {place.repository}:{tag.tag} (was {tag.previous or 'new'})"
-        for place in target.destinations
-        if place.state in (State.FAILED, State.STOPPED)
-        for tag in place.tags
-        if tag.state in words
-    ]
+    lines: list[str] = []
+    for place in target.destinations:
+        if place.state not in (State.FAILED, State.STOPPED):
+            continue
+        for tag in place.tags:
+            if tag.state not in _MOVED:
+                continue
+            reference, was = f"{place.repository}:{tag.tag}", tag.previous or "new"
+            lines.append(f"{_MOVED[tag.state]}: {target.uid}: {reference} (was {was})")
+            if tag.problem:
+                lines += [f"not restored: {reference}: {tag.problem}", f"to restore it: {_command(place, tag)}"]
+    return lines
+
+
+def _command(place: DestinationOutcome, tag: TagOutcome) -> str:
+    """Return the command that puts a tag back."""
+    if tag.previous is None:
+        return f"delete the tag {tag.tag} of {place.repository} in the registry: it was new"
+    return f"bakery imagetools tag {place.repository}@{tag.previous} {tag.tag}"

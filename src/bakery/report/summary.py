@@ -117,7 +117,12 @@ def _destination(place: DestinationOutcome) -> dict[str, Any]:
         "repository": str(place.repository),
         "state": str(place.state),
         "tags": [
-            {"tag": tag.tag, "state": str(tag.state), "previous": str(tag.previous) if tag.previous else None}
+            {
+                "tag": tag.tag,
+                "state": str(tag.state),
+                "previous": str(tag.previous) if tag.previous else None,
+                "problem": clean(tag.problem) or None,
+            }
             for tag in place.tags
         ],
     }
