@@ -22,10 +22,11 @@ from bakery.publish.journal import Journal
 from bakery.publish.outcome import Failure, Outcome, PlatformOutcome, State, Step, TargetOutcome
 from bakery.publish.plan import SkippedTarget
 from bakery.report.lines import LineFormatter, annotated, line_of, log
-from bakery.report.markdown import summary_page
-from bakery.report.merging import merge, read_summary
+from bakery.report.merging import merge
 from bakery.report.outcome import outcome_lines, outcome_table
+from bakery.report.page import summary_page
 from bakery.report.printing import group, print_text
+from bakery.report.reading import read_summary
 from bakery.report.soci import conversion_lines
 from bakery.report.summary import dump, to_json
 from bakery.text import clean, forget_secrets, hide, json_text, without_commands

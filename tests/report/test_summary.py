@@ -20,9 +20,11 @@ from bakery.publish.outcome import (
     TargetOutcome,
 )
 from bakery.publish.plan import SkippedTarget
-from bakery.report.markdown import escape, size, summary_page
-from bakery.report.merging import merge, read_summary
+from bakery.report.markdown import escape, size
+from bakery.report.merging import merge, totals
 from bakery.report.outcome import outcome_lines, outcome_table
+from bakery.report.page import summary_page
+from bakery.report.reading import read_summary
 from bakery.report.summary import to_json
 from bakery.report.table import aligned
 
@@ -79,26 +81,28 @@ def test_parts_of_a_target_add_up_and_the_same_platform_counts_once():
     one = to_json(Outcome((target(platforms=("linux/amd64",)),)))
     two = to_json(Outcome((target(platforms=("linux/arm64",)),)))
     whole = merged(one, two, one)
-    (row,) = whole["targets"]
-    assert row["platforms"] == ["linux/amd64", "linux/arm64"]
-    assert row["registry_size"] == 2000
-    assert whole["registry_tags"] == 2
+    (row,) = whole.targets
+    assert row.platforms == ("linux/amd64", "linux/arm64")
+    assert row.registry_size == 2000
+    assert totals(whole.targets)["registry_tags"] == 2
 
 
 def test_a_summary_of_the_older_tool_is_read_with_the_members_it_has():
     old = {"targets": [{"uid": "a", "image_name": "a", "version": "1", "platforms": ["linux/amd64"], "tags": ["x:1"]}]}
     whole = merged(old)
-    assert whole["targets"][0]["registry_size"] is None
-    assert "| a | 1 |" in summary_page(whole)
+    assert whole.targets[0].registry_size is None
+    assert "### a\n" in summary_page(whole)
+    assert "| **1** | `linux/amd64` | - | `x:1` | - |" in summary_page(whole)
 
 
 def test_counts_of_the_tool_that_lists_no_platforms_and_tags_are_read():
     old = {"uid": "a", "image_name": "a", "version": "1", "os": "", "platforms": 1, "tags": 3, "registry_size": 10}
     whole = merged({"targets": [old]}, {"targets": [old]})
-    assert (whole["platform_builds"], whole["registry_tags"], whole["registry_size_bytes"]) == (2, 3, 20)
-    assert "| 2 | 3 |" in summary_page(whole)
+    added = totals(whole.targets)
+    assert (added["platform_builds"], added["registry_tags"], added["registry_size_bytes"]) == (2, 3, 20)
+    assert "| **1** | 2 | 20 B | 3 | - |" in summary_page(whole)
     ours = old | {"platforms": ["linux/amd64"], "tags": ["x:1"]}
-    assert merged({"targets": [old]}, {"targets": [ours]})["platform_builds"] == 1
+    assert totals(merged({"targets": [old]}, {"targets": [ours]}).targets)["platform_builds"] == 1
 
 
 ODD = {
@@ -213,4 +217,4 @@ def test_notes_are_in_the_table_the_json_and_the_page():
     outcome = Outcome((target(notes=("left out linux/s390x",)),))
     assert outcome_table(outcome).endswith("note: app: left out linux/s390x\n")
     assert to_json(outcome)["targets"][0]["notes"] == ["left out linux/s390x"]
-    assert "#### Notes\n\n- app: left out linux/s390x\n" in summary_page(merged(to_json(outcome)))
+    assert "### Notes\n\n- app 1.0 Ubuntu: left out linux/s390x\n" in summary_page(merged(to_json(outcome)))

@@ -37,8 +37,9 @@ def merged_page(files: Sequence[Path], *, disclaimer: str = "", emit: Emit = ign
     """
     from bakery.files import read_regular
     from bakery.oci.canonical import parse_object
-    from bakery.report.markdown import summary_page
-    from bakery.report.merging import merge, read_summary
+    from bakery.report.merging import merge
+    from bakery.report.page import summary_page
+    from bakery.report.reading import read_summary
 
     summaries, missing = [], []
     for file in files:

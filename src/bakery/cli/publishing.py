@@ -176,9 +176,10 @@ def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporti
 def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - drawn next
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.images import images_json
-    from bakery.report.markdown import summary_page
-    from bakery.report.merging import merge, read_summary
+    from bakery.report.merging import merge
     from bakery.report.outcome import outcome_lines, outcome_table
+    from bakery.report.page import summary_page
+    from bakery.report.reading import read_summary
     from bakery.report.summary import dump, to_json
 
     if reporting.summary and reporting.summary_format == "table":

@@ -1,25 +1,57 @@
-"""Summaries as GitHub Markdown. Every cell is escaped, since names come from users. Pure."""
+"""Markdown as GitHub and GitLab show it: text from anywhere as text, tables, folded parts. Pure.
+
+Everything that comes from users, registries and files passes `escape`, `code` or `fenced`; no other function makes
+foreign text safe for a page.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import quote
 
-from bakery.report.merging import count
-from bakery.text import clean, plural
+from bakery.text import clean
 
-HEADINGS: Final = (
-    "Image", "Version", "OS", "Variant", "State", "Platforms", "Tags", "Layers", "Registry Size", "Local Size",
-    "Cache Size", "Digest",
-)  # fmt: skip
-_DIGEST: Final = re.compile(r"sha(256|512):[0-9a-f]+")
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+# Markup anywhere; what makes a link of an address; what makes a list or a heading at the start of a line.
+_MARKUP: Final = re.compile(r"[\\`*_{}\[\]<>#|~@&]|:(?=//)|(?<=www)\.|^[-+=]|(?<=^\d)[.)](?= |$)|(?<=^\d\d)[.)](?= |$)")
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+_CODE: Final = re.compile(r"[\w.:/@+=,%() -]+", re.ASCII)  # what shows as itself in a code span of a table
 
 
 def escape(text: object) -> str:
-    """Return the text as Markdown that shows just that, also in a cell of a table: no markup, no line break."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~@])", r"\\\1", " ".join(clean(str(text)).split()))
+    """Return the text as Markdown that shows just that, also in a cell of a table: no markup, line break or link."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(clean(str(text)).split()))
+
+
+def code(text: object) -> str:
+    """Return the text as code. Text that code cannot show safely is escaped instead."""
+    shown = " ".join(clean(str(text)).split())
+    return f"`{shown}`" if _CODE.fullmatch(shown) else escape(shown)
+
+
+def fenced(lines: Iterable[str], language: str = "text") -> str:
+    """Return lines as a block of code, which GitHub offers to copy. A line cannot end the block."""
+    shown = [" ".join(clean(line, lines=True).replace("\n", " ").split("\t")) for line in lines]
+    longest = max((len(ticks) for line in shown for ticks in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join((f"{fence}{language}", *shown, fence))
+
+
+def link(text: str, url: str) -> str:
+    """Return Markdown as a link, or as it is if there is no URL. The URL is quoted."""
+    return f"[{text}]({quote(url, safe=':/?&=%#@+,;~-._')})" if url else text
+
+
+def row(cells: Sequence[str]) -> str:
+    """Return a row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def head(names: Sequence[str], *, right: Iterable[int] = ()) -> str:
+    """Return the first two lines of a table. right: the columns that are aligned right, from 0."""
+    numbers = set(right)
+    return f"{row(names)}\n{row(['--:' if number in numbers else ':--' for number in range(len(names))])}"
 
 
 def size(size_bytes: int | None) -> str:
@@ -34,50 +66,14 @@ def size(size_bytes: int | None) -> str:
     raise AssertionError("the last unit ends the loop")
 
 
-def summary_page(summary: Mapping[str, Any], *, disclaimer: str = "") -> str:
-    """Return the page of a step summary: a table of targets with a total, then failures, notes and skipped targets."""
-    targets: Sequence[Mapping[str, Any]] = summary["targets"]
-    lines = [f"> ⚠️ **{escape(disclaimer)}**", ""] if disclaimer else []
-    lines += ["### Build Summary", "", _row(HEADINGS), _row(["---"] * len(HEADINGS))]
-    lines += [_row(_cells(target)) for target in targets]
-    sizes = [size(summary[f"{kind}_size_bytes"]) for kind in ("registry", "local", "cache")]
-    counts = [summary["platform_builds"], summary["registry_tags"]]
-    total = [f"Total: {plural(summary['build_targets'], 'target')}", "", "", "", "", *counts, "", *sizes, ""]
-    lines.append(_row([f"**{cell}**" if cell != "" else "" for cell in total]))
-    failures = [(target, error) for target in targets for error in target["errors"]]
-    if failures:
-        lines += ["", "#### Failures", ""]
-        lines += [_failure_line(target, error) for target, error in failures]
-    notes = [(target, note) for target in targets for note in target["notes"]]
-    if notes:
-        lines += ["", "#### Notes", ""]
-        lines += [f"- {escape(target['uid'])}: {escape(note)}" for target, note in notes]
-    if summary.get("skipped"):
-        lines += ["", "#### Skipped", ""]
-        lines += [f"- {escape(item.get('uid', ''))}: {escape(item.get('reason', ''))}" for item in summary["skipped"]]
-    return "\n".join(lines) + "\n"
-
-
-def _failure_line(target: Mapping[str, Any], error: Mapping[str, Any]) -> str:
-    place = f" at {escape(error['destination'])}" if error.get("destination") else ""
-    line = f"- {escape(target['uid'])}: {escape(error.get('step', ''))}{place}: {escape(error.get('message', ''))}"
-    return f"{line}  \n  Hint: {escape(error['hint'])}" if error.get("hint") else line
-
-
-def _row(cells: Sequence[object]) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
-def _cells(target: Mapping[str, Any]) -> list[str]:
-    digest = str(target["digest"] or "-")
-    digest = f"`{digest}`" if _DIGEST.fullmatch(digest) else escape(digest)
-    return [
-        *(escape(target[key] or "-") for key in ("image_name", "version", "os", "variant", "state")),
-        escape(", ".join(target["platforms"]) or count(target, "platform") or "-"),
-        str(count(target, "tag")),
-        escape("-" if target["layers"] is None else target["layers"]),
-        size(target["registry_size"]),
-        size(target["local_size"]),
-        size(target["cache_size"]),
-        digest,
-    ]
+def duration(seconds: float) -> str:
+    """Return a time for people: "0.04 s", "0.4 s", "38 s", "2 min 5 s", "1 h 4 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.2f} s" if seconds < 0.095 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,64 +1,69 @@
-"""Reads summaries of runs and merges them into one, by target. Pure.
-
-A summary may come from any version of Bakery or of the tool that it replaces, whose `platforms` and `tags` are numbers,
-and from any job: nothing in it is trusted to have the right type (pipeline.md 6.2, commands.md 2.1).
-"""
+"""Merges the summaries of several runs into one, by target. Pure. `report.reading` reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from bakery.errors import BadDocument
-from bakery.oci.canonical import json_type
-from bakery.oci.descriptor import MAX_SIZE
+from msgspec import Struct
+from msgspec.structs import replace
 
-_TEXTS: Final = ("image_name", "version", "os", "variant", "state", "digest", "cache_ref")
-_SIZES: Final = ("layers", "registry_size", "local_size", "cache_size")
-_ERROR_TEXTS: Final = ("step", "destination", "message", "hint")
+from bakery.report.reading import ReadSummary, ReadTarget
+from bakery.report.summary_format import DestinationRecord, SkippedRecord, TagRecord, TargetRecord
 
-
-def read_summary(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `targets` and `skipped` of a summary in today's form. Raises BadDocument, naming the invalid member.
-
-    platform_count and tag_count of a target: from a summary that has numbers instead of lists, else None.
-    """
-    return {
-        "targets": _list(document, "targets", "", _read_target),
-        "skipped": _list(document, "skipped", "", lambda item, place: _texts(item, ("uid", "reason"), place)),
-    }
+# Of several runs of a target, the first of these is the state of all.
+_WORST_FIRST: Final = ("failed", "stopped", "published", "repaired", "unchanged", "built")
+_MOVED: Final = ("published", "moved")  # of a tag: by that run
 
 
-def merge(summaries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge summaries that `read_summary` returned. Platforms, tags and sizes add up; repetitions count once."""
-    merged: dict[str, dict[str, Any]] = {}
-    skipped: list[Any] = []
-    for summary in summaries:
-        skipped += summary["skipped"]
-        for target in summary["targets"]:
-            uid = target["uid"]
-            merged[uid] = _merged(merged[uid], target) if uid in merged else target
-    targets = sorted(
-        merged.values(), key=lambda row: tuple(row[key] or "" for key in ("image_name", "version", "os", "variant"))
+class Merged(Struct, frozen=True):
+    """Runs, and the targets of all of them: each once, sorted by image, version, OS and variant."""
+
+    runs: tuple[ReadSummary, ...]
+    targets: tuple[ReadTarget, ...]
+    skipped: tuple[SkippedRecord, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def merge(summaries: Iterable[ReadSummary]) -> Merged:
+    """Merge summaries. Platforms, tags, destinations and sizes add up; repetitions count once."""
+    runs = tuple(summaries)
+    merged: dict[str, ReadTarget] = {}
+    for target in (target for run in runs for target in run.targets):
+        uid = target.uid
+        merged[uid] = _merged(merged[uid], target) if uid in merged else target
+    return Merged(
+        runs,
+        tuple(sorted(merged.values(), key=_order)),
+        tuple(dict.fromkeys(item for run in runs for item in run.skipped)),
+        tuple(dict.fromkeys(text for run in runs for text in run.warnings)),
     )
-    return {**totals(targets), "targets": targets, "skipped": skipped}
 
 
-def totals(targets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the totals of a summary. An unknown size is None, never 0."""
+def totals(targets: Sequence[TargetRecord]) -> dict[str, Any]:
+    """Return the totals of a summary, by their names in it. An unknown size is None, never 0."""
     return {
         "build_targets": len(targets),
-        "platform_builds": sum(count(target, "platform") for target in targets),
-        "registry_tags": sum(count(target, "tag") for target in targets),
-        "registry_size_bytes": _sum(target["registry_size"] for target in targets),
-        "local_size_bytes": _sum(target["local_size"] for target in targets),
-        "cache_size_bytes": _sum(target["cache_size"] for target in targets),
+        "platform_builds": sum(platform_count(target) for target in targets),
+        "registry_tags": sum(tag_count(target) for target in targets),
+        "registry_size_bytes": _sum(target.registry_size for target in targets),
+        "local_size_bytes": _sum(target.local_size for target in targets),
+        "cache_size_bytes": _sum(target.cache_size for target in targets),
     }
 
 
-def count(target: Mapping[str, Any], what: str) -> int:
-    """Return how many platforms (or tags) a target has: as listed, or as counted by a tool that lists none."""
-    return len(target[f"{what}s"]) or target.get(f"{what}_count") or 0
+def platform_count(target: TargetRecord) -> int:
+    """Return how many platforms a target has: as listed, or as counted by a tool that lists none."""
+    return len(target.platforms) or getattr(target, "platform_count", None) or 0
+
+
+def tag_count(target: TargetRecord) -> int:
+    """Return how many tags a target has: as listed, or as counted by a tool that lists none."""
+    return len(target.tags) or getattr(target, "tag_count", None) or 0
+
+
+def _order(target: ReadTarget) -> tuple[str, ...]:
+    return tuple(text or "" for text in (target.image_name, target.version, target.os, target.variant))
 
 
 def _sum(sizes: Iterable[int | None]) -> int | None:
@@ -66,77 +71,58 @@ def _sum(sizes: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    fresh = [item for item in second["platforms"] if item not in first["platforms"]]
-    row = dict(first)
-    for key in ("platforms", "tags", "errors", "notes"):
-        row[key] = first[key] + [item for item in second[key] if item not in first[key]]
-    for key in ("layers", "cache_ref", "cache_size", "digest", "local_size"):
-        row[key] = first[key] if first[key] is not None else second[key]
-    numbers = [size for size in (first["platform_count"], second["platform_count"]) if size is not None]
-    row["platform_count"] = _sum(numbers)
-    row["tag_count"] = max(
-        (size for size in (first["tag_count"], second["tag_count"]) if size is not None), default=None
-    )
+def _merged(first: ReadTarget, second: ReadTarget) -> ReadTarget:
+    fresh = [item for item in second.platforms if item not in first.platforms]
+    numbers = [number for number in (first.platform_count, second.platform_count) if number is not None]
     # The summaries of a target's build and of its publish list the same platforms; their size counts once.
-    both = first["registry_size"], second["registry_size"]
     adds = bool(fresh) or len(numbers) == 2
-    row["registry_size"] = _sum(both) if adds else (both[0] if both[0] is not None else both[1])
-    worst = ("failed", "stopped", "published", "repaired", "unchanged")
-    states = [state for state in worst if state in (first["state"], second["state"])]
-    row["state"] = states[0] if states else first["state"] or second["state"]
-    return row
+    both = first.registry_size, second.registry_size
+    states = [state for state in _WORST_FIRST if state in (first.state, second.state)]
+    return replace(
+        first,
+        **{key: _union(getattr(first, key), getattr(second, key)) for key in ("platforms", "tags", "errors", "notes")},
+        **{key: _first(getattr(first, key), getattr(second, key)) for key in _FIRST_KNOWN},
+        platform_digests={**second.platform_digests, **first.platform_digests},
+        platform_count=_sum(numbers),
+        tag_count=max((size for size in (first.tag_count, second.tag_count) if size is not None), default=None),
+        registry_size=_sum(both) if adds else _first(*both),
+        destinations=_destinations(first.destinations, second.destinations),
+        state=states[0] if states else first.state or second.state,
+        elapsed_s=first.elapsed_s + second.elapsed_s,
+    )
 
 
-def _read_target(target: Mapping[str, Any], place: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"uid": _text(target, "uid", place) or ""}
-    row |= {key: _text(target, key, place) for key in _TEXTS}
-    row |= {key: _whole(target, key, place) for key in _SIZES}
-    for kind in ("platform", "tag"):
-        is_number = isinstance(target.get(f"{kind}s"), int)
-        row[f"{kind}_count"] = _whole(target, f"{kind}s", place) if is_number else None
-        row[f"{kind}s"] = [] if is_number else _list(target, f"{kind}s", place, _string)
-    row["errors"] = _list(target, "errors", place, lambda item, at: _texts(item, _ERROR_TEXTS, at))
-    row["notes"] = _list(target, "notes", place, _string)
-    return row
+_FIRST_KNOWN: Final = ("layers", "cache_ref", "cache_size", "digest", "local_size", "image_name", "version", "os",
+                       "variant")  # fmt: skip
 
 
-def _invalid(place: str, expected: str, found: object) -> BadDocument:
-    return BadDocument("invalid summary", why=f"{place} must be {expected}, got {json_type(found)}")
+def _first(one: Any, other: Any) -> Any:
+    return other if one is None else one
 
 
-def _list(document: Mapping[str, Any], key: str, place: str, read: Callable[[Any, str], Any]) -> list[Any]:
-    at = f"{place}.{key}".lstrip(".")
-    found = document.get(key)
-    if found is None:
-        return []
-    if not isinstance(found, list):
-        raise _invalid(at, "a list", found)
-    items = []
-    for number, item in enumerate(found):
-        if read is not _string and not isinstance(item, Mapping):
-            raise _invalid(f"{at}[{number}]", "an object", item)
-        items.append(read(item, f"{at}[{number}]"))
-    return items
+def _union(one: Sequence[Any], other: Sequence[Any]) -> tuple[Any, ...]:
+    return (*one, *(item for item in other if item not in one))
 
 
-def _string(found: object, place: str) -> str:
-    if not isinstance(found, str):
-        raise _invalid(place, "a string", found)
-    return found
+def _destinations(
+    first: Sequence[DestinationRecord], second: Sequence[DestinationRecord]
+) -> tuple[DestinationRecord, ...]:
+    """Return each repository once, with every tag of both runs."""
+    places = {place.repository: place for place in first}
+    for place in second:
+        known = places.get(place.repository)
+        if known is None:
+            places[place.repository] = place
+            continue
+        tags = {tag.tag: tag for tag in known.tags}
+        for tag in place.tags:
+            tags[tag.tag] = _tag(tags[tag.tag], tag) if tag.tag in tags else tag
+        places[place.repository] = replace(place, tags=tuple(tags.values()))
+    return tuple(places.values())
 
 
-def _text(document: Mapping[str, Any], key: str, place: str) -> str | None:
-    found = document.get(key)
-    return None if found is None else _string(found, f"{place}.{key}")
-
-
-def _texts(document: Mapping[str, Any], keys: Sequence[str], place: str) -> dict[str, str]:
-    return {key: _text(document, key, place) or "" for key in keys}
-
-
-def _whole(document: Mapping[str, Any], key: str, place: str) -> int | None:
-    found = document.get(key)
-    if found is not None and (not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= MAX_SIZE):
-        raise _invalid(f"{place}.{key}", "a whole number that is not negative", found)
-    return found
+def _tag(first: TagRecord, second: TagRecord) -> TagRecord:
+    """Return a tag after two runs, the second being the later one, with what it named before both."""
+    if first.state not in _MOVED:
+        return second
+    return replace(second, state=first.state if second.state == "unchanged" else second.state, previous=first.previous)

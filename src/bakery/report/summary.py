@@ -6,31 +6,55 @@ The JSON has the members of pipeline.md 6.2, and digests, states and failures. A
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
+
+from msgspec import Struct
 
 from bakery.errors import hint_of, reason
 from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
 from bakery.report.merging import totals
+from bakery.report.summary_format import (
+    FORMAT,
+    DestinationRecord,
+    ErrorRecord,
+    SkippedRecord,
+    Summary,
+    TagRecord,
+    TargetRecord,
+)
 from bakery.text import clean, json_text
-
-FORMAT: Final = 1  # incremented when a member changes its meaning
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
     """Return the outcome as a JSON value."""
-    targets = [target_json(target) for target in outcome.targets]
-    return {
-        "format": FORMAT,
+    return members(summarize(outcome))
+
+
+def summarize(outcome: Outcome) -> Summary:
+    """Return the summary of a run."""
+    targets = tuple(target_record(target) for target in outcome.targets)
+    return Summary(
         **totals(targets),
-        "interrupted": outcome.interrupted,
-        "exit_code": int(outcome.exit_code),
-        "elapsed_s": round(outcome.elapsed_s, 3),
-        "targets": targets,
-        "skipped": [{"uid": item.uid, "reason": clean(item.reason)} for item in outcome.skipped],
-        "warnings": [clean(text) for text in outcome.warnings],
-    }
+        interrupted=outcome.interrupted,
+        exit_code=int(outcome.exit_code),
+        elapsed_s=round(outcome.elapsed_s, 3),
+        targets=targets,
+        skipped=tuple(SkippedRecord(uid=item.uid, reason=clean(item.reason)) for item in outcome.skipped),
+        warnings=tuple(clean(text) for text in outcome.warnings),
+    )
+
+
+def members(record: Struct) -> dict[str, Any]:
+    """Return a record of a format as a JSON value."""
+
+    def as_json(value: Any) -> Any:
+        if isinstance(value, Struct):
+            return {name: as_json(getattr(value, name)) for name in value.__struct_fields__}
+        return [as_json(item) for item in value] if isinstance(value, tuple) else value
+
+    return {name: as_json(getattr(record, name)) for name in record.__struct_fields__}
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -77,61 +101,54 @@ def dump(value: Mapping[str, Any]) -> str:
 
 def target_json(target: TargetOutcome) -> dict[str, Any]:
     """Return a target as a JSON value."""
-    tags = [
-        f"{place.repository}:{tag.tag}"
-        for place in target.destinations
-        for tag in place.tags
-        if tag.state in (State.PUBLISHED, State.UNCHANGED)
-    ]
-    errors = [] if target.failure is None else [_error(target.failure.step, "", target.failure.error)]
+    return members(target_record(target))
+
+
+def target_record(target: TargetOutcome) -> TargetRecord:
+    """Return a target as the summary has it."""
+    errors = [] if target.failure is None else [_error(target.failure.step, None, target.failure.error)]
     errors += [
         _error(place.failure.step, str(place.repository), place.failure.error)
         for place in target.destinations
         if place.failure is not None
     ]
-    return {
-        "uid": target.uid,
-        "image_name": target.image,
-        "version": target.version,
-        "os": target.os or None,
-        "variant": target.variant or None,
-        "state": str(target.state),
-        "digest": str(target.digest) if target.digest else None,
-        "platforms": [item.platform for item in target.platforms],
-        "platform_digests": {item.platform: str(item.digest) for item in target.platforms},
-        "tags": tags,
-        "layers": sum(item.layers for item in target.platforms) if target.platforms else None,
-        "registry_size": sum(item.size_bytes for item in target.platforms) if target.platforms else None,
-        "local_size": None,
-        "cache_ref": None,
-        "cache_size": None,
-        "destinations": [_destination(place) for place in target.destinations],
-        "errors": errors,
-        "notes": [clean(note) for note in target.notes],
-        "elapsed_s": round(target.elapsed_s, 3),
-    }
-
-
-def _destination(place: DestinationOutcome) -> dict[str, Any]:
-    return {
-        "repository": str(place.repository),
-        "state": str(place.state),
-        "tags": [
-            {
-                "tag": tag.tag,
-                "state": str(tag.state),
-                "previous": str(tag.previous) if tag.previous else None,
-                "problem": clean(tag.problem) or None,
-            }
+    return TargetRecord(
+        uid=target.uid,
+        image_name=target.image,
+        version=target.version,
+        os=target.os or None,
+        variant=target.variant or None,
+        state=str(target.state),
+        digest=str(target.digest) if target.digest else None,
+        platforms=tuple(item.platform for item in target.platforms),
+        platform_digests={item.platform: str(item.digest) for item in target.platforms},
+        tags=tuple(
+            f"{place.repository}:{tag.tag}"
+            for place in target.destinations
             for tag in place.tags
-        ],
-    }
+            if tag.state in (State.PUBLISHED, State.UNCHANGED)
+        ),
+        layers=sum(item.layers for item in target.platforms) if target.platforms else None,
+        registry_size=sum(item.size_bytes for item in target.platforms) if target.platforms else None,
+        destinations=tuple(map(_destination, target.destinations)),
+        errors=tuple(errors),
+        notes=tuple(clean(note) for note in target.notes),
+        elapsed_s=round(target.elapsed_s, 3),
+    )
 
 
-def _error(step: str, destination: str, error: Exception) -> dict[str, Any]:
-    return {
-        "step": str(step),
-        "destination": destination or None,
-        "message": reason(error),
-        "hint": hint_of(error) or None,
-    }
+def _destination(place: DestinationOutcome) -> DestinationRecord:
+    tags = tuple(
+        TagRecord(
+            tag=tag.tag,
+            state=str(tag.state),
+            previous=str(tag.previous) if tag.previous else None,
+            problem=clean(tag.problem) or None,
+        )
+        for tag in place.tags
+    )
+    return DestinationRecord(repository=str(place.repository), state=str(place.state), tags=tags)
+
+
+def _error(step: str, destination: str | None, error: Exception) -> ErrorRecord:
+    return ErrorRecord(step=str(step), destination=destination, message=reason(error), hint=hint_of(error) or None)

@@ -1,0 +1,72 @@
+"""Markdown: foreign text shows as the text that it is, wherever it is put."""
+
+import html
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from bakery.report.markdown import code, duration, escape, fenced, head, link, row, size
+
+GITHUB = MarkdownIt("gfm-like", {"html": True, "linkify": False}).enable("table")
+TEXT = st.text(st.sampled_from("ab1 .-+=:/\\`*_{}[]()<>#|~@&!\"'\n\t\r$"), max_size=20) | st.text(max_size=20)
+
+
+def shown(markdown: str) -> str:
+    """The text that a page shows for Markdown without any element but paragraphs."""
+    inner = re.fullmatch(r"(?:<p>(.*)</p>\n)?", GITHUB.render(markdown), re.DOTALL)
+    assert inner, GITHUB.render(markdown)
+    text = inner[1] or ""
+    assert "<" not in text, text
+    return html.unescape(text)
+
+
+def on_one_line(text: str) -> str:
+    return " ".join(escape(text).replace("\\", "").split())
+
+
+@given(TEXT)
+def test_escaped_text_shows_as_itself(text):
+    found = shown(escape(text))
+    assert found.replace("\\", "") == on_one_line(text)
+
+
+@given(TEXT, TEXT)
+def test_a_cell_holds_its_text_and_no_more(first, second):
+    table = GITHUB.render(f"{head(('A', 'B'))}\n{row((escape(first) or '-', escape(second) or '-'))}\n")
+    assert table.count("<td") == 2
+    assert not re.search(r"<(?!/?(table|thead|tbody|tr|th|td)[ >])", table), table
+
+
+@given(TEXT)
+def test_code_in_a_cell_holds_its_text_and_no_more(text):
+    table = GITHUB.render(f"{head(('A', 'B'))}\n{row((code(text) or '-', '-'))}\n")
+    assert table.count("<td") == 2
+    assert not re.search(r"<(?!/?(table|thead|tbody|tr|th|td|code)[ >])", table), table
+
+
+@given(st.lists(TEXT, min_size=1, max_size=3))
+def test_no_line_ends_a_block_of_code(lines):
+    (block,) = GITHUB.parse(fenced(lines, "shell"))
+    assert block.type == "fence"
+    assert len(block.content.splitlines()) <= len(lines)
+
+
+@pytest.mark.parametrize("text", ["https://evil.example/x", "www.evil.example", "ftp://evil.example"])
+def test_an_address_in_foreign_text_is_not_a_link(text):
+    linking = MarkdownIt("gfm-like").enable("linkify")
+    assert "<a " in linking.render(text)
+    assert "<a " not in linking.render(escape(text))
+
+
+def test_a_link_quotes_what_would_end_it():
+    assert link("x", "https://hub.example/a)b c") == "[x](https://hub.example/a%29b%20c)"
+    assert link("x", "") == "x"
+
+
+def test_times_and_sizes_are_for_people():
+    times = [duration(seconds) for seconds in (0, 0.04, 0.44, 9.97, 59.6, 125, 3840)]
+    assert times == ["0.00 s", "0.04 s", "0.4 s", "10 s", "1 min 0 s", "2 min 5 s", "1 h 4 min"]
+    assert [size(None), size(0), size(2048), size(5 * 1024**4)] == ["-", "0 B", "2.0 KiB", "5.0 TiB"]
