@@ -69,7 +69,8 @@ def page(*documents, **options):
         ({"targets": [target()]}, "✅ Published 1 target"),
         ({"targets": [target(1), target(2, state="failed")]}, "❌ 1 of 2 targets failed"),
         ({"targets": [target(1, state="unchanged")]}, "✅ Nothing changed: 1 target up to date"),
-        ({"targets": [target(1), target(2, state="stopped")], "interrupted": True}, "⏹️ Interrupted: 1 of 2 targets done"),
+        ({"targets": [target(1), target(2, state="stopped")]}, "⏹️ Interrupted: 1 of 2 targets done"),
+        ({"targets": [target(1)], "interrupted": True}, "⏹️ Interrupted: 1 of 1 target done"),
         ({"targets": [target(1, state="built")], "kind": "build"}, "✅ Built 1 target"),
         ({"targets": [target()], "kind": "rehearse"}, "Rehearsal: ✅ Published 1 target"),
         ({"targets": [target()], "exit_code": 3}, "❌ Failed: exit code 3"),
@@ -163,10 +164,9 @@ MANY = 2000
 
 
 def large(**options):
-    return [
-        target(number, image=f"image-{number % 100}", places=(f"ghcr.io/acme/image-{number % 100}", f"docker.io/acme/image-{number % 100}"), **options)
-        for number in range(MANY)
-    ]  # fmt: skip
+    names = [f"image-{number % 100}" for number in range(MANY)]
+    places = [(f"ghcr.io/acme/{name}", f"docker.io/acme/{name}") for name in names]
+    return [target(number, image=names[number], places=places[number], **options) for number in range(MANY)]
 
 
 def test_a_page_of_2000_targets_fits_on_github_and_counts_what_is_left_out():

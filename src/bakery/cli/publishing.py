@@ -173,12 +173,12 @@ def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporti
     _print(conversion_lines(outcome))
 
 
-def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - drawn next
+def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.images import images_json
     from bakery.report.merging import merge
     from bakery.report.outcome import outcome_lines, outcome_table
-    from bakery.report.page import summary_page
+    from bakery.report.page import LIMIT_BYTES, summary_page
     from bakery.report.reading import read_summary
     from bakery.report.summary import dump, to_json
 
@@ -186,7 +186,7 @@ def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: R
         _print(outcome_table(outcome))
     _print(outcome_lines(outcome))
     # After the lines for people, which must be printed even if a file cannot be written or the pipe is closed.
-    summary = to_json(outcome)
+    summary = to_json(outcome, run)
     document = dump(summary)
     if reporting.summary_file is not None:
         as_json = reporting.summary_format == "json" or reporting.summary_file.suffix == ".json"
@@ -194,7 +194,8 @@ def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: R
     _set_outputs(outcome, how, reporting, document)
     page = how.environment.get("GITHUB_STEP_SUMMARY", "")
     if reporting.summary and page:
-        _write(Path(page), summary_page(merge([read_summary(summary)])), mode="a")
+        room = LIMIT_BYTES - (Path(page).stat().st_size if Path(page).is_file() else 0)  # for all commands of the step
+        _write(Path(page), summary_page(merge([read_summary(summary)]), limit_bytes=room), mode="a")
     if reporting.result == "json":
         document = dump({"images": images_json(outcome)})
     if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):

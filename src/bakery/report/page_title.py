@@ -42,6 +42,7 @@ def counts_line(merged: Merged) -> str:
     tags = [tag for target in merged.targets for place in target.destinations for tag in place.tags]
     registries = [registry for run in merged.runs for registry in run.registries]
     moved = sum(tag.state in _MOVED for tag in tags)
+    saved = sum(run.requests_saved for run in merged.runs)
     retries = sum(registry.retries for registry in registries)
     sent = sum(registry.bytes_out for registry in registries)
     spared = sum(registry.reused_bytes + registry.mounted_bytes for registry in registries)
@@ -51,6 +52,7 @@ def counts_line(merged: Merged) -> str:
     words += [f"{plural(moved, 'tag')} moved"] if moved else []
     words += [f"{size(sent)} sent"] if sent else []
     words += [f"{size(spared)} already there"] if spared else []
+    words += [f"{plural(saved, 'request')} saved"] if saved else []
     words += [plural(retries, "retry", "retries")] if retries else []
     words += [duration(elapsed)] if elapsed else []
     return " · ".join(words)

@@ -15,6 +15,7 @@ from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
 from bakery.report.merging import totals
+from bakery.report.model import Run
 from bakery.report.summary_format import (
     FORMAT,
     DestinationRecord,
@@ -24,19 +25,21 @@ from bakery.report.summary_format import (
     TagRecord,
     TargetRecord,
 )
+from bakery.report.work import work
 from bakery.text import clean, json_text
 
 
-def to_json(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome as a JSON value."""
-    return members(summarize(outcome))
+def to_json(outcome: Outcome, run: Run | None = None) -> dict[str, Any]:
+    """Return the outcome as a JSON value. run: what its events add up to, for the stages and the traffic."""
+    return members(summarize(outcome, run))
 
 
-def summarize(outcome: Outcome) -> Summary:
+def summarize(outcome: Outcome, run: Run | None = None) -> Summary:
     """Return the summary of a run."""
     targets = tuple(target_record(target) for target in outcome.targets)
     return Summary(
         **totals(targets),
+        **(work(run) if run else {}),
         interrupted=outcome.interrupted,
         exit_code=int(outcome.exit_code),
         elapsed_s=round(outcome.elapsed_s, 3),
