@@ -111,6 +111,17 @@ def test_what_moved_names_the_whole_digest_that_it_moved_from():
     assert "tags moved" not in page({"targets": [target(state="unchanged")]})
 
 
+def test_a_tag_that_was_restored_or_could_not_be_says_so():
+    failed = target(state="failed", places=[HELLO])
+    failed["destinations"][0]["tags"] = [
+        tag("1.1.0", "restored", BEFORE), tag("latest", "taken", BEFORE) | {"problem": "403 by [rule]"},
+    ]  # fmt: skip
+    text = page({"targets": [failed]})
+    assert "↩️ 1.1.0 ⚠️ latest" in text
+    assert f"| `{HELLO}:1.1.0` | `{BEFORE}` | restored |" in text
+    assert f"| `{HELLO}:latest` | `{BEFORE}` | moved again by something else; 403 by \\[rule\\] |" in text
+
+
 def test_failures_come_before_the_tables_with_reason_and_hint():
     text = page({"targets": [target(), target(2, state="failed", errors=[failure()])]})
     assert text.index("### Failures") < text.index("### hello")

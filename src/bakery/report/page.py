@@ -21,9 +21,14 @@ from bakery.report.summary_format import DestinationRecord, ErrorRecord, TagReco
 from bakery.text import plural
 
 LIMIT_BYTES: Final = 1024 * 1024 - 16 * 1024  # GitHub's, less what other commands of a step may write
-_ICONS: Final = {"published": "✅", "built": "✅", "unchanged": "➖", "failed": "❌", "stopped": "⏹️"}
-_MOVED: Final = ("published", "moved", "unsure")  # of a tag: it names, or may name, something else than before
-_THERE: Final = ("published", "unchanged")
+_ICONS: Final = {"published": "✅", "built": "✅", "repaired": "🔧", "unchanged": "➖", "failed": "❌", "stopped": "⏹️"}
+_THERE: Final = ("published", "repaired", "unchanged")
+# What became of a tag that this run moved, or may have moved.
+_MOVED: Final = {
+    "published": "", "moved": "not verified", "unsure": "possibly moved", "restored": "restored",
+    "taken": "moved again by something else",
+}  # fmt: skip
+_MARKS: Final = {"moved": "❔", "unsure": "❔", "restored": "↩️", "taken": "⚠️"}  # of a tag; any other is ❌
 
 
 def summary_page(merged: Merged, *, disclaimer: str = "", limit_bytes: int = LIMIT_BYTES) -> str:
@@ -117,7 +122,7 @@ def _tags(target: TargetRecord, *, linked: bool) -> str:
 
 def _tag(place: DestinationRecord, tag: TagRecord, *, linked: bool) -> str:
     if tag.state not in _THERE:
-        return f"{'❔' if tag.state in _MOVED else '❌'} {escape(tag.tag)}"
+        return f"{_MARKS.get(tag.state, '❌')} {escape(tag.tag)}"
     url = page_of(place.repository, tag.tag) if linked else ""
     return link(escape(tag.tag), url) if url else code(tag.tag)
 
@@ -134,8 +139,8 @@ def _pull(target: TargetRecord) -> str:
 
 def _move_row(place: DestinationRecord, tag: TagRecord) -> str:
     """Return what a tag named before, for moving it back by hand."""
-    state = "" if tag.state == "published" else "not verified" if tag.state == "moved" else "possibly moved"
-    return row((code(f"{place.repository}:{tag.tag}"), code(tag.previous) if tag.previous else "new", state))
+    words = "; ".join(text for text in (_MOVED[tag.state], escape(tag.problem or "")) if text)
+    return row((code(f"{place.repository}:{tag.tag}"), code(tag.previous) if tag.previous else "new", words))
 
 
 def _notes(merged: Merged) -> Part | None:

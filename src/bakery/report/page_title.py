@@ -9,8 +9,8 @@ from bakery.report.markdown import duration, size
 from bakery.report.merging import Merged
 from bakery.text import plural
 
-_ORDER: Final = ("failed", "stopped", "published", "built", "unchanged")
-_DONE: Final = ("published", "built", "unchanged")
+_ORDER: Final = ("failed", "stopped", "published", "repaired", "built", "unchanged")
+_DONE: Final = ("published", "repaired", "built", "unchanged")
 _MOVED: Final = ("published", "moved")  # of a tag
 
 

@@ -22,11 +22,16 @@ DigestText = Annotated[str, Meta(description="algorithm:hex")]
 
 
 class TagRecord(Struct, frozen=True, kw_only=True):
-    """A tag at one destination. previous: the digest that it named before the run; null if it was new or is unknown."""
+    """A tag at one destination. previous: the digest that it named before the run; null if it was new or is unknown.
+
+    state: published, unchanged, moved (not verified), unsure (possibly moved), restored, taken (moved by something else
+    after this run), failed or stopped. problem: why it could not be restored.
+    """
 
     tag: str = ""
     state: str = ""
     previous: DigestText | None = None
+    problem: str | None = None
 
 
 class DestinationRecord(Struct, frozen=True, kw_only=True):
@@ -56,8 +61,8 @@ class SkippedRecord(Struct, frozen=True, kw_only=True):
 class TargetRecord(Struct, frozen=True, kw_only=True):
     """One target of a run.
 
-    state: published, unchanged, failed, stopped or built; null in a summary of a tool that reports none. tags: full
-    references that name `digest` now. registry_size, layers: of all platforms together.
+    state: published, repaired, unchanged, failed, stopped or built; null in a summary of a tool that reports none.
+    tags: full references that name `digest` now. registry_size, layers: of all platforms together.
     """
 
     uid: str = ""
