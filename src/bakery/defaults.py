@@ -13,7 +13,7 @@ LABEL_NAMESPACE: Final = "co.posit.image"  # that of the tool Bakery replaces: e
 SCHEMA_URL: Final = "https://raw.githubusercontent.com/acme/bakery/main/docs/schemas/bakery.schema.json"
 
 # A publish
-NATIVE_JOBS: Final = 16  # targets at once: a job of the native engine is a few small requests at a time
+NATIVE_JOBS: Final = 32  # targets at once: a job of the native engine is a few small requests at a time
 CLI_JOBS: Final = 4  # the cli engine runs a process per job
 WAIT_TIMEOUT_S: Final = 600.0  # for the builds of a target
 TIME_BUDGET_S: Final = 1800.0  # for the whole run

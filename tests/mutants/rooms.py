@@ -27,6 +27,6 @@ ROOMS = {
     ),
     "http": Room(
         ("registry/http/exchange.py", "registry/http/pool.py"),
-        ("tests/wire/test_connections.py", "tests/wire/test_downloads.py", "tests/wire/test_proxies.py"),
+        ("tests/wire",),
     ),
 }
