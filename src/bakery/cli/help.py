@@ -6,9 +6,9 @@ import click
 
 
 @click.command("help")
-@click.argument("command", nargs=-1)
-@click.pass_context
-def command(ctx: click.Context, command: tuple[str, ...]) -> None:
+@click.argument("command", nargs=-1, help="The words of the command.")
+def command(command: tuple[str, ...]) -> None:
     """Print the help of a command."""
-    program = ctx.find_root().command
-    program.main(args=[*command, "--help"], prog_name=ctx.find_root().info_name, standalone_mode=False)
+    root = click.get_current_context().find_root()
+    assert isinstance(root.command, click.Group)
+    root.command.main(args=[*command, "--help"], prog_name=root.info_name, standalone_mode=False)
