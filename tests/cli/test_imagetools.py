@@ -97,6 +97,41 @@ async def test_a_destination_without_a_tag_is_published_by_digest(registry):
     assert registry.embedded.manifest("app", Digest.parse(digest))
 
 
+async def state(registry, *arguments):
+    code, out, err = await registry.imagetools("create", "--summary-format", "json", *arguments)
+    assert code == ExitCode.DONE, err
+    (target,) = json.loads(out)["targets"]
+    assert [place["state"] for place in target["destinations"]] == [target["state"]]
+    return target["state"]
+
+
+async def test_without_a_tag_the_state_says_whether_content_was_written(registry):
+    command = ("-t", f"{registry.host}/app", registry.source("amd64"))
+    assert await state(registry, *command) == "published"
+    assert await state(registry, *command) == "unchanged"
+
+
+@pytest.mark.timeout(30)
+async def test_a_dry_run_does_not_wait_for_a_missing_source(registry):
+    missing = f"{registry.host}/tmp@sha256:{'0' * 64}"
+    code, out, err = await registry.imagetools("create", "--dry-run", "-t", f"{registry.host}/app:1", missing)
+    assert (code, out) == (ExitCode.FAILED, "")
+    assert "cannot find 1 of 1 builds" in err
+    assert "not found" in err
+    assert "--wait-timeout" not in err
+
+
+@pytest.mark.timeout(30)
+async def test_a_dry_run_does_not_wait_for_a_missing_entry_of_an_index(registry):
+    await registry.create("-t", f"{registry.host}/tmp:both", registry.source("amd64"), registry.source("arm64"))
+    registry.embedded.delete_manifest("tmp", registry.images["arm64"].digest)
+    code, _, err = await registry.imagetools(
+        "create", "--dry-run", "-t", f"{registry.host}/app:1", f"{registry.host}/tmp:both"
+    )
+    assert code == ExitCode.FAILED
+    assert "linux/arm64" in err
+
+
 async def test_digests_alone_are_in_the_repository_of_the_first_tag(registry):
     await registry.create("-t", f"{registry.host}/tmp:1", *registry.digests("amd64", "s390x"))
     assert registry.entries("tmp", "1") == registry.digests("amd64", "s390x")
@@ -323,3 +358,59 @@ async def test_a_docker_list_holds_only_docker_manifests(registry):
     )
     assert code == ExitCode.FAILED
     assert "not a Docker manifest" in err
+
+
+@pytest.fixture
+def layout(registry):
+    """A folder `layout` with two images as skopeo names them: `old`, for amd64, and `new`, for arm64."""
+    folder = registry.folder / "layout"
+    (folder / "blobs" / "sha256").mkdir(parents=True)
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    entries = []
+    for name, architecture in (("old", "amd64"), ("new", "arm64")):
+        image = registry.images[architecture]
+        raw = registry.embedded.manifest("tmp", image.digest)[1]
+        listed = json.loads(raw)
+        contents = [
+            registry.embedded.blob("tmp", Digest.parse(one["digest"])) for one in (listed["config"], *listed["layers"])
+        ]
+        for content in (raw, *contents):
+            (folder / "blobs" / "sha256" / Digest.of(content).hex).write_bytes(content)
+        named = {"annotations": {"org.opencontainers.image.ref.name": name}}
+        entries.append({"mediaType": mt.OCI_MANIFEST, "digest": str(image.digest), "size": image.size, **named})
+    index = {"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": entries}
+    (folder / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.mark.parametrize(("name", "architecture"), [("old", "amd64"), ("new", "arm64")])
+async def test_copy_of_a_named_image_of_a_layout_keeps_its_digest(registry, layout, name, architecture):
+    code, _, err = await registry.imagetools("copy", f"oci-layout://{layout}:{name}", f"{registry.host}/app:1")
+    assert code == ExitCode.DONE, err
+    assert registry.embedded.tags("app") == {"1": registry.images[architecture].digest}
+
+
+@pytest.mark.parametrize(("name", "architecture"), [("old", "amd64"), ("new", "arm64")])
+async def test_inspect_of_a_named_image_of_a_layout_reads_only_the_layout(registry, layout, name, architecture):
+    registry.embedded.forget_requests()
+    place = "oci-layout://layout:" + name
+    code, out, err = await registry.imagetools("inspect", place, "--output", "json")
+    assert code == ExitCode.DONE, err
+    found = json.loads(out)
+    assert found["digest"] == str(registry.images[architecture].digest)
+    assert [one["platform"] for one in found["platforms"]] == [f"linux/{architecture}"]
+    assert found["referrers"] is None, "a layout has no referrers API"
+    raw = (await registry.imagetools("inspect", place, "--raw"))[1]
+    assert Digest.of(raw.encode()) == registry.images[architecture].digest
+    assert registry.embedded.requests == []
+
+
+@pytest.mark.parametrize("command", [("inspect",), ("copy", "HOST/app:1")])
+@pytest.mark.parametrize("name", ["", ":other"])
+async def test_an_image_that_a_layout_does_not_name_is_an_error_with_the_names_it_has(registry, layout, command, name):
+    words = [command[0], f"oci-layout://layout{name}", *(one.replace("HOST", registry.host) for one in command[1:])]
+    code, out, err = await registry.imagetools(*words)
+    assert (code, out) == (ExitCode.FAILED, "")
+    assert "old" in err
+    assert "new" in err
+    assert registry.embedded.count("PUT") == 0

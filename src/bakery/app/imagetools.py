@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bakery.app.publishing import PublishOptions
 from bakery.errors import BakeryError, BudgetSpent, UsageError
@@ -101,13 +102,18 @@ def tag(reference: str, tags: tuple[str, ...], environment: Mapping[str, str] = 
 
 
 def preview(made: CreatePlan, options: PublishOptions, *, emit: Emit = ignore) -> Preview:
-    """Return the index that a publish would create, and which tags it would move. Registries are only read."""
+    """Return the index that a publish would create, and which tags it would move. Registries are only read.
+
+    Nothing is waited for: what is missing now is an error.
+    """
     import asyncio
 
     from bakery.app.engine import make_engine
     from bakery.parallel.root import run_interruptible
     from bakery.publish.preview import preview
     from bakery.retry import SystemClock
+
+    options = replace(options, wait_timeout=0.0)
 
     async def previewing() -> Preview:
         engine, clock = make_engine(made.plan, options, emit), SystemClock()

@@ -5,7 +5,7 @@ Source: pipeline.md 5.3 ("→ ours": each target waits for its own sources, miss
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from bakery.errors import NotFound
 from bakery.events import Emit, Noted, SourcesMissing
@@ -23,8 +23,8 @@ async def wait_for_sources(
 ) -> dict[SourceReference, RawManifest]:
     """Poll for every source of the target until it is in its registry. A tag is resolved once.
 
-    Raises NotFound, naming the missing sources, after `limit_s` seconds, and at once for one that must exist; any other
-    failure ends the waiting at once.
+    Raises NotFound, naming the missing sources, after `limit_s` seconds (at once if that is 0), and at once for one
+    that must exist; any other failure ends the waiting at once.
     """
     pending = list(dict.fromkeys(source.reference for source in target.sources))
     must_exist = {source.reference for source in target.sources if source.must_exist}
@@ -41,13 +41,7 @@ async def wait_for_sources(
         if lost := [reference for reference in pending if reference in must_exist]:
             raise NotFound("cannot find", about=_names(lost), status=404, why="it must exist already")
         if waited_s + delay_s > limit_s:
-            raise NotFound(
-                f"cannot find {len(pending)} of {len(target.sources)} builds:",
-                about=_names(pending),
-                status=404,
-                why=f"still missing after {waited_s:.0f} s",
-                hint="check that the build pushed them, or wait longer with --wait-timeout and --time-budget",
-            )
+            raise _missing(target, pending, waited_s, may_wait=limit_s > 0)
         emit(SourcesMissing(target.uid, tuple(str(reference) for reference in pending), waited_s, limit_s))
         await clock.sleep(delay_s)
 
@@ -56,6 +50,17 @@ def _report_pinned(target: PlannedTarget, found: Mapping[SourceReference, RawMan
     for reference, content in found.items():
         if not isinstance(reference, DigestReference):
             emit(Noted(target.uid, f"{reference} is {content.descriptor.digest}", warning=False))
+
+
+def _missing(target: PlannedTarget, pending: Sequence[SourceReference], waited_s: float, *, may_wait: bool) -> NotFound:
+    check = "check that the build pushed them"
+    return NotFound(
+        f"cannot find {len(pending)} of {len(target.sources)} builds:",
+        about=_names(pending),
+        status=404,
+        why=f"still missing after {waited_s:.0f} s" if may_wait else "not found",
+        hint=f"{check}, or wait longer with --wait-timeout and --time-budget" if may_wait else check,
+    )
 
 
 def _names(references: Iterable[SourceReference]) -> str:
