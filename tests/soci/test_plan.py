@@ -46,6 +46,29 @@ def windows(version: str) -> dict[str, Any]:
     return {"architecture": "amd64", "os": "windows"} | ({"os.version": version} if version else {})
 
 
+def test_layers_compressed_with_zstd_are_counted_in_a_note_that_says_what_to_do():
+    content = Content()
+    zstd = [content.add(bytes([number]) * 9, OCI_GZIP.replace("gzip", "zstd")) for number in range(3)]
+    gzipped = content.add(gzip(entry(b"a") + END), OCI_GZIP)
+    top = content.index(
+        content.image(*zstd, gzipped) | {"platform": linux("amd64")},
+        content.image(zstd[0]) | {"platform": linux("arm64")},
+    )
+    notes = [note for note in converted(content, top).notes if "zstd" in note]
+    assert notes == [
+        f"{count} with zstd and cannot be indexed: nodes pull them whole; build with compression=gzip instead"
+        for count in ("3 of 4 layers for linux/amd64 are compressed", "1 of 1 layer for linux/arm64 is compressed")
+    ]
+
+
+def test_small_layers_compressed_with_zstd_are_not_mentioned():
+    content = Content()
+    top = content.index(content.image(content.add(b"123", OCI_GZIP.replace("gzip", "zstd"))) | {"platform": linux("a")})
+    settings = SociSettings(4096, 4)
+    found = convert_in_memory(Descriptor.from_json(top), lambda digest: content.blobs.get(digest.hex), settings)
+    assert not any("zstd" in note for note in found.notes)
+
+
 def test_if_two_entries_have_the_same_platform_the_first_is_indexed():
     assert soci_platforms(linux("x86_64"), linux("amd64", variant="v1")) == [linux("x86_64")]
     assert soci_platforms(linux("arm64", variant="v9"), linux("aarch64", variant="9.0")) == [

@@ -43,6 +43,11 @@ def is_layer(media_type: str) -> bool:
     return media_type.startswith((_OCI, _DOCKER))
 
 
+def is_zstd(media_type: str) -> bool:
+    """Return whether this is the type of a layer that is compressed with zstd."""
+    return is_layer(media_type) and media_type.endswith("+zstd")
+
+
 def is_soci_index(entry: Descriptor) -> bool:
     """Return whether an index entry is a SOCI index."""
     return entry.artifact_type == SOCI_INDEX

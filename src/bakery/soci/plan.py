@@ -23,6 +23,7 @@ from bakery.oci.manifest import Index, Manifest
 from bakery.oci.platform import Platform
 from bakery.soci import media
 from bakery.soci.options import SociSettings
+from bakery.text import plural
 
 Documents = Mapping[Digest, bytes | None]
 """Manifests, indexes and configs by digest. None: known to be missing, and left out."""
@@ -120,13 +121,23 @@ def plan_conversion(root: Descriptor, documents: Documents, settings: SociSettin
     layers: dict[Digest, LayerWork] = {}
     for image in images:
         manifest = entries[image.entry].manifest
-        for layer in manifest.layers if manifest else ():
-            compression = media.compression(layer.media_type)
-            if compression and layer.size >= settings.min_layer_size:
+        large = [one for one in manifest.layers if one.size >= settings.min_layer_size] if manifest else []
+        for layer in large:
+            if compression := media.compression(layer.media_type):
                 layers.setdefault(layer.digest, LayerWork(layer, compression))
+        notes += _zstd_notes(large, image.platform)
     return ConversionPlan(
         settings, root, raw, index, tuple(entries), tuple(images), tuple(layers.values()), tuple(notes)
     )
+
+
+def _zstd_notes(layers: list[Descriptor], platform: Platform) -> list[str]:
+    """Return a note if layers are compressed with zstd: it has no checkpoints that a ztoc could list."""
+    count = sum(media.is_zstd(layer.media_type) for layer in layers)
+    if not count:
+        return []
+    shared = f"{count} of {plural(len(layers), 'layer')} for {platform} {'is' if count == 1 else 'are'} compressed"
+    return [f"{shared} with zstd and cannot be indexed: nodes pull them whole; build with compression=gzip instead"]
 
 
 def _have(documents: Documents, descriptor: Descriptor) -> bytes | None:
