@@ -167,6 +167,8 @@ REFUSED = {
     "an unknown option": (["--dry-rum", "good.json"], ExitCode.USAGE, "--dry-run"),
     "an unknown engine": (["--engine", "warp", "good.json"], ExitCode.USAGE, "native"),
     "a bad shard": (["--shard", "3/2", "good.json"], ExitCode.USAGE, "--shard"),
+    "metadata of one build": (["good.json", "flat.json"], ExitCode.CONFIGURATION, "flat.json: it is about one build"),
+    "and what publishes it": (["flat.json"], ExitCode.CONFIGURATION, "`bakery publish --tag REPOSITORY:TAG FILE`"),
     "an invalid time": (["--wait-timeout", "soon", "good.json"], ExitCode.USAGE, "--wait-timeout"),
 }
 
@@ -179,6 +181,7 @@ async def test_unusable_input_is_reported_before_any_request(stage, arguments, c
     (stage.folder / "nameless.json").write_text(json.dumps({stage.uid("app"): {}}))
     entry = {"image.name": "registry.example/x", "containerimage.digest": str(Digest.of(b"x"))}
     (stage.folder / "unknown.json").write_text(json.dumps({"no-such-target": entry}))
+    (stage.folder / "flat.json").write_text(json.dumps(entry))
     stage.build("app")
     (stage.folder / "app-amd64-metadata.json").rename(stage.folder / "good.json")
     found, out, err = await stage.bakery("ci", "publish", *arguments)

@@ -317,6 +317,23 @@ class TestMetadataFiles:
         assert code == ExitCode.DONE, err
         assert platforms(index(stage, "acme/app", "latest")) == list(PLATFORMS)
 
+    async def test_metadata_of_one_build_does_not_fit_a_bake_file(self, stage):
+        (stage.folder / "bake.json").write_text(json.dumps({"target": {"app": {"tags": ["a/b:1"]}}}))
+        entry = {"image.name": repository(stage), "containerimage.digest": str(Digest.of(b""))}
+        (stage.folder / "m.json").write_text(json.dumps(entry))
+        code, _, err = await stage.bakery("publish", "--bake", "bake.json", "m.json")
+        assert code == ExitCode.CONFIGURATION
+        assert "it is about one build and names no target" in err
+        assert "hint: pass what `docker buildx bake --metadata-file` wrote" in err
+
+    async def test_metadata_of_several_targets_does_not_fit_the_tag_of_one(self, stage):
+        entry = {"image.name": repository(stage), "containerimage.digest": str(Digest.of(b""))}
+        (stage.folder / "m.json").write_text(json.dumps({"app": entry, "web": entry}))
+        code, _, err = await stage.bakery("publish", "-t", f"{destination(stage)}:1", "m.json")
+        assert code == ExitCode.USAGE
+        assert "no tag is for image web" in err
+        assert "hint: pass the bake file with --bake: it names the tags of each target in the metadata" in err
+
     async def test_references_by_digest_are_sources(self, stage):
         sources = [f"{repository(stage)}@{push(stage, platform)}" for platform in PLATFORMS]
         code, _, err = await stage.bakery("publish", "-t", f"{destination(stage)}:1", *sources)

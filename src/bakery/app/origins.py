@@ -113,7 +113,11 @@ def _plan_images(request: PublishRequest, origin: OriginRequest, emit: Emit) -> 
     tags = plural(sum(len(place.tags) for place in places), "tag")
     _chosen(emit, f"{words}, with {tags} from {tags_from}")
     rules = replace(RULES, on_duplicate=OnDuplicate.REFUSE) if origin.digests else RULES  # files have no dates
-    targets = image_targets(images, places, annotations, rules=rules)
+    if origin.digests:
+        targets = image_targets(images, places, annotations, rules=rules)
+    else:
+        by_target = "pass the bake file with --bake: it names the tags of each target in the metadata"
+        targets = image_targets(images, places, annotations, rules=rules, otherwise=by_target)
     return refuse_clashes(targets, hint="give each image tags of its own")
 
 
@@ -194,7 +198,7 @@ def _of_bake(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan
     if not request.metadata:
         hint = "pass what `docker buildx bake --metadata-file` wrote"
         raise UsageError("missing METADATA", why="a bake file does not say what was built", hint=hint)
-    metadata = _read_files(request.metadata)
+    metadata = _read_files(request.metadata, flat=False)
     plan = plan_bake(targets, metadata, file=name)
     if not plan.targets and not set(metadata.uids) & {target.name for target in targets}:
         raise NothingSelected("nothing to publish", why=f"the metadata files name no target of {name}")
@@ -203,12 +207,12 @@ def _of_bake(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan
     return plan
 
 
-def _read_files(arguments: Sequence[str]) -> Metadata:
+def _read_files(arguments: Sequence[str], *, flat: bool = True) -> Metadata:
     from bakery.targets.metadata import find_files, read_metadata, unmatched
 
     if empty := unmatched(arguments, Path.cwd()):
         raise NothingSelected("nothing to publish", why=f"no file matches {' '.join(empty)}")
-    return read_metadata(find_files(arguments, Path.cwd()), flat=True)
+    return read_metadata(find_files(arguments, Path.cwd()), flat=flat)
 
 
 def _read(file: str) -> bytes:

@@ -25,11 +25,17 @@ class NamedSources(Struct, frozen=True):
 
 
 def image_targets(
-    images: Sequence[NamedSources], places: Sequence[Destination], annotations: Annotations, *, rules: AssemblyRules
+    images: Sequence[NamedSources],
+    places: Sequence[Destination],
+    annotations: Annotations,
+    *,
+    rules: AssemblyRules,
+    otherwise: str = "publish each image with a command of its own",
 ) -> list[PlannedTarget]:
     """Return a target per image. Of several, each has the destinations whose repository ends in one of its names.
 
-    Raises UsageError if an image has no destination, or a destination not exactly one image.
+    otherwise: the hint of the error if they cannot be assigned so. Raises UsageError if an image has no destination,
+    or a destination not exactly one image.
     """
     if len(images) == 1:
         return [image_target(images[0].sources, places, annotations, rules=rules)]
@@ -39,22 +45,24 @@ def image_targets(
         end = place.repository.path.rpartition("/")[2]
         found = [number for number, image in enumerate(images) if end in image.names]
         if len(found) != 1:
-            raise _unassigned(f"{place.repository} belongs to {'several' if found else 'none'} of the images", names)
+            raise _unassigned(
+                f"{place.repository} belongs to {'several' if found else 'none'} of the images", names, otherwise
+            )
         given[found[0]].append(place)
     targets = []
     for image, own in zip(images, given, strict=True):
         if not own:
-            raise _unassigned(f"no tag is for image {image.names[0]}", names)
+            raise _unassigned(f"no tag is for image {image.names[0]}", names, otherwise)
         name = own[0].repository.path.rpartition("/")[2]
         targets.append(image_target(image.sources, own, annotations, uid=name, rules=rules))
     return targets
 
 
-def _unassigned(why: str, names: str) -> UsageError:
+def _unassigned(why: str, names: str, hint: str) -> UsageError:
     return UsageError(
         "cannot assign the tags",
         why=f"{why}; with several images, each gets the tags whose repository ends in its name: {names}",
-        hint="publish each image with a command of its own",
+        hint=hint,
     )
 
 

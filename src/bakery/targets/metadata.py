@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from bakery.errors import BadDocument, BakeryError, MetadataError
+from bakery.errors import BakeryError, MetadataError
 from bakery.files import read_regular
 from bakery.oci.annotation import CREATED, parse_time
 from bakery.oci.canonical import parse_object
@@ -27,6 +27,10 @@ _JSON_NAMES: Final = {dict: "an object", list: "a list", str: "a string", bool: 
 FLAT: Final = ""
 _DIGEST: Final = "containerimage.digest"
 _DESCRIPTOR: Final = "containerimage.descriptor"
+_FLAT_HINT: Final = (
+    "pass what `docker buildx bake --metadata-file` wrote; what `docker buildx build` wrote has no targets, and is "
+    "published by `bakery publish --tag REPOSITORY:TAG FILE`"
+)
 MAX_PROBLEMS: Final = 50  # in one error
 MAX_METADATA_BYTES: Final = 64 * 1024 * 1024  # a provenance with many materials is large
 
@@ -89,19 +93,17 @@ def read_metadata(files: Sequence[Path], *, flat: bool = False) -> Metadata:
     problems: list[str] = []
     results: dict[str, list[BuildResult]] = {}
     incomplete: dict[str, list[str]] = {}
+    hint = "pass the files that `docker buildx bake --metadata-file` wrote"
     for file in files:
         try:
-            raw = read_regular(file, limit_bytes=MAX_METADATA_BYTES)
+            raw, entries = _entries(file, flat=flat)
         except OSError as error:
             problems.append(f"{file}: {error.strerror or error}")
             continue
-        try:
-            entries = parse_object(raw, about=file, limit_bytes=MAX_METADATA_BYTES)
-        except BadDocument as error:
+        except BakeryError as error:
             problems.append(f"{file}: {error.why}")
+            hint = error.hint or hint
             continue
-        if flat and (_DIGEST in entries or "image.name" in entries):
-            entries = {FLAT: entries}
         for uid, entry in entries.items():
             if "." in uid:
                 continue  # buildx's own keys, such as buildx.build.warnings; a uid never has a dot
@@ -115,16 +117,23 @@ def read_metadata(files: Sequence[Path], *, flat: bool = False) -> Metadata:
             else:
                 results.setdefault(uid, []).append(result)
     if problems:
-        raise MetadataError(
-            "cannot read build metadata",
-            why=_listed(problems),
-            hint="pass the files that `docker buildx bake --metadata-file` wrote",
-        )
+        raise MetadataError("cannot read build metadata", why=_listed(problems), hint=hint)
     return Metadata(
         tuple(files),
         {uid: tuple(_unique(found)) for uid, found in results.items()},
         {uid: tuple(reasons) for uid, reasons in incomplete.items()},
     )
+
+
+def _entries(file: Path, *, flat: bool) -> tuple[bytes, Mapping[str, Any]]:
+    """Return the bytes of a file and its entries by uid. Raises OSError, and BakeryError for an unusable document."""
+    raw = read_regular(file, limit_bytes=MAX_METADATA_BYTES)
+    entries = parse_object(raw, about=file, limit_bytes=MAX_METADATA_BYTES)
+    if _DIGEST not in entries and "image.name" not in entries:
+        return raw, entries
+    if not flat:
+        raise MetadataError("", why="it is about one build and names no target", hint=_FLAT_HINT)
+    return raw, {FLAT: entries}
 
 
 def _listed(problems: Sequence[str]) -> str:
