@@ -53,6 +53,6 @@ def test_work_runs_in_as_many_threads_as_can_be_started(monkeypatch):
 
 def test_too_many_open_files_name_the_limit_and_what_helps():
     assert message(OSError(errno.EMFILE, "Too many open files", "/tmp/x")) == (
-        "error: the limit of open files is reached (ulimit -n)\n"
+        "error[system/limit]: the limit of open files is reached (ulimit -n)\n"
         "hint: raise that limit, for example with ulimit -n 1024, or run fewer jobs with --jobs"
     )

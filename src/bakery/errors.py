@@ -20,6 +20,8 @@
     ExecutorInterrupted          a signal ended the work (a BaseException)                  exit 129, 130, 131, 143
 
 Rooms derive their own errors from these when a caller acts on the difference. Any other exception is a bug in Bakery.
+Each class has a code, which its messages show and `bakery explain` explains (bakery.catalogue). Some of its errors may
+have a code of their own.
 Exit codes: pipeline.md 5.9.
 """
 
@@ -53,16 +55,20 @@ class BakeryError(Exception):
 
     what: what failed, in a few words ("cannot read manifest"). about: the reference, URL or file, appended to `what`.
     why: the reason, such as the registry's response. hint: one imperative sentence, the user's next step.
+    error_code: the code of this error, if its class has errors of several codes.
     `str()` gives "what about: why"; the hint is shown on a line of its own (`message`).
     """
 
+    error_code: str = "run/failed"  # of the catalogue
     transient: bool = False  # may the same request succeed later?
     multiline: bool = False  # is its text composed of several lines, each cleaned?
     exit_code: ExitCode = ExitCode.FAILED
 
-    def __init__(self, what: str, *, about: object = "", why: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, *, about: object = "", why: str = "", hint: str = "", error_code: str = "") -> None:
         super().__init__(what)
         self.what, self.about, self.why, self.hint = what, str(about), why, hint
+        if error_code:
+            self.error_code = error_code
 
     def __str__(self) -> str:
         return ": ".join(part for part in (f"{self.what} {self.about}".strip(), self.why.rstrip(".")) if part)
@@ -71,16 +77,20 @@ class BakeryError(Exception):
 class UsageError(BakeryError):
     """The command line names something that does not exist."""
 
+    error_code = "usage/invalid"
     exit_code = ExitCode.USAGE
 
 
 class NothingSelected(BakeryError):
     """The filters and files leave nothing to do, and no option allows that."""
 
+    error_code = "project/nothing-selected"
+
 
 class ConfigurationError(BakeryError):
     """bakery.yaml, or a file it names, cannot be used."""
 
+    error_code = "project/invalid"
     exit_code = ExitCode.CONFIGURATION
     multiline = True
 
@@ -88,25 +98,37 @@ class ConfigurationError(BakeryError):
 class MetadataError(ConfigurationError):
     """A build metadata file cannot be used (pipeline.md 4)."""
 
+    error_code = "metadata/invalid"
+
 
 class InvalidContent(BakeryError):
     """Bytes or text are not what they claim to be. The same bytes will never be valid."""
+
+    error_code = "content/invalid"
 
 
 class BadDigest(InvalidContent):
     """Text is not a digest of a known algorithm."""
 
+    error_code = "content/digest"
+
 
 class BadReference(InvalidContent):
     """Text is not a reference to a repository, tag or digest."""
+
+    error_code = "content/reference"
 
 
 class BadDocument(InvalidContent):
     """JSON is not a manifest, index or descriptor, or can be read in two ways."""
 
+    error_code = "content/document"
+
 
 class DigestMismatch(InvalidContent):
     """Content has another digest or size than its descriptor says."""
+
+    error_code = "content/mismatch"
 
 
 class RegistryError(BakeryError):
@@ -115,20 +137,34 @@ class RegistryError(BakeryError):
     status: HTTP status. code: the OCI error code, such as MANIFEST_UNKNOWN, or "" if the body has none.
     """
 
+    error_code = "registry/refused"
+
     def __init__(
-        self, what: str, *, about: object = "", status: int = 0, code: str = "", why: str = "", hint: str = ""
+        self,
+        what: str,
+        *,
+        about: object = "",
+        status: int = 0,
+        code: str = "",
+        why: str = "",
+        hint: str = "",
+        error_code: str = "",
     ) -> None:
-        super().__init__(what, about=about, why=why or f"{status} {code}".strip(), hint=hint)
+        why = why or f"{status} {code}".strip()
+        super().__init__(what, about=about, why=why, hint=hint, error_code=error_code)
         self.status, self.code = status, code
 
 
 class NotFound(RegistryError):
     """The registry does not have the content. Only the caller knows whether that may change."""
 
+    error_code = "registry/not-found"
+
 
 class AuthError(RegistryError):
     """Credentials are missing or insufficient. Retrying does not help."""
 
+    error_code = "auth/denied"
     exit_code = ExitCode.AUTHENTICATION
 
 
@@ -138,6 +174,7 @@ class Unavailable(RegistryError):
     retry_after_s: the wait that the registry requests, in seconds, or None.
     """
 
+    error_code = "registry/unavailable"
     transient = True
 
     def __init__(
@@ -149,20 +186,24 @@ class Unavailable(RegistryError):
         code: str = "",
         why: str = "",
         hint: str = "",
+        error_code: str = "",
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(what, about=about, status=status, code=code, why=why, hint=hint)
+        super().__init__(what, about=about, status=status, code=code, why=why, hint=hint, error_code=error_code)
         self.retry_after_s = retry_after_s
 
 
 class ConnectionFailed(BakeryError):
     """No usable response: refused, reset, timed out or cut short. The request may or may not have arrived."""
 
+    error_code = "network/connection"
     transient = True
 
 
 class BudgetSpent(BakeryError):
     """The time budget of the run is exceeded."""
+
+    error_code = "run/time-budget"
 
 
 class ExecutorInterrupted(BaseException):
@@ -184,13 +225,22 @@ class ExecutorInterrupted(BaseException):
 class NotBuiltYet(BakeryError):
     """The feature is named but does not exist yet. Nothing was done."""
 
+    error_code = "run/not-built-yet"
+
 
 def message(error: BaseException) -> str:
-    """Return the error as shown to a user: `error: <what failed>: <why>`, and `hint: <next step>` on the next line."""
+    """Return the error as shown to a user: `error[<code>]: <what failed>: <why>`, then `hint: <next step>`."""
     lines = isinstance(error, BakeryError) and error.multiline
     text = clean(str(error), lines=True) if lines else reason(error)
     hint = hint_of(error)
-    return f"error: {text}" + (f"\nhint: {hint}" if hint else "")
+    return f"error[{code_of(error)}]: {text}" + (f"\nhint: {hint}" if hint else "")
+
+
+def code_of(error: BaseException) -> str:
+    """Return the code of the error in the catalogue."""
+    if isinstance(error, BakeryError):
+        return error.error_code
+    return "system/limit" if _limit(error)[0] else "run/internal"
 
 
 def reason(error: BaseException) -> str:

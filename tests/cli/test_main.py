@@ -35,7 +35,10 @@ def test_help_is_an_option_with_two_names_and_a_command():
         assert bakery(*words).stdout == expected.stdout
     assert bakery("help").stdout == bakery("-h").stdout
     wrong = bakery("help", "versio")
-    assert (wrong.returncode, wrong.stderr) == (2, "error: no such command 'versio'\nhint: run 'bakery version'\n")
+    assert (wrong.returncode, wrong.stderr) == (
+        2,
+        "error[usage/command]: no such command 'versio'\nhint: run 'bakery version'\n",
+    )
 
 
 def test_the_module_runs_as_the_program_does():
@@ -46,25 +49,34 @@ def test_the_module_runs_as_the_program_does():
 
 
 WRONG_USAGE = {
-    "a command": ("versio", "error: no such command 'versio'\nhint: run 'bakery version'\n"),
-    "a command of a group": ("ci publsh", "error: no such command 'publsh'\nhint: run 'bakery ci publish'\n"),
-    "an option": ("ci publish --jbs 3 x", "error: no such option --jbs\nhint: use '--jobs'\n"),
+    "a command": ("versio", "error[usage/command]: no such command 'versio'\nhint: run 'bakery version'\n"),
+    "a command of a group": (
+        "ci publsh",
+        "error[usage/command]: no such command 'publsh'\nhint: run 'bakery ci publish'\n",
+    ),
+    "an option": ("ci publish --jbs 3 x", "error[usage/option]: no such option --jbs\nhint: use '--jobs'\n"),
     "an option like no other": (
         "check --qqq",
-        "error: no such option --qqq\nhint: run 'bakery check --help' to list the options\n",
+        "error[usage/option]: no such option --qqq\nhint: run 'bakery check --help' to list the options\n",
     ),
     "a missing argument": (
         "ci publish",
-        "error: missing argument METADATA...\nhint: run 'bakery ci publish --help' for usage\n",
+        "error[usage/missing]: missing argument METADATA...\nhint: run 'bakery ci publish --help' for usage\n",
     ),
-    "a choice": ("build --strategy x", "error: invalid value for --strategy: 'x' is not one of 'bake', 'build'\n"),
-    "a time": ("ci publish --time-budget nan x", "error: invalid value for --time-budget: 'nan' is not a"),
-    "two switches": ("check -v -q", "error: --verbose and --quiet exclude each other\n"),
+    "a choice": (
+        "build --strategy x",
+        "error[usage/value]: invalid value for --strategy: 'x' is not one of 'bake', 'build'\n",
+    ),
+    "a time": ("ci publish --time-budget nan x", "error[usage/value]: invalid value for --time-budget: 'nan' is not a"),
+    "two switches": ("check -v -q", "error[usage/invalid]: --verbose and --quiet exclude each other\n"),
     "a value too many": (
         "check now",
-        "error: got unexpected extra argument (now)\nhint: run 'bakery check --help' for usage\n",
+        "error[usage/invalid]: got unexpected extra argument (now)\nhint: run 'bakery check --help' for usage\n",
     ),
-    "an option without its value": ("get version --subpath", "error: option '--subpath' requires an argument\n"),
+    "an option without its value": (
+        "get version --subpath",
+        "error[usage/invalid]: option '--subpath' requires an argument\n",
+    ),
 }
 
 
@@ -78,7 +90,10 @@ def test_wrong_usage_exits_2_with_an_error_and_a_hint(words, message):
 def test_a_wrong_variable_is_named_with_its_option():
     done = bakery("ci", "publish", "x", BAKERY_ENGINE="warp")
     assert done.returncode == ExitCode.USAGE
-    assert done.stderr == "error: invalid value for --engine (BAKERY_ENGINE): 'warp' is not one of 'native', 'cli'\n"
+    assert (
+        done.stderr
+        == "error[usage/value]: invalid value for --engine (BAKERY_ENGINE): 'warp' is not one of 'native', 'cli'\n"
+    )
 
 
 def test_a_group_without_a_command_prints_its_help_and_exits_2():
@@ -161,7 +176,7 @@ def test_every_error_becomes_a_message_and_its_exit_code(error, code, capsys):
     assert main.guarded(fail) == code
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: ")
+    assert captured.err.startswith("error[")
     assert "Traceback" not in captured.err
 
 
@@ -185,4 +200,6 @@ def test_a_working_directory_that_was_deleted_is_an_error_and_no_crash(tmp_path)
         ["sh", "-c", script, sys.executable], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: cannot run: the working directory does not exist any more\nhint: ")
+    assert done.stderr.startswith(
+        "error[run/failed]: cannot run: the working directory does not exist any more\nhint: "
+    )

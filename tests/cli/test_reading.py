@@ -131,7 +131,7 @@ def test_allow_empty_turns_a_filter_that_matches_nothing_into_a_warning(words, p
     project = ("--context", projects.HERE / "atlas-app")
     refused = bakery(*words.split(), *project)
     assert (refused.code, refused.out) == (1, ""), refused.err
-    assert refused.err.startswith("error: no ")
+    assert refused.err.startswith("error[project/no-match]: no ")
     allowed = bakery(*words.split(), *project, "--allow-empty")
     assert allowed.code == 0, allowed.err
     assert printed in allowed.out

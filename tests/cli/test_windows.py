@@ -36,6 +36,6 @@ def test_every_command_reports_that_windows_is_not_supported(arguments):
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "error: cannot run Bakery on Windows: it needs POSIX: file locks, process groups, signals",
+        "error[usage/invalid]: cannot run Bakery on Windows: it needs POSIX: file locks, process groups, signals",
         "hint: install and run it in WSL 2",
     ]

@@ -53,7 +53,7 @@ async def test_it_publishes_and_returns_one_result_per_target(tmp_path, capsys):
         plugin.results(results)
     captured = capsys.readouterr()
     assert [one["image_name"] for one in json.loads(captured.out)] == ["app", "broken"]
-    assert captured.err.startswith("error: broken-1-0-0-ubuntu-24-04: [assemble] ")
+    assert captured.err.startswith("error[publish/missing-platform]: broken-1-0-0-ubuntu-24-04: [assemble] ")
     assert "linux/arm64" in captured.err
 
 

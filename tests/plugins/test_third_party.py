@@ -96,7 +96,7 @@ def test_a_command_of_a_plugin_parses_its_own_arguments_and_shows_its_full_name(
     assert "Usage: bakery lines run [OPTIONS]" in bakery(documented, "lines", "run", "--help").stdout
     wrong = bakery(documented, "lines", "run", "--context")
     assert wrong.returncode == 2
-    assert wrong.stderr == "error: option '--context' requires an argument\n"
+    assert wrong.stderr == "error[usage/invalid]: option '--context' requires an argument\n"
     extra = bakery(documented, "lines", "limits", "now")
     assert extra.stderr.splitlines()[-1] == "hint: run 'bakery lines limits --help' for usage"
     assert bakery(documented, "lines").stderr.startswith("Usage: bakery lines")
@@ -150,11 +150,11 @@ class Failing:
     )
     refused = bakery(documented, "--log-format", "json", "refused")
     assert refused.returncode == 4
-    assert refused.stderr.splitlines()[-1].startswith("error: cannot log in")
+    assert refused.stderr.splitlines()[-1].startswith("error[run/failed]: cannot log in")
     assert '"on the way"' in refused.stderr.splitlines()[0]
     wrong = bakery(documented, "wrong")
     assert wrong.returncode == 1
-    assert wrong.stderr.startswith("error: ")
+    assert wrong.stderr.startswith("error[")
     assert "Traceback" not in wrong.stderr
     assert bakery(documented, "version").stdout.startswith("Bakery v")  # built-in commands take precedence
     assert bakery(documented, "--help").stdout.count("  version ") == 1

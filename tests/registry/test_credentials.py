@@ -234,13 +234,13 @@ async def test_secrets_are_masked_in_what_a_server_sends_back():
     )  # fmt: skip
     for form in forms:
         shown = message(AuthError("cannot get token", why=f"bad login {form}!"))
-        assert shown == "error: cannot get token: bad login ***!"
+        assert shown == "error[auth/denied]: cannot get token: bad login ***!"
 
 
 async def test_a_secret_that_was_cut_off_is_masked_as_well():
     token = "eyJhbGciOiJSUzI1NiJ9." + "x" * 400
     await found({"auths": {"reg.example": {"registrytoken": token}}}, "reg.example/acme/app")
-    assert message(AuthError("no", why=f"got {token[:40]} (cut)")) == "error: no: got *** (cut)"
+    assert message(AuthError("no", why=f"got {token[:40]} (cut)")) == "error[auth/denied]: no: got *** (cut)"
 
 
 async def test_a_login_of_buildx_for_a_repository_and_scope_comes_first(tmp_path: Path):

@@ -93,8 +93,11 @@ def test_an_annotation_escapes_its_text_and_title():
 
 
 def test_errors_and_warnings_of_a_report_become_annotations_with_their_hints():
-    text = "error: app: [stage] no\nhint: log in\nwarning: old\nplain\nhint: none\n"
-    assert annotated(text) == "::error::app: [stage] no%0Ahint: log in\n::warning::old\nplain\nhint: none\n"
+    text = "error[run/failed]: app: [stage] no\nhint: log in\nwarning: old\nplain\nhint: none\n"
+    assert (
+        annotated(text)
+        == "::error title=run/failed::app: [stage] no%0Ahint: log in\n::warning::old\nplain\nhint: none\n"
+    )
 
 
 def test_text_in_a_report_that_looks_like_a_command_of_github_is_made_harmless():

@@ -187,7 +187,7 @@ def test_an_interrupted_run_lists_what_is_published():
 def test_a_failure_is_one_line_and_a_bug_has_a_hint_to_show_its_traceback():
     outcome = Outcome((target(failure=Failure(Step.SOCI, RuntimeError("a\nbug")), state=State.PUBLISHED),))
     assert outcome_lines(outcome).splitlines() == [
-        "error: app: [soci] internal error: RuntimeError: a bug",
+        "error[run/internal]: app: [soci] internal error: RuntimeError: a bug",
         "hint: run again with --debug and report the traceback",
         "❌ Publish failed: 1 failure",
     ]

@@ -149,7 +149,8 @@ def check_matched(missed: Unmatched | None, *, allow_empty: bool = False, emit: 
         emit(Noted("", what))
         return
     meant = f"pass {missed.option} {quote(missed.nearest)}, or " if missed.nearest else ""
-    raise NothingSelected(what, why=missed.known(), hint=f"{meant or 'pass '}--allow-empty if that is expected")
+    hint = f"{meant or 'pass '}--allow-empty if that is expected"
+    raise NothingSelected(what, why=missed.known(), hint=hint, error_code="project/no-match")
 
 
 def emit_problems(problems: Iterable[Problem], emit: Emit) -> None:

@@ -21,17 +21,20 @@ def usage_error(error: click.ClickException) -> UsageError:
     for_usage = f"{help_of} for usage" if context else ""
     if isinstance(error, click.NoSuchOption):
         what = f"no such option {error.option_name}"
-        return UsageError(what, hint=_nearest("use", error.possibilities) or f"{help_of} to list the options")
+        hint = _nearest("use", error.possibilities) or f"{help_of} to list the options"
+        return UsageError(what, hint=hint, error_code="usage/option")
     if isinstance(error, click.exceptions.NoSuchCommand):
         what = f"no such command {error.command_name!r}"
         names = [f"{path} {name}" for name in error.possibilities or ()]
-        return UsageError(what, hint=_nearest("run", names) or f"{help_of} to list the commands")
+        hint = _nearest("run", names) or f"{help_of} to list the commands"
+        return UsageError(what, hint=hint, error_code="usage/command")
     if isinstance(error, click.MissingParameter):
-        return UsageError(f"missing {_kind(error.param)} {_named(error)}", hint=for_usage)
+        missing = f"missing {_kind(error.param)} {_named(error)}"
+        return UsageError(missing, hint=for_usage, error_code="usage/missing")
     if isinstance(error, click.BadParameter):
         if error.param is None and error.param_hint is None:
             return UsageError(error.message)
-        return UsageError(f"invalid value for {_named(error)}", why=error.message)
+        return UsageError(f"invalid value for {_named(error)}", why=error.message, error_code="usage/value")
     return UsageError(_sentence(error.format_message()), hint=for_usage)
 
 

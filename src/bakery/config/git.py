@@ -21,6 +21,8 @@ _FETCH = "fetch the whole history (`fetch-depth: 0`), or list the files with --c
 class GitFailed(BakeryError):
     """git is missing, failed, or does not know a commit."""
 
+    error_code = "program/git"
+
 
 class Changes(Struct, frozen=True):
     """The changed files, relative to the context, and the commit they are compared with."""

@@ -31,9 +31,13 @@ OLDEST: Final = {"oras": (1, 3), "soci": (0, 11)}
 class ProgramTooOld(ProgramMissing):
     """A program was found but lacks features that this engine needs."""
 
+    error_code = "program/too-old"
+
 
 class CommandFailed(RegistryError):
     """oras or soci failed for a reason that waiting does not resolve."""
+
+    error_code = "program/failed"
 
 
 class Commands:

@@ -16,6 +16,8 @@ from bakery.errors import BakeryError
 class ProgramMissing(BakeryError):
     """A program that this run needs was not found."""
 
+    error_code = "program/missing"
+
 
 def find_program(
     name: str, context: Path | None = None, environment: Mapping[str, str] = os.environ, *, variable: str = ""

@@ -38,15 +38,20 @@ _LAST_WAIT_S = 1.0  # after SIGKILL: the kernel's time, not the child's
 class NotStarted(BakeryError):
     """The program is missing, or may not be run."""
 
+    error_code = "program/not-started"
+
 
 class CommandTimedOut(BakeryError):
     """The command exceeded its time limit and was ended."""
 
+    error_code = "program/timeout"
     transient = True
 
 
 class OutputTooLarge(BakeryError):
     """The command wrote more than the cap and was ended: truncated output could be mistaken for the whole."""
+
+    error_code = "program/output"
 
 
 class Exit(Struct, frozen=True):

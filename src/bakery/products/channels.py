@@ -36,6 +36,8 @@ def dailies(branch: str) -> str:
 class PinRefused(LookupFailed):
     """A version is pinned that does not exist."""
 
+    error_code = "product/pin"
+
 
 class Offer(Struct, frozen=True):
     """A version of a product, and the URL of its package for one system."""

@@ -95,6 +95,7 @@ def _missing(target: PlannedTarget, children: Sequence[Child], options: Assembly
         "cannot assemble the index",
         why=f"{declared_in} declares {names}, but there is no build for it",
         hint="build the missing platform, or pass --allow-missing-platforms",
+        error_code="publish/missing-platform",
     )
 
 
@@ -107,6 +108,7 @@ def _extra(target: PlannedTarget, extra: Sequence[Child]) -> str:
             "cannot assemble the index",
             why=f"there is a build for {names}, which {declared_in} does not declare",
             hint="declare the platform, or pass --allow-extra-platforms",
+            error_code="publish/extra-platform",
         )
     return f"left out {names}, which {declared_in} does not declare; --allow-extra-platforms publishes it"
 

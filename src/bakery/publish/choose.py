@@ -114,6 +114,7 @@ def _two_builds(
         "cannot assemble the index",
         why=f"two sources have an image for {platform}: {names}",
         hint="leave one of them out, or choose with --on-duplicate",
+        error_code="publish/duplicate-platform",
     )
 
 

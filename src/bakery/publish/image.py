@@ -33,6 +33,7 @@ def deleted(error: NotFound, named_by: str) -> NotFound:
         code=error.code,
         why=f"{error.why}; {named_by} names it, so it was probably deleted",
         hint="build and push the image again, and check whether a clean-up deletes untagged images",
+        error_code="publish/source-missing",
     )
 
 

@@ -190,7 +190,8 @@ def _clashes(planned: Iterable[PlannedTarget], hint: str) -> dict[str, BakeryErr
             other = claimed.setdefault(reference, target.uid)
             if other != target.uid:
                 why = f"{other} and {target.uid} both claim it"
-                error = BakeryError("cannot publish tag", about=reference, why=why, hint=hint)
+                kind = "publish/tag-clash"
+                error = BakeryError("cannot publish tag", about=reference, why=why, hint=hint, error_code=kind)
                 clashes.setdefault(other, error)
                 clashes.setdefault(target.uid, error)
     return clashes

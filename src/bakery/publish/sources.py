@@ -60,6 +60,7 @@ def _missing(target: PlannedTarget, pending: Sequence[SourceReference], waited_s
         status=404,
         why=f"still missing after {waited_s:.0f} s" if may_wait else "not found",
         hint=f"{check}, or wait longer with --wait-timeout and --time-budget" if may_wait else check,
+        error_code="publish/source-missing",
     )
 
 

@@ -227,22 +227,29 @@ def error_for(
     meaning = meaning_of(response, purpose)
     if meaning in TRANSIENT:
         wait_s = retry_after_s(response)
-        return Unavailable(what, about=about, status=status, code=code, why=why, retry_after_s=wait_s)
+        kind = "registry/rate-limit" if meaning is Meaning.THROTTLED else ""
+        return Unavailable(what, about=about, status=status, code=code, why=why, error_code=kind, retry_after_s=wait_s)
     if meaning is Meaning.CONTENT_MISSING:
         return ContentMissing(what, about=about, status=status, code=code, digests=missing_digests(response))
     if meaning in (Meaning.ABSENT, Meaning.LAG):
-        return NotFound(what, about=about, status=status, code=code, why=why, hint=hint)
+        kind = (
+            "registry/no-repository" if known_reason(response) is Known.NO_REPOSITORY or code == "NAME_UNKNOWN" else ""
+        )
+        return NotFound(what, about=about, status=status, code=code, why=why, hint=hint, error_code=kind)
     if meaning in (Meaning.LOGIN, Meaning.DENIED):
         hint = hint or "check the login for this registry and its permissions"
-        return AuthError(what, about=about, status=status, code=code, why=why, hint=hint)
+        kind = "auth/login" if meaning is Meaning.LOGIN else ""
+        return AuthError(what, about=about, status=status, code=code, why=why, hint=hint, error_code=kind)
     if meaning is Meaning.FULL:
         is_disk = known_reason(response) is Known.DISK_FULL
         state = "the registry's disk is full" if is_disk else "a limit of the account or project is reached"
         hint = _DISK_HINT if is_disk else _QUOTA_HINT
-        return RegistryError(what, about=about, status=status, code=code, why=f"{state}: {why}", hint=hint)
+        kind, why = "registry/disk-full" if is_disk else "registry/quota", f"{state}: {why}"
+        return RegistryError(what, about=about, status=status, code=code, why=why, hint=hint, error_code=kind)
     if meaning is Meaning.CONFLICT:
         return Conflict(what, about=about, status=status, code=code, why=why, hint=hint or _CONFLICT_HINT)
     if meaning is Meaning.UNSUPPORTED:
         hint = hint or "check whether the registry or the repository is read-only"
     hint = hint or "check the registry's log; retrying will not help"
-    return RegistryError(what, about=about, status=status, code=code, why=why, hint=hint)
+    kind = "registry/unsupported" if meaning is Meaning.UNSUPPORTED else ""
+    return RegistryError(what, about=about, status=status, code=code, why=why, hint=hint, error_code=kind)

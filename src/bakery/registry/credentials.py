@@ -28,6 +28,7 @@ from bakery.registry.token import ANONYMOUS, Login
 from bakery.values import repr_without
 
 _log = logging.getLogger(__name__)
+_UNREADABLE: Final = "auth/credentials"
 
 HUB_KEY: Final = "https://index.docker.io/v1/"
 _HUB_KEYS: Final = (HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.io")
@@ -187,8 +188,9 @@ class Credentials:
                 self._read_scoped(self._sources.scoped)
             except OSError as error:
                 raise AuthError(
-                    "cannot read credentials from", about=self._sources.scoped, why=error.strerror or str(error)
-                ) from error
+                    "cannot read credentials from", about=self._sources.scoped, why=error.strerror or str(error),
+                    error_code=_UNREADABLE,
+                ) from error  # fmt: skip
         if self._sources.inline:
             configs.append(_parse(self._sources.inline.encode(errors="surrogateescape"), "DOCKER_AUTH_CONFIG"))
         for file in self._sources.files:
@@ -198,7 +200,8 @@ class Credentials:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise AuthError("cannot read credentials from", about=file, why=error.strerror or str(error)) from error
+                why = error.strerror or str(error)
+                raise AuthError("cannot read credentials from", about=file, why=why, error_code=_UNREADABLE) from error
             configs.append(_parse(raw, str(file)))
         return configs
 
@@ -226,7 +229,8 @@ class Credentials:
 
         def refuse(why: str, hint: str = "") -> AuthError:
             subject = f"{helper[:60]!r} (from {about}) for {server}"
-            return AuthError("cannot get login from credential helper", about=subject, why=why, hint=hint)
+            what = "cannot get login from credential helper"
+            return AuthError(what, about=subject, why=why, hint=hint, error_code=_UNREADABLE)
 
         if _HELPER_NAME.fullmatch(helper) is None or helper.startswith("."):
             raise refuse("its name must be a plain word", "use the short name, such as gcloud or ecr-login")
@@ -269,7 +273,7 @@ def hide_stored(sources: CredentialSources) -> None:
 
 def _again(error: AuthError) -> AuthError:
     """Return a copy to raise: every request that needs the login raises its own."""
-    return AuthError(error.what, about=error.about, why=error.why, hint=error.hint)
+    return AuthError(error.what, about=error.about, why=error.why, hint=error.hint, error_code=error.error_code)
 
 
 def _scoped_folder(environment: Mapping[str, str]) -> Path | None:
@@ -301,7 +305,8 @@ def _normal_key(key: str) -> str:
 
 def _parse(raw: bytes, about: str) -> _Config:
     def refuse(why: str) -> AuthError:
-        return AuthError("cannot read credentials from", about=about, why=why, hint="log in again, or correct the file")
+        hint = "log in again, or correct the file"
+        return AuthError("cannot read credentials from", about=about, why=why, hint=hint, error_code=_UNREADABLE)
 
     if len(raw) > _MAX_CONFIG_BYTES:
         raise refuse(f"longer than {_MAX_CONFIG_BYTES} bytes")
@@ -332,7 +337,8 @@ def _usable(login: Login, key: str, about: str) -> Login | AuthError:
     login.hide()
     if fault := login.fault:
         hint = f"log in again: docker login {_normal_key(key).partition('/')[0][:100]}"
-        return AuthError("cannot use the login", about=f"for {key[:200]} in {about}", why=fault, hint=hint)
+        where = f"for {key[:200]} in {about}"
+        return AuthError("cannot use the login", about=where, why=fault, hint=hint, error_code=_UNREADABLE)
     return login
 
 

@@ -9,9 +9,13 @@ from bakery.oci.digest import Digest
 class LoginEnded(ConnectionFailed):
     """A 401 arrived after a body was sent. With a new token, the upload may succeed if it starts again."""
 
+    error_code = "auth/expired"
+
 
 class ContentMissing(RegistryError):
     """The registry does not find content that a manifest names. Push `digests` again, then the manifest."""
+
+    error_code = "registry/content-missing"
 
     def __init__(self, what: str, *, about: object, status: int, code: str, digests: tuple[Digest, ...]) -> None:
         named = ", ".join(str(digest) for digest in digests[:5]) or "some of its content"
@@ -29,11 +33,14 @@ class ContentMissing(RegistryError):
 class Conflict(RegistryError):
     """409: another request to the same name is not finished. The same request may succeed soon."""
 
+    error_code = "registry/conflict"
     transient = True
 
 
 class TagTaken(RegistryError):
     """A tag names neither its previous content nor ours: something else moved it."""
+
+    error_code = "registry/tag-taken"
 
     def __init__(self, what: str, *, about: object, found: Digest) -> None:
         super().__init__(

@@ -77,7 +77,10 @@ class Listings:
         if self._state.writes_to(repository) and await endpoint.lacks_login(repository):
             registry = repository.registry
             why = f"{registry} requires a login, and none is stored"
-            raise AuthError("cannot publish to", about=repository, status=401, why=why, hint=login_hint(registry))
+            hint = login_hint(registry)
+            raise AuthError(
+                "cannot publish to", about=repository, status=401, why=why, hint=hint, error_code="auth/login"
+            )
 
     async def referrers(self, reference: DigestReference) -> list[Descriptor] | None:
         """Return what the referrers API lists; None if the registry lacks that API: 404, or not an OCI index."""

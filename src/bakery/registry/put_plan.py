@@ -136,6 +136,7 @@ def _immutable(response: HttpResponse, error: BakeryError, named: Result, about:
         code=getattr(error, "code", ""),
         why=f"the tag is immutable and names {named or 'nothing that can be read'} ({error.why})",
         hint="publish under another tag",
+        error_code="registry/immutable-tag",
     )
 
 

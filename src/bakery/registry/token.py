@@ -194,7 +194,10 @@ def _refused(response: HttpResponse, realm: Url, scopes: Sequence[str], login: L
     error = error_for(response, _ACTION, about, hint=hint, json_only=True)
     if error.transient or meaning_of(response, Purpose.READ) is Meaning.FULL:
         return error
-    return AuthError(f"cannot {_ACTION}", about=about, status=response.status, why=error.why, hint=hint)
+    kind = error.error_code if isinstance(error, AuthError) else "auth/login"
+    return AuthError(
+        f"cannot {_ACTION}", about=about, status=response.status, why=error.why, hint=hint, error_code=kind
+    )
 
 
 def read_token(body: bytes, realm: Url) -> Token:

@@ -30,7 +30,7 @@ from bakery.events import (
 from bakery.text import clean, json_text, without_commands
 
 _PLAIN = str.maketrans({"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", "⚠": "!", "…": "...", "→": "->", "—": "-"})
-_REPORTED: Final = re.compile(r"^(error|warning): (.*(?:\nhint: .*)?)$", re.MULTILINE)
+_REPORTED: Final = re.compile(r"^(error|warning)(?:\[([\w/-]+)\])?: (.*(?:\nhint: .*)?)$", re.MULTILINE)
 
 
 class Line(Struct, frozen=True):
@@ -129,12 +129,12 @@ def annotation(kind: str, text: str, *, title: str = "") -> str:
 
 
 def annotated(text: str) -> str:
-    """Return a report with its lines `error: …` and `warning: …` as annotations, each together with its hint.
+    """Return a report with its lines `error[CODE]: …` and `warning: …` as annotations, each with its hint. Code: title.
 
     Any other line that GitHub would read as a command is made harmless.
     """
     harmless = without_commands(clean(text, lines=True))
-    return _REPORTED.sub(lambda found: annotation(found[1], found[2]), harmless)
+    return _REPORTED.sub(lambda found: annotation(found[1], found[3], title=found[2] or ""), harmless)
 
 
 def is_github(environment: Mapping[str, str]) -> bool:

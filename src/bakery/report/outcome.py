@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from bakery.errors import hint_of, reason
+from bakery.errors import code_of, hint_of, reason
 from bakery.publish.outcome import DestinationOutcome, Failure, Outcome, State, TagOutcome, TargetOutcome
 from bakery.publish.plan import Plan
+from bakery.report.grouping import grouped
 from bakery.report.table import aligned
 from bakery.text import clean, plural
 
@@ -73,15 +74,11 @@ def plan_table(plan: Plan) -> str:
 
 
 def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
-    """Return the end of a run's report: warnings, skipped targets, each failure with its step, and a closing line."""
+    """Return the end of a run's report: warnings, skipped targets, failures with their steps, and a closing line."""
     lines = [f"warning: {text}" for text in outcome.warnings]
     lines += [f"skipped: {item.uid}: {item.reason}" for item in outcome.skipped]
-    for target in outcome.targets:
-        if target.failure is not None:
-            lines += failure_lines(target.uid, target.failure)
-        for place in target.destinations:
-            if place.failure is not None and not place.failure.is_consequence:
-                lines += failure_lines(target.uid, place.failure, f"{place.repository}: ")
+    for group in grouped(outcome):
+        lines += group.lines()
     lines += _consequence_lines(outcome)
     for target in outcome.targets:
         lines += _moved_lines(target)
@@ -104,9 +101,9 @@ def failure_lines(uid: str, failure: Failure, place: str = "") -> list[str]:
 
 
 def error_lines(about: str, error: Exception) -> list[str]:
-    """Return `error: <about><what and why>`, and `hint: …` as a second line if there is one."""
+    """Return `error[<code>]: <about><what and why>`, and `hint: …` as a second line if there is one."""
     hint = hint_of(error)
-    return [f"error: {about}{reason(error)}", *([f"hint: {hint}"] if hint else [])]
+    return [f"error[{code_of(error)}]: {about}{reason(error)}", *([f"hint: {hint}"] if hint else [])]
 
 
 def _consequence_lines(outcome: Outcome) -> list[str]:

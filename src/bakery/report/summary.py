@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bakery.errors import hint_of, reason
+from bakery.errors import code_of, hint_of, reason
 from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
 from bakery.publish.plan import Plan
@@ -89,7 +89,12 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for target in plan.targets
         ],
         "refused": [
-            {"uid": item.target.uid, "reason": reason(item.error), "hint": hint_of(item.error) or None}
+            {
+                "uid": item.target.uid,
+                "code": code_of(item.error),
+                "reason": reason(item.error),
+                "hint": hint_of(item.error) or None,
+            }
             for item in plan.refused
         ],
         "skipped": [{"uid": item.uid, "reason": clean(item.reason)} for item in plan.skipped],
@@ -154,4 +159,10 @@ def _destination(place: DestinationOutcome) -> DestinationRecord:
 
 
 def _error(step: str, destination: str | None, error: Exception) -> ErrorRecord:
-    return ErrorRecord(step=str(step), destination=destination, message=reason(error), hint=hint_of(error) or None)
+    return ErrorRecord(
+        step=str(step),
+        code=code_of(error),
+        destination=destination,
+        message=reason(error),
+        hint=hint_of(error) or None,
+    )

@@ -43,9 +43,13 @@ class DestinationRecord(Struct, frozen=True, kw_only=True):
 
 
 class ErrorRecord(Struct, frozen=True, kw_only=True):
-    """A failure of a target. destination: the repository; null if it is not of one destination."""
+    """A failure of a target. code: of the error (docs/errors); "" in summaries of older versions.
+
+    destination: the repository; null if it is not of one destination.
+    """
 
     step: str = ""
+    code: str = ""
     destination: str | None = None
     message: str = ""
     hint: str | None = None

@@ -22,6 +22,8 @@ from bakery.soci.ztoc import VERSION, File, Ztoc, compression_info, encode
 class WrongIndex(InvalidContent):
     """A ztoc, or a link to it, does not match its layer."""
 
+    error_code = "soci/wrong-index"
+
 
 class _GivenPoints(GzipSpans):
     """A pass over a gzip layer that stops at the checkpoints of a ztoc instead of choosing its own."""

@@ -13,6 +13,8 @@ from bakery.errors import BakeryError
 class LookupFailed(BakeryError):
     """A version cannot be looked up: the product API did not respond, refused, or must not be queried."""
 
+    error_code = "product/lookup"
+
 
 class VersionCatalog(Protocol):
     """Looks up the versions that constraints and development versions refer to."""

@@ -44,6 +44,8 @@ class Rendered(Struct, frozen=True):
 class TemplatesFailed(ConfigurationError):
     """Some templates cannot be rendered. faults: one line for each."""
 
+    error_code = "project/template"
+
     def __init__(self, image: str, version: str, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__(

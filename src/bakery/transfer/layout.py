@@ -44,6 +44,8 @@ _CANNOT_READ: Final = "cannot read image layout"
 class BadLayout(InvalidContent):
     """A directory or tar that is not a valid OCI image layout."""
 
+    error_code = "content/layout"
+
 
 class _Files(Protocol):
     """The files of a layout. Paths consist of names that Bakery chose."""

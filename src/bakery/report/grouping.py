@@ -1,0 +1,82 @@
+"""Failures of a run, the same ones together: a registry that is full fails a hundred targets for one reason. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from bakery.errors import BakeryError, code_of, hint_of, reason
+from bakery.publish.outcome import Failure, Outcome
+from bakery.text import plural
+
+MOST_NAMED: Final = 8  # targets that a line names besides the first
+_DETAILS: Final = re.compile(r"[a-z0-9]+:[0-9a-f]{32,}|[0-9]+(?:\.[0-9]+)?(?= s\b)")  # digests and times
+
+
+class FailedPlace(Struct, frozen=True):
+    """Where something failed. repository: the destination, or "" if the target failed before any."""
+
+    uid: str
+    repository: str = ""
+
+
+class FailureGroup(Struct, frozen=True):
+    """One failure of one or several targets and destinations. failure: that of the first place."""
+
+    failure: Failure
+    places: tuple[FailedPlace, ...]
+
+    @property
+    def code(self) -> str:
+        """The code of the error."""
+        return code_of(self.failure.error)
+
+    @property
+    def uids(self) -> tuple[str, ...]:
+        """The targets that failed, each once."""
+        return tuple(dict.fromkeys(place.uid for place in self.places))
+
+    def lines(self) -> list[str]:
+        """Return the error of the first place, how many others it concerns, and the hint."""
+        first, others = self.places[0], self.uids[1:]
+        where = f"{first.repository}: " if first.repository else ""
+        text = f"error[{self.code}]: {first.uid}: [{self.failure.step}] {where}{reason(self.failure.error)}"
+        if others:
+            rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+            text += f" (and {plural(len(others), 'other target')}: {', '.join(others[:MOST_NAMED])}{rest})"
+        hint = hint_of(self.failure.error)
+        return [text, *([f"hint: {hint}"] if hint else [])]
+
+
+def grouped(outcome: Outcome) -> tuple[FailureGroup, ...]:
+    """Return the failures of a run, in the order in which each first occurs, without those that others caused.
+
+    Two failures are the same if step, code and registry are, and what failed and why differ only in digests, times, and
+    the names of the targets and their repositories.
+    """
+    groups: dict[tuple[str, ...], tuple[Failure, list[FailedPlace]]] = {}
+    for target in outcome.targets:
+        found = [] if target.failure is None else [(target.failure, "")]
+        found += [(one.failure, str(one.repository)) for one in target.destinations if one.failure is not None]
+        for failure, repository in found:
+            if failure.is_consequence:
+                continue
+            key = _key(failure, target.uid, repository)
+            groups.setdefault(key, (failure, []))[1].append(FailedPlace(target.uid, repository))
+    return tuple(FailureGroup(failure, tuple(places)) for failure, places in groups.values())
+
+
+def _key(failure: Failure, uid: str, repository: str) -> tuple[str, ...]:
+    error = failure.error
+    texts = (error.what, error.why, error.hint) if isinstance(error, BakeryError) else (reason(error),)
+    about = error.about.partition("/")[0] if isinstance(error, BakeryError) else ""  # of a reference: its registry
+    names = [name for name in (repository, repository.partition("/")[2], uid) if name]
+    return (str(failure.step), code_of(error), about, *(_without(text, names) for text in texts))
+
+
+def _without(text: str, names: list[str]) -> str:
+    for name in names:
+        text = text.replace(name, "")
+    return _DETAILS.sub("", text)
