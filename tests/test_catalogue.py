@@ -20,13 +20,13 @@ CODE = re.compile(r"[a-z]+/[a-z]+(-[a-z]+)*")
 
 def codes_in_source() -> set[str]:
     """Return every code that the source code gives to an error: a string that is a code and not in the catalogue."""
-    found = set()
+    found: set[str] = set()
     for file in (ROOT / "src" / "bakery").rglob("*.py"):
         if file.parent.name == "catalogue":
             continue
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.keyword) and node.arg == "error_code" and isinstance(node.value, ast.Constant):
-                found.add(node.value.value)
+                found.add(str(node.value.value))
             targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
             names = {one.id for one in targets if isinstance(one, ast.Name)}
             is_code = not names.isdisjoint({"error_code", "kind", "_UNREADABLE"})

@@ -31,7 +31,8 @@ def subclasses(parent: type[BakeryError], depth: int = 0) -> list[tuple[int, typ
 def imported_errors() -> list[type[BakeryError]]:
     """Return every error class of every module of Bakery."""
     for module in pkgutil.walk_packages(bakery.__path__, "bakery."):
-        importlib.import_module(module.name)
+        if module.name != "bakery.__main__":  # runs the program
+            importlib.import_module(module.name)
     found = [kind for _, kind in subclasses(BakeryError)]
     return [kind for kind in found if kind.__module__.startswith("bakery.")]
 

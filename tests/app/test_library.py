@@ -47,7 +47,7 @@ async def test_the_example_publishes_a_layout_and_says_what_it_published():
 async def test_the_example_exits_as_the_command_does():
     code, out, err = await run("examples/publish.py", "/nowhere", "registry.example/app:1")
     assert (code, out) == (3, ""), err
-    assert err.startswith("error: ")
+    assert err.startswith("error[")
 
 
 async def test_the_program_on_the_page_runs(tmp_path):

@@ -462,7 +462,7 @@ async def test_a_read_only_destination_fails_with_a_hint(stage):
     code, _, err = await stage.bakery("ci", "publish", *files)
     assert code == ExitCode.FAILED
     lines = err.splitlines()
-    (number,) = [number for number, line in enumerate(lines) if line.startswith("error:")]
+    (number,) = [number for number, line in enumerate(lines) if line.startswith("error[registry/unsupported]: ")]
     assert f"{stage.destination.address}/acme/app" in lines[number]
     assert lines[number + 1].startswith("hint: ")
     assert "read-only" in lines[number + 1]

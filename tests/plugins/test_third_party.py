@@ -150,7 +150,7 @@ class Failing:
     )
     refused = bakery(documented, "--log-format", "json", "refused")
     assert refused.returncode == 4
-    assert refused.stderr.splitlines()[-1].startswith("error[run/failed]: cannot log in")
+    assert refused.stderr.splitlines()[-1].startswith("error[auth/denied]: cannot log in")
     assert '"on the way"' in refused.stderr.splitlines()[0]
     wrong = bakery(documented, "wrong")
     assert wrong.returncode == 1

@@ -57,6 +57,7 @@ def test_the_json_has_the_members_of_the_older_tool_and_digests_states_and_failu
     assert bad["errors"] == [
         {
             "step": "commit",
+            "code": "registry/refused",
             "destination": "registry.example/acme/app",
             "message": "pushing registry.example/acme/app: 500",
             "hint": "run it again",

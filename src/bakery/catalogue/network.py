@@ -160,8 +160,8 @@ ENTRIES: Final = (
     ),
     Entry(
         "program/git",
-        "git cannot tell what changed",
-        "A git command failed. `ci matrix` lists every job in that case.",
+        "A git command failed",
+        "git cannot tell what changed. `ci matrix` lists every job in that case.",
         (
             "The clone is shallow and lacks the commit.",
             "The commit does not exist.",

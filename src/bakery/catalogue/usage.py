@@ -49,7 +49,7 @@ ENTRIES: Final = (
             "Follow the hint: it names the nearest option.",
             "Run the command with `--help` to list its options.",
         ),
-        "error[usage/option]: no such option --jbs\nhint: use '--jobs'",
+        "error[usage/option]: no such option -J\nhint: run 'bakery check --help' to list the options",
     ),
     Entry(
         "usage/missing",

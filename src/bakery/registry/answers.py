@@ -244,7 +244,8 @@ def error_for(
         is_disk = known_reason(response) is Known.DISK_FULL
         state = "the registry's disk is full" if is_disk else "a limit of the account or project is reached"
         hint = _DISK_HINT if is_disk else _QUOTA_HINT
-        kind, why = "registry/disk-full" if is_disk else "registry/quota", f"{state}: {why}"
+        kind = "registry/disk-full" if is_disk else "registry/quota"
+        why = f"{state}: {why}"
         return RegistryError(what, about=about, status=status, code=code, why=why, hint=hint, error_code=kind)
     if meaning is Meaning.CONFLICT:
         return Conflict(what, about=about, status=status, code=code, why=why, hint=hint or _CONFLICT_HINT)

@@ -78,5 +78,5 @@ def _key(failure: Failure, uid: str, repository: str) -> tuple[str, ...]:
 
 def _without(text: str, names: list[str]) -> str:
     for name in names:
-        text = text.replace(name, "")
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "", text)
     return _DETAILS.sub("", text)
