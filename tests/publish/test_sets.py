@@ -73,7 +73,7 @@ async def test_a_destination_that_cannot_be_staged_keeps_every_tag_of_the_set_wh
     assert outcome.exit_code == ExitCode.FAILED
     assert set(tag_states(outcome).values()) == {State.STOPPED, State.FAILED}
     name = {Whole.RUN: "run", Whole.IMAGE: "image app", Whole.TARGET: "target app"}[whole]
-    assert f"error[run/failed]: no tag of the {name} moved: app at {TWO} failed: " in outcome_lines(outcome)
+    assert f"error[publish/set-failed]: no tag of the {name} moved: app at {TWO} failed: " in outcome_lines(outcome)
 
 
 async def test_a_failing_target_stops_the_targets_of_its_image_only():

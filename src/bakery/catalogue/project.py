@@ -171,6 +171,16 @@ ENTRIES: Final = (
         "error[publish/duplicate-platform]: cannot assemble the index: two sources have an image for linux/amd64",
     ),
     Entry(
+        "publish/set-failed",
+        "No tag of the set moved, because a part of it failed",
+        "With `--all-or-nothing`, the tags of a target, an image or the run move together or not at all. Another "
+        "destination failed, so this one, which is fine, keeps what its tags named before.",
+        ("The failure that is reported next to this one.",),
+        ("Resolve that failure, then run the same command again: what was uploaded is not uploaded again.",),
+        "error[publish/set-failed]: no tag of the target app moved: app at ghcr.io/acme/app failed (1 other "
+        "destination)",
+    ),
+    Entry(
         "publish/tag-clash",
         "Two targets claim one tag",
         "The same tag would name two images, and the one that is pushed last would win. Neither target is published.",

@@ -42,6 +42,8 @@ class State(StrEnum):
 class SetFailed(BakeryError):
     """A destination is fine, but its set is not: its tags did not move, or were restored (--all-or-nothing)."""
 
+    error_code = "publish/set-failed"
+
 
 class Failure(Struct, frozen=True):
     """In which step a target or destination failed, and why."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from bakery.errors import code_of, hint_of, reason
-from bakery.publish.outcome import DestinationOutcome, Failure, Outcome, State, TagOutcome, TargetOutcome
+from bakery.publish.outcome import DestinationOutcome, Failure, Outcome, SetFailed, State, TagOutcome, TargetOutcome
 from bakery.publish.plan import Plan
 from bakery.report.grouping import grouped
 from bakery.report.table import aligned
@@ -109,7 +109,10 @@ def error_lines(about: str, error: Exception) -> list[str]:
 def _consequence_lines(outcome: Outcome) -> list[str]:
     """What a failure meant for the other destinations of its set: one line per set, not one per destination."""
     counts = Counter(str(failure.error) for failure in outcome.failures if failure.is_consequence)
-    return [f"error: {text} ({plural(count, 'other destination')})" for text, count in counts.items()]
+    return [
+        f"error[{SetFailed.error_code}]: {text} ({plural(count, 'other destination')})"
+        for text, count in counts.items()
+    ]
 
 
 _MOVED = {
