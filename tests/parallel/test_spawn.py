@@ -11,7 +11,8 @@ import pytest
 
 from bakery.parallel import spawn as module
 from bakery.parallel.blocking import run_command
-from bakery.parallel.spawn import CommandTimedOut, NotStarted, OutputTooLarge, spawn
+from bakery.parallel.failure import CommandTimedOut, NotStarted, OutputTooLarge
+from bakery.parallel.spawn import spawn
 
 
 def python(code):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bakery.parallel.spawn import NotStarted, OutputTooLarge, spawn
+from bakery.parallel.failure import NotStarted, OutputTooLarge
+from bakery.parallel.spawn import spawn
 from bakery.registry.credentials import HelperResult
 
 

@@ -26,6 +26,7 @@ from typing import IO
 from msgspec import Struct
 
 from bakery.errors import BakeryError
+from bakery.parallel.failure import CommandTimedOut, NotStarted, OutputTooLarge
 from bakery.parallel.root import GRACE_S, at_hard_stop, undivided
 
 OUTPUT_CAP_BYTES = 64 << 20  # per stream; no tool that we run writes this much
@@ -33,25 +34,6 @@ _TAIL_BYTES = 16 << 10
 _CHUNK_BYTES = 256 << 10
 _LINGER_S = 1.0  # for the last output of a finished command's helpers, such as bash's `>(tee log)`
 _LAST_WAIT_S = 1.0  # after SIGKILL: the kernel's time, not the child's
-
-
-class NotStarted(BakeryError):
-    """The program is missing, or may not be run."""
-
-    error_code = "program/not-started"
-
-
-class CommandTimedOut(BakeryError):
-    """The command exceeded its time limit and was ended."""
-
-    error_code = "program/timeout"
-    transient = True
-
-
-class OutputTooLarge(BakeryError):
-    """The command wrote more than the cap and was ended: truncated output could be mistaken for the whole."""
-
-    error_code = "program/output"
 
 
 class Exit(Struct, frozen=True):
