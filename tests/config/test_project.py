@@ -223,3 +223,13 @@ def test_a_link_within_the_project_is_read(tmp_path):
     (tmp_path / "bakery.yaml").symlink_to("shared.yaml")
     with pytest.raises(InvalidProject):
         load_project(tmp_path)
+
+
+def test_a_rule_of_the_tag_policy_of_an_image_overrides_that_of_the_project():
+    text = "repository: {url: example.org}\ntagPolicy: {latest: no-downgrade, version: immutable}\n"
+    image = parsing.project(text + "images: [{name: a, tagPolicy: {latest: if-newer}}]").images[0]
+    assert image.tag_policy == {"latest": "if-newer", "version": "immutable"}
+
+
+def test_a_project_without_a_tag_policy_sets_no_rule():
+    assert parsing.image("").images[0].tag_policy == {}

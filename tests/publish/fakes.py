@@ -117,6 +117,9 @@ class DictionaryEngine:
         self.log.append(f"tag {reference}")
         self.on_tag(repository, tag)
 
+    async def list_tags(self, repository: Repository) -> frozenset[str] | None:
+        return frozenset(tag for place, tag in self.tags if place == repository)
+
     async def read_tag(self, reference: TagReference) -> Digest | None:
         self._check("read", reference.repository)
         return self.tags.get((reference.repository, reference.tag))

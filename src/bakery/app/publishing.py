@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bakery.publish.outcome import Outcome
     from bakery.publish.pipeline import PipelineOptions
     from bakery.publish.plan import Plan
+    from bakery.publish.policy import TagPolicy
     from bakery.publish.sets import Hooks
 
 EngineName = Literal["native", "cli"]
@@ -43,8 +44,9 @@ class PublishOptions(Struct, frozen=True):
     context: the project's folder; programs of the cli engine are looked up from it. jobs: targets at once; None means
     the engine's default. wait_timeout: seconds to wait for the builds of a target. time_budget: seconds for the whole
     run. all_or_nothing: what is published whole or not at all. on_failure: whether tags that moved are put back when
-    another of their set fails; None is restore for a set, else keep. environment: credentials, proxies, programs
-    and retry variables (pipeline.md 10). Raises UsageError for an unknown engine.
+    another of their set fails; None is restore for a set, else keep. no_downgrade, if_newer, immutable: added to the
+    tag policy of every target (publish.policy). environment: credentials, proxies, programs and retry variables
+    (pipeline.md 10). Raises UsageError for an unknown engine.
     """
 
     context: Path = Path()
@@ -56,11 +58,29 @@ class PublishOptions(Struct, frozen=True):
     allow_extra_platforms: bool = False
     all_or_nothing: AllOrNothing | None = None
     on_failure: OnFailure | None = None
+    no_downgrade: bool = False
+    if_newer: bool = False
+    immutable: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
         if self.engine not in _JOBS:
             raise UsageError(f"invalid engine {self.engine!r}", why=f"expected one of: {', '.join(_JOBS)}")
+
+    def governed(self, plan: Plan) -> Plan:
+        """Return the plan with what these options add to the tag policy of its targets."""
+        from msgspec.structs import replace
+
+        if not (self.no_downgrade or self.if_newer or self.immutable):
+            return plan
+
+        def stricter(policy: TagPolicy) -> TagPolicy:
+            return policy.stricter(
+                no_downgrade=self.no_downgrade, if_newer=self.if_newer, immutable=tuple(self.immutable)
+            )
+
+        targets = tuple(replace(target, policy=stricter(target.policy)) for target in plan.targets)
+        return replace(plan, targets=targets)
 
     def run_options(self, targets: int) -> PipelineOptions:
         """Return the options of the pipeline for so many targets."""
@@ -95,6 +115,7 @@ def publish(plan: Plan, options: PublishOptions, *, emit: Emit = ignore, hooks: 
     from bakery.parallel.root import postpone_end, run_interruptible
     from bakery.publish.pipeline import Pipeline
 
+    plan = options.governed(plan)
     engine, how = make_engine(plan, options, emit), options.run_options(len(plan.targets))
     pipeline = Pipeline(plan, engine, options=how, emit=emit, hooks=hooks, postpone_end=postpone_end)
     try:

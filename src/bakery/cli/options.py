@@ -137,6 +137,16 @@ on_failure = click.option(
     show_default="restore with --all-or-nothing, else keep",
     help="What happens to the tags that have moved when another one fails.",
 )  # fmt: skip
+no_downgrade = click.option(
+    "--no-downgrade", is_flag=True, help="Leave a tag where it is if it names a newer image; with a note."
+)
+if_newer = click.option(
+    "--if-newer", is_flag=True, help="Move a tag only to an image that was created later; otherwise fail."
+)
+immutable = click.option(
+    "--immutable", metavar="PATTERN", multiple=True,
+    help="Fail instead of giving a tag such as *.*.* another digest; repeatable.",
+)  # fmt: skip
 require_platform = click.option(
     "--require-platform", metavar="OS/ARCH", multiple=True,
     help="Publish exactly these platforms, or fail; repeatable.",

@@ -35,7 +35,9 @@ _WHAT: Final = (
     options.context, options.image_name, options.shard, options.allow_empty, filters.dev_channel, filters.dev_spec,
     filters.offline,
 )  # fmt: skip
-TRUST: Final = (options.all_or_nothing, options.on_failure)  # how whole a release is
+TRUST: Final = (
+    options.all_or_nothing, options.on_failure, options.no_downgrade, options.if_newer, options.immutable,
+)  # fmt: skip  # which tags may move, and together with which
 _HOW: Final = (
     options.dry_run, options.jobs, options.engine, options.wait_timeout, options.time_budget,
     options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry, *TRUST,

@@ -84,6 +84,7 @@ class ProjectBuilder:
                 if part.tag_patterns is UNSET
                 else _pattern_groups(part.tag_patterns)
             ),
+            tag_policy=_tag_policy(self._part.tag_policy, part.tag_policy),
             build_target=part.build_target,
             place=path,
         )
@@ -178,6 +179,15 @@ def _registries(parts: Sequence[schema.GlobalRegistryPart]) -> tuple[ProjectRegi
     return tuple(
         ProjectRegistry(part.host, part.namespace, getattr(part, "repository", None)) for part in dict.fromkeys(parts)
     )
+
+
+def _tag_policy(*parts: schema.TagPolicyPart | None) -> dict[str, str]:
+    """Return the rules that are set, by class of tags; those of later parts override."""
+    written = [part for part in parts if part is not None]
+    rules: dict[str, str | None] = {}
+    for part in written:
+        rules |= {name: rule for name in part.__struct_fields__ if (rule := getattr(part, name)) is not None}
+    return {name: rule for name, rule in rules.items() if rule is not None}
 
 
 def _inherited(

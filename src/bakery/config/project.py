@@ -174,7 +174,10 @@ class DevSource(Struct, frozen=True):
 
 
 class Image(Struct, frozen=True):
-    """An image with everything that its targets need. options: those of targets without a variant, by tool."""
+    """An image with everything that its targets need.
+
+    options: those of targets without a variant, by tool. tag_policy: the rules that are set, by class of tags.
+    """
 
     name: str
     display_name: str
@@ -189,6 +192,7 @@ class Image(Struct, frozen=True):
     secrets: tuple[Secret, ...]
     options: Mapping[str, Any]
     tag_patterns: tuple[PatternGroup, ...]
+    tag_policy: Mapping[str, str]
     build_target: str | None
     place: Keys
 

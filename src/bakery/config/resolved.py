@@ -124,6 +124,7 @@ def _image(tree: _Origins, image: Image) -> Tree:
             for index, secret in enumerate(image.secrets)
         ],
         "tagPatterns": _patterns(tree, image.tag_patterns, at),
+        "tagPolicy": _tag_policy(tree, image.tag_policy, at),
         "options": _options(tree, image.options, (at,)),
         "variants": [
             {
@@ -163,6 +164,11 @@ def _patterns(tree: _Origins, groups: Sequence[PatternGroup], at: Keys) -> list[
         tree.leaves((*at, "tagPatterns", index), patterns=group.patterns, only=group.only)
         for index, group in enumerate(groups)
     ]
+
+
+def _tag_policy(tree: _Origins, rules: Mapping[str, str], at: Keys) -> Tree:
+    """Return the rules by class of tags. A rule comes from the image, or else from the project."""
+    return {name: tree.leaf(rule, (*at, "tagPolicy", name), ("tagPolicy", name)) for name, rule in rules.items()}
 
 
 def _options(tree: _Origins, options: Mapping[str, Any], holders: Iterable[Keys]) -> Tree:

@@ -189,7 +189,7 @@ class CliEngine:
         return True
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
-        names = await self._listings.once(repository, lambda: self._list_tags(repository))
+        names = await self._listings.once(repository, lambda: self.list_tags(repository))
         # One listing for all targets of a repository instead of a query per tag: most are new.
         listed = [tag for tag in tags if names is None or tag in names]
         found = await together(self.read_tag(repository.with_tag(tag)) for tag in listed)
@@ -234,8 +234,7 @@ class CliEngine:
     def extend(self, seconds: float) -> None:
         self._commands.extend(seconds)
 
-    async def _list_tags(self, repository: Repository) -> frozenset[str] | None:
-        """Return every tag of the repository; None if the registry does not list them."""
+    async def list_tags(self, repository: Repository) -> frozenset[str] | None:
         result = await self._commands.attempt(self._oras.tags(str(repository)), may_be_missing=True)
         if result.ok:
             return frozenset(result.stdout.decode(errors="replace").split())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from bakery.defaults import SPOOL_BYTES, SPOOL_FILES
 from bakery.engines.layouts import Layouts, LayoutStore
 from bakery.engines.owner import owning
-from bakery.errors import BadDocument, NotFound
+from bakery.errors import BadDocument, NotFound, RegistryError
 from bakery.events import Emit, RequestsSaved, ignore
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -172,6 +172,15 @@ class NativeEngine:
         _log.debug("%s: %s -> %s", reference, previous, image.digest)
         self._tagged.add(reference)
         await self._client.manifests.put(reference, image.index)
+
+    async def list_tags(self, repository: Repository) -> frozenset[str] | None:
+        try:
+            return frozenset(await self._client.listings.tags(repository))
+        except NotFound:
+            return frozenset()
+        except RegistryError as error:
+            _log.debug("%s", error)
+            return None
 
     async def read_tag(self, reference: TagReference) -> Digest | None:
         found = await self._client.manifests.head(reference)

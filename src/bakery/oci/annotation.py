@@ -1,4 +1,4 @@
-"""The annotation that Bakery reads and writes, and the format of its time.
+"""The annotations that Bakery reads and writes, and the format of times.
 
 Source: OCI image-spec 1.1, annotations.md.
 """
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 CREATED: Final = "org.opencontainers.image.created"
+VERSION: Final = "org.opencontainers.image.version"
 
 
 def parse_time(text: object) -> datetime | None:

@@ -20,6 +20,7 @@ from bakery.publish.plan import (
     destinations,
     refuse_clashes,
 )
+from bakery.publish.policy import TagPolicy
 from bakery.targets.metadata import BuildResult, Metadata
 
 if TYPE_CHECKING:
@@ -88,4 +89,5 @@ def _planned(target: Target, builds: tuple[BuildResult, ...], with_soci: bool) -
         annotations=target.labels,
         platforms=target.platforms,
         soci=soci if soci is not None and soci.enabled else None,
+        policy=TagPolicy.declared(target.tag_policy),
     )

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from bakery.errors import BadDocument, BakeryError
 from bakery.oci import media_type as mt
-from bakery.oci.annotation import CREATED, format_time, parse_time
+from bakery.oci.annotation import CREATED, VERSION, format_time, parse_time
 from bakery.oci.canonical import MAX_MANIFEST_BYTES, parse_object
 from bakery.oci.index import encode_index
 from bakery.oci.manifest import RawManifest
@@ -126,12 +126,20 @@ def _annotated(child: Child, annotations: Mapping[str, Mapping[str, str]]) -> Ch
 
 
 def read_config(raw: bytes, *, about: object) -> ConfigFacts:
-    """Return platform and creation time of an image config."""
+    """Return platform, creation time and version of an image config."""
     document = parse_object(raw, about=about)
     platform = None
     if isinstance(document.get("os"), str) and isinstance(document.get("architecture"), str):
         platform = Platform.from_json(document)
-    return ConfigFacts(platform, parse_time(document.get("created")))
+    return ConfigFacts(platform, parse_time(document.get("created")), _label(document, VERSION))
+
+
+def _label(document: Mapping[str, Any], name: str) -> str:
+    """Return a label of an image config, or "" if it has none."""
+    found: Any = document
+    for part in ("config", "Labels", name):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else ""
 
 
 def newest(times: Iterable[datetime | None]) -> datetime | None:

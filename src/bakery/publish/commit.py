@@ -8,9 +8,11 @@ from typing import Any
 
 from bakery.events import Emit, TagMoved, TagMoving
 from bakery.publish.engine import Engine
+from bakery.publish.govern import Governor
 from bakery.publish.image import AssembledImage
 from bakery.publish.plan import LATEST
 from bakery.publish.progress import DestinationProgress
+from bakery.retry import Clock
 from bakery.tasks import each_to_its_end
 
 
@@ -80,29 +82,58 @@ class Moves:
             task.exception()  # retrieved: the caller may be gone
 
 
-async def move_tags(
-    image: AssembledImage, place: DestinationProgress, engine: Engine, moves: Moves, *, uid: str, emit: Emit
-) -> None:
-    """Move every tag of a destination that does not name the image yet. `latest` is last, the others move together.
+class TagMover:
+    """Moves the tags of one target at one destination, as the policy allows."""
 
-    All moves finish before a failure is raised; then `latest` stays where it is.
-    """
+    def __init__(
+        self,
+        image: AssembledImage,
+        place: DestinationProgress,
+        engine: Engine,
+        governor: Governor,
+        *,
+        moves: Moves,
+        clock: Clock,
+        uid: str,
+        emit: Emit,
+    ) -> None:
+        self._image, self._place, self._engine, self._governor = image, place, engine, governor
+        self._moves, self._clock, self._uid, self._emit = moves, clock, uid, emit
 
-    async def move(tag: str) -> None:
+    async def move_all(self) -> None:
+        """Move every tag that does not name the image yet. `latest` is last, the others move together.
+
+        All moves finish before a failure is raised; then `latest` stays where it is. What the policy holds back is not
+        a failure here: Governor.check raises it.
+        """
+        place = self._place
+        moving = [tag for tag in place.destination.tags if place.previous[tag] != self._image.digest]
+        for batch in ([tag for tag in moving if tag != LATEST], [tag for tag in moving if tag == LATEST]):
+            await each_to_its_end(self._moves.finish(self._move(tag)) for tag in batch if tag not in place.held)
+
+    async def move_again(self) -> None:
+        """Move those tags once more that another run set to an older image at the same time (`--if-newer`)."""
+        lost = await self._governor.after_window(sorted(self._place.written))
+        await each_to_its_end(self._moves.finish(self._write(tag)) for tag in lost)
+
+    async def _move(self, tag: str) -> None:
+        began = self._clock.now()
+        if await self._governor.right_before(tag):
+            await self._write(tag)
+            self._governor.wrote(tag, began)
+
+    async def _write(self, tag: str) -> None:
+        place, digest = self._place, self._image.digest
         reference, previous = place.destination.repository.with_tag(tag), place.previous[tag]
-        fields = (uid, str(reference), str(image.digest), str(previous or ""))
-        emit(TagMoving(*fields))  # in the journal before the request is sent
+        fields = (self._uid, str(reference), str(digest), str(previous or ""))
+        self._emit(TagMoving(*fields))  # in the journal before the request is sent
         place.begun.add(tag)
         place.in_flight.add(tag)
         try:
-            await engine.tag(image, reference, previous=previous)
+            await self._engine.tag(self._image, reference, previous=previous)
         except Exception:
             place.in_flight.discard(tag)  # refused. If it is cancelled instead, it stays: the tag may have moved
             raise
         place.in_flight.discard(tag)
         place.written.add(tag)
-        emit(TagMoved(*fields))
-
-    moving = [tag for tag in place.destination.tags if place.previous[tag] != image.digest]
-    for batch in ([tag for tag in moving if tag != LATEST], [tag for tag in moving if tag == LATEST]):
-        await each_to_its_end(moves.finish(move(tag)) for tag in batch)
+        self._emit(TagMoved(*fields))

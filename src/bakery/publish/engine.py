@@ -63,6 +63,10 @@ class Engine(Protocol):
         """Make the tag name the image's index, which is staged there. previous: what it named before."""
         ...
 
+    async def list_tags(self, repository: Repository) -> frozenset[str] | None:
+        """Return every tag of a repository; None if the registry does not list them."""
+        ...
+
     async def read_tag(self, reference: TagReference) -> Digest | None:
         """Return what a tag names at this moment; None if it does not exist. Never from a list or from memory."""
         ...

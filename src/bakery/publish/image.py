@@ -18,10 +18,11 @@ from bakery.values import repr_without
 
 
 class ConfigFacts(Struct, frozen=True):
-    """What an image config says about its image. A config of another kind says neither."""
+    """What an image config says about its image. A config of another kind says nothing. version: its label, or ""."""
 
     platform: Platform | None = None
     created: datetime | None = None
+    version: str = ""
 
 
 def deleted(error: NotFound, named_by: str) -> NotFound:

@@ -35,6 +35,8 @@ class State(StrEnum):
     UNSURE = "unsure"  # of a tag: the request was in flight when the run ended
     RESTORED = "restored"  # of a tag: it names what it named before the run, or is deleted again
     TAKEN = "taken"  # of a tag: moved by this run, and since then by something else; left as it is
+    SKIPPED = "skipped"  # of a tag: it names a newer image (--no-downgrade)
+    REFUSED = "refused"  # a policy does not let a tag move
     FAILED = "failed"
     STOPPED = "stopped"  # interrupted before it was done
 

@@ -34,8 +34,9 @@ from bakery.events import (
 from bakery.oci.reference import Repository
 from bakery.parallel.jobs import Job, Slot, run_jobs
 from bakery.publish.assemble import AssemblyOptions, assemble_target
-from bakery.publish.commit import CommitOrder, Moves, move_tags
+from bakery.publish.commit import CommitOrder, Moves, TagMover
 from bakery.publish.engine import Engine
+from bakery.publish.govern import Governor
 from bakery.publish.image import AssembledImage
 from bakery.publish.outcome import Failure, Outcome, State, Step
 from bakery.publish.plan import Plan, PlannedTarget
@@ -234,16 +235,24 @@ class Pipeline:
             async with self._step(progress, Step.STAGE, place):
                 await stage(image, place, self._engine)
                 await self._release.prepare(delivery)
+                governor = self._governor(progress, place, image)
+                await governor.foresee(is_whole=self._release.set_of(delivery).is_whole)
+            mover = TagMover(
+                image, place, self._engine, governor, moves=self._moves, clock=self._clock, uid=uid, emit=self._emit
+            )
             place.staged.set()
             order.staged(uid)
             await self._release.may_move(delivery)
             await order.turn(uid)
             self._release.set_of(delivery).check()
             async with self._step(progress, Step.COMMIT, place):
-                await move_tags(image, place, self._engine, self._moves, uid=uid, emit=self._emit)
+                await mover.move_all()
             order.leave(uid)
             async with self._step(progress, Step.VERIFY, place):
+                await mover.move_again()
                 await verify_tags(image, place, self._engine)
+            place.step = Step.COMMIT if place.refused else place.step
+            governor.check()
         except Exception as error:  # noqa: BLE001  # the border of a destination
             place.failure = Failure(place.step, error)
             self._release.failed(delivery, error)
@@ -251,6 +260,12 @@ class Pipeline:
             place.staged.set()
             order.leave(uid)
         await self._settle(delivery)
+
+    def _governor(self, progress: TargetProgress, place: DestinationProgress, image: AssembledImage) -> Governor:
+        def note(text: str) -> None:
+            self._note(progress, [text])
+
+        return Governor(progress.target, image, place, self._engine, clock=self._clock, note=note)
 
     async def _settle(self, delivery: Delivery) -> None:
         """Return when every delivery of the set has ended, and its tags were restored if one of them failed."""

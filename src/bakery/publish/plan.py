@@ -26,6 +26,7 @@ from bakery.errors import BakeryError
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.platform import Platform
 from bakery.oci.reference import Repository, SourceReference, TagReference
+from bakery.publish.policy import TagPolicy
 
 if TYPE_CHECKING:
     from bakery.config.schema.options import SociOptions
@@ -123,6 +124,7 @@ class PlannedTarget(Struct, frozen=True):
     platforms: tuple[str, ...]  # declared, "linux/amd64"; empty: whatever the sources have
     soci: SociOptions | None = None  # None: not converted
     rules: AssemblyRules = PROJECT_RULES
+    policy: TagPolicy = TagPolicy()
 
 
 class SkippedTarget(Struct, frozen=True):

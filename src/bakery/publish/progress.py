@@ -18,6 +18,7 @@ from bakery.publish.outcome import (
     TargetOutcome,
 )
 from bakery.publish.plan import Destination, PlannedTarget
+from bakery.publish.policy import Action, PolicyRefused, Verdict
 
 
 class DestinationProgress(Struct):
@@ -32,6 +33,7 @@ class DestinationProgress(Struct):
     restored: set[str] = field(default_factory=set)  # tags that name again what they named before
     taken: set[str] = field(default_factory=set)  # tags that something else moved after this run did
     stuck: dict[str, str] = field(default_factory=dict)  # why a tag could not be restored
+    verdicts: dict[str, Verdict] = field(default_factory=dict)  # of the tag policy, for tags that exist
     verified: set[str] = field(default_factory=set)
     staged: asyncio.Event = field(default_factory=asyncio.Event)  # or failed: it no longer transfers content
     step: Step = Step.STAGE  # the current or last one
@@ -40,18 +42,34 @@ class DestinationProgress(Struct):
     @property
     def is_done(self) -> bool:
         """Whether every tag was verified."""
-        return self.verified.issuperset(self.destination.tags) and self.step is Step.VERIFY
+        left = set(self.destination.tags) - self.held - self.taken
+        return self.verified.issuperset(left) and self.step is Step.VERIFY
+
+    @property
+    def refused(self) -> list[str]:
+        """The tags that a policy refuses to move."""
+        return [tag for tag, verdict in self.verdicts.items() if verdict.action is Action.REFUSE]
+
+    @property
+    def held(self) -> set[str]:
+        """The tags that a policy leaves where they are."""
+        return {tag for tag, verdict in self.verdicts.items() if verdict.action is not Action.MOVE}
 
     def outcome(self, target_failed: bool) -> DestinationOutcome:
         """Return the outcome at this destination."""
         tags = tuple(self._tag_outcome(tag) for tag in self.destination.tags)
         if self.failure is not None or target_failed:
-            state = State.FAILED
+            state = State.REFUSED if self.is_refused else State.FAILED
         elif any(tag.state in (State.STOPPED, State.UNSURE, State.MOVED) for tag in tags):
             state = State.STOPPED
         else:
             state = self.done_state
         return DestinationOutcome(self.destination.repository, state, tags, self.failure)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a policy is the reason of the failure here."""
+        return self.failure is not None and isinstance(self.failure.error, PolicyRefused)
 
     @property
     def done_state(self) -> State:
@@ -65,6 +83,8 @@ class DestinationProgress(Struct):
             state = State.RESTORED
         elif tag in self.taken:
             state = State.TAKEN
+        elif tag in self.held and tag not in self.written:
+            state = State.REFUSED if tag in self.refused else State.SKIPPED
         elif tag in self.verified:
             state = State.PUBLISHED if tag in self.written else State.UNCHANGED
         elif tag in self.written:
@@ -92,8 +112,11 @@ class TargetProgress(Struct):
     @property
     def state(self) -> State:
         """The state of the target as a whole."""
-        if self.failure is not None or any(place.failure for place in self.places):
-            return State.FAILED
+        failed = [place for place in self.places if place.failure]
+        if self.failure is not None or failed:
+            own = [place for place in failed if place.failure and not place.failure.is_consequence]
+            refused = self.failure is None and bool(own) and all(place.is_refused for place in own)
+            return State.REFUSED if refused else State.FAILED
         if not self.ended:
             return State.STOPPED
         states = {place.done_state for place in self.places}

@@ -87,7 +87,7 @@ class ReleaseSet:
     def __init__(self, name: str, deliveries: Sequence[Delivery], *, is_whole: bool, restores: bool) -> None:
         self.name, self.deliveries, self.restores = name, tuple(deliveries), restores
         self.settled = asyncio.Event()  # every delivery has ended, and what had to be restored was
-        self._is_whole = is_whole
+        self.is_whole = is_whole
         self._opened = asyncio.Event()
         self._staging = {delivery.key for delivery in deliveries}
         self._running = set(self._staging)
@@ -101,7 +101,7 @@ class ReleaseSet:
 
     async def opened(self) -> None:
         """Return when the tags of the set may move. Raises SetFailed if they never will."""
-        if self._is_whole:
+        if self.is_whole:
             await self._opened.wait()
             self.check()
 
@@ -128,7 +128,7 @@ class ReleaseSet:
         """Record a failure. name: of what failed."""
         if not isinstance(error, SetFailed) and not self._broken:
             self._broken = f"{name} failed: {reason(error)}"
-            self._failed_early = self._is_whole and not self._opened.is_set()
+            self._failed_early = self.is_whole and not self._opened.is_set()
 
     def end(self, delivery: Delivery) -> bool:
         """Record that a delivery has ended. Return whether it was the last one."""

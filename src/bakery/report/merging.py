@@ -12,7 +12,7 @@ from bakery.report.reading import ReadSummary, ReadTarget
 from bakery.report.summary_format import DestinationRecord, SkippedRecord, TagRecord, TargetRecord
 
 # Of several runs of a target, the first of these is the state of all.
-_WORST_FIRST: Final = ("failed", "stopped", "published", "repaired", "unchanged", "built")
+_WORST_FIRST: Final = ("failed", "refused", "stopped", "published", "repaired", "unchanged", "built")
 _MOVED: Final = ("published", "moved")  # of a tag: by that run
 
 

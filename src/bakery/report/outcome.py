@@ -17,6 +17,8 @@ MARKS = {
     State.UNCHANGED: "=",
     State.MOVED: "~",
     State.UNSURE: "?",
+    State.SKIPPED: "/",
+    State.REFUSED: "x",
     State.RESTORED: "<",
     State.TAKEN: ">",
     State.FAILED: "!",
@@ -39,6 +41,8 @@ def outcome_table(outcome: Outcome) -> str:
     states = {tag.state for target in outcome.targets for place in target.destinations for tag in place.tags}
     if {State.RESTORED, State.TAKEN} & states:
         legend += "  < restored  > moved by something else"
+    if {State.SKIPPED, State.REFUSED} & states:
+        legend += "  / skipped  x refused"
     notes = [f"note: {clean(target.uid)}: {clean(note)}\n" for target in outcome.targets for note in target.notes]
     return aligned(rows) + f"{legend}\n" + "".join(notes)
 
@@ -126,11 +130,11 @@ _MOVED = {
 
 def _moved_lines(target: TargetOutcome) -> list[str]:
     """The tags that a target moved although it failed, and the command that restores what could not be restored."""
-    if target.state not in (State.FAILED, State.STOPPED):
+    if target.state not in (State.FAILED, State.REFUSED, State.STOPPED):
         return []
     lines: list[str] = []
     for place in target.destinations:
-        if place.state not in (State.FAILED, State.STOPPED):
+        if place.state not in (State.FAILED, State.REFUSED, State.STOPPED):
             continue
         for tag in place.tags:
             if tag.state not in _MOVED:

@@ -142,6 +142,7 @@ class Expander:
             options=variant.options if variant else image.options,
             system=system,
             variant_tag_name=variant.tag_name if variant else None,
+            tag_policy=image.tag_policy,
         )
 
     def _tags(self, image: Image, variant: Variant | None, values: TagValues) -> tuple[str, ...]:

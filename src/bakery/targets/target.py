@@ -23,7 +23,8 @@ class Target(Struct, frozen=True):
 
     references: `repository:tag`, sorted as text. platforms: as declared, such as `linux/amd64`.
     labels: without `created`, which publishing adds; they become the annotations of the index. options: the effective
-    options of every tool. image_path and version_path are relative to the context.
+    options of every tool. tag_policy: the rules that bakery.yaml sets, by class of tags. image_path and version_path
+    are relative to the context.
     """
 
     uid: str
@@ -52,6 +53,7 @@ class Target(Struct, frozen=True):
     options: Mapping[str, Any]
     system: System | None
     variant_tag_name: str | None
+    tag_policy: Mapping[str, str]
 
     __repr__ = repr_without("labels", "options", "system", "variant_tag_name")
 

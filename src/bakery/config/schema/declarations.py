@@ -34,6 +34,7 @@ _Dependencies = Literal["python", "R", "quarto", "positron"]
 _Products = Literal["connect", "package-manager", "workbench", "workbench-session"]
 _Channels = Literal["release", "preview", "daily"]
 _UnreleasedChannels = Literal["preview", "daily"]
+_TagRules = Literal["move", "warn", "no-downgrade", "if-newer", "immutable"]
 _PatternFilters = Literal["all", "latest", "primaryOS", "primaryVariant", "latestPatch", "channelLatest"]
 CHANNELS: tuple[str, ...] = get_args(_Channels)
 
@@ -41,6 +42,7 @@ DependencyName = Annotated[_Dependencies, in_order(_Dependencies)]
 ProductName = Annotated[_Products, in_order(_Products)]
 ChannelName = Annotated[_Channels, in_order(_Channels)]
 UnreleasedChannelName = Annotated[_UnreleasedChannels, in_order(_UnreleasedChannels)]
+TagRule = Annotated[_TagRules, in_order(_TagRules)]
 PatternFilter = Annotated[_PatternFilters, in_order(_PatternFilters)]
 
 
@@ -80,6 +82,16 @@ class TagPatternPart(Part, frozen=True):
 
     patterns: Annotated[tuple[TagPatternText, ...], doc("Text with {{ Version }}, {{ OS }}, {{ Variant }} and others.")]
     only: Annotated[tuple[PatternFilter, ...], doc("Conditions that must all hold.")] = ("all",)
+
+
+class TagPolicyPart(Strict, frozen=True):
+    """What may happen to tags that exist, by what they stand for."""
+
+    latest: Annotated[TagRule | None, doc("`latest`. Default: warn.")] = None
+    major: Annotated[TagRule | None, doc("A major version, such as `1`. Default: warn.")] = None
+    minor: Annotated[TagRule | None, doc("A minor version, such as `1.2`. Default: warn.")] = None
+    version: Annotated[TagRule | None, doc("The whole version, such as `1.2.3`. Default: move.")] = None
+    other: Annotated[TagRule | None, doc("Any other tag, such as `edge`. Default: move.")] = None
 
 
 class SystemPart(Part, frozen=True):
@@ -229,6 +241,7 @@ class ImagePart(Part, frozen=True):
     tag_patterns: Annotated[
         tuple[TagPatternPart, ...] | UnsetType, doc("Patterns instead of the default ones. [] means no tags.")
     ] = UNSET
+    tag_policy: Annotated[TagPolicyPart | None, doc("Which tags may move; a rule overrides the project's.")] = None
     build_target: BuildTarget = None
 
 
@@ -237,4 +250,5 @@ class ProjectPart(Part, frozen=True):
 
     repository: RepositoryPart
     registries: Annotated[tuple[GlobalRegistryPart, ...], doc("Registries that every image is published to.")] = ()
+    tag_policy: Annotated[TagPolicyPart | None, doc("Which tags may move.")] = None
     images: tuple[ImagePart, ...] = ()
