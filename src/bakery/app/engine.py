@@ -67,11 +67,13 @@ def make_client(
     deadline: float | None = None,
     hosts: int = 2,
     lag_limit_s: float = WAIT_TIMEOUT_S,
+    logins: str = "",
 ) -> Client:
     """Return a registry client, configured by environment variables. policy: replaces the retries they configure.
 
     hosts: to how many registries it will speak, so that they share the files that this process may open.
-    lag_limit_s: how long content that must exist may be absent.
+    lag_limit_s: how long content that must exist may be absent. logins: a docker configuration, used for registries for
+    which no login is stored.
     """
     from bakery.engines.credential_helper import run_helper
     from bakery.registry.client import Client
@@ -80,7 +82,12 @@ def make_client(
     share = shares(hosts)
     config = RegistryConfig.from_environment(environment)
     return Client(
-        config=replace(config, small_at_once=share.small, bodies_at_once=share.bodies),
+        config=replace(
+            config,
+            small_at_once=share.small,
+            bodies_at_once=share.bodies,
+            credentials=replace(config.credentials, last=logins),
+        ),
         policy=policy or RetryPolicy.from_environment(environment, base_delay=REQUEST_BACKOFF_S),
         clock=clock,
         emit=emit,

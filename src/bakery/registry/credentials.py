@@ -63,7 +63,7 @@ class RunHelper(Protocol):
 
 
 class CredentialSources(Struct, frozen=True):
-    """Where to look, in this order. `inline` is the JSON itself (DOCKER_AUTH_CONFIG)."""
+    """Where to look, in this order. `inline` is the JSON itself (DOCKER_AUTH_CONFIG), and so is `last`."""
 
     inline: str = ""
     files: tuple[Path, ...] = ()
@@ -71,8 +71,9 @@ class CredentialSources(Struct, frozen=True):
     environment: Mapping[str, str] = field(default_factory=dict)  # of helpers
     helper_limit_s: float = CREDENTIAL_HELPER_TIMEOUT_S
     scoped: Path | None = None  # buildx's folder of configurations by repository and scope
+    last: str = ""  # the caller's own logins, for registries without a stored one
 
-    __repr__ = repr_without("inline", "environment")
+    __repr__ = repr_without("inline", "environment", "last")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> CredentialSources:
@@ -203,6 +204,8 @@ class Credentials:
                 why = error.strerror or str(error)
                 raise AuthError("cannot read credentials from", about=file, why=why, error_code=_UNREADABLE) from error
             configs.append(_parse(raw, str(file)))
+        if self._sources.last:
+            configs.append(_parse(self._sources.last.encode(), "the caller"))
         return configs
 
     async def _from_helper(self, helper: str, server: str, about: str) -> Login:

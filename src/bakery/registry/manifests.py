@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Generator, Iterable
 from functools import partial
 from typing import Final
 
-from bakery.errors import AuthError, BakeryError, InvalidContent, NotFound, RegistryError
+from bakery.errors import AuthError, BakeryError, InvalidContent, NotFound
 from bakery.events import Noted
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
@@ -25,13 +25,13 @@ from bakery.polling import poll_delays
 from bakery.registry import fallback, put_plan
 from bakery.registry.answers import Meaning, Purpose, meaning_of
 from bakery.registry.blobs import Blobs
+from bakery.registry.deletion import Deletions
 from bakery.registry.failure import TagTaken
 from bakery.registry.http.message import HttpResponse
 from bakery.registry.listing import Listings
 from bakery.registry.operation import Operation
 from bakery.registry.retries import ClientState, Retries
 from bakery.registry.step import Backoff, LookUp
-from bakery.registry.token import scope_of
 from bakery.registry.verify import Named, check_requested, descriptor_in, verified
 
 _log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Manifests:
 
     def __init__(self, state: ClientState, blobs: Callable[[Repository], Blobs], listings: Listings) -> None:
         self._state, self._blobs, self._listings = state, blobs, listings
+        self._deletions = Deletions(state)
         self._fallback_locks: dict[TagReference, asyncio.Lock] = {}
 
     async def head(self, reference: Reference) -> Descriptor | None:
@@ -251,32 +252,11 @@ class Manifests:
 
     async def delete(self, reference: Reference) -> bool:
         """Delete a tag, or a manifest by digest. False if the registry does not allow it; already absent is True."""
-        repository = reference.repository
-        endpoint = self._state.endpoint(repository)
+        return await self._deletions.delete(reference)
 
-        async def once() -> bool:
-            # No scope suits all: Quay refuses `delete`, IBM requires it, older distributions need `*`.
-            for actions in ("pull,push,delete", "*"):
-                scopes = (scope_of(repository, actions),)
-                operation = self._operation("DELETE", reference, "delete", purpose=Purpose.DELETE, scopes=scopes)
-                try:
-                    response = await endpoint.send(operation)
-                except RegistryError as error:
-                    if error.transient:
-                        raise
-                    _log.debug("%s", error)
-                    continue
-                if response.status in (200, 202, 204, 404):
-                    return True
-                refused = await endpoint.refusal(response, operation)
-                if refused.transient:
-                    raise refused
-                _log.debug("%s", refused)
-                if response.status not in (401, 403):
-                    return False
-            return False
-
-        return await self._retries("DELETE", reference, "delete").attempt(once)
+    async def remove(self, reference: Reference) -> BakeryError | None:
+        """Delete a tag, or a manifest by digest. Return None, or why it was not deleted (see `Deletions.remove`)."""
+        return await self._deletions.remove(reference)
 
     async def referrers(self, reference: DigestReference) -> list[Descriptor]:
         """Return what refers to a manifest: by the referrers API, or by the fallback tag if it lacks that API."""

@@ -1,0 +1,268 @@
+"""`bakery clean`: delete what repositories no longer need. Which ones, what is known of them, and the run of it all.
+
+Nothing is printed: events go to `emit`, failures are in the outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct, field
+
+from bakery.app.selecting import Filters, open_project, select_targets
+from bakery.defaults import REQUEST_BACKOFF_S, TIME_BUDGET_S
+from bakery.errors import AuthError, BakeryError, ConfigurationError, ExecutorInterrupted, UsageError
+from bakery.events import Emit, ignore
+from bakery.text import hide
+
+if TYPE_CHECKING:
+    from bakery.app.known import Known
+    from bakery.clean.criteria import Criteria
+    from bakery.clean.outcome import CleanOutcome
+    from bakery.clean.place import Place
+    from bakery.clean.sweep import Sweep
+    from bakery.oci.reference import Repository
+    from bakery.registry.client import Client
+
+Api = Literal["auto", "github", "registry"]
+_GITHUB_API: Final = "https://api.github.com"
+_TOKENS: Final = ("GITHUB_TOKEN", "GH_TOKEN")
+
+
+class CleanOptions(Struct, frozen=True):
+    """What is selected, and how registries are reached; the same for every kind of repository.
+
+    older_than: days. tag, keep_tag: regular expressions. metadata: build metadata, summaries and journals that name
+    manifests. api: which API lists and deletes. dry_run: delete nothing.
+    """
+
+    older_than: float | None = None
+    untagged: bool = False
+    tag: tuple[str, ...] = ()
+    keep_tag: tuple[str, ...] = ()
+    keep_last: int = 0
+    metadata: tuple[str, ...] = ()
+    api: Api = "auto"
+    dry_run: bool = False
+    time_budget: float = TIME_BUDGET_S
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def criteria(self) -> Criteria:
+        """Return the criteria, checked. Raises UsageError if they select nothing."""
+        from bakery.clean.criteria import Criteria
+
+        found = Criteria(self.older_than, self.untagged, self.tag, self.keep_tag, self.keep_last, bool(self.metadata))
+        if found.is_empty:
+            raise UsageError("nothing to select by", why="expected --older-than DAYS, --untagged, --tag or --metadata")
+        return found
+
+
+Confirm = Callable[["CleanOutcome"], bool]
+
+
+def temporary_repositories(
+    registry: str, kind: Literal["tmp", "cache"], context: Path, filters: Filters, *, emit: Emit = ignore
+) -> tuple[Repository, ...]:
+    """Return the repositories of a project's images in a registry for builds (tmp) or caches.
+
+    Those of a folder without a bakery.yaml are none: then files must name what is there.
+    """
+    from bakery.errors import BadReference
+    from bakery.oci.reference import Repository
+
+    base = registry.rstrip("/")
+    targets = select_targets(open_project(context, emit=emit), filters, emit=emit).targets
+    try:
+        return tuple(dict.fromkeys(Repository.parse(f"{base}/{target.image}/{kind}") for target in targets))
+    except BadReference as error:
+        raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
+
+
+def parse_repositories(names: Sequence[str]) -> tuple[Repository, ...]:
+    """Return repositories by name. Raises UsageError for anything else."""
+    from bakery.errors import BadReference
+    from bakery.oci.reference import Repository
+
+    try:
+        return tuple(dict.fromkeys(Repository.parse(name) for name in names))
+    except BadReference as error:
+        raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
+
+
+def known_to(options: CleanOptions, *, within: str = "") -> Known:
+    """Return what the files of the options name. within: only in this registry, or below this path."""
+    from bakery.app.known import read_known
+
+    return read_known(options.metadata, Path.cwd()).within(within)
+
+
+def clean(
+    repositories: Sequence[Repository],
+    options: CleanOptions,
+    confirm: Confirm,
+    *,
+    known: Known,
+    emit: Emit = ignore,
+) -> CleanOutcome:
+    """Find what can go, and delete it unless this is a dry run. The outcome says what became of everything.
+
+    confirm: called with the plan if there is something to delete; if it returns False, nothing is deleted. Raises
+    ExecutorInterrupted, with the outcome so far as its value, if a signal ends it.
+    """
+    from bakery.parallel.root import run_interruptible
+
+    run = _Run(repositories, options, known, emit)
+    planned = run_interruptible(run.plan())
+    if options.dry_run or not planned.deletions or not confirm(planned):
+        return planned
+    try:
+        run_interruptible(run.delete())
+    except ExecutorInterrupted as error:
+        raise ExecutorInterrupted(error.signum, run.outcome()) from error
+    done: CleanOutcome = run.outcome()
+    return done
+
+
+class _Run:
+    """One clean-up of several repositories."""
+
+    def __init__(self, repositories: Sequence[Repository], options: CleanOptions, known: Known, emit: Emit) -> None:
+        self._repositories, self._options, self._known, self._emit = repositories, options, known, emit
+        self._criteria = options.criteria()
+        self._sweeps: list[Sweep] = []
+
+    def outcome(self, *, is_plan: bool = False) -> CleanOutcome:
+        from bakery.clean.outcome import CleanOutcome
+
+        return CleanOutcome(tuple(sweep.outcome() for sweep in self._sweeps), is_plan)
+
+    async def plan(self) -> CleanOutcome:
+        from bakery.tasks import together
+
+        async with AsyncExitStack() as stack:
+            self._sweeps = await self._opened(stack)
+            await together(sweep.plan() for sweep in self._sweeps)
+        return self.outcome(is_plan=True)
+
+    async def delete(self) -> None:
+        from bakery.tasks import together
+
+        before = self._sweeps
+        async with AsyncExitStack() as stack:
+            self._sweeps = await self._opened(stack)
+            for new, old in zip(self._sweeps, before, strict=True):
+                new.approve(old.outcome())
+            await together(sweep.delete() for sweep in self._sweeps)
+
+    async def _opened(self, stack: AsyncExitStack) -> list[Sweep]:
+        from bakery.clean.survey import Surveyor
+        from bakery.clean.sweep import Sweep
+
+        options = self._options
+        places = await _Places.open(self._repositories, options, self._known, self._emit, stack)
+        return [
+            Sweep(
+                Surveyor(place, places.client, self._criteria, self._known.of(place.repository)),
+                self._criteria,
+                now=lambda: datetime.now(UTC),
+                emit=self._emit,
+            )
+            for place in places.all
+        ]
+
+
+class _Places(Struct, frozen=True):
+    client: Client
+    all: tuple[Place, ...]
+
+    @classmethod
+    async def open(
+        cls,
+        repositories: Sequence[Repository],
+        options: CleanOptions,
+        known: Known,
+        emit: Emit,
+        stack: AsyncExitStack,
+    ) -> _Places:
+        """Return every repository with the API that deletes from it, connected until the stack ends."""
+        from bakery.app.engine import make_client
+        from bakery.clean.distribution import DistributionPlace
+        from bakery.clean.github import GitHub, GitHubPlace
+        from bakery.registry.config import RegistryConfig
+        from bakery.retry import RetryPolicy, SystemClock
+
+        environment, clock = options.environment, SystemClock()
+        deadline = clock.now() + options.time_budget
+        api = environment.get("GITHUB_API_URL", "").strip() or _GITHUB_API
+        at_github = {one for one in repositories if _is_at_github(one, options.api, api)}
+        token = next((environment[name] for name in _TOKENS if environment.get(name)), "")
+        logins = ""
+        if at_github:
+            if not token:
+                why = "GITHUB_TOKEN is not set"
+                hint = "set it to a token with the scopes read:packages and delete:packages"
+                raise AuthError("cannot clean", about=min(at_github), why=why, hint=hint)
+            hide(token)
+            logins = _logins(at_github, token, api)
+        client = await stack.enter_async_context(
+            make_client(environment, clock=clock, emit=emit, deadline=deadline, logins=logins)
+        )
+        github: GitHub | None = None
+        if at_github:
+            github = await stack.enter_async_context(
+                GitHub(
+                    api,
+                    token,
+                    config=RegistryConfig.from_environment(environment),
+                    policy=RetryPolicy.from_environment(environment, base_delay=REQUEST_BACKOFF_S),
+                    clock=clock,
+                    deadline=deadline,
+                    time=datetime.now(UTC).timestamp(),
+                    emit=emit,
+                )
+            )
+        places: list[Place] = [
+            GitHubPlace(github, one)
+            if github is not None and one in at_github
+            else DistributionPlace(client, one, tuple(known.of(one)))
+            for one in repositories
+        ]
+        return cls(client, tuple(places))
+
+
+def _is_at_github(repository: Repository, wanted: Api, api: str) -> bool:
+    """Return whether GitHub's API lists and deletes in this repository."""
+    return wanted == "github" or (wanted == "auto" and _is_githubs(repository.registry, api))
+
+
+def _is_githubs(registry: str, api: str) -> bool:
+    """Return whether a registry is that of the GitHub which this API belongs to: it may see its token."""
+    from urllib.parse import urlsplit
+
+    if registry == "ghcr.io":
+        return True
+    address = urlsplit(api)
+    return address.netloc != "api.github.com" and registry in (f"containers.{address.netloc}", address.netloc)
+
+
+def _logins(repositories: set[Repository], token: str, api: str) -> str:
+    """Return the token as logins for GitHub's own registries, in the form of docker's configuration."""
+    hosts = {one.registry for one in repositories if _is_githubs(one.registry, api)}
+    if not api.startswith("https://") and not _is_loopback(api):
+        raise ConfigurationError("invalid GITHUB_API_URL", about=api, why="a token is only sent over https")
+    return json.dumps({"auths": {host: {"username": "x-access-token", "password": token} for host in sorted(hosts)}})
+
+
+def _is_loopback(api: str) -> bool:
+    from urllib.parse import urlsplit
+
+    return urlsplit(api).hostname in ("127.0.0.1", "::1", "localhost")
+
+
+__all__ = ["BakeryError", "CleanOptions", "clean", "known_to", "parse_repositories", "temporary_repositories"]

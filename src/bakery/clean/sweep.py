@@ -1,0 +1,122 @@
+"""Clean one repository: decide, then delete what is still to be deleted when it has been looked at again.
+
+A repository is read again right before the first deletion: what somebody pushed or tagged since the plan was shown is
+kept. What is deleted is never more than what was shown. An index goes before its children; if it cannot be deleted,
+they stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from itertools import groupby
+
+from msgspec.structs import replace
+
+from bakery.clean.criteria import Criteria
+from bakery.clean.decision import Findings, decide
+from bakery.clean.outcome import Deletion, Fate, NotAllowed, RepositoryOutcome, RepositoryPlan
+from bakery.clean.survey import Surveyor
+from bakery.errors import BakeryError, NotFound, one_line
+from bakery.events import Emit, Noted
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Reference
+from bakery.tasks import together
+
+
+class Sweep:
+    """One repository of a clean-up. `outcome` works at any moment, also after `delete` was cancelled."""
+
+    def __init__(self, surveyor: Surveyor, criteria: Criteria, *, now: Callable[[], datetime], emit: Emit) -> None:
+        self._surveyor, self._criteria, self._now, self._emit = surveyor, criteria, now, emit
+        self._outcome = RepositoryOutcome(RepositoryPlan(surveyor.place.repository))
+        self._fates: dict[Reference, Deletion] = {}
+        self._errors: list[BakeryError] = []
+
+    def outcome(self) -> RepositoryOutcome:
+        """Return what has become of the repository so far."""
+        plan = self._outcome.plan
+        deletions = tuple(self._fates.get(one.reference, one) for one in plan.deletions)
+        return replace(self._outcome, plan=replace(plan, deletions=deletions), errors=tuple(self._errors))
+
+    def approve(self, planned: RepositoryOutcome) -> None:
+        """Take over what another sweep has planned, for `delete`."""
+        self._outcome = planned
+
+    async def plan(self) -> None:
+        """Decide what is deleted. A failure is in the outcome: then nothing is."""
+        try:
+            found = await self._surveyor.survey()
+            if found is None:
+                self._outcome = replace(self._outcome, exists=False)
+            else:
+                self._outcome = replace(self._outcome, plan=decide(found, self._criteria, self._now()))
+        except BakeryError as error:
+            self._outcome = replace(self._outcome, failure=error)
+
+    async def delete(self) -> None:
+        """Delete what was planned and is still not needed. Failures are in the outcome."""
+        planned = self._outcome.plan.deletions
+        if not planned:
+            return
+        try:
+            found = await self._surveyor.survey()
+            again = RepositoryPlan(self._outcome.plan.repository)
+            if found is not None:
+                again = decide(found, self._criteria, self._now())
+        except BakeryError as error:
+            self._outcome = replace(self._outcome, failure=error)
+            return
+        self._spare(planned, again, found)
+        approved = {one.reference for one in planned}
+        # What belongs to something that is not deleted: because nobody has seen that it would be, or by a refusal.
+        blocked = self._below(again, (one.digest for one in again.deletions if one.reference not in approved))
+        for _, batch in groupby((one for one in again.deletions if one.reference in approved), lambda one: one.order):
+            done = await together(self._delete(one, one.digest in blocked) for one in batch)
+            blocked |= self._below(again, (one.digest for one in done if one.fate not in (Fate.DELETED, Fate.GONE)))
+
+    def _spare(self, planned: Iterable[Deletion], again: RepositoryPlan, found: Findings | None) -> None:
+        """Record what is not deleted after all."""
+        still = {one.reference for one in again.deletions}
+        for one in planned:
+            if one.reference in still:
+                continue
+            is_there = found is not None and one.digest in found.items
+            fate, detail = (Fate.KEPT, "something needs it now") if is_there else (Fate.GONE, "")
+            self._fates[one.reference] = replace(one, fate=fate, detail=detail)
+
+    async def _delete(self, one: Deletion, is_blocked: bool) -> Deletion:
+        if is_blocked:
+            done = replace(one, fate=Fate.KEPT, detail="what it belongs to was not deleted")
+        else:
+            done = await self._attempt(one)
+        self._fates[one.reference] = done
+        if done.fate is Fate.DELETED:
+            self._emit(Noted("", f"deleted {one.reference} ({one.why})", warning=False))
+        elif done.fate not in (Fate.GONE, Fate.KEPT):
+            self._emit(Noted("", f"not deleted: {done.detail}"))
+        return done
+
+    async def _attempt(self, one: Deletion) -> Deletion:
+        try:
+            refusal = await self._surveyor.place.delete(one)
+        except BakeryError as error:
+            refusal = error
+        if refusal is None:
+            return replace(one, fate=Fate.DELETED)
+        if isinstance(refusal, NotFound):
+            return replace(one, fate=Fate.GONE)
+        if isinstance(refusal, NotAllowed):
+            return replace(one, fate=Fate.REFUSED, detail=one_line(refusal))
+        self._errors.append(refusal)
+        return replace(one, fate=Fate.FAILED, detail=one_line(refusal))
+
+    @staticmethod
+    def _below(plan: RepositoryPlan, digests: Iterable[Digest]) -> set[Digest]:
+        found = dict.fromkeys(digests)
+        pending = list(found)
+        for digest in pending:
+            fresh = [name for name in plan.below.get(digest, ()) if name not in found]
+            found |= dict.fromkeys(fresh)
+            pending += fresh
+        return set(found)

@@ -1,0 +1,215 @@
+"""`bakery clean`: delete what registries no longer need."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+from bakery.app.clean import CleanOptions
+from bakery.app.selecting import Filters
+from bakery.cli import filters, general, options, output
+from bakery.cli.general import CommandFunction, Declared
+from bakery.cli.group import Group
+from bakery.cli.options import declare, gather
+from bakery.cli.publishing import ACCESS, ACCESS_NAMES
+from bakery.errors import ExecutorInterrupted, UsageError
+from bakery.text import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bakery.app.known import Known
+    from bakery.clean.outcome import CleanOutcome
+    from bakery.oci.reference import Repository
+
+Form = Literal["table", "json"]
+
+
+class Days(click.types.FloatParamType):
+    """A number of days above 0: 0 would be everything."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            days = float(value)
+        except ValueError:
+            days = float("nan")
+        if not 0 < days < float("inf"):
+            self.fail(f"{value!r} is not a number of days above 0", param, ctx)
+        return days
+
+
+_older_than = click.option(
+    "--older-than", type=Days(), metavar="DAYS", help="Select manifests that were last pushed or created before that."
+)
+_KEEP: Final = (
+    click.option(
+        "--keep-tag", metavar="REGEX", multiple=True, help="Never delete a manifest with a matching tag; repeatable."
+    ),
+    click.option(
+        "--keep-last", type=click.IntRange(min=0), metavar="N", default=0, show_default=False,
+        help="Keep the newest N of what is selected in each repository.",
+    ),
+    click.option(
+        "--metadata", metavar="FILE", multiple=True,
+        help="Build metadata, summary or journal that names manifests without a tag; repeatable.",
+    ),
+    click.option(
+        "--api", type=click.Choice(["auto", "github", "registry"]), default="auto",
+        help="What deletes: GitHub's API at ghcr.io and GitHub Enterprise (GITHUB_API_URL), else the registry.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print what would be deleted, and delete nothing."),
+    click.option("--yes", is_flag=True, help="Delete without asking."),
+    click.option(
+        "--output", "form", type=click.Choice(["table", "json"]), default="table",
+        help="json: print what was or would be deleted as JSON on stdout.",
+    ),
+    options.time_budget,
+)  # fmt: skip
+_PROJECT: Final = (
+    options.context, options.image_name, filters.dev_versions, filters.dev_channel, filters.matrix_versions,
+)  # fmt: skip
+
+
+def _cleaning(*before: Declared) -> Declared:
+    """Declare the options of a command that gets them as `how`, a CleanOptions, besides `yes` and `form`."""
+
+    def decorate(function: CommandFunction) -> CommandFunction:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            access = {name: given.pop(name) for name in ACCESS_NAMES}
+            given["environment"] = options.overlaid(os.environ, **access)
+            how = gather(CleanOptions, given)
+            rest = {name: one for name, one in given.items() if name not in CleanOptions.__struct_fields__}
+            function(how=how, **rest)
+
+        return declare(command, (*before, *_KEEP, *ACCESS))
+
+    return decorate
+
+
+@click.group("clean", cls=Group)
+def group() -> None:
+    """Delete old builds, caches and images; whatever something kept needs stays."""
+
+
+def _untagged(default: bool) -> Declared:
+    return click.option("--untagged/--no-untagged", default=default, help="Select manifests without a tag, of any age.")
+
+
+_registry = click.argument("registry", metavar="REGISTRY", help="Registry with namespace, such as ghcr.io/acme.")
+
+
+@group.command("temp-registry")
+@_cleaning(_registry, *_PROJECT, _older_than, _untagged(False))
+@general.options
+def temp_command(registry: str, how: CleanOptions, context: Path, yes: bool, form: Form, **given: Any) -> None:
+    """Delete temporary images: the repositories REGISTRY/IMAGE/tmp of a project.
+
+    Off a terminal, or with --yes, it deletes at once.
+    """
+    _clean_project(registry, "tmp", how, context, gather(Filters, given), yes, form)
+
+
+@group.command("cache-registry")
+@_cleaning(_registry, *_PROJECT, _older_than, _untagged(True))
+@general.options
+def cache_command(registry: str, how: CleanOptions, context: Path, yes: bool, form: Form, **given: Any) -> None:
+    """Delete build caches: the repositories REGISTRY/IMAGE/cache of a project.
+
+    Off a terminal, or with --yes, it deletes at once.
+    """
+    _clean_project(registry, "cache", how, context, gather(Filters, given), yes, form)
+
+
+@group.command("repository")
+@_cleaning(
+    click.argument("repositories", metavar="REPOSITORY...", nargs=-1, required=True, help="Repositories to clean."),
+    _older_than,
+    click.option("--untagged", is_flag=True, help="Select manifests without a tag, of any age."),
+    click.option(
+        "--tag", metavar="REGEX", multiple=True, help="Select these tags; with --older-than, only old ones; repeatable."
+    ),
+)
+@general.options
+def repository_command(repositories: tuple[str, ...], how: CleanOptions, yes: bool, form: Form) -> None:
+    """Delete images of published repositories. Every tag stays but those that the options select.
+
+    Off a terminal, it deletes only with --yes.
+    """
+    from bakery.app.clean import known_to, parse_repositories
+
+    how.criteria()
+    if not (yes or how.dry_run or _is_terminal()):
+        raise UsageError(
+            "cannot delete without --yes",
+            why="this is not a terminal",
+            hint="pass --yes, or --dry-run to see what would be deleted",
+        )
+    _clean(parse_repositories(repositories), how, known_to(how), yes, form)
+
+
+def _clean_project(
+    registry: str,
+    kind: Literal["tmp", "cache"],
+    how: CleanOptions,
+    context: Path,
+    wanted: Filters,
+    yes: bool,
+    form: Form,
+) -> None:
+    from bakery.app.clean import known_to, temporary_repositories
+
+    how.criteria()
+    known = known_to(how, within=registry)
+    named = tuple(known.manifests)
+    has_project = any((context / name).exists() for name in ("bakery.yaml", "bakery.yml"))
+    found = (
+        temporary_repositories(registry, kind, context, wanted, emit=output.emit) if has_project or not named else ()
+    )
+    _clean(tuple(dict.fromkeys((*found, *named))), how, known, yes or not _is_terminal(), form)
+
+
+def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, yes: bool, form: Form) -> None:
+    """Clean and report. Ends the command with its exit code."""
+    from bakery.app.clean import clean
+    from bakery.report.cleaning import plan_table, summary_lines
+    from bakery.report.printing import print_text
+
+    def confirm(planned: CleanOutcome) -> bool:
+        if yes:
+            return True
+        print_text(plan_table(planned) + summary_lines(planned))
+        count = plural(len(planned.deletions), "manifest or tag", "manifests and tags")
+        return click.confirm(f"Delete {count}?", err=True)
+
+    interrupted: ExecutorInterrupted | None = None
+    try:
+        outcome = clean(repositories, how, confirm, known=known, emit=output.emit)
+    except ExecutorInterrupted as error:
+        if error.value is None:
+            raise
+        outcome, interrupted = error.value, error  # type: ignore[assignment]  # `clean` says so
+    _report(outcome, how, form)
+    if interrupted is not None:
+        raise interrupted
+    raise click.exceptions.Exit(outcome.exit_code)
+
+
+def _report(outcome: CleanOutcome, how: CleanOptions, form: Form) -> None:
+    from bakery.report.cleaning import cleaning_json, plan_table, summary_lines
+    from bakery.report.printing import print_text
+
+    if form == "json":
+        output.write_json(cleaning_json(outcome))
+    elif how.dry_run:
+        output.write(plan_table(outcome), end="")
+    print_text(summary_lines(outcome))
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,112 @@
+"""A clean-up as a table and as JSON: what goes and why, what is kept and by what. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bakery.clean.outcome import CleanOutcome, Deletion, Fate, RepositoryOutcome
+from bakery.errors import hint_of, message, reason
+from bakery.oci.digest import Digest
+from bakery.report.table import aligned
+from bakery.text import clean, plural
+
+FORMAT: Final = 1
+_SHORT: Final = 19  # characters of a digest in the table: sha256: and twelve more
+
+
+def cleaning_json(outcome: CleanOutcome) -> dict[str, Any]:
+    """Return a clean-up as a JSON value."""
+    return {
+        "format": FORMAT,
+        "dry_run": outcome.is_plan,
+        "exit_code": int(outcome.exit_code),
+        "bytes": _total(outcome),
+        "repositories": [_repository_json(place) for place in outcome.repositories],
+    }
+
+
+def _repository_json(place: RepositoryOutcome) -> dict[str, Any]:
+    plan = place.plan
+    return {
+        "repository": str(plan.repository),
+        "exists": place.exists,
+        "bytes": plan.freed_bytes,
+        "stays": plan.stays,
+        "versions": [
+            {
+                "reference": str(one.reference),
+                "digest": str(one.digest),
+                "tags": list(one.tags),
+                "why": clean(one.why),
+                "bytes": one.size_bytes,
+                "state": str(one.fate),
+                "detail": clean(one.detail) or None,
+            }
+            for one in plan.deletions
+        ],
+        "kept": [{"digest": str(one.digest), "tags": list(one.tags), "kept_by": clean(one.why)} for one in plan.kept],
+        "notes": [clean(note) for note in plan.notes],
+        "errors": [{"message": reason(error), "hint": hint_of(error) or None} for error in place.all_errors],
+    }
+
+
+def plan_table(outcome: CleanOutcome) -> str:
+    """Return what would be deleted, with its reason and size, and what is kept although it is selected."""
+    going = [
+        (*_names(place, one.digest, one.tags), size(one.size_bytes), one.why)
+        for place in outcome.repositories
+        for one in place.plan.deletions
+    ]
+    kept = [
+        (*_names(place, one.digest, one.tags), one.why) for place in outcome.repositories for one in place.plan.kept
+    ]
+    tables = []
+    if going:
+        tables.append(aligned([("repository", "manifest", "tags", "size", "why"), *going], right={3}))
+    if kept:
+        tables.append("Selected, but kept:\n" + aligned([("repository", "manifest", "tags", "kept by"), *kept]))
+    return "\n".join(tables)
+
+
+def summary_lines(outcome: CleanOutcome) -> str:
+    """Return what became of every repository, one line each, then the errors."""
+    lines = []
+    for place in outcome.repositories:
+        plan = place.plan
+        name = str(plan.repository)
+        if place.failure is not None:
+            lines.append(f"{name}: nothing deleted")
+        elif not place.exists:
+            lines.append(f"{name}: nothing to clean, it does not exist")
+        elif outcome.is_plan:
+            what = plural(len(plan.deletions), "manifest or tag", "manifests and tags")
+            lines.append(f"{name}: {what} to delete ({size(plan.freed_bytes)}), {plan.stays:,} stay")
+        else:
+            lines.append(f"{name}: {_counted(plan.deletions)}, {plan.stays:,} stay")
+        lines += [f"warning: {note}" for note in plan.notes]
+        lines += [message(error) for error in place.all_errors]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _counted(deletions: tuple[Deletion, ...]) -> str:
+    counts = {fate: sum(one.fate is fate for one in deletions) for fate in Fate}
+    words = [f"{count:,} {fate}" for fate, count in counts.items() if count and fate is not Fate.DELETED]
+    return ", ".join([f"{counts[Fate.DELETED]:,} deleted", *words])
+
+
+def _names(place: RepositoryOutcome, digest: Digest, tags: tuple[str, ...]) -> tuple[str, str, str]:
+    return str(place.plan.repository), str(digest)[:_SHORT], ", ".join(tags) or "-"
+
+
+def _total(outcome: CleanOutcome) -> int:
+    return sum(place.plan.freed_bytes for place in outcome.repositories)
+
+
+def size(count: int) -> str:
+    """Return bytes for people, with decimal units: "24.3 MB"."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
