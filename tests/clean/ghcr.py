@@ -1,4 +1,4 @@
-"""GitHub's REST API for packages, on the content of an embedded registry: what `clean` needs of it, and its refusals."""
+"""GitHub's REST API for packages, on the content of an embedded registry: as much as `clean` needs."""
 
 from __future__ import annotations
 

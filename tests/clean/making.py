@@ -59,9 +59,11 @@ def push(registry: EmbeddedRegistry, raw: bytes, *more: bytes | str, name: str =
     return registry.put_manifest(name, raw, *(one for one in more if isinstance(one, str)))
 
 
-def push_image(registry: EmbeddedRegistry, salt: str, *tags: str, **members: Any) -> tuple[Digest, bytes]:
+def push_image(
+    registry: EmbeddedRegistry, salt: str, *tags: str, name: str = NAME, **members: Any
+) -> tuple[Digest, bytes]:
     raw, *blobs = image_of(salt, **members)
-    return push(registry, raw, *blobs, *tags), raw
+    return push(registry, raw, *blobs, *tags, name=name), raw
 
 
 def signature_tag(digest: Digest, suffix: str = ".sig") -> str:

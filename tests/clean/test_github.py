@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from bakery.clean.criteria import Criteria
@@ -188,5 +186,3 @@ async def test_versions_that_are_no_manifests_are_left_alone(registry, api):
     odd = [{"id": 1, "name": "1.0.0"}, {"id": 2}, {"id": 3, "name": None, "metadata": 5}]
     api.intercept = lambda method, path: (200, {}, odd)
     assert (await swept(api, UNTAGGED)).plan.deletions == ()
-
-

@@ -84,9 +84,7 @@ async def test_signatures_and_referrers_of_kept_digests_stay(registry):
 
 async def test_a_tagged_referrer_keeps_its_subject(registry):
     image, raw = push_image(registry, "one", "pr-1")
-    sbom, _ = push_image(
-        registry, "sbom", "sbom", subject=pointer(raw, "application/vnd.oci.image.manifest.v1+json")
-    )
+    sbom, _ = push_image(registry, "sbom", "sbom", subject=pointer(raw, "application/vnd.oci.image.manifest.v1+json"))
     outcome = await swept(registry, PR)
     assert set(registry.manifests(NAME)) == {image, sbom}
     assert [one.why for one in outcome.plan.kept] == ["subject of sbom"]
@@ -96,7 +94,7 @@ async def test_the_fallback_index_of_referrers_goes_with_its_subject_and_lists_w
     async with EmbeddedRegistry(traits=Traits(referrers=False)) as registry:
         image, raw = push_image(registry, "one", "pr-1")
         subject = pointer(raw, "application/vnd.oci.image.manifest.v1+json")
-        referrer, raw_referrer = push_image(registry, "sbom", subject=subject)
+        _, raw_referrer = push_image(registry, "sbom", subject=subject)
         push(registry, index_of([raw_referrer]), signature_tag(image, ""))
         kept, _ = push_image(registry, "two", "latest")
         await swept(registry, PR)

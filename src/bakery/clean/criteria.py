@@ -21,8 +21,8 @@ class Criteria(Struct, frozen=True):
     """What is selected.
 
     older_than: days since the newest time that is known of a manifest. untagged: manifests without a tag, of any age.
-    tags: regular expressions; they narrow older_than to the tags that match. named: what files name, if there is
-    neither older_than nor tags. keep_tags: regular expressions of tags that are never deleted. keep_last: the newest so
+    tags: regular expressions; they narrow older_than to the tags that match. named: manifests without a tag that
+    files name, if there is neither older_than nor tags. keep_tags: regular expressions of tags that are never deleted. keep_last: the newest so
     many of what is selected stay.
     """
 
@@ -123,7 +123,7 @@ def select(criteria: Criteria, item: Item, times: Times, now: datetime, *, is_na
     if cutoff is None:
         if criteria.tags:
             return _by_tags(own, matching)
-        return Selected("named by a file") if criteria.named and is_named else None
+        return Selected("named by a file") if criteria.named and is_named and not item.tags else None
     time = times.of(item)
     if time is None or time >= cutoff:
         return None

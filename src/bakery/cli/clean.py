@@ -94,7 +94,7 @@ def _cleaning(*before: Declared) -> Declared:
 
 @click.group("clean", cls=Group)
 def group() -> None:
-    """Delete old builds, caches and images; whatever something kept needs stays."""
+    """Delete old builds, caches and images that nothing needs."""
 
 
 def _untagged(default: bool) -> Declared:
