@@ -21,9 +21,9 @@ class Criteria(Struct, frozen=True):
     """What is selected.
 
     older_than: days since the newest time that is known of a manifest. untagged: manifests without a tag, of any age.
-    tags: regular expressions; they narrow older_than to the tags that match. named: manifests without a tag that
-    files name, if there is neither older_than nor tags. keep_tags: regular expressions of tags that are never deleted. keep_last: the newest so
-    many of what is selected stay.
+    tags: regular expressions; they narrow older_than to the tags that match. named: manifests without a tag that files
+    name, if there is neither older_than nor tags. keep_tags: regular expressions of tags that are never deleted.
+    keep_last: the newest so many of what is selected stay.
     """
 
     older_than: float | None = None

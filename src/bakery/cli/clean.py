@@ -185,7 +185,7 @@ def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, 
             return True
         print_text(plan_table(planned) + summary_lines(planned))
         count = plural(len(planned.deletions), "manifest or tag", "manifests and tags")
-        return click.confirm(f"Delete {count}?", err=True)
+        return output.confirm(f"Delete {count}?")
 
     interrupted: ExecutorInterrupted | None = None
     try:

@@ -71,6 +71,17 @@ def note(text: str) -> None:
         print_line(text)
 
 
+def confirm(question: str) -> bool:
+    """Ask a question on the terminal. The end of the input is a no."""
+    import click
+
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        print_line("")
+        return False
+
+
 def print_line(text: str) -> None:
     """Print a line on stderr."""
     from bakery.report.printing import print_text
