@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -45,11 +46,13 @@ def graphs(draw: st.DrawFn) -> list[Node]:
     nodes: list[Node] = []
     for number in range(draw(st.integers(1, 12))):
         earlier = st.integers(0, number - 1) if number else st.nothing()
+        children = tuple(sorted(draw(st.sets(earlier, max_size=3)))) if number and draw(st.booleans()) else ()
+        owner = draw(st.none() | st.none() | earlier) if number else None
         nodes.append(
             Node(
-                tuple(sorted(draw(st.sets(earlier, max_size=3)))) if number and draw(st.booleans()) else (),
+                children,
                 draw(st.none() | earlier) if number else None,
-                draw(st.none() | st.none() | earlier) if number else None,
+                None if owner in below(children, nodes) else owner,  # no signature is an index of what it signs
                 tuple(sorted(draw(st.sets(st.sampled_from(TAGS), max_size=2)))),
                 draw(st.sampled_from(TIMES)),
                 draw(st.sampled_from([time for time in TIMES if time > "2"])),
@@ -57,6 +60,10 @@ def graphs(draw: st.DrawFn) -> list[Node]:
             )
         )
     return nodes
+
+
+def below(children: Sequence[int], nodes: Sequence[Node]) -> set[int]:
+    return set(children).union(*(below(nodes[child].children, nodes) for child in children))
 
 
 CRITERIA = st.builds(

@@ -163,8 +163,8 @@ class GitHub:
                 wait_s = math.nan
             if math.isfinite(wait_s):
                 return min(max(wait_s, 1.0), _LONGEST_WAIT_S)
-        wait_s = retry_after_s(response) if is_throttled(response) else None
-        return None if wait_s is None else min(wait_s, _LONGEST_WAIT_S)
+        stated_s = retry_after_s(response) if is_throttled(response) else None
+        return None if stated_s is None else min(stated_s, _LONGEST_WAIT_S)
 
 
 class GitHubPlace:

@@ -6,13 +6,17 @@ kept manifest holds all of these, and also its subject and whatever its annotati
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from msgspec import Struct
 
 from bakery.clean.items import Contents, Items, owner_of, tag_of_owner
 from bakery.oci.digest import Digest
+
+
+CHILD: Final = "child"
 
 
 class Link(Struct, frozen=True):
@@ -50,7 +54,7 @@ class Graph:
         content = self._contents.get(digest)
         links = []
         if content is not None:
-            links += [Link(child.digest, "child") for child in content.children]
+            links += [Link(child.digest, CHILD) for child in content.children]
             links += [Link(found, "SOCI index") for found in content.linked]
         links += [Link(found, "signature or referrer") for found in self._tagged.get(tag_of_owner(digest), ())]
         links += [Link(found, "referrer") for found in self._referrers.get(digest, ())]
@@ -80,20 +84,18 @@ def reached(starts: Iterable[Digest], links: Callable[[Digest], Iterable[Link]])
 def in_order(going: Iterable[Digest], graph: Graph) -> list[list[Digest]]:
     """Return manifests in rounds: each after all that it belongs to, so that no index ever lacks a child."""
     left = dict.fromkeys(going)
-    above: dict[Digest, int] = dict.fromkeys(left, 0)
-    below: Mapping[Digest, list[Digest]] = {
-        digest: list(dict.fromkeys(link.to for link in graph.below(digest) if link.to in left)) for digest in left
-    }
-    for names in below.values():
-        for name in names:
-            above[name] += 1
+    below = {digest: [link for link in graph.below(digest) if link.to in left] for digest in left}
+    owners, indexes = Counter[Digest](), Counter[Digest]()
+    for links in below.values():
+        owners.update({link.to for link in links})
+        indexes.update({link.to for link in links if link.how == CHILD})
     rounds = []
     while left:
-        # Only the content of a mutable tag can close a circle; then what is left goes at once.
-        ready = [digest for digest in left if above[digest] == 0] or list(left)
+        # A tag may make an index the signature of its own child: then only indexes count. They form no circle.
+        ready = [one for one in left if not owners[one]] or [one for one in left if not indexes[one]]
         rounds.append(ready)
         for digest in ready:
             del left[digest]
-            for name in below[digest]:
-                above[name] -= 1
+            owners.subtract({link.to for link in below[digest]})
+            indexes.subtract({link.to for link in below[digest] if link.how == CHILD})
     return rounds
