@@ -15,7 +15,6 @@ from msgspec import Struct
 from bakery.clean.items import Contents, Items, owner_of, tag_of_owner
 from bakery.oci.digest import Digest
 
-
 CHILD: Final = "child"
 
 
