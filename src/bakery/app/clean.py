@@ -17,18 +17,20 @@ from msgspec import Struct, field
 
 from bakery.app.selecting import Filters, open_project, select_targets
 from bakery.defaults import REQUEST_BACKOFF_S, TIME_BUDGET_S
-from bakery.errors import AuthError, BakeryError, ConfigurationError, ExecutorInterrupted, UsageError
+from bakery.errors import AuthError, ConfigurationError, ExecutorInterrupted, UsageError
 from bakery.events import Emit, ignore
 from bakery.text import hide
 
 if TYPE_CHECKING:
     from bakery.app.known import Known
     from bakery.clean.criteria import Criteria
+    from bakery.clean.github import GitHub
     from bakery.clean.outcome import CleanOutcome
     from bakery.clean.place import Place
     from bakery.clean.sweep import Sweep
     from bakery.oci.reference import Repository
     from bakery.registry.client import Client
+    from bakery.retry import Clock
 
 Api = Literal["auto", "github", "registry"]
 _GITHUB_API: Final = "https://api.github.com"
@@ -52,6 +54,11 @@ class CleanOptions(Struct, frozen=True):
     dry_run: bool = False
     time_budget: float = TIME_BUDGET_S
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    @property
+    def github_api(self) -> str:
+        """The base URL of GitHub's API."""
+        return self.environment.get("GITHUB_API_URL", "").strip() or _GITHUB_API
 
     def criteria(self) -> Criteria:
         """Return the criteria, checked. Raises UsageError if they select nothing."""
@@ -164,81 +171,73 @@ class _Run:
         from bakery.clean.survey import Surveyor
         from bakery.clean.sweep import Sweep
 
-        options = self._options
-        places = await _Places.open(self._repositories, options, self._known, self._emit, stack)
+        client, places = await _open_places(self._repositories, self._options, self._known, self._emit, stack)
         return [
             Sweep(
-                Surveyor(place, places.client, self._criteria, self._known.of(place.repository)),
+                Surveyor(place, client, self._criteria, self._known.of(place.repository)),
                 self._criteria,
                 now=lambda: datetime.now(UTC),
                 emit=self._emit,
             )
-            for place in places.all
+            for place in places
         ]
 
 
-class _Places(Struct, frozen=True):
-    client: Client
-    all: tuple[Place, ...]
+async def _open_places(
+    repositories: Sequence[Repository], options: CleanOptions, known: Known, emit: Emit, stack: AsyncExitStack
+) -> tuple[Client, tuple[Place, ...]]:
+    """Return a client, and every repository with the API that deletes from it, connected until the stack ends."""
+    from bakery.app.engine import make_client
+    from bakery.clean.distribution import DistributionPlace
+    from bakery.clean.github import GitHubPlace
+    from bakery.retry import SystemClock
 
-    @classmethod
-    async def open(
-        cls,
-        repositories: Sequence[Repository],
-        options: CleanOptions,
-        known: Known,
-        emit: Emit,
-        stack: AsyncExitStack,
-    ) -> _Places:
-        """Return every repository with the API that deletes from it, connected until the stack ends."""
-        from bakery.app.engine import make_client
-        from bakery.clean.distribution import DistributionPlace
-        from bakery.clean.github import GitHub, GitHubPlace
-        from bakery.registry.config import RegistryConfig
-        from bakery.retry import RetryPolicy, SystemClock
-
-        environment, clock = options.environment, SystemClock()
-        deadline = clock.now() + options.time_budget
-        api = environment.get("GITHUB_API_URL", "").strip() or _GITHUB_API
-        at_github = {one for one in repositories if _is_at_github(one, options.api, api)}
-        token = next((environment[name] for name in _TOKENS if environment.get(name)), "")
-        logins = ""
-        if at_github:
-            if not token:
-                why = "GITHUB_TOKEN is not set"
-                hint = "set it to a token with the scopes read:packages and delete:packages"
-                raise AuthError("cannot clean", about=min(at_github), why=why, hint=hint)
-            hide(token)
-            logins = _logins(at_github, token, api)
-        client = await stack.enter_async_context(
-            make_client(environment, clock=clock, emit=emit, deadline=deadline, logins=logins)
-        )
-        github: GitHub | None = None
-        if at_github:
-            github = await stack.enter_async_context(
-                GitHub(
-                    api,
-                    token,
-                    config=RegistryConfig.from_environment(environment),
-                    policy=RetryPolicy.from_environment(environment, base_delay=REQUEST_BACKOFF_S),
-                    clock=clock,
-                    deadline=deadline,
-                    time=datetime.now(UTC).timestamp(),
-                    emit=emit,
-                )
-            )
-        places: list[Place] = [
-            GitHubPlace(github, one)
-            if github is not None and one in at_github
-            else DistributionPlace(client, one, tuple(known.of(one)))
-            for one in repositories
-        ]
-        return cls(client, tuple(places))
+    clock = SystemClock()
+    deadline = clock.now() + options.time_budget
+    at_github = {one for one in repositories if _is_at_github(one, options)}
+    token = _token(options, at_github)
+    logins = _logins(at_github, token, options.github_api) if at_github else ""
+    client = await stack.enter_async_context(
+        make_client(options.environment, clock=clock, emit=emit, deadline=deadline, logins=logins)
+    )
+    if at_github:
+        github = await stack.enter_async_context(_connect(options, token, clock, deadline, emit))
+    return client, tuple(
+        GitHubPlace(github, one) if one in at_github else DistributionPlace(client, one, tuple(known.of(one)))
+        for one in repositories
+    )
 
 
-def _is_at_github(repository: Repository, wanted: Api, api: str) -> bool:
+def _token(options: CleanOptions, at_github: set[Repository]) -> str:
+    token = next((options.environment[name] for name in _TOKENS if options.environment.get(name)), "")
+    if at_github and not token:
+        why = "GITHUB_TOKEN is not set"
+        hint = "set it to a token with the scopes read:packages and delete:packages"
+        raise AuthError("cannot clean", about=min(at_github), why=why, hint=hint)
+    hide(token)
+    return token
+
+
+def _connect(options: CleanOptions, token: str, clock: Clock, deadline: float, emit: Emit) -> GitHub:
+    from bakery.clean.github import GitHub
+    from bakery.registry.config import RegistryConfig
+    from bakery.retry import RetryPolicy
+
+    return GitHub(
+        options.github_api,
+        token,
+        config=RegistryConfig.from_environment(options.environment),
+        policy=RetryPolicy.from_environment(options.environment, base_delay=REQUEST_BACKOFF_S),
+        clock=clock,
+        deadline=deadline,
+        time=datetime.now(UTC).timestamp(),
+        emit=emit,
+    )
+
+
+def _is_at_github(repository: Repository, options: CleanOptions) -> bool:
     """Return whether GitHub's API lists and deletes in this repository."""
-    return wanted == "github" or (wanted == "auto" and _is_githubs(repository.registry, api))
+    return options.api == "github" or (options.api == "auto" and _is_githubs(repository.registry, options.github_api))
 
 
 def _is_githubs(registry: str, api: str) -> bool:
@@ -263,6 +262,3 @@ def _is_loopback(api: str) -> bool:
     from urllib.parse import urlsplit
 
     return urlsplit(api).hostname in ("127.0.0.1", "::1", "localhost")
-
-
-__all__ = ["BakeryError", "CleanOptions", "clean", "known_to", "parse_repositories", "temporary_repositories"]
