@@ -15,8 +15,7 @@
     │   ├── AuthError                                                                       exit 4
     │   └── Unavailable          overload or lag; transient
     ├── ConnectionFailed         no usable response; transient
-    ├── BudgetSpent              the time budget of the run is exceeded
-    └── NotBuiltYet              the feature does not exist yet
+    └── BudgetSpent              the time budget of the run is exceeded
     ExecutorInterrupted          a signal ended the work (a BaseException)                  exit 129, 130, 131, 143
 
 Rooms derive their own errors from these when a caller acts on the difference. Any other exception is a bug in Bakery.
@@ -220,12 +219,6 @@ class ExecutorInterrupted(BaseException):
     def exit_code(self) -> ExitCode:
         """129 for SIGHUP, 130 for SIGINT, 131 for SIGQUIT, 143 for SIGTERM."""
         return ExitCode(128 + self.signum)
-
-
-class NotBuiltYet(BakeryError):
-    """The feature is named but does not exist yet. Nothing was done."""
-
-    error_code = "run/not-built-yet"
 
 
 def message(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from bakery.app.init import Answers
 from bakery.app.origins import OriginRequest
 from bakery.app.rehearse import RehearseRequest
 from bakery.app.soci import ConvertOptions
+from bakery.build.options import BuildOptions
 from bakery.cli import main
 from tests.cli.running import inner_commands
 
@@ -25,9 +26,7 @@ def below(words, command):
 
 COMMANDS = [found for entry in main.COMMANDS for found in below(entry.name, entry.load())]
 # imported when a command runs
-STRUCTS = {
-    one.__name__: one for one in (Answers, ConvertOptions, OriginRequest, RehearseRequest)
-}  # imported when a command runs
+STRUCTS = {one.__name__: one for one in (Answers, BuildOptions, ConvertOptions, OriginRequest, RehearseRequest)}
 ACCESS = ("ca_file", "client_cert", "client_key", "plain_http", "trusted_realm", "build_tool_identifier")
 PLAIN = {"integer": int, "integer range": int, "float": float, "float range": float, "boolean": bool}
 
@@ -42,7 +41,8 @@ def given(parameter: click.Parameter) -> Any:
     if parameter.multiple or parameter.nargs == -1:
         return tuple[one, ...]
     may_lack = not parameter.required and parameter.to_info_dict()["default"] is None
-    return one | None if may_lack and one is not bool else one
+    either = one is not bool or bool(getattr(parameter, "secondary_opts", ()))  # a plain flag that lacks is false
+    return one | None if may_lack and either else one
 
 
 def fields(taken: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def check(context: Path, *, strict: bool = False, emit: Emit = ignore) -> str:
     from bakery.targets.expand import check_expansion
 
     project = open_project(context, strict=strict, emit=emit)
-    checked = check_expansion(project, strict=strict)
+    checked = check_expansion(project, lambda path: (context / path).is_file(), strict=strict)
     emit_problems(checked.problems, emit)
     return checked.summary
 

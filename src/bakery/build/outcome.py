@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -40,6 +40,8 @@ class BuildFailure(Struct, frozen=True):
     Containerfile, relative to the context, or "" if the failure is about no file. line: 1-based, 0 if unknown.
     tail: the last lines of the target's output, at most 20.
     """
+
+    error_code: ClassVar[str] = "build/failed"
 
     reason: str
     step: str = ""

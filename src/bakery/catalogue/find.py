@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from bakery.catalogue import content, network, project, registry, usage
+from bakery.catalogue import builds, content, network, project, registry, usage
 from bakery.catalogue.entry import Entry
 from bakery.errors import UsageError
 
 ENTRIES: Final[tuple[Entry, ...]] = tuple(
     sorted(
-        (*usage.ENTRIES, *project.ENTRIES, *registry.ENTRIES, *network.ENTRIES, *content.ENTRIES),
+        (*usage.ENTRIES, *builds.ENTRIES, *project.ENTRIES, *registry.ENTRIES, *network.ENTRIES, *content.ENTRIES),
         key=lambda entry: entry.code,
     )
 )

@@ -111,17 +111,6 @@ ENTRIES: Final = (
         "error[run/time-budget]: cannot finish app-1-0-0: time budget of 1800 s exceeded",
     ),
     Entry(
-        "run/not-built-yet",
-        "The feature does not exist yet",
-        "The command or option is named, but this version cannot carry it out. Nothing was done.",
-        ("The feature is planned for a later version.",),
-        (
-            "Follow the hint: it names another way.",
-            "Install a newer version of Bakery.",
-        ),
-        "error[run/not-built-yet]: cannot build images: this version only plans builds",
-    ),
-    Entry(
         "run/internal",
         "A bug in Bakery",
         "An error occurred that Bakery does not expect. Other targets of the run are not affected.",

@@ -30,6 +30,11 @@ def is_quiet() -> bool:
     return bool(_given.get("quiet"))
 
 
+def logs_json() -> bool:
+    """Return whether every line on stderr is JSON."""
+    return _given.get("log_format") == "json"
+
+
 def configure_logging() -> None:
     """Send log records to stderr, one line each, never wrapped."""
     import logging

@@ -27,10 +27,10 @@ from msgspec import Struct
 
 from bakery.errors import BakeryError
 from bakery.parallel.failure import CommandTimedOut, NotStarted, OutputTooLarge
+from bakery.parallel.output import Kept, Lines, Output
 from bakery.parallel.root import GRACE_S, at_hard_stop, undivided
 
 OUTPUT_CAP_BYTES = 64 << 20  # per stream; no tool that we run writes this much
-_TAIL_BYTES = 16 << 10
 _CHUNK_BYTES = 256 << 10
 _LINGER_S = 1.0  # for the last output of a finished command's helpers, such as bash's `>(tee log)`
 _LAST_WAIT_S = 1.0  # after SIGKILL: the kernel's time, not the child's
@@ -64,6 +64,7 @@ async def spawn(
     stdin: bytes = b"",
     timeout_s: float | None = None,
     on_start: Callable[[], None] | None = None,
+    on_line: Callable[[str], None] | None = None,
     cap_bytes: int = OUTPUT_CAP_BYTES,
     grace_s: float = GRACE_S,
     spare_group: bool = False,
@@ -72,11 +73,13 @@ async def spawn(
 
     Never raises for what the command does: failure to start, timeout and too much output are in the result. The command
     need not read all of stdin. If cancelled, ends the child (within grace_s), then raises. on_start is called once the
-    child runs. spare_group: processes that the command started may outlive it.
+    child runs. on_line: called with each line of stdout and stderr as it comes; then the result has only the last ones,
+    and no cap applies. spare_group: processes that the command started may outlive it.
     """
     started = time.monotonic()
     try:
-        child = _Child(cmd, env, cwd, stdin, cap_bytes, spare_group=spare_group)
+        outputs = [Kept(cap_bytes) if on_line is None else Lines(on_line) for _ in range(2)]
+        child = _Child(cmd, env, cwd, stdin, *outputs, spare_group=spare_group)
     except (OSError, ValueError) as error:  # ValueError: a null byte in an argument
         return Exit(None, b"", b"", time.monotonic() - started, exception=_not_started(cmd, cwd, error))
     timed_out = False
@@ -139,33 +142,6 @@ def _not_started(cmd: Sequence[str], cwd: Path | str | None, error: Exception) -
     return failure
 
 
-class _Output:
-    """The output of one stream: everything up to the cap, and the last bytes of the rest."""
-
-    def __init__(self, cap_bytes: int) -> None:
-        self._cap, self._size = cap_bytes, 0
-        self._chunks: list[bytes] = []
-        self._tail = b""
-
-    def feed(self, chunk: bytes) -> None:
-        kept = max(0, self._cap - self._size)
-        self._size += len(chunk)
-        if kept:
-            self._chunks.append(chunk[:kept])
-        if self.over:
-            self._tail = ((self._tail or b"".join(self._chunks[-1:])) + chunk[kept:])[-_TAIL_BYTES:]
-
-    @property
-    def over(self) -> bool:
-        return self._size > self._cap
-
-    def whole(self) -> bytes:
-        return b"".join(self._chunks)
-
-    def tail(self) -> bytes:
-        return self._tail if self.over else self.whole()[-_TAIL_BYTES:]
-
-
 class _Child:
     """A running process, its group and its pipes, in the event loop that started it."""
 
@@ -175,14 +151,15 @@ class _Child:
         env: Mapping[str, str] | None,
         cwd: Path | str | None,
         stdin: bytes,
-        cap_bytes: int,
+        stdout: Output,
+        stderr: Output,
         *,
         spare_group: bool,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.stdout, self.stderr = _Output(cap_bytes), _Output(cap_bytes)
+        self.stdout, self.stderr = stdout, stderr
         self._unsent, self._spare_group = stdin, spare_group
-        self._pipes: dict[int, IO[bytes]] = {}  # of its output
+        self._pipes: dict[int, tuple[IO[bytes], Output]] = {}  # of its output
         self._left: asyncio.Future[None] = self._loop.create_future()  # the leader has been reaped
         self._silent: asyncio.Future[None] = self._loop.create_future()  # both output pipes are closed
         self._overflow: asyncio.Future[None] = self._loop.create_future()
@@ -201,7 +178,7 @@ class _Child:
         for pipe, output in ((self._process.stdout, self.stdout), (self._process.stderr, self.stderr)):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
-            self._pipes[pipe.fileno()] = pipe
+            self._pipes[pipe.fileno()] = (pipe, output)
             self._loop.add_reader(pipe.fileno(), self._read, pipe.fileno(), output)
         if self._process.stdin is not None:
             os.set_blocking(self._process.stdin.fileno(), False)
@@ -241,7 +218,7 @@ class _Child:
         if not self._left.done():
             self._left.set_result(None)
 
-    def _read(self, descriptor: int, output: _Output) -> None:
+    def _read(self, descriptor: int, output: Output) -> None:
         try:
             chunk = os.read(descriptor, _CHUNK_BYTES)
         except BlockingIOError:
@@ -267,7 +244,9 @@ class _Child:
 
     def _close_output(self, descriptor: int) -> None:
         self._loop.remove_reader(descriptor)
-        self._pipes.pop(descriptor).close()
+        pipe, output = self._pipes.pop(descriptor)
+        pipe.close()
+        output.end()
         if not self._pipes and not self._silent.done():
             self._silent.set_result(None)
 

@@ -117,15 +117,18 @@ class LineFormatter(logging.Formatter):
         return without_commands(line) if self._github else line
 
 
-def annotation(kind: str, text: str, *, title: str = "") -> str:
-    """Return the GitHub workflow command that shows this text on the page of the run."""
+def annotation(kind: str, text: str, *, title: str = "", file: str = "", line: int = 0) -> str:
+    """Return the GitHub workflow command that shows this text on the page of the run, and at this line of a file."""
 
     def escaped(value: str, *, in_property: bool) -> str:
         value = value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
         return value.replace(":", "%3A").replace(",", "%2C") if in_property else value
 
-    properties = f" title={escaped(without_commands(title), in_property=True)}" if title else ""
-    return f"::{kind}{properties}::{without_commands(escaped(text, in_property=False))}"
+    named = {"file": file, "line": str(line) if file and line else "", "title": title}
+    properties = ",".join(
+        f"{name}={escaped(without_commands(value), in_property=True)}" for name, value in named.items() if value
+    )
+    return f"::{kind}{f' {properties}' if properties else ''}::{without_commands(escaped(text, in_property=False))}"
 
 
 def annotated(text: str) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -278,8 +278,23 @@ class Expansion(Struct, frozen=True):
     problems: tuple[Problem, ...]
 
 
-def check_expansion(project: Project, *, strict: bool = False) -> Expansion:
-    """Expand everything that bakery.yaml defines. Raises InvalidProject; with `strict` also for tags claimed twice."""
+def missing_containerfiles(project: Project, targets: Iterable[Target], exists: Callable[[str], bool]) -> list[Finding]:
+    """Return a warning for each Containerfile that is missing. exists: whether a path in the context is a file."""
+    first = {target.containerfile: target for target in reversed(tuple(targets))}
+    return [
+        Finding(_place(project, target), f"{file} does not exist", warning=True, strict=True)
+        for file, target in sorted(first.items())
+        if not exists(file)
+    ]
+
+
+def check_expansion(
+    project: Project, exists: Callable[[str], bool] = lambda _: True, *, strict: bool = False
+) -> Expansion:
+    """Expand everything that bakery.yaml defines. exists: whether a path in the context is a file.
+
+    Raises InvalidProject; with `strict` also for tags claimed twice and for missing Containerfiles.
+    """
     expander = Expander(project)
     findings: list[Finding] = []
     targets: list[Target] = []
@@ -294,9 +309,10 @@ def check_expansion(project: Project, *, strict: bool = False) -> Expansion:
             pending += 1
         version_count += len(versions)
         targets += [target for version in versions for target in expander.targets((image, version))]
-    claims = claim_findings(project, contested(targets), targets)
+    doubtful = claim_findings(project, contested(targets), targets)
+    doubtful += missing_containerfiles(project, targets, exists)
     findings += [*expander.findings.values(), *same_uids(project, targets)]
-    findings += [replace(one, warning=False) for one in claims] if strict else claims
+    findings += [replace(one, warning=False) for one in doubtful] if strict else doubtful
     findings += unfinished(project)
     refuse(project, findings)
     counts = (
