@@ -1,12 +1,14 @@
 """Every reading command prints exactly what is expected for every example project, and reports mistakes."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests import projects
 from tests.cli.running import bakery
 
+HELLO = Path(__file__).resolve().parents[2] / "examples" / "hello"
 COMMANDS = (
     "select",
     "get tags --output uid",
@@ -199,3 +201,23 @@ def test_check_counts_and_strict_turns_warnings_into_errors(tmp_path):
     assert (loose.code, strict.code) == (0, 3)
     assert all("versoins" in one.err and "write `versions`" in one.err for one in (loose, strict))
     assert strict.out == ""
+
+
+def test_the_matrix_has_runners_and_ids_if_runners_are_given():
+    runners = "default=ubuntu-24.04 linux/arm64=ubuntu-24.04-arm\n"
+    ran = bakery("ci", "matrix", "--context", HELLO, "hello", environ={"BAKERY_RUNNERS": runners})
+    assert [(job["id"], job["runner"]) for job in json.loads(ran.out)] == [
+        ("hello-1.0.0-linux-amd64", "ubuntu-24.04"),
+        ("hello-1.0.0-linux-arm64", "ubuntu-24.04-arm"),
+    ]
+
+
+def test_the_matrix_of_a_bake_file_has_every_platform_once(tmp_path):
+    targets = {"app": {"platforms": ["linux/arm64", "linux/amd64"]}, "tool": {}, "web": {"platforms": ["linux/arm64"]}}
+    group = {"default": {"targets": ["app", "tool"]}}
+    (tmp_path / "bake.json").write_text(json.dumps({"target": targets, "group": group}))
+    ran = bakery("ci", "matrix", "--bake", tmp_path / "bake.json")
+    assert json.loads(ran.out) == [{"platform": "linux/arm64"}, {"platform": "linux/amd64"}]
+    ran = bakery("ci", "matrix", "--platform", "linux/riscv64", "--runner", "default=x")
+    assert json.loads(ran.out) == [{"platform": "linux/riscv64", "runner": "x", "id": "linux-riscv64"}]
+    assert bakery("ci", "matrix", "--platform", "linux").code == 2

@@ -38,6 +38,19 @@ from bakery.errors import ConfigurationError
 @click.option(
     "--shards", type=click.IntRange(min=1), metavar="N", help="Print N shards of the images for `ci publish --shard`."
 )
+@click.option(
+    "--runner", metavar="PLATFORM=LABEL", multiple=True, envvar="BAKERY_RUNNERS", show_envvar=True,
+    help="Add the runner of each job, and an id: by platform prefix, the longest wins, default=LABEL for others; "
+    "repeatable.",
+)  # fmt: skip
+@click.option(
+    "--platform", "platforms", metavar="OS/ARCH", multiple=True, envvar="BAKERY_PLATFORMS", show_envvar=True,
+    help="Without a project: print one job for this platform; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--bake", metavar="FILE", type=options.FILES, default="", show_default=False,
+    help="Without a project: print one job per platform of this bake file; - is stdin.",
+)  # fmt: skip
 @filters.strict
 @general.options
 def matrix_command(
@@ -47,17 +60,35 @@ def matrix_command(
     base_ref: str,
     changed_files_from: str,
     shards: int | None,
+    runner: tuple[str, ...],
+    platforms: tuple[str, ...],
+    bake: str,
     strict: bool,
 ) -> None:
-    """Print the jobs of a CI run as one line of JSON: one job per version and platform."""
+    """Print the jobs of a CI run as one line of JSON: one job per version and platform.
+
+    \b
+    What a matrix of GitHub Actions needs, for a project and for a bake file:
+      bakery ci matrix --runner default=ubuntu-24.04 --runner linux/arm64=ubuntu-24.04-arm
+      docker buildx bake --print | bakery ci matrix --bake - --runner default=ubuntu-24.04
+    """
     from bakery.app import reading
 
     if shards is not None:
         write(json.dumps(reading.shards(context, wanted, shards, strict=strict, emit=emit)))
         return
-    changed = _paths(changed_files_from) if changed_files_from else None
-    request = MatrixRequest(context, wanted, exclude, base_ref, changed, strict)
-    write(json.dumps(reading.matrix(request, emit=emit)))
+    if bake or platforms:
+        from bakery.app.jobs import platform_jobs
+
+        jobs = platform_jobs(bake, platforms, stdin=sys.stdin.buffer.read() if bake == "-" else b"")
+    else:
+        changed = _paths(changed_files_from) if changed_files_from else None
+        jobs = reading.matrix(MatrixRequest(context, wanted, exclude, base_ref, changed, strict), emit=emit)
+    if runner:
+        from bakery.app.jobs import on_runners
+
+        jobs = on_runners(jobs, runner)
+    write(json.dumps(jobs))
 
 
 def _paths(source: str) -> list[str]:
