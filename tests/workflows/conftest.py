@@ -1,0 +1,111 @@
+"""What a run of a workflow needs: the sources of our actions, a tool cache that runs share, stand-ins of programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery.rehearsal import EmbeddedRegistry
+from tests.engines.workload import add_image, layer
+from tests.install.trees import copy_tree
+from tests.workflows.runner import Runner
+
+PLATFORMS = ("linux/amd64", "linux/arm64")
+
+# A build is what was recorded: the metadata file for this job's ID, if the build succeeded. `docker login` is noted.
+BAKERY = """#!/bin/bash
+[ "$1" = build ] || PATH=${PATH#*:} exec bakery "$@"
+while [ "$1" != --metadata-file ]; do shift; done
+echo '{}'
+cp "$RECORDED/$ID.json" "$2"
+"""
+DOCKER = """#!/bin/bash
+set -e
+case "$1 $2 $3" in
+login*) echo "login $2 $4 $(cat)" >>"$NOTES" ;;
+"buildx bake --print") cat "$RECORDED/bake.json" ;;
+buildx*)
+    while [ "$1" != --metadata-file ]; do shift; done
+    name=${2##*/}
+    [ -e "$RECORDED/$ID/$name" ] || name=metadata.json
+    cp "$RECORDED/$ID/$name" "$2" ;;
+esac
+"""
+COSIGN = """#!/bin/bash
+echo "cosign $*" >>"$NOTES"
+"""
+
+
+@dataclass
+class Scene:
+    """Two registries to publish to, one of builds, and a folder of recorded metadata."""
+
+    folder: Path
+    one: EmbeddedRegistry
+    two: EmbeddedRegistry
+    builds: EmbeddedRegistry
+
+    @property
+    def recorded(self) -> Path:
+        return self.folder / "recorded"
+
+    @property
+    def notes(self) -> str:
+        notes = self.folder / "notes"
+        return notes.read_text() if notes.exists() else ""
+
+    def build(self, repository: str, platform: str, salt: str = "") -> dict[str, Any]:
+        """Push an image by digest as a build does, and return what buildx writes about it."""
+        text = f"{repository} {platform} {salt}"
+        pushed = add_image(self.builds, repository, platform, layers=[layer(text)], salt=text)
+        descriptor = pushed.to_json()
+        os_name, architecture = platform.split("/")
+        descriptor["platform"] = {"os": os_name, "architecture": architecture}
+        return {
+            "image.name": f"{self.builds.address}/{repository}",
+            "containerimage.digest": str(pushed.digest),
+            "containerimage.descriptor": descriptor,
+        }
+
+    def record(self, name: str, metadata: dict[str, Any]) -> None:
+        file = self.recorded / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(metadata))
+
+    def shims(self, **programs: str) -> Path:
+        folder = self.folder / "shims"
+        folder.mkdir(exist_ok=True)
+        for name, text in programs.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+        return folder
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository as a runner has it for `$/`: without git."""
+    return copy_tree(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tool cache of the runners: the first run installs Bakery, others find it."""
+    return tmp_path_factory.mktemp("tools")
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with EmbeddedRegistry() as one, EmbeddedRegistry() as two, EmbeddedRegistry() as builds:
+        yield Scene(tmp_path, one, two, builds)
+
+
+def runner(scene: Scene, sources: Path, tools: Path, project: Path, **programs: str) -> Runner:
+    """Return a runner on which builds are recorded ones, unless other programs are given."""
+    shims = scene.shims(**({"bakery": BAKERY, "docker": DOCKER, "cosign": COSIGN} | programs))
+    variables = {"HOME": str(scene.folder), "RECORDED": str(scene.recorded), "NOTES": str(scene.folder / "notes")}
+    return Runner(scene.folder / "run", sources=sources, project=project, shims=shims, tools=tools, variables=variables)
