@@ -13,8 +13,48 @@ import click
 from bakery.app.reading import JobField, MatrixRequest
 from bakery.app.selecting import Filters
 from bakery.cli import filters, general, options
+from bakery.cli.general import CommandFunction
+from bakery.cli.options import declare
 from bakery.cli.output import emit, write
 from bakery.errors import ConfigurationError
+
+_exclude = click.option(
+    "--exclude", type=click.Choice(get_args(JobField)), multiple=True, help="Leave this field out; repeatable."
+)
+_base_ref = click.option(
+    "--base-ref", metavar="REF", envvar="BAKERY_BASE_REF", show_envvar=True, default="", show_default=False,
+    help="Only what changed since the merge base with this commit.",
+)  # fmt: skip
+_changed = click.option(
+    "--changed-files-from", metavar="FILE", type=options.FILES, default="", show_default=False,
+    help="Only what the files listed in FILE affect: one path per line, relative to the context; - is stdin.",
+)  # fmt: skip
+_shards = click.option(
+    "--shards", type=click.IntRange(min=1), metavar="N", help="Print N shards of the images for `ci publish --shard`."
+)
+_runner = click.option(
+    "--runner", metavar="PLATFORM=LABEL", multiple=True, envvar="BAKERY_RUNNERS", show_envvar=True,
+    help="Add the runner of each job, and an id: by platform prefix, the longest wins, default=LABEL for others; "
+    "repeatable.",
+)  # fmt: skip
+_platforms = click.option(
+    "--platform", "platforms", metavar="OS/ARCH", multiple=True, envvar="BAKERY_PLATFORMS", show_envvar=True,
+    help="Without a project: print one job for this platform; repeatable.",
+)  # fmt: skip
+_bake = click.option(
+    "--bake", metavar="FILE", type=options.FILES, default="", show_default=False,
+    help="Without a project: print one job per platform of this bake file; - is stdin.",
+)  # fmt: skip
+
+
+def _narrowing(function: CommandFunction) -> CommandFunction:
+    """Add the options that leave jobs or fields out."""
+    return declare(function, (_exclude, _base_ref, _changed, _shards))
+
+
+def _sending(function: CommandFunction) -> CommandFunction:
+    """Add the options that say where jobs come from and run."""
+    return declare(function, (_runner, _platforms, _bake))
 
 
 @click.command("matrix")
@@ -24,33 +64,8 @@ from bakery.errors import ConfigurationError
     filters.image_version, filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.dev_spec,
     filters.matrix_versions, filters.offline, filters.allow_empty,
 )  # fmt: skip
-@click.option(
-    "--exclude", type=click.Choice(get_args(JobField)), multiple=True, help="Leave this field out; repeatable."
-)
-@click.option(
-    "--base-ref", metavar="REF", envvar="BAKERY_BASE_REF", show_envvar=True, default="", show_default=False,
-    help="Only what changed since the merge base with this commit.",
-)  # fmt: skip
-@click.option(
-    "--changed-files-from", metavar="FILE", type=options.FILES, default="", show_default=False,
-    help="Only what the files listed in FILE affect: one path per line, relative to the context; - is stdin.",
-)  # fmt: skip
-@click.option(
-    "--shards", type=click.IntRange(min=1), metavar="N", help="Print N shards of the images for `ci publish --shard`."
-)
-@click.option(
-    "--runner", metavar="PLATFORM=LABEL", multiple=True, envvar="BAKERY_RUNNERS", show_envvar=True,
-    help="Add the runner of each job, and an id: by platform prefix, the longest wins, default=LABEL for others; "
-    "repeatable.",
-)  # fmt: skip
-@click.option(
-    "--platform", "platforms", metavar="OS/ARCH", multiple=True, envvar="BAKERY_PLATFORMS", show_envvar=True,
-    help="Without a project: print one job for this platform; repeatable.",
-)  # fmt: skip
-@click.option(
-    "--bake", metavar="FILE", type=options.FILES, default="", show_default=False,
-    help="Without a project: print one job per platform of this bake file; - is stdin.",
-)  # fmt: skip
+@_narrowing
+@_sending
 @filters.strict
 @general.options
 def matrix_command(
