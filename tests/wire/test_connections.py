@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -275,20 +276,63 @@ async def test_interim_responses_are_skipped(channel: Channel):
         assert not await client.blobs(Repository(host, "acme/app")).has(LAYER)
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+NO_STATUS_LINE, LENGTH, HEADER = "it does not begin with a status line", "its Content-Length is invalid", "a header is"
 INVALID = {
-    "a greeting of another protocol": b"220 mail.example ESMTP\r\n\r\n",
-    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-    "an invalid length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-    "an endless head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
-    "a header without a name": b"HTTP/1.1 200 OK\r\n: x\r\n\r\n",
+    "a greeting of another protocol": (b"220 mail.example ESMTP\r\n\r\n", NO_STATUS_LINE),
+    "an alert of TLS": (b"\x15\x03\x01\x00\x02\x02\x16", NO_STATUS_LINE),
+    "an empty line": (b"\r\n\r\n", NO_STATUS_LINE),
+    "two lengths": (OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", LENGTH),
+    "an invalid length": (OK + b"Content-Length: -1\r\n\r\n", LENGTH),
+    "an unknown encoding": (OK + b"Transfer-Encoding: gzip\r\n\r\n", "its Transfer-Encoding is not supported"),
+    "an endless head": (OK + b"X: " + b"x" * 100_000, "its head is longer than 64 KiB"),
+    "a header without a name": (OK + b": x\r\n\r\n", HEADER),
+    "a header with the name of another": (OK + b"Content-Length chunk: x\r\n\r\n", HEADER),
+    "a continuation of nothing": (OK + b" x\r\n\r\n", HEADER),
+}
+H11S_WORDS = re.compile(r"peer|buffer|illegal|bytearray|b'|footer|hint|h11|[Rr]emote|EOF")
+
+
+@pytest.mark.parametrize(("head", "why"), INVALID.values(), ids=INVALID)
+async def test_an_invalid_http_response_is_an_error_that_says_what_is_wrong_with_it(head: bytes, why: str):
+    async with raw_server(responds(head)) as host, make_client(policy=ONCE) as client:
+        with pytest.raises(ConnectionFailed, match=f"invalid HTTP response from {host}: {why}") as raised:
+            await client.blobs(Repository(host, "acme/app")).has(LAYER)
+    assert not H11S_WORDS.search(str(raised.value))
+
+
+CUT = {
+    "before a byte": b"",
+    "in the status line": b"HTTP/1.1 20",
+    "in the headers": OK + b"Content-Type: application/json\r\nContent-Le",
+    "in the body": OK + b"Content-Length: 9\r\n\r\n{",
+    "in a chunk": OK + b"Transfer-Encoding: chunked\r\n\r\n9\r\n{",
+    "between chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
 }
 
 
-@pytest.mark.parametrize("head", INVALID.values(), ids=INVALID)
-async def test_an_invalid_http_response_is_an_error_that_says_so(head: bytes):
-    async with raw_server(responds(head)) as host, make_client(policy=ONCE) as client:
-        with pytest.raises(ConnectionFailed, match="invalid HTTP response"):
-            await client.blobs(Repository(host, "acme/app")).has(LAYER)
+@pytest.mark.parametrize("sent", CUT.values(), ids=CUT)
+async def test_a_response_that_is_cut_off_is_called_so_in_our_words(channel: Channel, sent: bytes):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        await writer.drain()
+        writer.close()
+
+    async with channel.raw_server(serve) as host, channel.client(policy=ONCE) as client:
+        with pytest.raises(ConnectionFailed) as raised:
+            await client.manifests.get(Repository(host, "acme/app").with_tag("1"))
+    error = raised.value
+    assert error.why == f"{host} closed the connection before the end of the response"
+    assert not H11S_WORDS.search(f"{error} {error.hint}")
+
+
+async def test_a_malformed_chunk_is_an_error_that_says_so():
+    body = OK + b"Transfer-Encoding: chunked\r\n\r\nnot a number\r\n"
+    async with raw_server(responds(body)) as host, make_client(policy=ONCE) as client:
+        with pytest.raises(ConnectionFailed, match="a chunk is malformed") as raised:
+            await client.manifests.get(Repository(host, "acme/app").with_tag("1"))
+    assert not H11S_WORDS.search(str(raised.value))
 
 
 async def test_the_next_address_is_tried_if_one_refuses():

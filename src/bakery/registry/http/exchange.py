@@ -27,8 +27,29 @@ _LEAST_CHUNK_BYTES: Final = 16  # on average, over many: smaller ones are an att
 _WORTH_A_THREAD_BYTES: Final = 32 * 1024
 
 
+# h11's words for the end of a connection: in a response, and before its first byte.
+_ENDED: Final = ("peer ", "can't handle event type ConnectionClosed")
+# h11's words for a response that it refuses, and ours. The first that occurs counts.
+_FAULTS: Final = (
+    ("status line", "it does not begin with a status line"),
+    ("request line", "it does not begin with a status line"),
+    ("no response line", "it does not begin with a status line"),
+    ("buffer too long", f"its head is longer than {_MAX_HEAD_BYTES >> 10} KiB"),
+    ("header line", "a header is malformed"),
+    ("Content-Length", "its Content-Length is invalid"),
+    ("Transfer-Encoding", "its Transfer-Encoding is not supported"),
+    ("chunk", "a chunk is malformed"),
+    ("at start of headers", "a header is malformed"),
+)
+
+
 class NotHttp(Exception):  # internal, as Broken is
-    """The server's response is not valid HTTP."""
+    """The server's response is not valid HTTP. The text says what is wrong with it."""
+
+
+def _fault(text: str) -> str:
+    """Return what h11 says is wrong with a response in words for users, without the bytes it quotes."""
+    return next((ours for theirs, ours in _FAULTS if theirs in text), "it is malformed")
 
 
 class Exchange:
@@ -194,9 +215,9 @@ class Exchange:
         try:
             event = self._http.next_event()
         except h11.RemoteProtocolError as error:
-            if self._http.trailing_data[1]:
+            if str(error).startswith(_ENDED):
                 raise Broken from error
-            raise NotHttp(str(error)) from error
+            raise NotHttp(_fault(str(error))) from error
         if isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
             raise Broken
         return event
