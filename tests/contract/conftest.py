@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 
 from bakery.engines.cli import CliEngine
 from bakery.engines.native import NativeEngine
+from bakery.oci.reference import Repository
 from bakery.publish.engine import Engine
 from bakery.registry.client import Client
 from bakery.registry.config import RegistryConfig
@@ -25,12 +26,13 @@ REAL_IDENTIFIER = "AWS SOCI CLI v0.2"
 QUICK = RetryPolicy(base_delay=0.01, jitter=False)
 
 
-def native(**_: object) -> Engine:
+def native(*, towards: Iterable[Repository] = (), **_: object) -> Engine:
     client = Client(config=RegistryConfig.from_environment({}), policy=QUICK)
+    client.announce_writes(towards)
     return NativeEngine(client, soci=SociSettings(build_tool_identifier=REAL_IDENTIFIER))
 
 
-def cli(environment: dict[str, str] | None = None, *, needs_soci: bool = False) -> Engine:
+def cli(environment: dict[str, str] | None = None, *, needs_soci: bool = False, **_: object) -> Engine:
     variables = os.environ | {"ORAS_PATH": str(need("oras"))} | (environment or {})
     return CliEngine(
         ROOT, config=RegistryConfig.from_environment({}), environment=variables, needs_soci=needs_soci, policy=QUICK

@@ -17,6 +17,7 @@ from bakery.oci.reference import LayoutPath, LayoutReference, Repository
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import AssemblyRules, KeepSource, Source
+from bakery.rehearsal import Access, EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from tests.contract.conftest import cli, native
 from tests.engines.workload import add_image, add_target, digest_of, layer, plan
@@ -194,6 +195,29 @@ async def test_a_dead_registry_fails_alone_and_a_refused_login_is_an_authenticat
     assert [type(failure.error) for failure in outcome.failures] == [AuthError]
     assert outcome.exit_code == ExitCode.AUTHENTICATION
     assert two.tags("acme/app") == {}
+
+
+@pytest.mark.parametrize("anonymous_pull", [False, True], ids=["private", "readable by all"])
+async def test_a_missing_login_is_found_before_anything_is_sent_and_the_others_go_on(
+    engine, registries, anonymous_pull
+):
+    source, one, _ = registries
+    access = Access(users={"robot": "secret"}, anonymous_pull=anonymous_pull)
+    async with EmbeddedRegistry(access=access) as guarded:
+        target = add_target(source, (one, guarded), "a")
+        towards = [place.repository for place in target.destinations]
+        outcome = await publish(engine(towards=towards), target)
+        writes = [request.method for request in guarded.requests if request.method in ("POST", "PUT", "PATCH")]
+    places = {str(place.repository): place for place in outcome.targets[0].destinations}
+    assert places[f"{one.address}/acme/app"].state == State.PUBLISHED
+    failure = places[f"{guarded.address}/acme/app"].failure
+    assert failure is not None
+    assert failure.step == Step.STAGE
+    assert isinstance(failure.error, AuthError)
+    assert failure.error.why == f"{guarded.address} requires a login, and none is stored"
+    assert failure.error.hint == f"log in first: docker login {guarded.address}"
+    assert outcome.exit_code == ExitCode.AUTHENTICATION
+    assert writes == []
 
 
 async def test_requests_to_an_overloaded_registry_are_retried(engine, registries):

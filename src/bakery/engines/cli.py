@@ -1,7 +1,8 @@
 """The cli engine: drives the real oras and soci, each command a tracked process. Implements publish.engine.Engine.
 
 The index is created by digest in the repository of its builds and copied from there; only `oras tag` moves tags.
-It handles no credentials: oras reads Docker's configuration. Source: pipeline.md 5.2 to 5.7.
+oras reads the logins from Docker's configuration; only whether one is missing is found out here.
+Source: pipeline.md 5.2 to 5.7.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from bakery.engines.argv import Oras, soci_convert
 from bakery.engines.commands import Commands
+from bakery.engines.credential_helper import run_helper
 from bakery.engines.layouts import Layouts
 from bakery.engines.owner import owning
 from bakery.engines.soci_program import keep_only_tagged, read_converted
@@ -38,13 +40,14 @@ from bakery.oci.reference import (
     SourceReference,
     TagReference,
 )
-from bakery.parallel.command import CommandResult
+from bakery.parallel.command import ONCE, CommandResult
 from bakery.parallel.program import find_program
 from bakery.parallel.root import scratch_directory
 from bakery.parallel.transient import says_not_found
 from bakery.polling import poll_delays
 from bakery.publish.image import AssembledImage, Child
 from bakery.registry.config import RegistryConfig
+from bakery.registry.credentials import Credentials
 from bakery.retry import Clock, RetryPolicy, SystemClock
 from bakery.tasks import together
 from bakery.transfer.ledger import Ledger
@@ -101,6 +104,7 @@ class CliEngine:
         self._copies: Ledger[None] = Ledger(owner)  # by DigestReference of the destination
         self._blobs: Ledger[bool] = Ledger(owner)
         self._listings: Ledger[frozenset[str] | None] = Ledger(owner)
+        self._logins: Ledger[None] = Ledger(owner)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -175,6 +179,7 @@ class CliEngine:
         return converted
 
     async def stage(self, image: AssembledImage, repository: Repository) -> bool:
+        await self._logins.once(repository, lambda: self._check_login(repository))
         is_there = await self._has_manifest(repository.with_digest(image.digest))
         if is_there:
             # A blob that the registry lost under manifests that it kept counts as missing too (second invariant).
@@ -189,6 +194,7 @@ class CliEngine:
         return True
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
+        await self._logins.once(repository, lambda: self._check_login(repository))
         names = await self._listings.once(repository, lambda: self.list_tags(repository))
         # One listing for all targets of a repository instead of a query per tag: most are new.
         listed = [tag for tag in tags if names is None or tag in names]
@@ -233,6 +239,17 @@ class CliEngine:
 
     def extend(self, seconds: float) -> None:
         self._commands.extend(seconds)
+
+    async def _check_login(self, repository: Repository) -> None:
+        """Raise AuthError if the registry requires a login and none is stored: oras would find out while it copies."""
+        credentials = Credentials(self._config.credentials, run_helper)
+        if await credentials.login_for(repository, push=True):
+            return
+        from bakery.registry.client import Client  # most runs have a login, and do not need it
+
+        async with Client(config=self._config, policy=ONCE, clock=self._clock, run_helper=run_helper) as client:
+            client.announce_writes((repository,))
+            await client.listings.has_repository(repository)
 
     async def list_tags(self, repository: Repository) -> frozenset[str] | None:
         result = await self._commands.attempt(self._oras.tags(str(repository)), may_be_missing=True)
