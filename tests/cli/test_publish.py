@@ -212,23 +212,24 @@ async def test_a_declared_platform_that_was_not_built_fails_only_its_target(stag
     assert (code, stage.published("app")) == (ExitCode.DONE, TAGS)
 
 
-async def test_a_dry_run_prints_the_plan_and_contacts_no_registry(stage):
+async def test_an_offline_dry_run_prints_the_plan_and_contacts_no_registry(stage):
     stage.project("app")
-    code, out, err = await stage.bakery("ci", "publish", "--dry-run", *stage.build("app"))
+    code, out, err = await stage.bakery("ci", "publish", "--dry-run", "--offline", *stage.build("app"))
     assert (code, out) == (ExitCode.DONE, "")
     assert stage.uid("app") in err
     assert f"{stage.destination.address}/acme/app" in err
     assert stage.source.count() == stage.destination.count() == 0
 
 
-async def test_a_dry_run_prints_its_plan_as_json(stage):
+async def test_an_offline_dry_run_prints_its_plan_as_json(stage):
     stage.project("app")
-    arguments = ("--dry-run", "--summary", "--summary-format", "json")
+    arguments = ("--dry-run", "--offline", "--summary", "--summary-format", "json")
     code, out, _ = await stage.bakery("ci", "publish", *arguments, *stage.build("app"))
     (target,) = json.loads(out)["targets"]
     assert code == ExitCode.DONE
     assert len(target["sources"]) == 2
     assert target["destinations"][0]["tags"][-1] == "latest"
+    assert json.loads(out)["survey"] is None
     assert stage.source.count() == stage.destination.count() == 0
 
 
@@ -437,7 +438,7 @@ async def test_one_repository_under_two_names_is_one_destination(stage):
     hub = "  - {host: docker.io, namespace: acme}\n  - {host: index.docker.io, namespace: acme}\nimages:"
     (stage.folder / "bakery.yaml").write_text(text.replace("images:", hub))
     code, out, err = await stage.bakery(
-        "ci", "publish", "--dry-run", "--summary", "--summary-format", "json", *stage.build("app")
+        "ci", "publish", "--dry-run", "--offline", "--summary", "--summary-format", "json", *stage.build("app")
     )
     assert code == ExitCode.DONE, err
     places = [place["repository"] for place in json.loads(out)["targets"][0]["destinations"]]

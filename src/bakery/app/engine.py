@@ -14,6 +14,7 @@ from bakery.registry.config import RegistryConfig
 
 if TYPE_CHECKING:
     from bakery.app.publishing import PublishOptions
+    from bakery.engines.native import NativeEngine
     from bakery.publish.engine import Engine
     from bakery.publish.plan import Plan
     from bakery.registry.client import Client
@@ -25,7 +26,6 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
     from bakery.retry import SystemClock
 
     clock, environment = SystemClock(), options.environment
-    deadline = clock.now() + options.time_budget
     if options.engine == "cli":
         from bakery.engines.cli import CliEngine
         from bakery.registry.credentials import hide_stored
@@ -39,11 +39,17 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
             needs_soci=any(target.soci is not None for target in plan.targets),
             clock=clock,
             emit=emit,
-            deadline=deadline,
+            deadline=clock.now() + options.time_budget,
         )
+    return make_native(plan, options, emit, clock=clock)
+
+
+def make_native(plan: Plan, options: PublishOptions, emit: Emit, *, clock: Clock) -> NativeEngine:
+    """Return the native engine, whatever engine the options name. Its time budget starts now."""
     from bakery.engines.native import NativeEngine
     from bakery.soci.options import SociSettings
 
+    environment, deadline = options.environment, clock.now() + options.time_budget
     hosts = len({repository.registry for repository in plan.repositories}) + 1  # and one for the sources
     client = make_client(
         environment, clock=clock, emit=emit, deadline=deadline, hosts=hosts, lag_limit_s=options.wait_timeout

@@ -18,6 +18,7 @@ from bakery.errors import ExecutorInterrupted, UsageError
 from bakery.events import Emit, ignore
 
 if TYPE_CHECKING:
+    from bakery.publish.assemble import AssemblyOptions
     from bakery.publish.outcome import Outcome
     from bakery.publish.pipeline import PipelineOptions
     from bakery.publish.plan import Plan
@@ -82,11 +83,20 @@ class PublishOptions(Struct, frozen=True):
         targets = tuple(replace(target, policy=stricter(target.policy)) for target in plan.targets)
         return replace(plan, targets=targets)
 
+    def assembly_options(self) -> AssemblyOptions:
+        """Return what an index may lack or have."""
+        from bakery.publish.assemble import AssemblyOptions
+
+        return AssemblyOptions(
+            allow_missing_platforms=self.allow_missing_platforms,
+            allow_extra_platforms=self.allow_extra_platforms,
+            source_date_epoch=_source_date_epoch(self.environment),
+        )
+
     def run_options(self, targets: int) -> PipelineOptions:
         """Return the options of the pipeline for so many targets."""
         from bakery.limits import shares
         from bakery.parallel.jobs import resolve_max_workers
-        from bakery.publish.assemble import AssemblyOptions
         from bakery.publish.pipeline import PipelineOptions
         from bakery.publish.sets import OnFailure, Whole
 
@@ -95,11 +105,7 @@ class PublishOptions(Struct, frozen=True):
             jobs=min(jobs, shares(1).commands) if self.engine == "cli" else jobs,
             wait_limit_s=self.wait_timeout,
             time_budget_s=self.time_budget,
-            assembly=AssemblyOptions(
-                allow_missing_platforms=self.allow_missing_platforms,
-                allow_extra_platforms=self.allow_extra_platforms,
-                source_date_epoch=_source_date_epoch(self.environment),
-            ),
+            assembly=self.assembly_options(),
             whole=Whole(self.all_or_nothing) if self.all_or_nothing else None,
             on_failure=OnFailure(self.on_failure) if self.on_failure else None,
         )

@@ -30,6 +30,7 @@ from bakery.cli.publishing import (
     carry_out,
     check_writable,
     report_outcome,
+    show_plan,
 )
 from bakery.errors import BakeryError, ExitCode, UsageError
 from bakery.events import Emit, Event, Noted, ignore
@@ -84,7 +85,7 @@ _HOW: Final = (
         "--dry-run", is_flag=True, help="Print the index on stdout, and on stderr what each tag names and would name."
     ),
     click.option("--offline", is_flag=True, help="With --dry-run: contact no registry, and print only the plan."),
-    options.engine, options.wait_timeout, options.time_budget, *TRUST,
+    options.strict_plan, options.engine, options.wait_timeout, options.time_budget, *TRUST,
 )  # fmt: skip
 _RESULT: Final = (
     click.option(
@@ -221,6 +222,8 @@ def _dry_run(made: CreatePlan, how: Creating, show: Emit) -> ExitCode:
     from bakery.report.outcome import plan_table
     from bakery.report.printing import print_text
 
+    if how.reporting.result != "text":
+        return show_plan(made.plan, how.options, how.reporting, emit=show)
     if how.offline:
         print_text(plan_table(made.plan))
         return ExitCode.DONE

@@ -35,6 +35,11 @@ def logs_json() -> bool:
     return _given.get("log_format") == "json"
 
 
+def is_verbose() -> bool:
+    """Return whether debug messages and whole digests are printed."""
+    return bool(_given.get("verbose") or _given.get("debug"))
+
+
 def configure_logging() -> None:
     """Send log records to stderr, one line each, never wrapped."""
     import logging

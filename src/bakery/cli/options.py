@@ -108,7 +108,14 @@ jobs = click.option(
     "-j", "--jobs", type=click.IntRange(min=1), metavar="N",
     help="Number of targets at once (BAKERY_MAX_CONCURRENCY).",
 )  # fmt: skip
-dry_run = click.option("--dry-run", is_flag=True, help="Print the plan without contacting any registry.")
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Print what would change at each registry, and write nothing. Exit 0; see --strict."
+)
+strict_plan = click.option("--strict", is_flag=True, help="With --dry-run: exit 1 if the run would fail.")
+offline = click.option(
+    "--offline", is_flag=True,
+    help="Do not query product APIs; use cached responses of any age. With --dry-run: contact no registry either.",
+)  # fmt: skip
 engine = click.option(
     "--engine", type=click.Choice(["native", "cli"]), envvar="BAKERY_ENGINE", show_envvar=True, default="native",
     help="native: built-in client; cli: run oras and soci.",
@@ -220,8 +227,9 @@ summary_file = click.option(
     help="Write the summary to this file; as JSON if its name ends in .json.",
 )  # fmt: skip
 result = click.option(
-    "--output", "result", type=click.Choice(["text", "json"]), default="text",
-    help="json: print the digest, tags and platforms of every image on stdout.",
+    "--output", "result", type=click.Choice(["text", "json", "markdown"]), default="text",
+    help="json: print the digest, tags and platforms of every image on stdout, or what --dry-run found; "
+    "markdown: what --dry-run found, for a pull request.",
 )  # fmt: skip
 journal = click.option(
     "--journal", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 _WHAT: Final = (
     options.context, options.image_name, options.shard, options.allow_empty, filters.dev_channel, filters.dev_spec,
-    filters.offline,
+    options.offline,
 )  # fmt: skip
 TRUST: Final = (
     options.all_or_nothing, options.on_failure, options.no_downgrade, options.if_newer, options.immutable,
 )  # fmt: skip  # which tags may move, and together with which
 _HOW: Final = (
-    options.dry_run, options.jobs, options.engine, options.wait_timeout, options.time_budget,
+    options.dry_run, options.strict_plan, options.jobs, options.engine, options.wait_timeout, options.time_budget,
     options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry, *TRUST,
 )  # fmt: skip
 ACCESS: Final = (
@@ -56,13 +56,18 @@ class Reporting(Struct, frozen=True):
     """What a publishing command prints and writes besides its log."""
 
     dry_run: bool = False
+    offline: bool = False
+    strict: bool = False
     summary: bool = False
     summary_format: Literal["table", "json"] = "table"
     summary_file: Path | None = None
     journal: Path | None = None
-    result: Literal["text", "json"] = "text"
+    result: Literal["text", "json", "markdown"] = "text"
 
     def __post_init__(self) -> None:
+        for name, is_given in (("--strict", self.strict), ("--output markdown", self.result == "markdown")):
+            if is_given and not self.dry_run:
+                raise UsageError(f"cannot use {name}", why="it is about a dry run", hint="pass --dry-run")
         wanted = options.wants_summary(self.summary, self.summary_format, file=self.summary_file)
         force_setattr(self, "summary", wanted)
 
@@ -122,7 +127,7 @@ def carry_out(
     if reporting.result == "json" and reporting.summary and reporting.summary_format == "json":
         raise UsageError("cannot combine --output json and --summary-format json", why="both print on stdout")
     if reporting.dry_run:
-        return _show_plan(plan, how, reporting)
+        return show_plan(plan, how, reporting, emit=show_event)
     from bakery.app.publishing import Interrupted, publish
     from bakery.publish.journal import Journal
     from bakery.report.live import board
@@ -154,18 +159,27 @@ def carry_out(
     return outcome.exit_code
 
 
-def _show_plan(plan: Plan, how: PublishOptions, reporting: Reporting) -> ExitCode:
+def show_plan(plan: Plan, how: PublishOptions, reporting: Reporting, *, emit: Emit = output.emit) -> ExitCode:
+    """Print what a run would do, after a survey of the registries unless that is not wanted."""
     from bakery.app.engine import command_lines
+    from bakery.app.surveying import survey
+    from bakery.publish.forecast import as_planned
+    from bakery.report.forecast import forecast_json, forecast_lines, forecast_page
     from bakery.report.outcome import plan_table
-    from bakery.report.summary import dump, plan_json
+    from bakery.report.summary import dump
 
+    is_surveyed = not reporting.offline and any(place.tags for one in plan.targets for place in one.destinations)
+    found = survey(plan, how, emit=emit) if is_surveyed else None
     if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):
-        sys.stdout.write(dump(plan_json(plan)))
+        sys.stdout.write(dump(forecast_json(plan, found)))
+    elif reporting.result == "markdown":
+        output.write(forecast_page(found or as_planned(plan)), end="")
     else:
-        _print(plan_table(plan))
+        _print(plan_table(plan) if found is None else forecast_lines(found, full=general.is_verbose()))
     if how.engine == "cli":
         _print("".join(f"{line}\n" for line in command_lines(plan, how)))
-    return ExitCode.FAILED if plan.refused else ExitCode.DONE
+    would_fail = bool(plan.refused) if found is None else found.would_fail
+    return ExitCode.FAILED if reporting.strict and would_fail else ExitCode.DONE
 
 
 def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - a Report

@@ -29,7 +29,7 @@ from bakery.oci.reference import (
     SourceReference,
     TagReference,
 )
-from bakery.publish.image import AssembledImage, Child, deleted
+from bakery.publish.image import AssembledImage, Child, Lacking, deleted
 from bakery.registry.blobs import READ_BLOB
 from bakery.registry.client import Client
 from bakery.registry.failure import ContentMissing
@@ -157,6 +157,20 @@ class NativeEngine:
         # The one barrier before any tag: whatever was just written is read back, all at once.
         await together(self._client.manifests.await_manifest(reference) for reference in fresh)
         return bool(fresh)
+
+    async def lacks(self, image: AssembledImage, repository: Repository) -> Lacking:
+        blobs = tuple(blob for blob, _ in image.blobs)
+        references = [repository.with_digest(child.descriptor.digest) for child in image.children]
+        references += [] if image.is_single else [repository.with_digest(image.digest)]
+        if not await self._exists(repository):
+            return Lacking(blobs, len(references))
+        if await self._has_manifest(repository.with_digest(image.digest)):
+            return Lacking()
+        to = self._client.blobs(repository)
+        there = await together(to.has(blob) for blob in blobs)
+        known = await together(self._has_manifest(reference) for reference in references)
+        lacking = tuple(blob for blob, found in zip(blobs, there, strict=True) if not found)
+        return Lacking(lacking, known.count(False))
 
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         # A new repository has no tags. In any other, each tag is looked for: lists are cached, or cut without a Link.

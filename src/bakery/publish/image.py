@@ -94,3 +94,10 @@ class AssembledImage(Struct, frozen=True):
         """Every blob that is somewhere already, each once, with its place."""
         found = {blob.digest: (blob, child.origin) for child in self.children for blob in child.manifest.blobs}
         return tuple(found.values())
+
+
+class Lacking(Struct, frozen=True):
+    """What a repository does not have of an image: blobs, and how many manifests."""
+
+    blobs: tuple[Descriptor, ...] = ()
+    manifests: int = 0

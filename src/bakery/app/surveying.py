@@ -1,0 +1,39 @@
+"""`--dry-run`: what a publish would do, found by reading the registries. Nothing is written or waited for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from bakery.app.publishing import PublishOptions
+from bakery.errors import BudgetSpent
+from bakery.events import Emit, ignore
+
+if TYPE_CHECKING:
+    from bakery.publish.forecast import Forecast
+    from bakery.publish.plan import Plan
+
+
+def survey(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Forecast:
+    """Return what a publish of the plan would do. The native engine reads, whichever engine would write."""
+    import asyncio
+
+    from bakery.app.engine import make_native
+    from bakery.parallel.root import run_interruptible
+    from bakery.publish.survey import survey
+    from bakery.retry import SystemClock
+
+    options, plan = replace(options, wait_timeout=0.0), options.governed(plan)
+
+    async def surveying() -> Forecast:
+        clock = SystemClock()
+        engine = make_native(plan, options, emit, clock=clock)
+        async with asyncio.timeout(options.time_budget):
+            return await survey(plan, engine, assembly=options.assembly_options(), clock=clock, emit=emit)
+
+    try:
+        return run_interruptible(surveying())
+    except TimeoutError:
+        why = f"time budget of {options.time_budget:.0f} s exceeded"
+        raise BudgetSpent("gave up on the dry run", why=why, hint="raise --time-budget") from None

@@ -1,0 +1,174 @@
+"""Survey the registries for a plan: what every tag names now, what is missing, what would be sent. Reads only.
+
+Nothing is waited for: a build that is not there yet is reported. The failure of one target or destination is a value,
+so that the others are surveyed. What the answers mean is decided in `forecast`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Protocol
+
+from msgspec import Struct
+
+from bakery.errors import BakeryError
+from bakery.events import Emit, ignore
+from bakery.oci.digest import Digest
+from bakery.oci.reference import LayoutPath, Repository
+from bakery.publish.assemble import DEFAULT_OPTIONS, AssemblyOptions, assemble_target, missing_platforms
+from bakery.publish.choose import ResolvedSource
+from bakery.publish.engine import Engine
+from bakery.publish.forecast import (
+    DestinationForecast,
+    Forecast,
+    TargetForecast,
+    compare,
+    forecast,
+    judged,
+    undecided,
+)
+from bakery.publish.govern import Governor
+from bakery.publish.image import AssembledImage, Lacking
+from bakery.publish.plan import Destination, Plan, PlannedTarget
+from bakery.publish.policy import PolicyRefused, Verdict
+from bakery.publish.progress import DestinationProgress
+from bakery.publish.read import read_sources
+from bakery.publish.sources import wait_for_sources
+from bakery.retry import Clock
+from bakery.tasks import together
+
+
+class Surveyor(Engine, Protocol):
+    """An engine that can also tell what a repository lacks. Only its reading methods are called."""
+
+    async def lacks(self, image: AssembledImage, repository: Repository) -> Lacking:
+        """Return what would have to be written to stage the image. If its index is there, so is everything else.
+
+        Raises AuthError if the repository requires a login and none is stored.
+        """
+        ...
+
+
+class _Assembled(Struct):
+    """What is known of a target before its destinations are looked at."""
+
+    image: AssembledImage | None = None
+    platforms: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    failure: Exception | None = None
+
+
+async def survey(
+    plan: Plan,
+    engine: Surveyor,
+    *,
+    assembly: AssemblyOptions = DEFAULT_OPTIONS,
+    clock: Clock,
+    emit: Emit = ignore,
+) -> Forecast:
+    """Return what a run would do with the plan. Nothing is written."""
+    async with engine:
+        targets = await together(_target(target, engine, assembly, clock, emit) for target in plan.targets)
+        round_trip_s = await _round_trips(plan, engine, clock)
+    return forecast(plan, targets, round_trip_s)
+
+
+async def _target(
+    target: PlannedTarget, engine: Surveyor, assembly: AssemblyOptions, clock: Clock, emit: Emit
+) -> TargetForecast:
+    made = await _assembled(target, engine, assembly, clock, emit)
+    image = made.image
+    places = await together(_destination(target, place, image, engine, clock) for place in target.destinations)
+    notes = image.notes if image is not None else ()
+    if target.soci is not None and image is not None:
+        notes = (*notes, "converted to SOCI before it is published: its digest is known after that")
+    return TargetForecast(
+        uid=target.uid,
+        digest=_digest(target, image),
+        platforms=made.platforms,
+        missing_platforms=made.missing,
+        destinations=tuple(places),
+        blobs=_origins(image),
+        failure=made.failure,
+        notes=notes,
+    )
+
+
+async def _assembled(
+    target: PlannedTarget, engine: Surveyor, assembly: AssemblyOptions, clock: Clock, emit: Emit
+) -> _Assembled:
+    made = _Assembled()
+    try:
+        found = await wait_for_sources(target, engine, limit_s=0, clock=clock, emit=emit)
+        sources = await read_sources(target, engine, found)
+        made.platforms = _platforms(sources)
+        made.missing = missing_platforms((child for source in sources for child in source.children), target.platforms)
+        made.image = assemble_target(target, sources, assembly)
+    except Exception as error:  # noqa: BLE001  # the border of a target
+        made.failure = error
+    return made
+
+
+async def _destination(
+    target: PlannedTarget, place: Destination, image: AssembledImage | None, engine: Surveyor, clock: Clock
+) -> DestinationForecast:
+    then = _digest(target, image)
+    try:
+        lacking = await engine.lacks(image, place.repository) if image is not None else Lacking()
+        now = await engine.read_tags(place.repository, place.tags)
+        verdicts = await _verdicts(target, place, image, now, engine, clock) if image is not None and then else {}
+    except Exception as error:  # noqa: BLE001  # the border of a destination
+        return DestinationForecast(place.repository, undecided(place.tags, then=then), failure=error)
+    if image is None:
+        return DestinationForecast(place.repository, undecided(place.tags, now=now))
+    tags = judged(compare(place.tags, now, then), verdicts)
+    return DestinationForecast(place.repository, tags, lacking.blobs, lacking.manifests)
+
+
+async def _verdicts(
+    target: PlannedTarget,
+    place: Destination,
+    image: AssembledImage,
+    now: Mapping[str, Digest | None],
+    engine: Surveyor,
+    clock: Clock,
+) -> Mapping[str, Verdict]:
+    """Return what the tag policy of the target decides about the tags that exist."""
+    progress = DestinationProgress(place, previous=dict(now))
+    governor = Governor(target, image, progress, engine, clock=clock, note=lambda _text: None)
+    with suppress(PolicyRefused):  # the verdicts say which tag, and why
+        await governor.foresee(is_whole=False)
+    return progress.verdicts
+
+
+def _digest(target: PlannedTarget, image: AssembledImage | None) -> Digest | None:
+    return None if image is None or target.soci is not None else image.digest
+
+
+def _platforms(sources: tuple[ResolvedSource, ...]) -> tuple[str, ...]:
+    found = (child for source in sources for child in source.children if child.is_image)
+    return tuple(dict.fromkeys(str(child.descriptor.platform) for child in found if child.descriptor.platform))
+
+
+def _origins(image: AssembledImage | None) -> dict[Digest, str]:
+    """Return the registry that has each blob, by digest; "" for a layout."""
+    if image is None:
+        return {}
+    return {blob.digest: "" if isinstance(origin, LayoutPath) else origin.registry for blob, origin in image.blobs}
+
+
+async def _round_trips(plan: Plan, engine: Surveyor, clock: Clock) -> Mapping[str, float]:
+    """Return the seconds that one small read takes at each destination registry that answers."""
+    first = {place.repository.registry: place for target in plan.targets for place in target.destinations if place.tags}
+
+    async def measured(place: Destination) -> float:
+        started = clock.now()
+        try:
+            await engine.read_tag(place.references[0])
+        except BakeryError:
+            return 0.0
+        return clock.now() - started
+
+    times = await together(measured(place) for place in first.values())
+    return dict(zip(first, times, strict=True))

@@ -1,0 +1,203 @@
+"""What a run would do, for a terminal, for programs, and as Markdown for a pull request. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from bakery.errors import code_of, hint_of, reason
+from bakery.oci.digest import Digest
+from bakery.publish.forecast import Change, DestinationForecast, Forecast, TagForecast, TargetForecast
+from bakery.publish.plan import Plan
+from bakery.report.markdown import code, duration, escape, head, row, size
+from bakery.report.outcome import error_lines
+from bakery.report.summary import plan_json
+from bakery.text import clean, plural
+
+MARKS: Final = {
+    Change.NEW: "+",
+    Change.MOVES: "~",
+    Change.EQUAL: "=",
+    Change.REFUSED: "!",
+    Change.STAYS: "-",
+    Change.UNKNOWN: "?",
+}
+_WORDS: Final = {
+    Change.NEW: "new",
+    Change.MOVES: "moves",
+    Change.EQUAL: "unchanged",
+    Change.REFUSED: "would be refused by policy",
+    Change.STAYS: "stays",
+    Change.UNKNOWN: "unknown",
+}
+_SHOWN_DIGITS: Final = 12
+_MOST_ROWS: Final = 500  # tags on a page for a pull request; GitHub shows at most 65,536 characters of a comment
+
+
+def forecast_lines(found: Forecast, *, full: bool = False) -> str:
+    """Return what a run would do, target by target, and a closing line. full: with whole digests."""
+    lines: list[str] = []
+    for target in found.targets:
+        lines += _target_lines(target, full=full)
+    for item in found.refused:
+        lines += error_lines(f"{item.target.uid}: ", item.error)
+    lines += [f"warning: {text}" for text in found.warnings]
+    lines += [f"skipped: {item.uid}: {item.reason}" for item in found.skipped]
+    lines += [f"Dry run: {closing(found)}"]
+    return "".join(f"{clean(line)}\n" for line in lines)
+
+
+def closing(found: Forecast) -> str:
+    """Return the counts and the cost of a run in one sentence."""
+    cost = found.cost
+    counts = [f"{found.count(change)} {_WORDS[change]}" for change in Change if found.count(change)]
+    tags = plural(sum(len(place.tags) for target in found.targets for place in target.destinations), "tag")
+    parts = [f"{plural(len(found.targets), 'target')}, {tags}" + (f" ({', '.join(counts)})" if counts else "")]
+    parts.append(f"{size(cost.send_bytes)} to send in {plural(cost.send_blobs, 'blob')}")
+    if cost.mount_blobs:
+        parts.append(f"{cost.mount_blobs:,} mounted")
+    parts.append(f"about {plural(cost.requests, 'request')} and {duration(cost.seconds)}")
+    return "; ".join(parts) + ("; the run would fail" if found.would_fail else "")
+
+
+def forecast_json(plan: Plan, found: Forecast | None) -> dict[str, Any]:
+    """Return the plan as a JSON value, with what the survey found; without a survey, its member is null."""
+    document = plan_json(plan)
+    document["survey"] = None
+    if found is None:
+        return document
+    for target, seen in zip(document["targets"], found.targets, strict=True):
+        target |= {
+            "digest": str(seen.digest) if seen.digest else None,
+            "platforms_found": list(seen.platforms),
+            "platforms_missing": list(seen.missing_platforms),
+            "error": _error(seen.failure),
+            "notes": [clean(note) for note in seen.notes],
+        }
+        for place, there in zip(target["destinations"], seen.destinations, strict=True):
+            place |= {
+                "changes": [_change(tag) for tag in there.tags],
+                "blobs_lacking": len(there.lacking),
+                "manifests_lacking": there.manifests,
+                "error": _error(there.failure),
+            }
+    cost = found.cost
+    document["survey"] = {
+        "would_fail": found.would_fail,
+        "send_bytes": cost.send_bytes,
+        "send_blobs": cost.send_blobs,
+        "mount_blobs": cost.mount_blobs,
+        "requests": cost.requests,
+        "estimated_s": round(cost.seconds, 1),
+    }
+    return document
+
+
+def forecast_page(found: Forecast) -> str:
+    """Return what a run would do as Markdown: failures first, then the tags that change, then the others, folded."""
+    problems = [line for target in found.targets for line in _problems(target)]
+    problems += [_problem(item.target.uid, "", item.error) for item in found.refused]
+    title = "This publish would fail" if found.would_fail else "This publish would succeed"
+    lines = [f"### {title}", "", f"{escape(closing(found))}.", ""]
+    if problems:
+        lines += [*problems, ""]
+    rows = [(target, place, tag) for target in found.targets for place in target.destinations for tag in place.tags]
+    changing = [one for one in rows if one[2].change is not Change.EQUAL]
+    lines += _table(changing)
+    if equal := [one for one in rows if one[2].change is Change.EQUAL]:
+        lines += [
+            f"<details><summary>{plural(len(equal), 'tag')} unchanged</summary>",
+            "",
+            *_table(equal),
+            "</details>",
+        ]
+    notes = [f"- {escape(target.uid)}: {escape(note)}" for target in found.targets for note in target.notes]
+    notes += [f"- skipped {escape(item.uid)}: {escape(item.reason)}" for item in found.skipped]
+    notes += [f"- {escape(text)}" for text in found.warnings]
+    lines += [*([""] if notes else []), *notes]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+_Row = tuple[TargetForecast, DestinationForecast, TagForecast]
+
+
+def _table(rows: Sequence[_Row]) -> list[str]:
+    if not rows:
+        return []
+    lines = [head(("Tag", "Change", "Now", "Then", "Platforms"))]
+    for target, place, tag in rows[:_MOST_ROWS]:
+        reference = code(f"{place.repository}:{tag.tag}")
+        change = _WORDS[tag.change] + (f": {escape(tag.reason)}" if tag.reason else "")
+        lines.append(row((reference, change, _cell(tag.now), _cell(tag.then), escape(", ".join(target.platforms)))))
+    more = len(rows) - _MOST_ROWS
+    return [*lines, "", *([f"and {plural(more, 'more tag')}", ""] if more > 0 else [])]
+
+
+def _cell(digest: Digest | None) -> str:
+    return code(_short(digest)) if digest is not None else "-"
+
+
+def _problems(target: TargetForecast) -> list[str]:
+    found = [] if target.failure is None else [_problem(target.uid, "", target.failure)]
+    found += [
+        _problem(target.uid, str(place.repository), place.failure)
+        for place in target.destinations
+        if place.failure is not None
+    ]
+    return found
+
+
+def _problem(uid: str, where: str, error: Exception) -> str:
+    hint = hint_of(error)
+    place = f" at {code(where)}" if where else ""
+    return f"- **{escape(uid)}**{place}: {escape(reason(error))} ({code(code_of(error))})" + (
+        f". {escape(hint[:1].upper() + hint[1:])}." if hint else ""
+    )
+
+
+def _target_lines(target: TargetForecast, *, full: bool) -> list[str]:
+    digest = _shown(target.digest, full=full) if target.digest is not None else ""
+    lines = ["  ".join(part for part in (target.uid, " ".join(target.platforms), digest) if part)]
+    for place in target.destinations:
+        lacking = f"  ({plural(len(place.lacking), 'blob')} lacking)" if place.lacking else ""
+        lines.append(f"  {place.repository}{lacking}")
+        lines += [f"    {text}" for text in _tag_lines(place.tags, full=full)]
+        if place.failure is not None:
+            lines += error_lines(f"{target.uid}: {place.repository}: ", place.failure)
+    if target.missing_platforms:
+        lines.append(f"  missing: {' '.join(target.missing_platforms)}")
+    lines += [f"  note: {note}" for note in target.notes]
+    return lines + ([] if target.failure is None else error_lines(f"{target.uid}: ", target.failure))
+
+
+def _tag_lines(tags: Iterable[TagForecast], *, full: bool) -> list[str]:
+    lines = []
+    for tag in tags:
+        now = f"  (now {_shown(tag.now, full=full)})" if tag.now is not None and tag.change is not Change.EQUAL else ""
+        word = "" if tag.change in (Change.EQUAL, Change.MOVES) else f"  {_WORDS[tag.change]}"
+        lines.append(f"{MARKS[tag.change]} {tag.tag}{word}{now}" + (f": {tag.reason}" if tag.reason else ""))
+    return lines
+
+
+def _shown(digest: Digest, *, full: bool) -> str:
+    return str(digest) if full else _short(digest)
+
+
+def _short(digest: Digest) -> str:
+    return f"{digest.algorithm}:{digest.hex[:_SHOWN_DIGITS]}"
+
+
+def _change(tag: TagForecast) -> dict[str, Any]:
+    return {
+        "tag": tag.tag,
+        "change": str(tag.change),
+        "now": str(tag.now) if tag.now else None,
+        "then": str(tag.then) if tag.then else None,
+        "reason": clean(tag.reason) or None,
+    }
+
+
+def _error(error: Exception | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {"code": code_of(error), "message": reason(error), "hint": hint_of(error) or None}
