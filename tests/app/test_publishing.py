@@ -156,6 +156,6 @@ def test_a_source_date_epoch_must_be_whole_seconds(text):
 
 def test_each_engine_has_its_default_number_of_jobs():
     native, cli = (PublishOptions(engine=name, environment={}) for name in ("native", "cli"))
-    assert (native.run_options(100).jobs, cli.run_options(100).jobs) == (16, 4)
+    assert (native.run_options(100).jobs, cli.run_options(100).jobs) == (32, 4)
     assert PublishOptions(jobs=3, environment={"BAKERY_MAX_CONCURRENCY": "7"}).run_options(100).jobs == 3
     assert PublishOptions(environment={"BAKERY_MAX_CONCURRENCY": "7"}).run_options(100).jobs == 7
