@@ -27,6 +27,14 @@ ROOMS = {
     ),
     "http": Room(
         ("registry/http/exchange.py", "registry/http/pool.py"),
-        ("tests/wire",),
+        (
+            "tests/wire/test_exchange.py",
+            "tests/wire/test_pool.py",
+            "tests/wire/test_connections.py",
+            "tests/wire/test_downloads.py",
+            "tests/wire/test_proxies.py",
+            "tests/wire/test_hostile_hosts.py",
+            "tests/wire/test_security_login.py",
+        ),
     ),
 }

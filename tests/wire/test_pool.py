@@ -1,0 +1,150 @@
+"""Connections that are kept: which one is used again, which is closed, and whom each of them trusts."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from bakery.registry.http.address import EVERYWHERE, reach_of
+from bakery.registry.http.config import HttpConfig, Proxy
+from bakery.registry.http.failure import UnsafeTarget
+from bakery.registry.http.pool import Pool, ProxyRefused, Route, _info
+from bakery.registry.http.url import Origin
+from bakery.registry.http.wire import Wire
+from tests.wire.attacks import Tls, names
+from tests.wire.script import raw_server
+
+HOST = "registry.example"
+RESOLVER = names(registry_example="127.0.0.1", proxy_example="127.0.0.1")
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+
+
+def route_to(host: str, *, scheme: str = "http", proxy: Origin | None = None) -> Route:
+    return Route(Origin.parse(f"{scheme}://{host}"), EVERYWHERE, None if proxy is None else Proxy(proxy))
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[Pool]:
+    made = Pool(HttpConfig(), RESOLVER, reach_of)
+    yield made
+    await made.close()
+
+
+async def sees_its_end(wire: Wire) -> None:
+    async with asyncio.timeout(5):
+        await wire.closed
+
+
+async def test_a_kept_connection_is_used_again_and_the_newest_first(pool: Pool):
+    async with raw_server(silent) as host:
+        one, two = await pool.take(route_to(host)), await pool.take(route_to(host))
+        pool.give_back(route_to(host), one)
+        pool.give_back(route_to(host), two)
+        assert await pool.take(route_to(host)) is two
+        assert await pool.take(route_to(host)) is one
+
+
+async def test_a_connection_that_the_server_ended_while_it_was_kept_is_closed_and_not_used_again(pool: Pool):
+    async with raw_server(hangs_up) as host:
+        wire = await pool.take(route_to(host))
+        await wire.send(b"x")
+        while not wire.has_news:
+            await wire.change()
+        pool.give_back(route_to(host), wire)
+        assert await pool.take(route_to(host)) is not wire
+        await sees_its_end(wire)
+
+
+@pytest.mark.parametrize(("idle_s", "is_used"), [(14.9, True), (15.0, False)])
+async def test_a_connection_is_kept_for_15_seconds(pool: Pool, idle_s, is_used):
+    async with raw_server(silent) as host:
+        wire = await pool.take(route_to(host))
+        pool.give_back(route_to(host), wire)
+        wire.idle_since -= idle_s
+        assert (await pool.take(route_to(host)) is wire) is is_used
+        if not is_used:
+            await sees_its_end(wire)
+
+
+async def test_a_closed_connection_is_forgotten_and_closing_waits_for_the_others(pool: Pool):
+    async with raw_server(silent) as host:
+        one, two = await pool.take(route_to(host)), await pool.take(route_to(host))
+        one.close()
+        await sees_its_end(one)
+        assert pool._open == {two}
+        await pool.close()
+        assert two.closed.done()
+        assert pool._open == set()
+
+
+async def test_connections_are_checked_by_the_kernel_while_nothing_is_sent(pool: Pool):
+    async with raw_server(silent) as host:
+        wire = await pool.take(route_to(host))
+        handle = wire.transport.get_extra_info("socket")
+        assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+async def test_a_connection_to_a_server_that_cannot_be_trusted_is_closed(pool: Pool, tmp_path: Path):
+    async with raw_server(silent, tls=Tls(tmp_path).server(HOST), name=HOST) as host:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await pool.take(route_to(host, scheme="https"))
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(wire.closed for wire in pool._open))
+
+
+async def accepts_tunnels(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 300 No\r\nContent-Length: 0\r\n\r\n")
+    await reader.read()
+
+
+async def test_a_tunnel_is_open_only_after_a_2xx(pool: Pool):
+    async with raw_server(accepts_tunnels) as host:
+        with pytest.raises(ProxyRefused, match="responds 300"):
+            await pool.take(route_to(HOST, scheme="https", proxy=Origin.parse(f"http://{host}")))
+
+
+@pytest.mark.parametrize("trusted", ["ca_file", "proxy_ca_file"])
+async def test_the_authority_of_proxies_counts_for_proxies_only(tmp_path: Path, trusted):
+    tls = Tls(tmp_path)
+    pool = Pool(replace(HttpConfig(), **{trusted: tls.file}), RESOLVER, reach_of)
+    async with raw_server(accepts_tunnels, tls=tls.server("proxy.example", HOST)) as host:
+        port = host.partition(":")[2]
+        proxy = Origin.parse(f"https://proxy.example:{port}")
+        with pytest.raises(ProxyRefused, match="responds 300"):  # so the proxy is trusted
+            await pool.take(route_to(HOST, scheme="https", proxy=proxy))
+        direct = route_to(f"{HOST}:{port}", scheme="https")
+        if trusted == "ca_file":
+            assert isinstance(await pool.take(direct), Wire)
+        else:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await pool.take(direct)
+        await pool.close()
+
+
+async def test_a_host_name_that_no_resolver_can_take_is_an_error_that_names_it():
+    async def lookup(host: str, port: int) -> list[str]:
+        host.encode("idna")
+        raise AssertionError("it has no address")
+
+    pool = Pool(HttpConfig(), lookup, reach_of)
+    with pytest.raises(UnsafeTarget, match="invalid host name"):
+        await pool.take(Route(Origin("http", "a" * 64 + ".example", 80), EVERYWHERE))
+
+
+def test_addresses_have_the_form_of_their_family():
+    assert _info("::1", 5) == (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", 5, 0, 0))
+    assert _info("127.0.0.1", 5) == (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 5))
