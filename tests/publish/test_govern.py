@@ -211,3 +211,26 @@ async def test_an_age_that_cannot_be_read_never_stops_a_tag_that_only_warns():
     strict = release(engine, "1.9.0", "edge", policy=TagPolicy(if_newer=True))
     engine.tags[HERE, "edge"] = Digest.of(b"x")
     assert (await publish(engine, strict)).exit_code == ExitCode.FAILED
+
+
+async def test_what_tags_leave_is_kept_under_a_tag_unless_its_version_tag_names_it():
+    engine = DictionaryEngine()
+    first = await published(engine, "1.9.0", "1.9.0", "latest")
+    assert (await publish(engine, release(engine, "2.0.0", "latest"), keep_previous="old-")).exit_code == ExitCode.DONE
+    assert {tag for _, tag in engine.tags} == {"1.9.0", "latest"}
+    second = engine.tags[HERE, "latest"]
+    third = release(engine, "2.1.0", "2.1.0", "latest")
+    for _ in range(2):  # the second run changes nothing
+        assert (await publish(engine, third, keep_previous="old-")).exit_code == ExitCode.DONE
+    kept = {tag: digest for (_, tag), digest in engine.tags.items() if tag.startswith("old-")}
+    assert kept == {f"old-{second.hex[:12]}": second}
+    assert first != second
+
+
+async def test_nothing_moves_if_what_the_tags_leave_cannot_be_kept():
+    engine = DictionaryEngine()
+    first = await published(engine, "1.9.0", "latest")
+    engine.refuse = lambda action, repository: refusal() if action == "set" else None
+    outcome = await publish(engine, release(engine, "2.0.0", "2.0.0", "latest"), keep_previous="old-")
+    assert engine.tags == {(HERE, "latest"): first}
+    assert outcome.exit_code == ExitCode.FAILED

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bakery.errors import UsageError
-from bakery.events import TagMoved
+from bakery.events import Noted, TagMoved
 from bakery.oci.digest import Digest
 from bakery.publish.journal import Journal
 from bakery.publish.pipeline import Pipeline, PipelineOptions
@@ -55,3 +55,13 @@ async def test_a_run_writes_every_tag_that_it_moves(tmp_path):
         "one.example/app:1.0",
         "one.example/app:latest",
     ]
+
+
+def test_a_line_that_a_kill_cut_is_ended_before_the_next_run_is_appended(tmp_path):
+    file = tmp_path / "journal"
+    file.write_text('{"event": "Tag')
+    with Journal(file) as journal:
+        journal(Noted("app", "again"))
+    first, second = file.read_text().splitlines()
+    assert first == '{"event": "Tag'
+    assert json.loads(second)["message"] == "again"

@@ -46,7 +46,8 @@ class PublishOptions(Struct, frozen=True):
     the engine's default. wait_timeout: seconds to wait for the builds of a target. time_budget: seconds for the whole
     run. all_or_nothing: what is published whole or not at all. on_failure: whether tags that moved are put back when
     another of their set fails; None is restore for a set, else keep. no_downgrade, if_newer, immutable: added to the
-    tag policy of every target (publish.policy). environment: credentials, proxies, programs and retry variables
+    tag policy of every target (publish.policy). keep_previous: prefix of the tags that keep what tags named before.
+    environment: credentials, proxies, programs and retry variables
     (pipeline.md 10). Raises UsageError for an unknown engine.
     """
 
@@ -62,6 +63,7 @@ class PublishOptions(Struct, frozen=True):
     no_downgrade: bool = False
     if_newer: bool = False
     immutable: tuple[str, ...] = ()
+    keep_previous: str = ""
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ class PublishOptions(Struct, frozen=True):
         """Return the options of the pipeline for so many targets."""
         from bakery.limits import shares
         from bakery.parallel.jobs import resolve_max_workers
+        from bakery.publish.keep import check_prefix
         from bakery.publish.pipeline import PipelineOptions
         from bakery.publish.sets import OnFailure, Whole
 
@@ -108,6 +111,7 @@ class PublishOptions(Struct, frozen=True):
             assembly=self.assembly_options(),
             whole=Whole(self.all_or_nothing) if self.all_or_nothing else None,
             on_failure=OnFailure(self.on_failure) if self.on_failure else None,
+            keep_previous=check_prefix(self.keep_previous),
         )
 
 

@@ -181,6 +181,23 @@ ENTRIES: Final = (
         "destination)",
     ),
     Entry(
+        "publish/tag-policy",
+        "The tag policy does not let a tag move",
+        "A rule says that the tag keeps what it names: the image was not created later (`if-newer`), or the tag never "
+        "changes its digest (`immutable`).",
+        (
+            "An older run finished last.",
+            "A version was built again, and its tag is immutable.",
+        ),
+        (
+            "Do nothing if the tag is right as it is.",
+            "Publish under another version.",
+            "Change `tagPolicy` in bakery.yaml, or leave out `--if-newer` or `--immutable`.",
+        ),
+        "error[publish/tag-policy]: app: [stage] ghcr.io/acme/app: a tag may not move: 1.2.3 is immutable and names "
+        "sha256:4c17…, not sha256:9651…",
+    ),
+    Entry(
         "publish/tag-clash",
         "Two targets claim one tag",
         "The same tag would name two images, and the one that is pushed last would win. Neither target is published.",

@@ -154,6 +154,10 @@ immutable = click.option(
     "--immutable", metavar="PATTERN", multiple=True,
     help="Fail instead of giving a tag such as *.*.* another digest; repeatable.",
 )  # fmt: skip
+keep_previous = click.option(
+    "--keep-previous", metavar="PREFIX", default="", show_default=False,
+    help="Keep what tags named before under tags with this prefix, so that it is not deleted as untagged.",
+)  # fmt: skip
 require_platform = click.option(
     "--require-platform", metavar="OS/ARCH", multiple=True,
     help="Publish exactly these platforms, or fail; repeatable.",

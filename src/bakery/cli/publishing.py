@@ -37,6 +37,7 @@ _WHAT: Final = (
 )  # fmt: skip
 TRUST: Final = (
     options.all_or_nothing, options.on_failure, options.no_downgrade, options.if_newer, options.immutable,
+    options.keep_previous,
 )  # fmt: skip  # which tags may move, and together with which
 _HOW: Final = (
     options.dry_run, options.strict_plan, options.jobs, options.engine, options.wait_timeout, options.time_budget,

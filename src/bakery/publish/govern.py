@@ -74,6 +74,11 @@ class Governor:
                 hint="publish under another tag, or change the policy: tagPolicy in bakery.yaml, or the options",
             )
 
+    @property
+    def versions(self) -> dict[Digest, str]:
+        """The versions that are known of what the tags name."""
+        return {digest: facts.version for digest, facts in self._known.items() if facts.version}
+
     async def right_before(self, tag: str) -> bool:
         """Return whether a tag may still move. If a rule binds it, it is read again, which is then its previous digest.
 

@@ -29,6 +29,15 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _ends_with_line(path: Path) -> bool:
+    """Return whether the file is empty or its last line is complete: a run that was killed may have cut it."""
+    if not path.is_file():  # a pipe or a device cannot be read back
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - 1))
+        return file.read(1) in (b"", b"\n")
+
+
 def line_of(event: Event, when: datetime) -> str:
     """Return the line of an event."""
     fields = to_builtins(event)
@@ -46,6 +55,8 @@ class Journal:
         self._path, self._now = path, now
         try:
             self._file = path.open("a", encoding="utf-8", buffering=1)  # by line: a kill loses at most one
+            if not _ends_with_line(path):
+                self._file.write("\n")
         except OSError as error:
             raise UsageError("cannot open the journal", about=path, why=str(error.strerror)) from error
 

@@ -38,6 +38,7 @@ from bakery.publish.commit import CommitOrder, Moves, TagMover
 from bakery.publish.engine import Engine
 from bakery.publish.govern import Governor
 from bakery.publish.image import AssembledImage
+from bakery.publish.keep import keep_previous
 from bakery.publish.outcome import Failure, Outcome, State, Step
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.publish.progress import DestinationProgress, TargetProgress
@@ -58,7 +59,8 @@ class PipelineOptions(Struct, frozen=True):
     """How a run behaves. Times in seconds. doing: what it is called in events.
 
     whole: what is published whole or not at all; None is each delivery for itself. on_failure: what happens to tags
-    that moved when another of their set fails; None is RESTORE for a set and KEEP without one.
+    that moved when another of their set fails; None is RESTORE for a set and KEEP without one. keep_previous: prefix of
+    the tags that keep what other tags named before; "" keeps nothing.
     """
 
     doing: str = "publish"
@@ -67,6 +69,7 @@ class PipelineOptions(Struct, frozen=True):
     time_budget_s: float = TIME_BUDGET_S
     assembly: AssemblyOptions = AssemblyOptions()
     whole: Whole | None = None
+    keep_previous: str = ""
     on_failure: OnFailure | None = None
 
 
@@ -246,6 +249,7 @@ class Pipeline:
             await order.turn(uid)
             self._release.set_of(delivery).check()
             async with self._step(progress, Step.COMMIT, place):
+                await self._keep(place, governor, image)
                 await mover.move_all()
             order.leave(uid)
             async with self._step(progress, Step.VERIFY, place):
@@ -260,6 +264,11 @@ class Pipeline:
             place.staged.set()
             order.leave(uid)
         await self._settle(delivery)
+
+    async def _keep(self, place: DestinationProgress, governor: Governor, image: AssembledImage) -> None:
+        if prefix := self._options.keep_previous:
+            versions = governor.versions
+            await keep_previous(place, self._engine, prefix, ours=image.digest, versions=versions, emit=self._emit)
 
     def _governor(self, progress: TargetProgress, place: DestinationProgress, image: AssembledImage) -> Governor:
         def note(text: str) -> None:

@@ -90,6 +90,8 @@ class TagPolicy(Struct, frozen=True):
 class PolicyRefused(BakeryError):
     """A policy does not let a tag move."""
 
+    error_code = "publish/tag-policy"
+
 
 class ImageFacts(Struct, frozen=True):
     """What an image says about its age. version: "" if it is unknown."""

@@ -1,0 +1,106 @@
+"""`bakery rollback`: make tags name again what they named before a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from bakery.cli import general, options, output
+from bakery.cli.options import declaring
+from bakery.cli.publishing import ACCESS, ACCESS_NAMES
+from bakery.errors import UsageError
+from bakery.events import Event
+
+if TYPE_CHECKING:
+    from bakery.app.rollback import RollbackRequest
+    from bakery.publish.changes import Change
+    from bakery.publish.rolled_back import Rollback
+
+
+@click.command("rollback")
+@click.argument("file", metavar="SUMMARY|JOURNAL", type=options.FILES, help="JSON summary or journal of the run.")
+@declaring(
+    click.option("--yes", is_flag=True, help="Restore without asking."),
+    click.option("--dry-run", is_flag=True, help="Print what would be restored; registries are only read."),
+    click.option(
+        "--journal", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", show_default="<file>.undo.jsonl",
+        help="Append what the rollback does to this file, so that it can be undone.",
+    ),
+    options.time_budget,
+    click.option("--output", "result", type=click.Choice(["text", "json"]), default="text", help="Output format."),
+    *ACCESS,
+)  # fmt: skip
+@general.options
+def command(
+    file: str, yes: bool, dry_run: bool, journal: Path | None, time_budget: float, result: Literal["text", "json"],
+    **access: Any,
+) -> None:  # fmt: skip
+    """Make every tag that a run moved name again what it named before.
+
+    A tag that something else moved since is left and named, and a tag that was new is deleted if the registry allows
+    it. What a tag goes back to is checked to be readable first. It is safe to repeat, and its journal undoes it.
+
+    \b
+      bakery rollback bakery-summary.json
+      bakery rollback --yes release.jsonl
+    """
+    from bakery.app import rollback
+    from bakery.app.rollback import RollbackRequest
+
+    environment = options.overlaid(os.environ, **{name: access[name] for name in ACCESS_NAMES})
+    request = RollbackRequest(Path(file), time_budget, environment)
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise UsageError("cannot ask whether to roll back", why="stdin is not a terminal", hint="pass --yes")
+    changes = rollback.read_changes(request)
+    if dry_run or not yes:
+        planned = rollback.survey(changes, request, emit=output.emit)
+        if dry_run:
+            _show(planned, result, None)
+            raise click.exceptions.Exit(planned.exit_code)
+        _ask(planned)
+    record = journal or Path(f"{file}.undo.jsonl")
+    done = _roll_back(changes, request, record)
+    _show(done, result, record)
+    raise click.exceptions.Exit(done.exit_code)
+
+
+def _ask(planned: Rollback) -> None:
+    """Show the plan and ask; ends the command unless the answer is yes."""
+    from bakery.publish.rolled_back import Found
+    from bakery.report.printing import print_text
+    from bakery.report.rollback import rollback_table
+    from bakery.text import plural
+
+    print_text(rollback_table(planned))
+    count = sum(one.found is Found.RESTORE for one in planned.tags)
+    if count:
+        click.confirm(f"Restore {plural(count, 'tag')}?", abort=True, err=True)
+
+
+def _roll_back(changes: tuple[Change, ...], request: RollbackRequest, journal: Path) -> Rollback:
+    from bakery.app import rollback
+    from bakery.publish.journal import Journal
+
+    with Journal(journal) if changes else nullcontext(output.emit) as record:
+
+        def emit(event: Event) -> None:
+            record(event)
+            output.emit(event)
+
+        return rollback.roll_back(changes, request, emit=emit)
+
+
+def _show(done: Rollback, result: str, journal: Path | None) -> None:
+    from bakery.report.printing import print_text
+    from bakery.report.rollback import rollback_json, rollback_lines, rollback_table
+
+    if result == "json":
+        output.write_json(rollback_json(done))
+    else:
+        print_text(rollback_table(done))
+    print_text(rollback_lines(done, journal))

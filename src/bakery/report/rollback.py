@@ -1,0 +1,61 @@
+"""A rollback as a table, as lines and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from bakery.errors import hint_of, reason
+from bakery.publish.rolled_back import Found, Rollback, RolledBack
+from bakery.report.outcome import error_lines
+from bakery.report.table import aligned
+from bakery.text import clean, plural
+
+FORMAT: Final = 1
+
+
+def rollback_table(rollback: Rollback) -> str:
+    """Return one row per tag: what becomes of it, what it names, and what it named before the run."""
+    rows = [("STATE", "TAG", "NAMES", "BEFORE")]
+    for one in rollback.tags:
+        named = "-" if one.found is Found.FAILED else str(one.named or "nothing")
+        rows.append((str(one.found), str(one.change.tag), named, str(one.change.before or "nothing: it was new")))
+    return aligned(rows)
+
+
+def rollback_lines(rollback: Rollback, journal: Path | None) -> str:
+    """Return the end of the report. journal: with which the rollback can be undone; None if nothing was written."""
+    lines: list[str] = []
+    for one in rollback.tags:
+        if one.found is Found.LEFT:
+            lines.append(f"left: {one.change.tag}: something else moved it since: it names {one.named or 'nothing'}")
+        if one.error is not None:
+            lines += error_lines(f"{one.change.tag}: ", one.error)
+    counts = Counter(one.found for one in rollback.tags)
+    told = ", ".join(f"{counts[found]} {found}" for found in Found if counts[found])
+    mark = "❌ Rollback incomplete" if rollback.exit_code else "✅ Rollback completed"
+    lines.append(f"{mark}: {plural(len(rollback.tags), 'tag')} ({told})" if told else f"{mark}: no tag was moved")
+    if journal is not None and counts[Found.RESTORED]:
+        lines.append(f"to undo it: bakery rollback {journal}")
+    return "".join(f"{clean(line)}\n" for line in lines)
+
+
+def rollback_json(rollback: Rollback) -> dict[str, Any]:
+    """Return a rollback as a JSON value."""
+    return {
+        "format": FORMAT,
+        "exit_code": int(rollback.exit_code),
+        "tags": [_tag(one) for one in rollback.tags],
+    }
+
+
+def _tag(one: RolledBack) -> dict[str, Any]:
+    return {
+        "tag": str(one.change.tag),
+        "state": str(one.found),
+        "named": str(one.named) if one.named else None,
+        "before": str(one.change.before) if one.change.before else None,
+        "message": None if one.error is None else reason(one.error),
+        "hint": (hint_of(one.error) or None) if one.error is not None else None,
+    }
