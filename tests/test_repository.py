@@ -170,6 +170,19 @@ def test_yaml_blocks_in_the_readme_are_valid():
         assert yaml.safe_load(block)["jobs"]
 
 
+def test_the_readme_publishes_what_was_built_when_a_build_fails():
+    (block,) = re.findall(r"```yaml\n(name: images.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    jobs = yaml.safe_load(block)["jobs"]
+    assert jobs["build"]["strategy"]["fail-fast"] is False
+    (upload,) = [step for step in jobs["build"]["steps"] if "upload-artifact" in step.get("uses", "")]
+    assert upload["if"] == "${{ !cancelled() }}"
+    assert upload["with"]["if-no-files-found"] == "error"
+    assert jobs["publish"]["if"] == "${{ !cancelled() }}"
+    (build,) = [step["run"] for step in jobs["build"]["steps"] if "bakery build" in step.get("run", "")]
+    assert "--image-platform" in build
+    assert "--set" not in build
+
+
 def test_no_module_is_longer_than_600_lines():
     assert [f"{file.relative_to(ROOT)}" for file, text in texts(".py") if text.count("\n") > 600] == []
 

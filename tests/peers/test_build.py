@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.build.making import BREAD, CAKE, NAMES, ROLL, UIDS, write_project
 from tests.peers.builder import BuildKit
 from tests.peers.conftest import StartRegistry
-from tests.peers.programs import need, run
+from tests.peers.programs import ROOT, need, run
 from tests.peers.publishing import BAKERY
 from tests.peers.registries import RealRegistry
 
@@ -108,16 +109,37 @@ def test_one_of_three_fails_and_the_others_are_in_the_metadata_and_publish(kitch
     assert kitchen.published() == {"bread": ["amd64", "arm64"], "roll": ["amd64", "arm64"]}
 
 
-def test_a_build_that_fails_on_one_platform_only_fails_the_run_and_hides_nothing(kitchen, tmp_path):
-    """The jobs of the README: one build per platform, then a publish of whatever they uploaded."""
-    files = {}
-    for architecture in ("amd64", "arm64"):
-        kitchen.write("cake", MISSING if architecture == "arm64" else "FROM scratch\nCOPY cake/1.0/content /c\n")
-        files[architecture] = tmp_path / f"metadata-{architecture}.json"
-        words = ("--image-platform", f"linux/{architecture}")
-        done = kitchen.bakery(*kitchen.building(files[architecture], *words))
-        assert done.returncode == (1 if architecture == "arm64" else 0), done.stderr
-    published = kitchen.bakery("ci", "publish", *files.values())
+def commands_of_the_readme() -> tuple[str, str]:
+    """The shell commands with which the workflow of the README builds, and publishes."""
+    (block,) = re.findall(r"```yaml\n(name: images.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    jobs = yaml.safe_load(block)["jobs"]
+    steps = [step.get("run", "") for name in ("build", "publish") for step in jobs[name]["steps"]]
+    (build,) = [step for step in steps if "bakery build" in step]
+    (publish,) = [step for step in steps if "bakery ci publish" in step]
+    return build, publish
+
+
+def test_a_build_that_fails_on_one_platform_only_fails_the_run_and_hides_nothing(kitchen):
+    """The jobs of the README, with its own commands: one build per platform, then a publish of what they uploaded."""
+    installed = kitchen.folder / ".bakery" / ".venv" / "bin"
+    installed.mkdir(parents=True)
+    (installed / "bakery").symlink_to(BAKERY)
+    build, publish = commands_of_the_readme()
+
+    def step(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-e", "-c", script], env=kitchen.environment | variables, cwd=kitchen.folder,
+            capture_output=True, text=True, check=False, timeout=LIMIT_S,
+        )  # fmt: skip
+
+    for architecture, code in (("amd64", 0), ("arm64", 1)):
+        kitchen.write("cake", MISSING if code else "FROM scratch\nCOPY cake/1.0/content /c\n")
+        done = step(build, ARCH=architecture, TEMP_REGISTRY=kitchen.temporary.host)
+        assert done.returncode == code, done.stderr
+    (kitchen.folder / "metadata").mkdir()
+    for file in kitchen.folder.glob("metadata-*.json"):
+        file.rename(kitchen.folder / "metadata" / file.name)
+    published = step(publish)
     assert published.returncode == 1
     assert CAKE in published.stderr
     assert kitchen.published() == {"bread": ["amd64", "arm64"], "roll": ["amd64", "arm64"]}
