@@ -1,0 +1,86 @@
+"""The JSON summary of a build as a format: what is written, and what its JSON Schema describes. Pure.
+
+The members of the tool that Bakery replaces keep their names and types, so that scripts can read both: `platforms` and
+`tags` are numbers. Lists and everything else have names of their own. An unknown size is null, never 0.
+Source: commands.md 2.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+
+from bakery.oci.descriptor import MAX_SIZE
+
+FORMAT: Final = 2  # incremented when a member changes its meaning
+
+Count = Annotated[int, Meta(ge=0, le=MAX_SIZE)]
+Bytes = Annotated[int, Meta(ge=0, le=MAX_SIZE, description="Bytes; null if unknown.")]
+Seconds = Annotated[float, Meta(ge=0, description="Seconds.")]
+
+
+class BuildError(Struct, frozen=True, kw_only=True):
+    """Why a target was not built. file, line: of the Containerfile, as far as the builder names them."""
+
+    step: str
+    message: str
+    file: str | None
+    line: Count | None
+
+
+class BuiltTarget(Struct, frozen=True, kw_only=True):
+    """One target of a build.
+
+    os, variant: "" without one. platforms: how many were built, those in platform_list. tags: how many the target has,
+    those in tag_list, also if the build was pushed to a temporary registry. layers: of one platform. state: built,
+    failed or stopped. digest: what was built. elapsed_s: from its first step to its last. cache_hit_ratio: the share
+    of its steps that came from the cache, from 0 to 1. warnings: of its Containerfile.
+    """
+
+    uid: str
+    image_name: str
+    version: str
+    os: str
+    variant: str
+    platforms: Count
+    tags: Count
+    layers: Count | None
+    registry_size: Bytes | None
+    local_size: Bytes | None
+    cache_ref: str | None
+    cache_size: Bytes | None
+    platform_list: tuple[str, ...]
+    tag_list: tuple[str, ...]
+    state: str
+    digest: str | None
+    elapsed_s: Seconds
+    attempts: Count
+    cache_hit_ratio: Annotated[float, Meta(ge=0, le=1)] | None
+    warnings: Count | None
+    errors: tuple[BuildError, ...]
+
+
+class BuildSummary(Struct, frozen=True, kw_only=True):
+    """A build. Sizes are sums of the known ones; a cache that several targets share counts once."""
+
+    format: Count
+    command: str
+    build_targets: Count
+    platform_builds: Count
+    registry_tags: Count
+    registry_size_bytes: Bytes | None
+    local_size_bytes: Bytes | None
+    cache_size_bytes: Bytes | None
+    exit_code: Count
+    elapsed_s: Seconds
+    targets: tuple[BuiltTarget, ...]
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the summary of a build."""
+    import msgspec
+
+    (reference,), defined = msgspec.json.schema_components([BuildSummary], ref_template="#/$defs/{name}")
+    top = defined.pop(reference["$ref"].rpartition("/")[2])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": dict(sorted(defined.items()))}
