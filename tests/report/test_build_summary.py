@@ -66,7 +66,7 @@ def test_each_target_has_its_state_digest_time_cache_ratio_warnings_and_failure(
     assert (full["cache_hit_ratio"], full["warnings"], full["errors"]) == (0.75, 0, [])
     assert (small["state"], small["digest"], small["cache_hit_ratio"]) == ("failed", None, None)
     assert small["errors"] == [{
-        "step": "[2/4] RUN make", "message": 'process "make" did not complete: exit code: 2',
+        "step": "[2/4] RUN make", "message": 'app/Containerfile:3: process "make" did not complete: exit code: 2',
         "file": "app/Containerfile", "line": 3,
     }]  # fmt: skip
     assert (tool["state"], tool["warnings"], tool["errors"]) == ("stopped", None, [])

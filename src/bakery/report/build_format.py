@@ -2,26 +2,20 @@
 
 The members of the tool that Bakery replaces keep their names and types, so that scripts can read both: `platforms` and
 `tags` are numbers. Lists and everything else have names of their own. An unknown size is null, never 0.
-Source: commands.md 2.
+`report.reading` reads it as well. Source: commands.md 2.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from bakery.oci.descriptor import MAX_SIZE
-
-FORMAT: Final = 2  # incremented when a member changes its meaning
-
-Count = Annotated[int, Meta(ge=0, le=MAX_SIZE)]
-Bytes = Annotated[int, Meta(ge=0, le=MAX_SIZE, description="Bytes; null if unknown.")]
-Seconds = Annotated[float, Meta(ge=0, description="Seconds.")]
+from bakery.report.summary_format import Bytes, Count, Seconds
 
 
 class BuildError(Struct, frozen=True, kw_only=True):
-    """Why a target was not built. file, line: of the Containerfile, as far as the builder names them."""
+    """Why a target was not built. message begins with file and line of the Containerfile, if the builder names them."""
 
     step: str
     message: str
@@ -62,16 +56,17 @@ class BuiltTarget(Struct, frozen=True, kw_only=True):
 
 
 class BuildSummary(Struct, frozen=True, kw_only=True):
-    """A build. Sizes are sums of the known ones; a cache that several targets share counts once."""
+    """A build. kind: build. Sizes are sums of the known ones; a cache that several targets share counts once."""
 
     format: Count
-    command: str
+    kind: str
     build_targets: Count
     platform_builds: Count
     registry_tags: Count
     registry_size_bytes: Bytes | None
     local_size_bytes: Bytes | None
     cache_size_bytes: Bytes | None
+    interrupted: bool
     exit_code: Count
     elapsed_s: Seconds
     targets: tuple[BuiltTarget, ...]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
 from bakery.build.outcome import BuildFailure, BuildOutcome, TargetBuild
 from bakery.build.sizes import NOT_MEASURED, TargetSizes
-from bakery.report.build_format import FORMAT, BuildError, BuildSummary, BuiltTarget
+from bakery.report.build_format import BuildError, BuildSummary, BuiltTarget
+from bakery.report.summary import members
+from bakery.report.summary_format import FORMAT
 from bakery.report.table import aligned
 from bakery.text import clean, plural
 
@@ -28,13 +28,14 @@ def summarize_build(outcome: BuildOutcome, sizes: Mapping[str, TargetSizes]) -> 
     caches = {target.cache_ref: target.cache_size for target in targets if target.cache_ref is not None}
     return BuildSummary(
         format=FORMAT,
-        command="build",
+        kind="build",
         build_targets=len(targets),
         platform_builds=sum(target.platforms for target in targets),
         registry_tags=sum(target.tags for target in targets),
         registry_size_bytes=_sum(target.registry_size for target in targets),
         local_size_bytes=_sum(target.local_size for target in targets),
         cache_size_bytes=_sum(caches.values()),
+        interrupted=bool(outcome.signum),
         exit_code=int(outcome.exit_code),
         elapsed_s=round(outcome.seconds, 3),
         targets=targets,
@@ -43,14 +44,7 @@ def summarize_build(outcome: BuildOutcome, sizes: Mapping[str, TargetSizes]) -> 
 
 def build_json(summary: BuildSummary) -> dict[str, Any]:
     """Return the summary as a JSON value."""
-    made: dict[str, Any] = _json_value(summary)
-    return made
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, Struct):
-        return {name: _json_value(getattr(value, name)) for name in value.__struct_fields__}
-    return [_json_value(item) for item in value] if isinstance(value, tuple) else value
+    return members(summary)
 
 
 def counts_table(targets: int, platform_builds: int, tags: int) -> str:
@@ -118,9 +112,10 @@ def _target(build: TargetBuild, sizes: TargetSizes) -> BuiltTarget:
 
 
 def _error(failure: BuildFailure) -> BuildError:
+    place = f"{failure.file}:{failure.line}: " if failure.line else f"{failure.file}: " if failure.file else ""
     return BuildError(
         step=clean(failure.step),
-        message=clean(failure.reason),
+        message=clean(f"{place}{failure.reason}"),
         file=failure.file or None,
         line=failure.line or None,
     )

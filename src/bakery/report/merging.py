@@ -14,6 +14,7 @@ from bakery.report.summary_format import DestinationRecord, SkippedRecord, TagRe
 # Of several runs of a target, the first of these is the state of all.
 _WORST_FIRST: Final = ("failed", "refused", "stopped", "published", "repaired", "unchanged", "built")
 _MOVED: Final = ("published", "moved")  # of a tag: by that run
+_BUILT, _PUBLISHED = "built", "published"
 
 
 class Merged(Struct, frozen=True):
@@ -26,17 +27,63 @@ class Merged(Struct, frozen=True):
 
 
 def merge(summaries: Iterable[ReadSummary]) -> Merged:
-    """Merge summaries. Platforms, tags, destinations and sizes add up; repetitions count once."""
+    """Merge summaries. Platforms, tags, destinations and sizes of several builds, or publishes, of a target add up.
+
+    What was built and then published is in both kinds of summaries: the publish tells what there is in the end.
+    Repetitions count once.
+    """
     runs = tuple(summaries)
-    merged: dict[str, ReadTarget] = {}
-    for target in (target for run in runs for target in run.targets):
-        uid = target.uid
-        merged[uid] = _merged(merged[uid], target) if uid in merged else target
+    found: dict[str, list[tuple[str, ReadTarget]]] = {}
+    for run in runs:
+        for target in run.targets:
+            found.setdefault(target.uid, []).append((_kind(run, target), target))
     return Merged(
         runs,
-        tuple(sorted(merged.values(), key=_order)),
+        tuple(sorted((_of_one(records) for records in found.values()), key=_order)),
         tuple(dict.fromkeys(item for run in runs for item in run.skipped)),
         tuple(dict.fromkeys(text for run in runs for text in run.warnings)),
+    )
+
+
+def _kind(run: ReadSummary, target: ReadTarget) -> str:
+    """Return whether a target was built or published, or "": the older tool's summaries do not say."""
+    if run.kind:
+        return _BUILT if run.kind == "build" else _PUBLISHED
+    if target.destinations:
+        return _PUBLISHED
+    return _BUILT if target.cache_ref or target.local_size is not None else ""
+
+
+def _of_one(records: Sequence[tuple[str, ReadTarget]]) -> ReadTarget:
+    """Return a target from all its summaries."""
+    kinds = [kind for kind, _ in records]
+    # The older tool builds in several jobs and publishes in one, whose summary has neither a cache nor a local size.
+    other = _PUBLISHED if kinds.count("") == 1 and _BUILT in kinds and _PUBLISHED not in kinds else ""
+    by_kind: dict[str, ReadTarget] = {}
+    for kind, target in records:
+        key = _PUBLISHED if (kind or other) == _PUBLISHED else _BUILT
+        by_kind[key] = _merged(by_kind[key], target) if key in by_kind else target
+    built, published = by_kind.get(_BUILT), by_kind.get(_PUBLISHED)
+    if built is None or published is None:
+        return next(iter(by_kind.values()))
+    return _published_after(built, published)
+
+
+def _published_after(built: ReadTarget, published: ReadTarget) -> ReadTarget:
+    """Return a target that was built and published. Failures of both count, and the time of both."""
+    states = [state for state in _WORST_FIRST if state in (built.state, published.state)]
+    known = {key: _first(getattr(published, key), getattr(built, key)) for key in _FIRST_KNOWN}
+    if not (published.platforms or published.platform_count):  # it failed before it had read them
+        known |= {key: getattr(built, key) for key in ("platforms", "platform_digests", "platform_count")}
+    return replace(
+        published,
+        **known,
+        registry_size=_first(published.registry_size, built.registry_size),
+        tag_count=_first(published.tag_count, built.tag_count),
+        errors=_union(built.errors, published.errors),
+        notes=_union(built.notes, published.notes),
+        state=states[0] if states else published.state or built.state,
+        elapsed_s=built.elapsed_s + published.elapsed_s,
     )
 
 
@@ -74,7 +121,7 @@ def _sum(sizes: Iterable[int | None]) -> int | None:
 def _merged(first: ReadTarget, second: ReadTarget) -> ReadTarget:
     fresh = [item for item in second.platforms if item not in first.platforms]
     numbers = [number for number in (first.platform_count, second.platform_count) if number is not None]
-    # The summaries of a target's build and of its publish list the same platforms; their size counts once.
+    # Two summaries that list the same platforms have the same size.
     adds = bool(fresh) or len(numbers) == 2
     both = first.registry_size, second.registry_size
     states = [state for state in _WORST_FIRST if state in (first.state, second.state)]

@@ -1,8 +1,8 @@
 """Reads the summary of a run from JSON, of any version of Bakery and of the tool that it replaces. Pure.
 
 It may come from any job, so nothing in it is trusted to have the right type. Members that are not known are ignored, a
-member that is null counts as missing, and the numbers that the older tool has for `platforms` and `tags` are kept
-(pipeline.md 6.2, commands.md 2.1).
+member that is null counts as missing, and the numbers that the older tool, and our summary of a build, have for
+`platforms` and `tags` are kept (pipeline.md 6.2, commands.md 2).
 """
 
 from __future__ import annotations
@@ -59,12 +59,19 @@ def _without_null(value: Any) -> Any:
 
 
 def _with_counts(target: Any) -> Any:
-    """Return the target with its numbers of platforms and tags under names of their own."""
+    """Return the target with its numbers of platforms and tags under names of their own.
+
+    The summary of a build has the same numbers, and the platforms in `platform_list`. Its `tag_list` is not read: those
+    are the tags that a publish may move later.
+    """
     if not isinstance(target, Mapping):
         return target
     counted = {kind for kind in ("platform", "tag") if isinstance(target.get(f"{kind}s"), int)}
     lists = {key: item for key, item in target.items() if key.removesuffix("s") not in counted}
     lists = {key: item for key, item in lists.items() if key not in ("platform_count", "tag_count")}
+    if "platform" in counted and "platform_list" in target:
+        lists["platforms"] = target["platform_list"]
+        counted.remove("platform")
     return lists | {f"{kind}_count": target[f"{kind}s"] for kind in counted}
 
 
