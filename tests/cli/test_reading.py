@@ -84,11 +84,22 @@ def test_an_empty_build_plan_exits_1_and_names_the_filters():
 
 
 @pytest.mark.parametrize(
-    "words", [("--strategy", "build"), ("--summary", "--summary-format", "json")], ids=["strategy", "summary"]
+    ("words", "code"),
+    [(("--strategy", "build"), 1), (("--summary", "--summary-format", "json"), 2), (("--summary-format", "json"), 2)],
+    ids=["strategy", "summary", "form of the summary"],
 )
-def test_a_build_plan_is_refused_with_options_that_contradict_it(words):
+def test_a_build_plan_is_refused_with_options_that_contradict_it(words, code):
     ran = bakery("build", "--plan", "--context", projects.HERE / "atlas-app", *words)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (code, "")
+
+
+def test_a_build_plan_with_a_summary_counts_what_it_makes_on_stderr():
+    ran = bakery("build", "--plan", "--summary", "--context", projects.HERE / "lab-matrix", "--matrix-versions", "only")
+    targets = json.loads(ran.out)["target"].values()
+    counts = {line.rpartition(" ")[0].strip(): line.split()[-1] for line in ran.err.splitlines()}
+    assert counts["Build Targets"] == str(len(targets))
+    assert counts["Platform Builds"] == str(sum(len(target["platforms"]) for target in targets))
+    assert counts["Registry Tags"] == str(sum(len(target["tags"]) for target in targets))
 
 
 MISTAKES = {

@@ -122,7 +122,7 @@ async def _local(outcome: BuildOutcome, environment: Mapping[str, str]) -> dict[
     if not outcome.loaded or not names:
         return {}
     try:
-        docker = find_program("docker", environment=environment, variable="BAKERY_DOCKER")
+        docker = find_program("docker", environment=_with_docker(environment), variable="BAKERY_DOCKER")
     except ProgramMissing:
         return {}
     tasks = [
@@ -131,6 +131,12 @@ async def _local(outcome: BuildOutcome, environment: Mapping[str, str]) -> dict[
     ]
     results = await run_tasks(tasks, jobs=_DOCKER_JOBS)
     return dict(_inspected((result.task.key, result.stdout) for result in results if result.ok))
+
+
+def _with_docker(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment without a BAKERY_DOCKER that is a stand-alone buildx: that has no images."""
+    name = environment.get("BAKERY_DOCKER", "").rpartition("/")[2]
+    return {**environment, "BAKERY_DOCKER": ""} if "buildx" in name else environment
 
 
 def _local_name(build: TargetBuild) -> str:

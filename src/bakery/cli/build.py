@@ -14,6 +14,7 @@ from bakery.app.selecting import Filters
 from bakery.cli import filters, general, options
 from bakery.cli.options import into
 from bakery.cli.output import emit, print_line, write, write_json
+from bakery.cli.pages import append_page
 from bakery.errors import BakeryError, ExitCode, UsageError
 from bakery.events import Event, StepOutput, ignore
 
@@ -99,8 +100,8 @@ def command(
 
     if plan and how.strategy == "build":
         raise BakeryError("cannot plan a build with --strategy build", why="only --strategy bake uses a bake file")
-    if plan and reporting.summary and reporting.summary_format == "json":
-        raise BakeryError("cannot print both the plan and a JSON summary", why="both would go to stdout")
+    wanted_summary = options.wants_summary(reporting.summary, reporting.summary_format, plan=plan)
+    reporting = replace(reporting, summary=wanted_summary)
     if plan and check:
         raise UsageError("cannot combine --plan and --check", why="one prints a plan, the other checks it")
     if how.metadata_file is not None:
@@ -109,6 +110,8 @@ def command(
     planned = plan_build(BuildRequest(context, wanted, how, strict), emit=emit)
     if plan:
         write_json(bake_plan(planned))
+        if reporting.summary:
+            _print_counts(planned)
         return
     raise click.exceptions.Exit(_check(planned, strict=strict) if check else _build(planned, reporting))
 
@@ -144,7 +147,7 @@ def _build(plan: BuildPlan, reporting: Reporting) -> ExitCode:
     return outcome.exit_code
 
 
-def _report(outcome: BuildOutcome, plan: BuildPlan, reporting: Reporting) -> None:  # noqa: ARG001 - the summary's
+def _report(outcome: BuildOutcome, plan: BuildPlan, reporting: Reporting) -> None:
     from bakery.report.building import failure_lines, result_line
     from bakery.report.lines import is_github
     from bakery.report.printing import print_text
@@ -153,6 +156,30 @@ def _report(outcome: BuildOutcome, plan: BuildPlan, reporting: Reporting) -> Non
     print_text(failure_lines(outcome, folder=_folder(plan), github=github), commands=github)
     if outcome.exit_code is not ExitCode.DONE or not general.is_quiet():
         print_line(result_line(outcome))
+    if reporting.summary:
+        _summarize(outcome, as_json=reporting.summary_format == "json")
+
+
+def _summarize(outcome: BuildOutcome, *, as_json: bool) -> None:
+    """Print the summary, and add it to the page of a GitHub step if this is one."""
+    from bakery.app.measuring import measure
+    from bakery.report.build_summary import build_json, sizes_table, summarize_build
+    from bakery.report.printing import print_text
+
+    summary = summarize_build(outcome, measure(outcome))
+    if as_json:
+        write_json(build_json(summary))
+    else:
+        print_text(sizes_table(summary))
+    append_page(build_json(summary), os.environ)
+
+
+def _print_counts(plan: BuildPlan) -> None:
+    from bakery.report.build_summary import counts_table
+    from bakery.report.printing import print_text
+
+    platforms = sum(len(one.platforms) for one in plan.builds)
+    print_text(counts_table(len(plan.builds), platforms, sum(len(one.target.references) for one in plan.builds)))
 
 
 def _check(plan: BuildPlan, *, strict: bool) -> ExitCode:

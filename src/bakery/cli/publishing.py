@@ -23,7 +23,8 @@ from bakery.app.publishing import PublishOptions
 from bakery.cli import filters, general, options, output
 from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.options import declare, gather
-from bakery.errors import BakeryError, ExitCode, UsageError
+from bakery.cli.pages import append_page, not_written, write_file
+from bakery.errors import ExitCode, UsageError
 from bakery.events import Emit, Event, ignore
 
 if TYPE_CHECKING:
@@ -193,10 +194,7 @@ def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporti
 def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.images import images_json
-    from bakery.report.merging import merge
     from bakery.report.outcome import outcome_lines, outcome_table
-    from bakery.report.page import LIMIT_BYTES, summary_page
-    from bakery.report.reading import read_summary
     from bakery.report.summary import dump, to_json
 
     if reporting.summary and reporting.summary_format == "table":
@@ -207,12 +205,10 @@ def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: R
     document = dump(summary)
     if reporting.summary_file is not None:
         as_json = reporting.summary_format == "json" or reporting.summary_file.suffix == ".json"
-        _write(reporting.summary_file, document if as_json else outcome_table(outcome))
+        write_file(reporting.summary_file, document if as_json else outcome_table(outcome))
     _set_outputs(outcome, how, reporting, document)
-    page = how.environment.get("GITHUB_STEP_SUMMARY", "")
-    if reporting.summary and page:
-        room = LIMIT_BYTES - (Path(page).stat().st_size if Path(page).is_file() else 0)  # for all commands of the step
-        _write(Path(page), summary_page(merge([read_summary(summary)]), limit_bytes=room), mode="a")
+    if reporting.summary:
+        append_page(summary, how.environment)
     if reporting.result == "json":
         document = dump({"images": images_json(outcome)})
     if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):
@@ -222,7 +218,7 @@ def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: R
         except BrokenPipeError:
             raise  # the reader has stopped reading
         except OSError as error:
-            raise _not_written("standard output", error) from error
+            raise not_written("standard output", error) from error
 
 
 def _set_outputs(outcome: Outcome, how: PublishOptions, reporting: Reporting, document: str) -> None:
@@ -235,21 +231,8 @@ def _set_outputs(outcome: Outcome, how: PublishOptions, reporting: Reporting, do
     summary = reporting.summary_file
     if summary is None:
         summary = Path(how.environment.get("RUNNER_TEMP") or Path(outputs).parent) / "bakery-summary.json"
-        _write(summary, document)
-    _write(Path(outputs), github_output(outcome, summary.absolute()), mode="a")
-
-
-def _write(file: Path, text: str, *, mode: str = "w") -> None:
-    try:
-        with file.open(mode, encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise _not_written(file, error) from error
-
-
-def _not_written(place: object, error: OSError) -> BakeryError:
-    why = f"{error.strerror or error}; the result of the publish is printed above"
-    return BakeryError("cannot write the summary to", about=place, why=why)
+        write_file(summary, document)
+    write_file(Path(outputs), github_output(outcome, summary.absolute()), mode="a")
 
 
 def check_writable(option: str, file: Path | None) -> None:
