@@ -118,6 +118,20 @@ def test_plain_http_follows_the_rule_of_the_native_engine(registry, settings, wo
     assert copied == ("oras", "cp", *sides, reference, f"{registry}/b")
 
 
+def test_a_loopback_registry_that_speaks_tls_is_reached_over_tls():
+    oras = Oras("oras", RegistryConfig(ca_file=Path("ca.pem")), frozenset({"localhost:5000"}))
+    copied = oras.copy("localhost:5000/a", "localhost:5001/b")
+    assert copied == (
+        "oras",
+        "cp",
+        "--from-ca-file",
+        "ca.pem",
+        "--to-plain-http",
+        "localhost:5000/a",
+        "localhost:5001/b",
+    )
+
+
 def test_a_dry_run_prints_the_commands_and_needs_no_program(tmp_path):
     (tmp_path / "bakery.yaml").write_text(
         "repository: {url: github.com/acme/images, vendor: Acme, maintainer: {name: A, email: a@acme.test}}\n"

@@ -19,6 +19,7 @@ from bakery.oci.reference import Repository
 from bakery.registry.config import RegistryConfig
 from bakery.registry.http.config import Proxies
 from bakery.registry.http.failure import Untrusted
+from bakery.registry.loopback import over_tls
 from bakery.retry import RetryPolicy
 from tests.wire.attacks import Tls, names
 from tests.wire.channel import Channel
@@ -404,3 +405,12 @@ async def test_a_loopback_registry_that_the_user_marked_as_plain_http_gets_no_ha
             server.expect("HEAD", TARGET, 404)
             assert not await client.blobs(repository(server)).has(LAYER)
         assert server.connections == 1
+
+
+async def test_loopback_registries_that_speak_tls_are_found_for_programs_that_must_be_told(tls: Tls):
+    plain_http = raw_server(responds(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"))
+    async with ScriptedServer(tls=tls.server("localhost")) as secure, plain_http as plain:
+        closed = "127.0.0.1:1"
+        asked = [secure.host, plain, closed, "registry.example", secure.host]
+        assert await over_tls(asked, RegistryConfig()) == {secure.host}
+        assert await over_tls(asked, RegistryConfig(plain_http=frozenset({secure.host}))) == frozenset()

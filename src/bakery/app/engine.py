@@ -37,6 +37,7 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
             config=config,
             environment=environment,
             needs_soci=any(target.soci is not None for target in plan.targets),
+            registries=plan.registries,
             clock=clock,
             emit=emit,
             deadline=clock.now() + options.time_budget,

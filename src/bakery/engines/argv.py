@@ -26,10 +26,14 @@ Command = tuple[str, ...]
 
 
 class Oras(Struct, frozen=True):
-    """Builds commands of oras. program: the executable. config: which registries use plain HTTP, and the CA file."""
+    """Builds commands of oras. program: the executable. config: which registries use plain HTTP, and the CA file.
+
+    over_tls: registries on loopback names that turned out to speak TLS.
+    """
 
     program: str
     config: RegistryConfig
+    over_tls: frozenset[str] = frozenset()
 
     def describe(self, reference: str, output: Path | None = None) -> Command:
         """Print the descriptor of a manifest; write the manifest itself to `output`, if given."""
@@ -103,7 +107,7 @@ class Oras(Struct, frozen=True):
     def _options_for(self, reference: str, prefix: str) -> Command:
         """Return the options for the registry of this reference, by the same rule as the native engine."""
         registry = reference.partition("/")[0]
-        if api_origin(registry, self.config.plain_http).scheme == "http":
+        if registry not in self.over_tls and api_origin(registry, self.config.plain_http).scheme == "http":
             return (f"{prefix}plain-http",)
         return () if self.config.ca_file is None else (f"{prefix}ca-file", str(self.config.ca_file))
 

@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -48,6 +48,7 @@ from bakery.polling import poll_delays
 from bakery.publish.image import AssembledImage, Child
 from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import Credentials
+from bakery.registry.loopback import over_tls
 from bakery.retry import Clock, RetryPolicy, SystemClock
 from bakery.tasks import together
 from bakery.transfer.ledger import Ledger
@@ -67,7 +68,8 @@ class CliEngine:
     """Publishes through oras and soci. Enter it once per run.
 
     context: the project, whose `tools/` may contain the programs. deadline: when the time budget ends, on the clock.
-    needs_soci: whether a target will be converted; soci is looked up only then.
+    needs_soci: whether a target will be converted; soci is looked up only then. registries: the names of those that the
+    run uses, to find out which of them speak TLS on a loopback name.
     """
 
     def __init__(
@@ -77,13 +79,14 @@ class CliEngine:
         config: RegistryConfig,
         environment: Mapping[str, str] = os.environ,
         needs_soci: bool = False,
+        registries: Iterable[str] = (),
         policy: RetryPolicy | None = None,
         clock: Clock | None = None,
         emit: Emit = ignore,
         deadline: float | None = None,
     ) -> None:
         self._context, self._config = context, config
-        self._environment, self._needs_soci = environment, needs_soci
+        self._environment, self._needs_soci, self._registries = environment, needs_soci, tuple(registries)
         self._oras, self._soci = Oras("oras", config), "soci"
         self._clock = clock or SystemClock()
         policy = policy or RetryPolicy.from_environment(environment)
@@ -93,7 +96,8 @@ class CliEngine:
         self._files = itertools.count()
 
     async def __aenter__(self) -> Self:
-        self._oras = Oras(find_program("oras", self._context, self._environment), self._config)
+        program = find_program("oras", self._context, self._environment)
+        self._oras = Oras(program, self._config, await over_tls(self._registries, self._config))
         await self._commands.check_version("oras", self._oras.version())
         if self._needs_soci:
             self._soci = find_program("soci", self._context, self._environment)

@@ -25,7 +25,7 @@ from msgspec import Struct, field
 from bakery.errors import BakeryError
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.platform import Platform
-from bakery.oci.reference import Repository, SourceReference, TagReference
+from bakery.oci.reference import LayoutReference, Repository, SourceReference, TagReference
 from bakery.publish.policy import TagPolicy
 
 if TYPE_CHECKING:
@@ -154,6 +154,13 @@ class Plan(Struct, frozen=True):
     def repositories(self) -> tuple[Repository, ...]:
         """Every destination repository, in push order."""
         return tuple(dict.fromkeys(place.repository for target in self.targets for place in target.destinations))
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The name of every registry, of sources and destinations."""
+        sources = (source.reference for target in self.targets for source in target.sources)
+        read = (one.repository.registry for one in sources if not isinstance(one, LayoutReference))
+        return tuple(dict.fromkeys((*read, *(repository.registry for repository in self.repositories))))
 
 
 def push_order(tags: Iterable[str]) -> tuple[str, ...]:
