@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from bakery.app.selecting import Filters
 from bakery.cli import filters, general, options
+from bakery.cli.group import Command
 from bakery.cli.options import into
 from bakery.cli.output import emit, print_line, write, write_json
 from bakery.cli.pages import append_page
@@ -76,7 +77,7 @@ class Reporting(Struct, frozen=True):
     summary_format: Literal["table", "json"] = "table"
 
 
-@click.command("build")
+@click.command("build", cls=Command)
 @options.context
 @click.option("--plan", is_flag=True, help="Print the bake file as JSON and build nothing.")
 @click.option("--check", is_flag=True, help="Check the Containerfiles and build nothing; --strict fails on warnings.")

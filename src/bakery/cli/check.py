@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from bakery.cli import filters, general, options
+from bakery.cli.group import Command
 from bakery.cli.output import emit, write
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @options.context
 @filters.strict
 @general.options

@@ -18,8 +18,9 @@ from msgspec import Struct
 
 from bakery.app.imagetools import Create
 from bakery.app.publishing import PublishOptions
-from bakery.cli import general, options, output
+from bakery.cli import completing, general, options, output
 from bakery.cli.general import CommandFunction, Declared
+from bakery.cli.group import Command
 from bakery.cli.options import declare, gather
 from bakery.cli.publishing import (
     ACCESS,
@@ -57,7 +58,9 @@ _WHAT: Final = (
         "--metadata", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
         help="Use the build of this metadata file of buildx or of `imagetools create`; repeatable.",
     ),
-    click.option("--target", metavar="KEY", default="", show_default=False, help="Target in the metadata files."),
+    click.option("--target", metavar="KEY", default="", show_default=False, help="Target in the metadata files.",
+        shell_complete=completing.metadata_keys,
+    ),
     click.option("--append", is_flag=True, help="Add the sources to the image of the first --tag."),
     click.option(
         "-p", "--platform", multiple=True, metavar="OS/ARCH", help="Keep only these platforms; repeatable."
@@ -109,7 +112,7 @@ class Creating(Struct, frozen=True):
     progress: _Progress = "auto"
 
 
-class _CreateCommand(click.Command):
+class _CreateCommand(Command):
     """A command whose --soci has an optional value: what follows it is a source, unless it is KEY=VALUE."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -161,7 +164,7 @@ def create_command(how: Creating, **given: Any) -> None:
     _run(partial(imagetools.plan, Create(**given)), how)
 
 
-@click.command("copy")
+@click.command("copy", cls=Command)
 @click.argument("source", metavar="SOURCE", help="Image to copy.")
 @click.argument("destinations", metavar="DESTINATION...", nargs=-1, required=True, help="REPOSITORY[:TAG[,TAG…]].")
 @_creating()
@@ -173,7 +176,7 @@ def copy_command(how: Creating, source: str, destinations: tuple[str, ...], envi
     _run(partial(imagetools.copy, source, destinations, environment), how)
 
 
-@click.command("tag")
+@click.command("tag", cls=Command)
 @click.argument("reference", metavar="REF", help="Image, by tag or digest.")
 @click.argument("tags", metavar="TAG...", nargs=-1, required=True, help="Tags to set in its repository.")
 @_creating()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bakery.app.selecting import Filters
-from bakery.cli import filters, general, options, output
+from bakery.cli import completing, filters, general, options, output
 from bakery.cli.group import Group
 
 
@@ -25,7 +25,7 @@ def group() -> None:
 )  # fmt: skip
 @click.option(
     "--image-platform", "platform", metavar="OS/ARCH", default="", show_default="this machine's",
-    help="Test the images of this platform.",
+    help="Test the images of this platform.", shell_complete=completing.project_names("platform"),
 )  # fmt: skip
 @click.option(
     "--metadata-file", metavar="FILE", type=options.FILES, multiple=True,

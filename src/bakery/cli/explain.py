@@ -6,11 +6,18 @@ from pathlib import Path
 
 import click
 
-from bakery.cli import general, output
+from bakery.cli import completing, general, output
+from bakery.cli.group import Command
 
 
-@click.command("explain")
-@click.argument("code", metavar="[CODE]", default="", help="Error code, such as registry/quota, or its first part.")
+@click.command("explain", cls=Command)
+@click.argument(
+    "code",
+    metavar="[CODE]",
+    default="",
+    shell_complete=completing.error_codes,
+    help="Error code, such as registry/quota, or its first part.",
+)
 @click.option("--pages", metavar="FOLDER", type=click.Path(path_type=Path), hidden=True)
 @general.options
 def command(code: str, pages: Path | None) -> None:

@@ -10,6 +10,7 @@ from typing import Final, get_args
 import click
 
 from bakery.app.selecting import Channel, Mode
+from bakery.cli import completing
 from bakery.cli.general import Declared
 from bakery.cli.options import image_name, into
 
@@ -18,14 +19,19 @@ FILTERS: Final = "bakery.app.selecting:Filters"
 
 
 def _text(name: str, metavar: str, help: str) -> Declared:
-    return click.option(name, metavar=metavar, default="", show_default=False, help=help)
+    complete = completing.project_names(name.removeprefix("--image-"))
+    return click.option(name, metavar=metavar, default="", show_default=False, help=help, shell_complete=complete)
 
 
 image_version = _text("--image-version", "VERSION", "Only this version, or versions that start with it (2026.05).")
 image_variant = _text("--image-variant", "REGEX", "Only variants whose name matches.")
 image_os = _text("--image-os", "REGEX", "Only operating systems whose name matches.")
 image_platform = click.option(
-    "--image-platform", metavar="REGEX", multiple=True, help="Only targets with a matching platform; repeatable."
+    "--image-platform",
+    metavar="REGEX",
+    multiple=True,
+    help="Only targets with a matching platform; repeatable.",
+    shell_complete=completing.project_names("platform"),
 )
 latest = click.option("--latest", is_flag=True, help="Only latest versions.")
 dev_versions = click.option(

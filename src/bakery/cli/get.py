@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from bakery.app.selecting import Filters
-from bakery.cli import filters, general, options
+from bakery.cli import completing, filters, general, options
 from bakery.cli.group import Group
 from bakery.cli.output import emit, write, write_json
 
@@ -59,7 +59,7 @@ def targets_command(context: Path, output: Literal["table", "json"], wanted: Fil
 
 
 @group.command("version")
-@click.argument("image", help="Name of the image.")
+@click.argument("image", help="Name of the image.", shell_complete=completing.project_names("image"))
 @options.context
 @click.option("--subpath", metavar="FOLDER", help="Print the version in this folder instead of the latest.")
 @general.options

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bakery.cli import general, options, output
-from bakery.cli.group import Group
+from bakery.cli.group import Command, Group
 from bakery.cli.options import into
 from bakery.errors import BakeryError, UsageError, message
 from bakery.text import clean
@@ -43,7 +43,7 @@ _starting = options.declaring(
 )  # fmt: skip
 
 
-@click.command("init")
+@click.command("init", cls=Command)
 @_starting
 @general.options
 def command(context: Path, given: Answers, yes: bool) -> None:

@@ -8,11 +8,12 @@ from typing import Any, Literal
 import click
 
 from bakery.cli import general, options, output
+from bakery.cli.group import Command
 from bakery.cli.publishing import ACCESS
 from bakery.errors import UsageError
 
 
-@click.command("inspect")
+@click.command("inspect", cls=Command)
 @click.argument("image", metavar="REF|LAYOUT", help="Image in a registry, or oci-layout://PATH[:NAME|@DIGEST].")
 @click.option("--raw", is_flag=True, help="Print the manifest or index, byte for byte.")
 @click.option("--output", "form", type=click.Choice(["text", "json"]), default="text", help="Output format.")

@@ -12,8 +12,9 @@ import click
 
 from bakery.app.reading import JobField, MatrixRequest
 from bakery.app.selecting import Filters
-from bakery.cli import filters, general, options
+from bakery.cli import completing, filters, general, options
 from bakery.cli.general import CommandFunction
+from bakery.cli.group import Command
 from bakery.cli.options import declare
 from bakery.cli.output import emit, write
 from bakery.errors import ConfigurationError
@@ -57,10 +58,12 @@ def _sending(function: CommandFunction) -> CommandFunction:
     return declare(function, (_runner, _platforms, _bake))
 
 
-@click.command("matrix")
+@click.command("matrix", cls=Command)
 @options.context
 @filters.taking(
-    click.argument("image_name", metavar="[IMAGE]", default="", help="Regular expression for image names."),
+    click.argument("image_name", metavar="[IMAGE]", default="", help="Regular expression for image names.",
+        shell_complete=completing.project_names("image"),
+    ),
     filters.image_version, filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.dev_spec,
     filters.matrix_versions, filters.offline, filters.allow_empty,
 )  # fmt: skip

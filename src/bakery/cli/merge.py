@@ -6,10 +6,11 @@ import click
 from msgspec.structs import replace
 
 from bakery.cli import general
+from bakery.cli.group import Command
 from bakery.cli.publishing import Publishing, publishing, run
 
 
-@click.command("merge")
+@click.command("merge", cls=Command)
 @publishing()
 @general.options
 def merge_command(wanted: Publishing) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from bakery.cli import completing
 from bakery.cli.general import CommandFunction, Declared
 from bakery.defaults import TIME_BUDGET_S, WAIT_TIMEOUT_S
 from bakery.errors import UsageError
@@ -90,7 +91,12 @@ metadata = click.argument(
     help="Build metadata files, or glob patterns.",
 )  # fmt: skip
 image_name = click.option(
-    "--image-name", metavar="REGEX", default="", show_default=False, help="Only images whose name matches."
+    "--image-name",
+    metavar="REGEX",
+    default="",
+    show_default=False,
+    help="Only images whose name matches.",
+    shell_complete=completing.project_names("image"),
 )
 temp_registry = click.option(
     "--temp-registry", metavar="REGISTRY", expose_value=False,
@@ -245,6 +251,7 @@ journal = click.option(
 faults = click.option(
     "--faults", metavar="NAME|FILE", default="", show_default="none",
     help="Inject the faults of ghcr, hub, ecr, flaky, hostile … (docs/faults.md), or of a JSON file.",
+    shell_complete=completing.faults,
 )  # fmt: skip
 seed = click.option("--seed", type=int, metavar="N", default=0, help="Random seed for fault injection.")
 

@@ -9,6 +9,7 @@ import click
 from msgspec.structs import replace
 
 from bakery.cli import general, options, output
+from bakery.cli.group import Command
 from bakery.cli.options import into
 from bakery.cli.publishing import Publishing, finish, publishing
 
@@ -21,7 +22,7 @@ _sources = click.argument(
 )  # fmt: skip
 
 
-@click.command("publish")
+@click.command("publish", cls=Command)
 @into(
     "origin",
     "bakery.app.origins:OriginRequest",
@@ -37,18 +38,7 @@ _sources = click.argument(
 @publishing(metadata=_sources)
 @general.options
 def command(wanted: Publishing, origin: OriginRequest) -> None:
-    """Publish what was built per platform: assemble, copy to every registry, move tags, verify.
-
-    \b
-    Digests that runners left as files, tags from docker/metadata-action:
-      bakery publish --digests digests --from ghcr.io/acme/app
-    Targets and tags of a bake file:
-      bakery publish --bake bake.json metadata-*.json
-    Metadata files, layouts or digests as one image:
-      bakery publish -t ghcr.io/acme/app:1.2.3,latest metadata-*.json
-    A project with a bakery.yaml:
-      bakery publish metadata-*.json
-    """
+    """Publish what was built per platform: assemble, copy to every registry, move tags, verify."""
     from bakery.app.origins import plan_publish
 
     if origin.bake == "-":

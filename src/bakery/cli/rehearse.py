@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from bakery.cli import filters, general, options, output
+from bakery.cli.group import Command
 from bakery.cli.options import into
 
 if TYPE_CHECKING:
     from bakery.app.rehearse import RehearseRequest
 
 
-@click.command("rehearse")
+@click.command("rehearse", cls=Command)
 @into(
     "request",
     "bakery.app.rehearse:RehearseRequest",

@@ -34,7 +34,8 @@ def usage_error(error: click.ClickException) -> UsageError:
     if isinstance(error, click.BadParameter):
         if error.param is None and error.param_hint is None:
             return UsageError(error.message)
-        return UsageError(f"invalid value for {_named(error)}", why=error.message, error_code="usage/value")
+        what, hint = f"invalid value for {_named(error)}", _nearest("use", _choices(error))
+        return UsageError(what, why=error.message, hint=hint, error_code="usage/value")
     return UsageError(_sentence(error.format_message()), hint=for_usage)
 
 
@@ -53,6 +54,16 @@ def _sentence(text: str) -> str:
 
 def _nearest(verb: str, names: Sequence[str] | None) -> str:
     return f"{verb} {' or '.join(repr(name) for name in sorted(names))}" if names else ""
+
+
+def _choices(error: click.BadParameter) -> Sequence[str]:
+    """Return the allowed values that are like the one that was given, which the message of click quotes first."""
+    if not isinstance(error.param, click.Option | click.Argument) or not isinstance(error.param.type, click.Choice):
+        return ()
+    given = error.message.partition("'")[2].partition("'")[0]
+    from difflib import get_close_matches
+
+    return get_close_matches(given.lower(), [str(one) for one in error.param.type.choices], n=1)
 
 
 def _kind(parameter: click.Parameter | None) -> str:

@@ -3,6 +3,7 @@
 import click
 
 from bakery import __version__
+from bakery.cli.group import Command
 
 
 def _print() -> None:
@@ -20,7 +21,7 @@ showing = click.option(
 )
 
 
-@click.command("version")
+@click.command("version", cls=Command)
 def command() -> None:
     """Print the version."""
     _print()

@@ -231,5 +231,10 @@ def profile(name: str) -> Profile:
     """Return the profile with this name. Raises UsageError, listing the names."""
     found = PROFILES.get(name)
     if found is None:
-        raise UsageError("cannot find faults", about=f"'{name}'", why=f"expected one of: {', '.join(PROFILES)}")
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, PROFILES, n=1)
+        why = f"expected one of: {', '.join(PROFILES)}"
+        hint = f"pass --faults {near[0]}" if near else ""
+        raise UsageError("cannot find faults", about=f"'{name}'", why=why, hint=hint)
     return found
