@@ -44,7 +44,7 @@ def run(program, *arguments, **more):
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        ("bakery c", ["check", "ci"]),
+        ("bakery ch", ["check"]),
         ("bakery ci p", ["publish"]),
         ("bakery ci publish --j", ["--jobs", "--journal"]),
         ("bakery get targets --output j", ["json"]),
