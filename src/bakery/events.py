@@ -165,6 +165,19 @@ class TagRestored(Struct, frozen=True):
     replaced: str  # what the run had put there
 
 
+class ArtifactAdded(Struct, frozen=True):
+    """Something that belongs to a staged image is at its destination, before any tag moves there.
+
+    subject: the image, or one of its children, by digest. kind: "signature", "referrer", or the media type of an
+    attachment. digest: of the artifact, "" if the program that made it does not report it.
+    """
+
+    target: str
+    subject: str
+    kind: str
+    digest: str = ""
+
+
 class TargetFinished(Struct, frozen=True):
     """A target has ended. `state` is that of `publish.outcome.State`, or `done` (not publishing)."""
 
@@ -208,6 +221,7 @@ Event = (
     | TagMoving
     | TagMoved
     | TagRestored
+    | ArtifactAdded
     | TargetFinished
     | Noted
     | ProblemFound

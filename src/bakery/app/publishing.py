@@ -47,8 +47,9 @@ class PublishOptions(Struct, frozen=True):
     run. all_or_nothing: what is published whole or not at all. on_failure: whether tags that moved are put back when
     another of their set fails; None is restore for a set, else keep. no_downgrade, if_newer, immutable: added to the
     tag policy of every target (publish.policy). keep_previous: prefix of the tags that keep what tags named before.
-    environment: credentials, proxies, programs and retry variables
-    (pipeline.md 10). Raises UsageError for an unknown engine.
+    referrers: copy what refers to the sources. attach: FILE:MEDIA-TYPE each. sign: the program that signs; sign_key and
+    sign_option are for it. before_commit: a command that may veto every tag. environment: credentials, proxies,
+    programs and retry variables (pipeline.md 10). Raises UsageError for an unknown engine.
     """
 
     context: Path = Path()
@@ -64,6 +65,12 @@ class PublishOptions(Struct, frozen=True):
     if_newer: bool = False
     immutable: tuple[str, ...] = ()
     keep_previous: str = ""
+    referrers: bool = False
+    attach: tuple[str, ...] = ()
+    sign: Literal["cosign"] | None = None
+    sign_key: str = ""
+    sign_option: tuple[str, ...] = ()
+    before_commit: str = ""
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
@@ -118,18 +125,28 @@ class PublishOptions(Struct, frozen=True):
 def publish(plan: Plan, options: PublishOptions, *, emit: Emit = ignore, hooks: Hooks | None = None) -> Outcome:
     """Carry out a plan, and return the outcome of every target at every destination.
 
-    hooks: what else happens between staging and the first tag.
+    hooks: what happens between staging and the first tag, in place of what the options say about that.
     Call it from the main thread if a signal is to end it: then Interrupted is raised, with the outcome so far.
     """
     from bakery.app.engine import make_engine
+    from bakery.app.hooks import Preparations
     from bakery.parallel.root import postpone_end, run_interruptible
     from bakery.publish.pipeline import Pipeline
+    from bakery.retry import SystemClock
 
-    plan = options.governed(plan)
-    engine, how = make_engine(plan, options, emit), options.run_options(len(plan.targets))
-    pipeline = Pipeline(plan, engine, options=how, emit=emit, hooks=hooks, postpone_end=postpone_end)
+    plan, clock = options.governed(plan), SystemClock()
+    preparations = Preparations(plan, options, emit)
+    how, deadline = options.run_options(len(plan.targets)), clock.now() + options.time_budget
+    engine = make_engine(plan, options, emit, clock=clock, deadline=deadline)
+    hooks = hooks or preparations.hooks()
+    pipeline = Pipeline(plan, engine, options=how, clock=clock, emit=emit, hooks=hooks, postpone_end=postpone_end)
+
+    async def executing() -> Outcome:
+        async with preparations.ready(engine, clock, deadline):
+            return await pipeline.execute()
+
     try:
-        return run_interruptible(pipeline.execute())
+        return run_interruptible(executing())
     except ExecutorInterrupted as error:
         raise Interrupted(error.signum, pipeline.outcome(interrupted=True, signum=error.signum)) from error
 

@@ -198,6 +198,21 @@ ENTRIES: Final = (
         "sha256:4c17…, not sha256:9651…",
     ),
     Entry(
+        "publish/vetoed",
+        "The command of --before-commit wants no tag to move",
+        "Everything is uploaded by digest, and the command that `--before-commit` names exited with a code other than "
+        "0, or could not be run. No tag of the run moved.",
+        (
+            "The command found something that must not be published: its last line is shown.",
+            "The command does not exist, or the time budget ended before it did.",
+        ),
+        (
+            "Read what the command printed.",
+            "Run the same publish again when it is resolved: what was uploaded is not uploaded again.",
+        ),
+        "error[publish/vetoed]: no tag moves because of --before-commit ./check.sh: it exited with 1: app: scan failed",
+    ),
+    Entry(
         "publish/tag-clash",
         "Two targets claim one tag",
         "The same tag would name two images, and the one that is pushed last would win. Neither target is published.",

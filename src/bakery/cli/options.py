@@ -164,6 +164,30 @@ keep_previous = click.option(
     "--keep-previous", metavar="PREFIX", default="", show_default=False,
     help="Keep what tags named before under tags with this prefix, so that it is not deleted as untagged.",
 )  # fmt: skip
+referrers = click.option(
+    "--referrers", is_flag=True,
+    help="Copy what refers to the sources, too: signatures, SBOMs and attestations, also those under tags of cosign.",
+)  # fmt: skip
+attach = click.option(
+    "--attach", metavar="FILE:MEDIA-TYPE", multiple=True,
+    help="Attach a file, such as an SBOM, to every image before its tags move; repeatable.",
+)  # fmt: skip
+sign = click.option(
+    "--sign", type=click.Choice(["cosign"]), default=None,
+    help="Sign every digest at every destination with this program before its tags move.",
+)  # fmt: skip
+sign_key = click.option(
+    "--sign-key", metavar="KEY", envvar="COSIGN_KEY", show_envvar=True, default="", show_default=False,
+    help="File or URI of the key; without one, cosign signs keyless.",
+)  # fmt: skip
+sign_option = click.option(
+    "--sign-option", metavar="OPTION", multiple=True,
+    help="Pass this option to `cosign sign`, such as --signing-config=FILE; repeatable.",
+)  # fmt: skip
+before_commit = click.option(
+    "--before-commit", metavar="COMMAND", default="", show_default=False,
+    help="Run this command once, with what is staged as JSON on stdin, before any tag moves; it may veto.",
+)  # fmt: skip
 require_platform = click.option(
     "--require-platform", metavar="OS/ARCH", multiple=True,
     help="Publish exactly these platforms, or fail; repeatable.",

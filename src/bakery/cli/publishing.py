@@ -39,7 +39,8 @@ _WHAT: Final = (
 TRUST: Final = (
     options.all_or_nothing, options.on_failure, options.no_downgrade, options.if_newer, options.immutable,
     options.keep_previous,
-)  # fmt: skip  # which tags may move, and together with which
+    options.referrers, options.attach, options.sign, options.sign_key, options.sign_option, options.before_commit,
+)  # fmt: skip  # which tags may move, together with which, and what must be there before
 _HOW: Final = (
     options.dry_run, options.strict_plan, options.jobs, options.engine, options.wait_timeout, options.time_budget,
     options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry, *TRUST,

@@ -92,6 +92,11 @@ class NativeEngine:
         await self._exits.aclose()
         self._emit(RequestsSaved(self._mover.saved + self._manifests.saved))
 
+    @property
+    def client(self) -> Client:
+        """The client that the engine works with."""
+        return self._client
+
     async def find(self, reference: SourceReference) -> RawManifest | None:
         if isinstance(reference, LayoutReference):
             return await self._layouts.root(reference)

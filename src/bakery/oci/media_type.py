@@ -9,6 +9,7 @@ OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+EMPTY: Final = "application/vnd.oci.empty.v1+json"  # of a config that says nothing: `{}`
 DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 
 IMAGE_CONFIGS: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from bakery.events import (
+    ArtifactAdded,
     Event,
     HostPaused,
     Noted,
@@ -71,6 +72,9 @@ def _line_of(event: Event) -> Line:
         case TagRestored():
             text = f"{event.reference} -> {event.digest or 'deleted'} (restored; was {event.replaced})"
             return Line(logging.INFO, text, event.target, "commit")
+        case ArtifactAdded():
+            text = f"{event.kind} of {event.subject}" + (f": {event.digest}" if event.digest else "")
+            return Line(logging.INFO, text, event.target, "stage")
         case Noted():
             return Line(logging.WARNING if event.warning else logging.INFO, event.message, event.target)
         case ProblemFound():
