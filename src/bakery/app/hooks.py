@@ -76,7 +76,7 @@ class Preparations:
         """Prepare what the hooks need, until the block ends. deadline: when the time budget ends, on the clock."""
         async with AsyncExitStack() as stack:
             if self._attachments or self._options.referrers:
-                self._artifacts = await self._made_artifacts(engine, stack, clock, deadline)
+                self._artifacts = await self._made_artifacts(engine, stack, clock)
             if self._options.sign is not None:
                 self._cosign = stack.enter_context(self._made_cosign(clock, deadline))
             if self._command:
@@ -93,16 +93,15 @@ class Preparations:
         assert self._veto is not None
         await self._veto.ask(deliveries)
 
-    async def _made_artifacts(self, engine: Engine, stack: AsyncExitStack, clock: Clock, deadline: float) -> Artifacts:
-        from bakery.app.engine import make_native_engine
+    async def _made_artifacts(self, engine: Engine, stack: AsyncExitStack, clock: Clock) -> Artifacts:
+        from bakery.app.engine import make_native
         from bakery.engines.artifacts import Artifacts
         from bakery.engines.native import NativeEngine
 
         native = engine if isinstance(engine, NativeEngine) else None
         if native is None:  # oras has no command that would do this
-            native = await stack.enter_async_context(
-                make_native_engine(self._plan, self._options, self._emit, clock=clock, deadline=deadline)
-            )
+            made = make_native(self._plan, self._options, self._emit, clock=clock)
+            native = await stack.enter_async_context(made)
         return Artifacts(native, attachments=self._attachments, copies=self._options.referrers, emit=self._emit)
 
     def _made_cosign(self, clock: Clock, deadline: float) -> Cosign:

@@ -137,7 +137,7 @@ def publish(plan: Plan, options: PublishOptions, *, emit: Emit = ignore, hooks: 
     plan, clock = options.governed(plan), SystemClock()
     preparations = Preparations(plan, options, emit)
     how, deadline = options.run_options(len(plan.targets)), clock.now() + options.time_budget
-    engine = make_engine(plan, options, emit, clock=clock, deadline=deadline)
+    engine = make_engine(plan, options, emit)
     hooks = hooks or preparations.hooks()
     pipeline = Pipeline(plan, engine, options=how, clock=clock, emit=emit, hooks=hooks, postpone_end=postpone_end)
 
