@@ -223,6 +223,16 @@ async def test_the_session_of_a_refused_mount_is_used_by_the_push_that_follows(c
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
+async def test_a_session_elsewhere_that_a_mount_opened_is_not_used():
+    target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", target, Response(202, {"Location": "http://169.254.169.254/x"}))
+        assert not await client.blobs(repository(server)).mount(LAYER, client.blobs(repository(server, "acme/base")))
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", commit(), 201)
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
 async def test_any_other_response_to_a_mount_means_no(status):
     target = f"{UPLOADS}?mount={LAYER.digest}&from=acme/base"

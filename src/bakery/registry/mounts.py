@@ -146,7 +146,8 @@ class Mounts:
 
     def _keep_session(self, response: HttpResponse, blob: Descriptor) -> None:
         session = self._session_of(response)
-        if session is not None:
+        # A session elsewhere is left alone: a mount that fails in whatever way must not end the upload after it.
+        if session is not None and session.origin == self._endpoint.origin:
             plan.note_chunk_size(response, self._endpoint.manners)
             self.sessions[blob.digest] = session
 
