@@ -34,10 +34,10 @@ def test_help_is_an_option_with_two_names_and_a_command():
     for words in (("ci", "publish", "-h"), ("help", "ci", "publish")):
         assert bakery(*words).stdout == expected.stdout
     assert bakery("help").stdout == bakery("-h").stdout
-    wrong = bakery("help", "versio")
+    wrong = bakery("help", "versionn")
     assert (wrong.returncode, wrong.stderr) == (
         2,
-        "error[usage/command]: no such command 'versio'\nhint: run 'bakery version'\n",
+        "error[usage/command]: no such command 'versionn'\nhint: run 'bakery version'\n",
     )
 
 
@@ -49,7 +49,7 @@ def test_the_module_runs_as_the_program_does():
 
 
 WRONG_USAGE = {
-    "a command": ("versio", "error[usage/command]: no such command 'versio'\nhint: run 'bakery version'\n"),
+    "a command": ("versionn", "error[usage/command]: no such command 'versionn'\nhint: run 'bakery version'\n"),
     "a command of a group": (
         "ci publsh",
         "error[usage/command]: no such command 'publsh'\nhint: run 'bakery ci publish'\n",

@@ -58,6 +58,9 @@ COMMANDS: tuple[CommandEntry, ...] = (
         "Create, copy, tag and inspect images; single steps of publishing a project.",
     ),
     CommandEntry("rollback", "bakery.cli.rollback:command", "Make tags name again what they named before a run."),
+    CommandEntry(
+        "verify", "bakery.cli.verify:command", "Check that what was published is there, whole and the same everywhere."
+    ),
     CommandEntry("oras", "bakery.cli.oras:group", "Old name of `imagetools merge`."),
     CommandEntry("soci", "bakery.cli.soci:group", "Convert images to SOCI, inspect SOCI indexes, verify them."),
     CommandEntry("clean", "bakery.cli.clean:group", "Delete old builds, caches and images that nothing needs."),

@@ -1,0 +1,53 @@
+"""`bakery verify`: check that what was published is still there, whole and the same everywhere."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import click
+
+from bakery.cli import general, options, output
+from bakery.cli.options import declaring
+from bakery.cli.publishing import ACCESS, ACCESS_NAMES
+
+
+@click.command("verify")
+@click.argument(
+    "what", metavar="[SUMMARY|PROJECT|REF]...", type=options.FILES, nargs=-1,
+    help="JSON summaries, folders with a bakery.yaml, and references; by default the project in the current folder.",
+)  # fmt: skip
+@declaring(
+    options.image_name,
+    click.option("--require-signature", is_flag=True, help="Report what is not signed as drift."),
+    options.time_budget,
+    click.option("--output", "result", type=click.Choice(["table", "json"]), default="table", help="Output format."),
+    *ACCESS,
+)
+@general.options
+def command(
+    what: tuple[str, ...], image_name: str, require_signature: bool, time_budget: float,
+    result: Literal["table", "json"], **access: Any,
+) -> None:  # fmt: skip
+    """Check that every tag names what it must, and that everything it names is there.
+
+    All manifests are read, and every blob is looked for. The tags of a target must name the same digest in every
+    registry, with the declared platforms and the same signatures. Exits 1 if anything differs: run it daily.
+
+    \b
+      bakery verify bakery-summary.json
+      bakery verify ghcr.io/acme/app:1.2.3
+    """
+    from bakery.app.verifying import VerifyRequest, verify
+    from bakery.report.audit import audit_json, audit_lines, audit_table
+    from bakery.report.printing import print_text
+
+    environment = options.overlaid(os.environ, **{name: access[name] for name in ACCESS_NAMES})
+    request = VerifyRequest(what or (".",), image_name, require_signature, time_budget, environment)
+    found = verify(request, emit=output.emit)
+    if result == "json":
+        output.write_json(audit_json(found))
+    else:
+        output.write(audit_table(found), end="")
+    print_text(audit_lines(found))
+    raise click.exceptions.Exit(found.exit_code)

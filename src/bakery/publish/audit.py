@@ -1,0 +1,207 @@
+"""Check what is published: that every tag names what it must, and that everything it names is there (`bakery verify`).
+
+Manifests are read and their digests verified; of blobs only the presence is looked for. Each is looked at once in a
+repository, however many tags lead to it. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Hashable, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bakery.errors import BakeryError
+from bakery.oci import manifest as views
+from bakery.oci.descriptor import Descriptor
+from bakery.oci.digest import Digest
+from bakery.oci.manifest import Index, Manifest, RawManifest
+from bakery.oci.platform import Platform
+from bakery.oci.reference import DigestReference, Repository, TagReference
+from bakery.publish.audited import Audit, Checked, Expected
+from bakery.tasks import together
+
+T = TypeVar("T")
+MAX_DEPTH: Final = 4
+_SHOWN: Final = 3  # of the digests in one problem
+
+
+class Reader(Protocol):
+    """Reads a registry."""
+
+    async def read_tag(self, reference: TagReference) -> Digest | None:
+        """Return what a tag names now, or None."""
+        ...
+
+    async def read_manifest(self, reference: DigestReference) -> RawManifest | None:
+        """Return a manifest, verified, or None if it is not there."""
+        ...
+
+    async def has_blob(self, repository: Repository, blob: Descriptor) -> bool:
+        """Return whether the blob is there."""
+        ...
+
+    async def count_signatures(self, reference: DigestReference) -> int:
+        """Return how many signatures refer to a manifest: a cosign tag, and referrers that are signatures."""
+        ...
+
+
+class _Content(Struct):
+    """What an index or image consists of, and what of it is missing."""
+
+    platforms: list[str] = []
+    attestations: int = 0
+    manifests: set[Digest] = set()
+    blobs: set[Digest] = set()
+    lost: list[Digest] = []
+
+
+async def audit(expected: Sequence[Expected], reader: Reader, *, needs_signature: bool = False) -> Audit:
+    """Check every reference. needs_signature: one that is not signed differs from what is expected."""
+    auditor = _Auditor(reader, needs_signature)
+    checked = await together(auditor.check(one) for one in expected)
+    return Audit(tuple(_compared(checked)))
+
+
+def _compared(checked: Sequence[Checked]) -> list[Checked]:
+    """Compare the members of each group with what most of them have."""
+    groups: dict[str, list[Checked]] = {}
+    for one in checked:
+        if one.expected.group and one.digest is not None:
+            groups.setdefault(one.expected.group, []).append(one)
+    usual = {name: _usual(members) for name, members in groups.items()}
+    return [
+        replace(one, problems=(*one.problems, *_differences(one, usual[one.expected.group])))
+        if one.digest is not None and one.expected.group
+        else one
+        for one in checked
+    ]
+
+
+def _usual(members: Sequence[Checked]) -> Checked:
+    """Return the member to compare with: with the digest that most have, and the most signatures."""
+    counts = Counter(one.digest for one in members)
+    return max(members, key=lambda one: (counts[one.digest], one.signatures, one.attestations))
+
+
+def _differences(one: Checked, usual: Checked) -> list[str]:
+    if one.digest != usual.digest:
+        return [f"names {one.digest}, but {usual.expected.reference} names {usual.digest}"]
+    if one.signatures < usual.signatures:
+        return [f"has {one.signatures} of the {usual.signatures} signatures at {usual.expected.reference}"]
+    return []
+
+
+class _Auditor:
+    def __init__(self, reader: Reader, needs_signature: bool) -> None:
+        self._reader, self._needs_signature = reader, needs_signature
+        self._work: dict[Hashable, asyncio.Future[Any]] = {}
+
+    async def check(self, expected: Expected) -> Checked:
+        """Check one reference. A registry that fails is in the result."""
+        try:
+            return await self._check(expected)
+        except BakeryError as error:
+            return Checked(expected, error=error)
+
+    async def _check(self, expected: Expected) -> Checked:
+        reference, repository = expected.reference, expected.reference.repository
+        if isinstance(reference, TagReference):
+            digest = await self._reader.read_tag(reference)
+            if digest is None:
+                return Checked(expected, problems=("the tag does not exist",))
+        else:
+            digest = reference.digest
+        problems = []
+        if expected.digest is not None and digest != expected.digest:
+            problems.append(f"names {digest}, expected {expected.digest}")
+        place = repository.with_digest(digest)
+        content, signatures = await asyncio.gather(
+            self._once(place, self._content(place)), self._once((place, "sig"), self._reader.count_signatures(place))
+        )
+        if content.lost:
+            shown = ", ".join(str(lost) for lost in content.lost[:_SHOWN])
+            more = f" and {len(content.lost) - _SHOWN} more" if len(content.lost) > _SHOWN else ""
+            problems.append(f"content is missing: {shown}{more}")
+        else:
+            problems += [f"{name} is missing" for name in _missing(expected.platforms, content.platforms)]
+        if self._needs_signature and not signatures:
+            problems.append("it is not signed")
+        return Checked(
+            expected,
+            digest,
+            tuple(content.platforms),
+            content.attestations,
+            signatures,
+            len(content.manifests),
+            len(content.blobs),
+            tuple(problems),
+        )
+
+    async def _content(self, root: DigestReference) -> _Content:
+        content = _Content([], 0, set(), set(), [])
+        level: list[tuple[DigestReference, Descriptor | None]] = [(root, None)]
+        for _ in range(MAX_DEPTH + 1):
+            level = [(place, entry) for place, entry in level if place.digest not in content.manifests]
+            content.manifests |= {place.digest for place, _ in level}
+            found = await together(
+                self._once(("manifest", place), self._reader.read_manifest(place)) for place, _ in level
+            )
+            following: list[tuple[DigestReference, Descriptor | None]] = []
+            images: list[Manifest] = []
+            for (place, entry), raw in zip(level, found, strict=True):
+                if raw is None:
+                    content.lost.append(place.digest)
+                    continue
+                if entry is not None:
+                    entry.check(raw.raw, about=place)
+                view = views.parse(raw.raw, media_type=raw.descriptor.media_type, about=place)
+                if isinstance(view, Index):
+                    following += [(root.repository.with_digest(one.digest), one) for one in view.manifests]
+                else:
+                    images.append(view)
+                    _describe(content, entry)
+            await self._look_for_blobs(root.repository, images, content)
+            level = following
+        return content
+
+    async def _look_for_blobs(self, repository: Repository, images: Sequence[Manifest], content: _Content) -> None:
+        blobs = {blob.digest: blob for image in images for blob in image.blobs if blob.digest not in content.blobs}
+        content.blobs |= blobs.keys()
+        there = await together(
+            self._once(("blob", repository, digest), self._reader.has_blob(repository, blob))
+            for digest, blob in blobs.items()
+        )
+        # A layer that only exists at URLs need not be in the registry.
+        content.lost += [
+            blob.digest for blob, one in zip(blobs.values(), there, strict=True) if not one and not blob.urls
+        ]
+
+    async def _once(self, key: Hashable, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work on a key once; every caller gets its result."""
+        task = self._work.get(key)
+        if task is None:
+            task = self._work[key] = asyncio.ensure_future(work)
+        else:
+            work.close()
+        result: T = await asyncio.shield(task)
+        return result
+
+
+def _describe(content: _Content, entry: Descriptor | None) -> None:
+    if entry is None:
+        return
+    if views.is_attestation(entry):
+        content.attestations += 1
+    elif entry.platform is not None and not entry.platform.is_unknown:
+        content.platforms.append(str(entry.platform))
+
+
+def _missing(expected: Sequence[str], found: Sequence[str]) -> list[str]:
+    """Return the expected platforms that are not there. One without a variant is covered by any variant."""
+    there = {Platform.parse(name).normalised() for name in found}
+    loose = there | {platform.loose() for platform in there}
+    return [name for name in expected if Platform.parse(name).normalised() not in loose]

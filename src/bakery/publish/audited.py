@@ -1,0 +1,61 @@
+"""What a check of published tags expects and what it found (`bakery verify`). Values only."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bakery.errors import AuthError, BakeryError, ExitCode
+from bakery.oci.digest import Digest
+from bakery.oci.reference import Reference
+
+
+class Expected(Struct, frozen=True):
+    """A tag, or a digest, and what must hold for it.
+
+    digest: what it must name; None if any image will do. platforms: that must be there, such as "linux/amd64". group:
+    tags of one group must name the same digest and have the same attestations and signatures; "" is no group.
+    """
+
+    reference: Reference
+    digest: Digest | None = None
+    platforms: tuple[str, ...] = ()
+    group: str = ""
+
+
+class Checked(Struct, frozen=True):
+    """What was found at one reference. problems: in what it differs from what is expected; none if it is right.
+
+    attestations: of its index and children. signatures: cosign tags and referrers of the index. blobs, manifests: how
+    many were looked for. error: why it could not be checked.
+    """
+
+    expected: Expected
+    digest: Digest | None = None
+    platforms: tuple[str, ...] = ()
+    attestations: int = 0
+    signatures: int = 0
+    manifests: int = 0
+    blobs: int = 0
+    problems: tuple[str, ...] = ()
+    error: BakeryError | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether everything is as expected."""
+        return not self.problems and self.error is None
+
+
+class Audit(Struct, frozen=True):
+    """All references that were checked."""
+
+    checked: tuple[Checked, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """1 if anything differs, 4 if nothing could be read for the lack of a login, else 0."""
+        wrong = [one for one in self.checked if not one.is_right]
+        if not wrong:
+            return ExitCode.DONE
+        if all(isinstance(one.error, AuthError) for one in wrong):
+            return ExitCode.AUTHENTICATION
+        return ExitCode.FAILED

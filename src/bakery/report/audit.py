@@ -1,0 +1,69 @@
+"""What `bakery verify` found, as a table, as lines and as JSON. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bakery.errors import code_of, hint_of, reason
+from bakery.publish.audited import Audit, Checked
+from bakery.report.outcome import error_lines
+from bakery.report.table import aligned
+from bakery.text import clean, plural
+
+FORMAT: Final = 1
+
+
+def audit_table(audit: Audit) -> str:
+    """Return one row per reference: its state, what it names, and what that has."""
+    rows = [("STATE", "REFERENCE", "DIGEST", "PLATFORMS", "ATTESTATIONS", "SIGNATURES")]
+    for one in audit.checked:
+        platforms = ",".join(one.platforms) or "-"
+        counts = ("-", "-") if one.digest is None else (str(one.attestations), str(one.signatures))
+        rows.append((_state(one), str(one.expected.reference), str(one.digest or "-"), platforms, *counts))
+    return aligned(rows)
+
+
+def audit_lines(audit: Audit) -> str:
+    """Return what is wrong, and a closing line."""
+    lines = []
+    for one in audit.checked:
+        lines += [f"drift: {one.expected.reference}: {problem}" for problem in one.problems]
+        if one.error is not None:
+            lines += error_lines(f"{one.expected.reference}: ", one.error)
+    wrong = sum(not one.is_right for one in audit.checked)
+    count = plural(len(audit.checked), "reference")
+    lines.append(f"❌ {wrong} of {count} not as expected" if wrong else f"✅ {count} as expected")
+    return "".join(f"{clean(line)}\n" for line in lines)
+
+
+def audit_json(audit: Audit) -> dict[str, Any]:
+    """Return what was found as a JSON value."""
+    return {
+        "format": FORMAT,
+        "exit_code": int(audit.exit_code),
+        "references": [_reference(one) for one in audit.checked],
+    }
+
+
+def _state(one: Checked) -> str:
+    if one.error is not None:
+        return "unknown"
+    return "drift" if one.problems else "ok"
+
+
+def _reference(one: Checked) -> dict[str, Any]:
+    return {
+        "reference": str(one.expected.reference),
+        "state": _state(one),
+        "digest": str(one.digest) if one.digest else None,
+        "expected": str(one.expected.digest) if one.expected.digest else None,
+        "platforms": list(one.platforms),
+        "attestations": one.attestations,
+        "signatures": one.signatures,
+        "manifests": one.manifests,
+        "blobs": one.blobs,
+        "problems": [clean(problem) for problem in one.problems],
+        "error": None
+        if one.error is None
+        else {"code": code_of(one.error), "message": reason(one.error), "hint": hint_of(one.error) or None},
+    }
