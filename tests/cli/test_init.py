@@ -202,7 +202,7 @@ def test_on_a_terminal_questions_are_asked_for_what_no_option_gives(folder):
     code, shown = on_a_terminal(with_remote(folder), *answers)
     assert code == 0, shown
     assert "URL of the git repository [https://github.com/Acme/app]: " in shown
-    assert "invalid value for --maintainer" in shown
+    assert "\x1b[1;31merror[usage/invalid]:\x1b[0m invalid value for --maintainer" in shown
     project = load_project(folder)
     assert (project.repository.vendor, str(project.repository.maintainer)) == ("Acme Inc", "Jo <jo@acme.example>")
     assert project.images[0].versions[0].repositories == ("ghcr.io/acme/app", "quay.io/acme/app")

@@ -1,5 +1,6 @@
 """The plugin of docs/plugins.md, installed as a package manager would install it, and plugins that do not work."""
 
+import json
 import os
 import re
 import shutil
@@ -150,7 +151,8 @@ class Failing:
     )
     refused = bakery(documented, "--log-format", "json", "refused")
     assert refused.returncode == 4
-    assert refused.stderr.splitlines()[-1].startswith("error[auth/denied]: cannot log in")
+    last = json.loads(refused.stderr.splitlines()[-1])
+    assert (last["level"], last["code"], last["message"]) == ("error", "auth/denied", "cannot log in: 401")
     assert '"on the way"' in refused.stderr.splitlines()[0]
     wrong = bakery(documented, "wrong")
     assert wrong.returncode == 1

@@ -13,8 +13,8 @@ from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan, RefusedTarget, SkippedTarget
 from bakery.publish.sets import Hooks, OnFailure, Whole
-from bakery.report.outcome import outcome_lines
 from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
+from tests.report.texts import outcome_lines
 
 ONE, TWO = "one.example/app", "two.example/app"
 BOTH = ((ONE, ("1.0", "latest")), (TWO, ("1.0", "latest")))

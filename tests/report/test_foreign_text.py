@@ -21,15 +21,15 @@ from bakery.plugins.dgoss.result import GossResult, GossStatus, read_report
 from bakery.publish.journal import Journal
 from bakery.publish.outcome import Failure, Outcome, PlatformOutcome, State, Step, TargetOutcome
 from bakery.publish.plan import SkippedTarget
-from bakery.report.lines import LineFormatter, annotated, line_of, log
+from bakery.report.lines import Form, LineFormatter, annotated, line_of, log
 from bakery.report.merging import merge
-from bakery.report.outcome import outcome_lines, outcome_table
 from bakery.report.page import summary_page
 from bakery.report.printing import group, print_text
 from bakery.report.reading import read_summary
 from bakery.report.soci import conversion_lines
 from bakery.report.summary import dump, to_json
 from bakery.text import clean, forget_secrets, hide, json_text, without_commands
+from tests.report.texts import outcome_lines
 
 CANARY = (
     "a\x00\x07\x1b[2J\x1b]0;t\x07\x7f\x85\x9b31m\r\n::stop-commands::PWN\n ##[stop-commands]PWN x##[debug]y "
@@ -94,7 +94,7 @@ def test_no_error_carries_foreign_control_characters_or_commands(error, capsys, 
 def test_no_event_carries_them_into_a_log_line(event, form, github):
     out = io.StringIO()
     handler = logging.StreamHandler(out)
-    handler.setFormatter(LineFormatter(form, github=github))
+    handler.setFormatter(LineFormatter(Form(json=form == "json", github=github)))
     logger = logging.Logger("test", logging.DEBUG)
     logger.addHandler(handler)
     log(event, logger)
@@ -112,14 +112,14 @@ def test_no_traceback_and_no_third_partys_record_carries_them():
     except RuntimeError as error:
         info = (type(error), error, error.__traceback__)
     record = logging.LogRecord("x", logging.INFO, "f", 1, "broke %s", (CANARY,), info)
-    assert_harmless(LineFormatter(github=True).format(record))
+    assert_harmless(LineFormatter(Form(github=True)).format(record))
 
 
 def test_no_table_and_no_report_carries_them(outcome):
-    for text in (outcome_table(outcome), outcome_lines(outcome), conversion_lines(outcome)):
+    for text in (outcome_lines(outcome, everything=True), outcome_lines(outcome, width=60), conversion_lines(outcome)):
         assert_harmless(text, github=False)
         assert_harmless(annotated(text))
-    assert len(outcome_table(outcome).splitlines()) == 5
+    assert len(outcome_lines(outcome, everything=True).splitlines()) == 7
 
 
 def test_the_page_of_a_summary_shows_them_as_text(outcome):

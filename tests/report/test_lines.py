@@ -2,9 +2,12 @@
 
 import json
 import logging
+import re
+from datetime import UTC, datetime
 
 import pytest
 
+from bakery.config.yaml.problem import InvalidProject, Problem
 from bakery.events import (
     HostPaused,
     Noted,
@@ -15,9 +18,22 @@ from bakery.events import (
     StepStarted,
     TagMoved,
 )
-from bakery.report.lines import LineFormatter, annotated, annotation, line_of, log
+from bakery.report.lines import (
+    Form,
+    Line,
+    LineFormatter,
+    annotated,
+    annotation,
+    coloured,
+    line_of,
+    lines_of,
+    lines_of_error,
+    log,
+    render,
+)
 from bakery.report.printing import group
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EVENTS = {
     "request": (
         RequestRetried("ghcr.io", "read manifest", "x", 2, 1.5, "503"),
@@ -35,7 +51,7 @@ EVENTS = {
         "INFO",
         "app [wait]: waiting for x@sha256:1 (3 of",
     ),
-    "tag": (TagMoved("app", "x:1", "sha256:1", ""), "INFO", "app [commit]: x:1 -> sha256:1 (was new)"),
+    "tag": (TagMoved("app", "x:1", "sha256:1", ""), "DEBUG", "app [commit]: x:1 -> sha256:1 (was new)"),
     "note": (Noted("app", "no SOCI", warning=False), "INFO", "app: no SOCI"),
     "problem": (
         ProblemFound("bakery.yaml", 3, 1, "bakery.yaml:3:1: warning: old"),
@@ -66,26 +82,26 @@ def test_an_event_is_one_line_with_its_target_and_step(event, level, text):
 def test_lines_in_ci_start_with_the_time_in_utc():
     one = record(EVENTS["tag"][0])
     one.created = 0.5
-    assert LineFormatter(dated=True).format(one).startswith("1970-01-01T00:00:00Z INFO app [commit]: ")
+    assert LineFormatter(Form(dated=True)).format(one).startswith("1970-01-01T00:00:00Z DEBUG app [commit]: ")
 
 
 def test_json_lines_are_objects_without_empty_members():
     one = record(EVENTS["step"][0])
-    assert json.loads(LineFormatter("json").format(one)) | {"time": ""} == {
+    assert json.loads(LineFormatter(Form(json=True)).format(one)) | {"time": ""} == {
         "time": "",
         "level": "warning",
         "target": "app",
         "step": "copy",
         "message": "attempt 1 failed: 503; retrying in 2.0 s",
     }
-    assert "target" not in json.loads(LineFormatter("json").format(record(EVENTS["pause"][0])))
+    assert "target" not in json.loads(LineFormatter(Form(json=True)).format(record(EVENTS["pause"][0])))
 
 
 def test_only_warnings_and_errors_are_annotations_on_github():
-    assert LineFormatter(github=True).format(record(EVENTS["step"][0])) == (
+    assert LineFormatter(Form(github=True)).format(record(EVENTS["step"][0])) == (
         "::warning title=app [copy]::attempt 1 failed: 503; retrying in 2.0 s"
     )
-    assert LineFormatter(github=True).format(record(EVENTS["tag"][0])).startswith("INFO app")
+    assert LineFormatter(Form(github=True)).format(record(EVENTS["tag"][0])).startswith("DEBUG app")
 
 
 def test_an_annotation_escapes_its_text_and_title():
@@ -123,3 +139,47 @@ def test_a_group_is_folded_only_on_github_and_closed_after_an_error(capsys):
     with group("work", {}):
         pass
     assert capsys.readouterr().err == "::group::work\n::endgroup::\n"
+
+
+def test_gitlab_folds_a_group_too(capsys):
+    with group("Publishing 2 targets", {"GITLAB_CI": "true"}):
+        pass
+    assert re.fullmatch(
+        r"\x1b\[0Ksection_start:\d+:bakery_publishing_2_targets\[collapsed=true\]\r\x1b\[0KPublishing 2 targets\n"
+        r"\x1b\[0Ksection_end:\d+:bakery_publishing_2_targets\r\x1b\[0K\n",
+        capsys.readouterr().err,
+    )
+
+
+def test_an_annotation_names_the_place_in_a_file():
+    line = Line(logging.ERROR, "bakery.yaml:3:5: error: no", style="report", file="bakery.yaml", line=3, column=5)
+    assert render(line, NOW, Form(github=True)) == ("::error file=bakery.yaml,line=3,col=5::bakery.yaml:3:5: error: no")
+    assert render(line, NOW, Form()) == "bakery.yaml:3:5: error: no"
+
+
+def test_the_lines_of_a_report_are_objects_if_lines_are_json():
+    lines = lines_of("Publishing\nerror[a/b]: no\nhint: log in\nwarning: old\nhint: none\n\nend\n")
+    assert [json.loads(render(line, NOW, Form(json=True))) for line in lines] == [
+        {"time": "2026-01-02T03:04:05Z", "level": "info", "message": "Publishing"},
+        {"time": "2026-01-02T03:04:05Z", "level": "error", "code": "a/b", "message": "no", "hint": "log in"},
+        {"time": "2026-01-02T03:04:05Z", "level": "warning", "message": "old", "hint": "none"},
+        {"time": "2026-01-02T03:04:05Z", "level": "info", "message": "end"},
+    ]
+
+
+def test_a_closing_line_is_no_annotation_and_has_no_prefix():
+    line = Line(logging.ERROR, "❌ Publish failed", style="plain")
+    assert render(line, NOW, Form(github=True)) == render(line, NOW, Form()) == "❌ Publish failed"
+
+
+def test_only_the_first_words_of_a_report_are_coloured():
+    assert coloured("error[a/b]: an error: x\nhint: y\n✅ done\nplain\n") == (
+        "\x1b[1;31merror[a/b]:\x1b[0m an error: x\n\x1b[36mhint:\x1b[0m y\n\x1b[32m✅\x1b[0m done\nplain\n"
+    )
+
+
+def test_every_problem_of_a_project_is_a_line_with_its_place():
+    problem = Problem("bakery.yaml", 3, 5, "images[0]", "unknown key", "", False, False, "")
+    first, last = lines_of_error(InvalidProject("bakery.yaml", [problem]))
+    assert (first.file, first.line, first.column, first.title) == ("bakery.yaml", 3, 5, "images[0]")
+    assert last.text == "cannot load bakery.yaml: 1 error"

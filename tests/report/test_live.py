@@ -1,192 +1,259 @@
-"""The live board: what it shows, at every width and in terminals that only show ASCII."""
+"""The live view on a real pseudo-terminal, read back from the screen of an emulated one."""
 
+from __future__ import annotations
+
+import contextlib
+import fcntl
 import io
 import logging
 import os
 import pty
+import struct
 import sys
+import termios
 import threading
+from collections.abc import Callable, Iterator
 
+import pyte
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bakery.events import SourcesMissing, StepFinished, StepRetried, StepStarted, TargetFinished
-from bakery.report.live import Board, Phase, Row, Terminal, board, clip, display_width, draw, is_wanted, terminal_of
+from bakery.events import HostPaused, RunPlace, RunStarted, RunTarget, StepFinished, StepStarted, TargetFinished
+from bakery.report.live import LiveView, is_wanted, live_view, terminal_of
+from bakery.report.recorder import Recorder
 
-
-def after(*events, row=None, now=10.0):
-    row = row or Row("app-1.0")
-    for event in events:
-        row = row.after(event, now)
-    return row
+PLACE = "ghcr.io/acme/hello"
 
 
-def shown(row, now=75.0, **terminal):
-    return draw([row], now, Terminal(40, **terminal))[0]
+class FakeTerminal:
+    """A pseudo-terminal with a screen: what a program writes to `stream` is drawn on it."""
+
+    def __init__(self, columns: int, lines: int, encoding: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self.stream = open(theirs, "w", encoding=encoding)  # noqa: PTH123, SIM115 - a descriptor, closed by `close`
+        self.screen = pyte.Screen(columns, lines)
+        self.written = bytearray()
+        self._feed = pyte.ByteStream(self.screen)
+        self._size(columns, lines)
+        os.set_blocking(self._ours, False)
+
+    def resize(self, columns: int, lines: int) -> None:
+        self.rows()
+        self._size(columns, lines)
+        self.screen.resize(lines, columns)
+
+    def _size(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def rows(self) -> list[str]:
+        """Return what is on the screen now, without the empty rows at its end."""
+        while True:
+            try:
+                part = os.read(self._ours, 65536)
+            except (BlockingIOError, OSError):
+                break
+            self.written += part
+            self._feed.feed(part)
+        rows = [row.rstrip() for row in self.screen.display]
+        while rows and not rows[-1]:
+            rows.pop()
+        return rows
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self._ours)
 
 
-def test_a_row_shows_what_it_waits_for_what_runs_and_how_it_ended():
-    assert shown(Row("app-1.0")) == "  queued  app-1.0"
-    started = StepStarted("app-1.0", "copy")
-    running = after(started)
-    assert shown(running) == "⠋ app-1.0 — copy                    1:05"
-    retried = after(started, StepRetried("app-1.0", "copy", 2, 4.0, "503"))
-    assert "copy (retry 2)" in shown(retried)
-    waiting = after(StepStarted("app-1.0", "wait"), SourcesMissing("app-1.0", ("a", "b"), 1.0, 600.0))
-    assert "wait (2 missing)" in shown(waiting)
-    done = running.after(TargetFinished("app-1.0", "published", 60.0), 70.0)
-    assert shown(done) == "✓ app-1.0                           1:00"
-    assert shown(running.after(TargetFinished("app-1.0", "failed", 1.0), 11.0)).startswith("✗ app-1.0")
-    assert shown(running.after(TargetFinished("app-1.0", "stopped", 1.0), 11.0)).startswith("· app-1.0")
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., FakeTerminal]]:
+    opened: list[FakeTerminal] = []
+
+    def start(columns: int = 80, lines: int = 24, encoding: str = "utf-8") -> FakeTerminal:
+        opened.append(FakeTerminal(columns, lines, encoding))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
 
 
-def test_concurrent_steps_are_named_once_each_and_finished_ones_are_not():
-    row = after(
-        StepStarted("a", "stage one.example/app"),
-        StepStarted("a", "stage two.example/app"),
-        StepStarted("a", "soci"),
-        StepFinished("a", "soci", 1.0),
-    )
-    assert "app-1.0 — stage " in shown(row)
-    assert row.steps == ("stage one.example/app", "stage two.example/app")
+class Time:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_the_timer_starts_with_the_first_step_and_stops_at_the_end():
-    row = after(StepStarted("a", "wait"), now=10.0)
-    row = after(StepFinished("a", "wait", 5.0), StepStarted("a", "stage"), row=row, now=15.0)
-    row = row.after(TargetFinished("a", "published", 10.0), 20.0)
-    assert shown(row, now=500.0).endswith("0:10")
+@contextlib.contextmanager
+def viewed(terminal: FakeTerminal, count: int = 2, **environment: str) -> Iterator[tuple[Recorder, LiveView, Time]]:
+    """Yield a live view of a run that is drawn only when the test says so."""
+    time = Time()
+    recorder = Recorder(clock=time)
+    view = LiveView(recorder, terminal.stream, {"TERM": "xterm-256color", **environment})
+    names = (f"hello-{number}.0" for number in range(count))
+    recorder(RunStarted("publish", tuple(RunTarget(name, places=(RunPlace(PLACE, ("1",)),)) for name in names)))
+    try:
+        yield recorder, view, time
+    finally:
+        view.__exit__()
 
 
-def test_ascii_terminals_get_ascii():
-    rows = [
-        Row("größe-✓"),
-        after(StepStarted("a", "copy"), row=Row("größe")),
-        after(StepStarted("a", "copy"), TargetFinished("a", "failed", 1.0), row=Row("x" * 100)),
-    ]
-    text = "\n".join(draw(rows, 11.0, Terminal(30, unicode=False)))
-    assert text.isascii()
-    assert "queued  gr??e-?" in text
-    assert "x xxxxx" in text
-    assert "~" in text
+def test_the_frame_is_redrawn_in_its_place_and_gone_at_the_end(terminal):
+    one = terminal()
+    with viewed(one) as (recorder, view, time):
+        view.draw()
+        assert one.rows() == ["Publishing 0 of 2 done · 0:00", "  and 2 queued"]
+        time.now = 5.0
+        recorder(StepStarted("hello-0.0", f"stage {PLACE}"))
+        view.draw()
+        assert one.rows()[1].split() == ["▸", "hello-0.0", "stage", "ghcr.io", "0:00"]
+        assert len(one.rows()) == 3
+    assert one.rows() == []
 
 
-def test_colours_are_used_only_if_wanted():
-    row = after(StepStarted("a", "copy"))
-    assert shown(row, colour=True) == f"\x1b[34m{shown(row)}\x1b[0m"
+def test_text_appears_above_the_frame_in_whole_lines(terminal):
+    one = terminal()
+    with viewed(one) as (_, view, _):
+        view.write("before the first frame\n")
+        view.draw()
+        view.write("in ")
+        assert one.rows()[0] == "before the first frame"
+        view.write("two parts, with [brackets] and :smile:\n")
+        assert one.rows() == [
+            "before the first frame",
+            "in two parts, with [brackets] and :smile:",
+            "Publishing 0 of 2 done · 0:00",
+            "  and 2 queued",
+        ]
+        view.write("no end")
+    assert one.rows()[-1] == "no end"
 
 
-def test_a_name_cannot_move_the_cursor():
-    assert clip("a\x1b[2Jb\r\nc", 80) == "a?[2Jb??c"
+def test_nothing_is_written_while_nothing_changes(terminal):
+    one = terminal()
+    with viewed(one) as (_, view, time):
+        view.draw()
+        one.rows()
+        before = len(one.written)
+        time.now = 0.9
+        view.draw()
+        one.rows()
+        assert len(one.written) == before  # so nothing can flicker
+        time.now = 1.0
+        view.draw()
+        assert one.rows()[0].endswith("0:01")
 
 
-@given(st.text(), st.integers(0, 200), st.booleans())
-def test_clipped_text_is_never_wider_than_allowed(text, width, unicode):
-    assert display_width(clip(text, width, unicode=unicode)) <= width
+@pytest.mark.parametrize(("columns", "lines"), [(40, 10), (80, 24), (200, 50)])
+def test_500_targets_fit_and_scroll_nothing_away(terminal, columns, lines):
+    one = terminal(columns, lines)
+    with viewed(one, 500) as (recorder, view, time):
+        view.write("a log line\n")
+        for number in range(60):
+            recorder(StepStarted(f"hello-{number}.0", f"stage {PLACE}"))
+        recorder(StepFinished("hello-7.0", f"stage {PLACE}", 1.0, "cannot write blob: 403 DENIED"))
+        recorder(TargetFinished("hello-7.0", "failed", 1.0))
+        recorder(HostPaused("ghcr.io", 3.0, "429"))
+        for second in range(3):
+            time.now = float(second)
+            view.draw()
+            rows = one.rows()
+            assert rows[0] == "a log line" or len(rows) == lines - 1
+            assert sum(row.startswith("Publishing 1 of 500 done") for row in rows) == 1
+            assert any(row.startswith("✗ hello-7.0") for row in rows)
+            assert any(row.startswith(f"ghcr.io  throttled, {3 - second} s") for row in rows)
+            assert any("queued" in row for row in rows)
 
 
-@given(
-    st.lists(st.sampled_from(Phase), min_size=1, max_size=60),
-    st.integers(1, 200),
-    st.integers(1, 50),
-    st.booleans(),
-    st.text(max_size=50),
-)
-def test_the_board_fits_every_terminal(phases, width, height, unicode, label):
-    rows = [Row(label, phase, ("stage", "soci"), 2, "3 missing", 1.0, 5.0) for phase in phases]
-    lines = draw(rows, 7.0, Terminal(width, height, unicode))
-    assert 1 <= len(lines) <= max(1, height - 1)
-    assert all(display_width(line) <= width and line.isprintable() for line in lines)
+def test_a_terminal_that_grows_and_shrinks_shows_one_frame_of_its_size(terminal):
+    one = terminal(80, 24)
+    with viewed(one, 60) as (recorder, view, time):
+        for number in range(40):
+            recorder(StepStarted(f"hello-{number}.0", f"stage {PLACE}"))
+        view.draw()
+        for columns, lines in ((200, 50), (40, 24), (120, 24), (41, 10)):
+            one.resize(columns, lines)
+            time.now += 1.0
+            view.draw()
+            view.draw()
+            rows = one.rows()
+            assert sum("of 60 done" in row for row in rows) == 1, rows
+            assert all(len(row) < columns for row in rows)
 
 
-def test_running_and_failed_rows_stay_if_there_are_more_rows_than_lines():
-    phases = [Phase.DONE] * 20 + [Phase.FAILED] + [Phase.RUNNING] * 2 + [Phase.QUEUED] * 20
-    rows = [Row(f"t{number}", phase) for number, phase in enumerate(phases)]
-    lines = draw(rows, 1.0, Terminal(80, 6))
-    assert [line.split()[-1] for line in lines[:3]] == ["t20", "t21", "t22"]
-    assert lines[-1].split() == ["43", "targets:", "20", "queued,", "2", "running,", "20", "done,", "1", "failed"]
-    assert len(lines) == 5
+def test_colours_are_left_out_if_the_user_wants_none(terminal):
+    coloured, plain = terminal(), terminal()
+    for one, no_color in ((coloured, ""), (plain, "1")):
+        with viewed(one, NO_COLOR=no_color) as (recorder, view, _):
+            recorder(StepStarted("hello-0.0", f"stage {PLACE}"))
+            view.draw()
+            one.rows()
+    assert b"\x1b[36m" in coloured.written
+    assert b"[36m" not in plain.written
 
 
-WANTED = {  # name: (terminal?, units, quiet, TERM, wanted?)
-    "a terminal": (True, 2, False, "xterm", True),
-    "no terminal": (False, 2, False, "xterm", False),
-    "one unit": (True, 1, False, "xterm", False),
-    "quiet": (True, 2, True, "xterm", False),
-    "a terminal that cannot move its cursor": (True, 2, False, "dumb", False),
+def test_a_terminal_without_unicode_gets_ascii(terminal):
+    one = terminal(encoding="latin-1")
+    with viewed(one) as (recorder, view, _):
+        recorder(StepStarted("hello-0.0", f"stage {PLACE}"))
+        view.draw()
+        rows = one.rows()
+    assert rows[0] == "Publishing 0 of 2 done | 0:00"
+    assert rows[1].startswith("> hello-0.0")
+    assert bytes(one.written).isascii()
+
+
+def test_log_records_and_what_is_printed_on_stderr_go_above_the_frame(terminal, monkeypatch):
+    one, drawn = terminal(), threading.Event()
+    monkeypatch.setattr(sys, "stderr", one.stream)
+    handler = logging.StreamHandler(one.stream)
+    logging.getLogger().addHandler(handler)
+    recorder = Recorder()
+    recorder(RunStarted("publish", (RunTarget("hello"),)))
+    try:
+        with live_view(recorder, one.stream, {"TERM": "xterm"}) as view:
+            draw = view.draw
+
+            def draw_and_say_so() -> None:
+                draw()
+                drawn.set()
+
+            monkeypatch.setattr(view, "draw", draw_and_say_so)
+            assert drawn.wait(30)  # by its own thread
+            logging.getLogger("bakery.test").warning("a record")
+            print("a print", file=sys.stderr)  # noqa: T201 - as a plugin may
+            assert one.rows()[:3] == ["a record", "a print", "Publishing 0 of 1 done · 0:00"]
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert one.rows() == ["a record", "a print"]
+    assert (handler.stream, sys.stderr) == (one.stream, one.stream)
+
+
+def test_a_run_that_is_over_before_the_first_frame_draws_nothing(terminal):
+    one = terminal()
+    with live_view(Recorder(), one.stream, {"TERM": "xterm"}) as view:
+        view.write("done\n")
+    assert one.rows() == ["done"]
+    assert bytes(one.written) == b"done\r\n"
+
+
+WANTED = {
+    "a terminal": (True, "xterm", True),
+    "no terminal": (False, "xterm", False),
+    "a terminal that cannot move its cursor": (True, "dumb", False),
+    "an unknown terminal": (True, "", False),
 }
 
 
-@pytest.mark.parametrize(("terminal", "count", "quiet", "term", "wanted"), WANTED.values(), ids=WANTED)
-def test_a_board_needs_a_terminal_and_more_than_one_row(terminal, count, quiet, term, wanted):
+@pytest.mark.parametrize(("is_terminal", "term", "wanted"), WANTED.values(), ids=WANTED)
+def test_a_live_view_needs_a_terminal_that_can_move_its_cursor(is_terminal, term, wanted):
     class Stream(io.StringIO):
         def isatty(self):
-            return terminal
+            return is_terminal
 
-    assert is_wanted(Stream(), count, quiet=quiet, environment={"TERM": term}) is wanted
-
-
-def test_each_drawing_replaces_the_last_one_and_text_goes_above_it():
-    out, now = io.StringIO(), [0.0]
-    drawing = Board({"a": "a", "b": "b"}, out, clock=lambda: now[0], terminal=lambda: Terminal(30))
-    drawing.paint()
-    assert out.getvalue() == "\r\x1b[J  queued  a\n  queued  b\n"
-    out.truncate(0)
-    out.seek(0)
-    drawing.emit(StepStarted("a", "copy"))
-    drawing.emit(StepStarted("a stranger", "copy"))
-    drawing.write("a log line\n")
-    assert out.getvalue() == "\x1b[2A\r\x1b[Ja log line\n⠋ a — copy\n  queued  b\n"
+    assert is_wanted(Stream(), {"TERM": term}) is wanted
 
 
-def test_a_real_terminal_shows_both_rows_and_log_lines(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("LINES", "20")
-    ours, theirs = pty.openpty()
-    said = bytearray()
-
-    def listen():
-        while True:
-            try:
-                chunk = os.read(ours, 65536)
-            except OSError:  # the other end is closed
-                return
-            said.extend(chunk)
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    root = logging.getLogger()
-    with open(theirs, "w", encoding="utf-8") as terminal:  # noqa: PTH123 - a descriptor
-        handler = logging.StreamHandler(terminal)
-        root.addHandler(handler)
-        try:
-            with board(["one", "two"], stream=terminal) as emit:
-                emit(StepStarted("one", "copy"))
-                logging.getLogger("bakery.test").warning("in between")
-                emit(TargetFinished("one", "published", 1.0))
-        finally:
-            root.removeHandler(handler)
-        assert handler.stream is terminal
-    listener.join(10)
-    os.close(ours)
-    text = said.decode()
-    assert "in between\r\n" in text
-    assert "✓ one" in text
-    assert "queued  two" in text
-
-
-def test_what_is_drawn_follows_the_encoding_of_the_stream():
-    utf = terminal_of(io.TextIOWrapper(io.BytesIO(), "utf-8"), {})
-    latin = terminal_of(io.TextIOWrapper(io.BytesIO(), "latin-1"), {"NO_COLOR": "1"})
-    assert (utf.unicode, utf.colour) == (True, True)
-    assert (latin.unicode, latin.colour) == (False, False)
-
-
-def test_nothing_is_written_without_a_board():
-    out = io.StringIO()
-    with board(["a", "b"], stream=out) as emit:
-        emit(StepStarted("a", "copy"))
-    assert out.getvalue() == ""
-    assert sys.stderr is not out
+def test_a_terminal_of_unknown_size_counts_as_80_by_24(terminal):
+    one = terminal()
+    fcntl.ioctl(one.stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
+    assert (terminal_of(one.stream).width, terminal_of(one.stream).height) == (79, 24)

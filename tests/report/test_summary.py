@@ -22,11 +22,11 @@ from bakery.publish.outcome import (
 from bakery.publish.plan import SkippedTarget
 from bakery.report.markdown import escape, size
 from bakery.report.merging import merge, totals
-from bakery.report.outcome import outcome_lines, outcome_table
 from bakery.report.page import summary_page
 from bakery.report.reading import read_summary
 from bakery.report.summary import to_json
 from bakery.report.table import aligned
+from tests.report.texts import outcome_lines
 
 DIGEST = Digest.of(b"index")
 PLACE = Repository("registry.example", "acme/app")
@@ -165,35 +165,6 @@ def test_sizes_have_units_and_an_unknown_size_is_a_dash():
     assert [size(None), size(0), size(2048), size(5 * 1024**4)] == ["-", "0 B", "2.0 KiB", "5.0 TiB"]
 
 
-def test_tables_never_wrap_and_failures_name_step_and_destination_with_a_hint_line():
-    error = RegistryError("pushing", about=PLACE, status=500, hint="run it again")
-    outcome = Outcome((target("a" * 200, place_failure=Failure(Step.STAGE, error), state=State.FAILED),))
-    row = outcome_table(outcome).splitlines()[2]
-    assert "a" * 200 in row
-    assert str(DIGEST) in row
-    lines = outcome_lines(outcome)
-    assert "[stage] registry.example/acme/app" in lines
-    assert "\nhint: run it again\n" in lines
-    assert "❌" in lines
-    assert aligned([]) == ""
-
-
-def test_an_interrupted_run_lists_what_is_published():
-    outcome = Outcome((target("done"), target("half", state=State.STOPPED)), interrupted=True)
-    lines = outcome_lines(outcome)
-    assert "published: done" in lines
-    assert "run the same command again" in lines
-
-
-def test_a_failure_is_one_line_and_a_bug_has_a_hint_to_show_its_traceback():
-    outcome = Outcome((target(failure=Failure(Step.SOCI, RuntimeError("a\nbug")), state=State.PUBLISHED),))
-    assert outcome_lines(outcome).splitlines() == [
-        "error[run/internal]: app: [soci] internal error: RuntimeError: a bug",
-        "hint: run again with --debug and report the traceback",
-        "❌ Publish failed: 1 failure",
-    ]
-
-
 def test_a_page_shows_the_hint_of_a_failure_and_reads_summaries_without_hints():
     error = RegistryError("pushing", status=500, hint="run it again")
     outcome = to_json(Outcome((target(place_failure=Failure(Step.STAGE, error), state=State.FAILED),)))
@@ -211,11 +182,12 @@ def test_a_table_aligns_numbers_right_and_separates_the_total():
         "-----  -----",
         "total    100",
     ]
+    assert aligned([]) == ""
     assert aligned(rows, rule=False).splitlines()[:2] == ["name   count", "a      1"]
 
 
-def test_notes_are_in_the_table_the_json_and_the_page():
+def test_notes_are_in_the_file_the_json_and_the_page():
     outcome = Outcome((target(notes=("left out linux/s390x",)),))
-    assert outcome_table(outcome).endswith("note: app: left out linux/s390x\n")
+    assert "note: app: left out linux/s390x\n" in outcome_lines(outcome, everything=True)
     assert to_json(outcome)["targets"][0]["notes"] == ["left out linux/s390x"]
     assert "### Notes\n\n- app 1.0 Ubuntu: left out linux/s390x\n" in summary_page(merged(to_json(outcome)))

@@ -16,12 +16,12 @@ from msgspec import Struct
 from bakery.app.selecting import Filters
 from bakery.build.options import BuildOptions
 from bakery.errors import BakeryError, ExecutorInterrupted, NothingSelected, UsageError
-from bakery.events import Emit, Noted, ignore
+from bakery.events import Emit, Noted, RunStarted, RunTarget, ignore
 
 if TYPE_CHECKING:
     from bakery.build.check import CheckResult
     from bakery.build.outcome import BuildOutcome
-    from bakery.build.plan import BuildPlan
+    from bakery.build.plan import BuildPlan, PlannedBuild
     from bakery.retry import Clock
 
 KEPT_PLAN: Final = ".bakery-bake.json"
@@ -98,6 +98,7 @@ def build(
         run = BuildRun(plan, work, environment=environment, emit=emit, clock=clock)
         try:
             if plan.builds:
+                emit(RunStarted("build", tuple(map(_described, plan.builds))))
                 run_interruptible(run.execute())
         except ExecutorInterrupted as error:
             raise Interrupted(error.signum, run.outcome(signum=error.signum)) from error
@@ -105,6 +106,11 @@ def build(
             if plan.options.metadata_file is not None and (run.started or not plan.builds):
                 write_file(plan.options.metadata_file.absolute(), run.entries())
         return run.outcome()
+
+
+def _described(build: PlannedBuild) -> RunTarget:
+    target = build.target
+    return RunTarget(target.uid, target.image, target.version, target.os or "", target.variant or "", build.platforms)
 
 
 def check(plan: BuildPlan, *, environment: Mapping[str, str] = os.environ) -> tuple[CheckResult, ...]:

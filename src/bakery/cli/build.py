@@ -16,8 +16,8 @@ from bakery.cli.group import Command
 from bakery.cli.options import into
 from bakery.cli.output import emit, print_line, write, write_json
 from bakery.cli.pages import append_page
+from bakery.cli.watching import watching
 from bakery.errors import BakeryError, ExitCode, UsageError
-from bakery.events import Event, StepOutput, ignore
 
 if TYPE_CHECKING:
     from bakery.build.options import BuildOptions
@@ -119,27 +119,12 @@ def command(
 
 def _build(plan: BuildPlan, reporting: Reporting) -> ExitCode:
     from bakery.app.build import Interrupted, build
-    from bakery.report.live import board
-    from bakery.report.printing import group
     from bakery.text import plural
 
-    uids = [one.uid for one in plan.builds]
     interrupted: Interrupted | None = None
-    with (
-        group(f"Building {plural(len(uids), 'target')}", os.environ),
-        board(uids, quiet=general.is_quiet()) as show,
-    ):
-
-        def emit_all(event: Event) -> None:
-            if isinstance(event, StepOutput) and not general.logs_json():
-                if show is ignore and not general.is_quiet():  # a board shows the steps in place of their output
-                    print_line(f"[{event.target}] {event.text}" if event.target else event.text)
-                return
-            emit(event)
-            show(event)
-
+    with watching(f"Building {plural(len(plan.builds), 'target')}") as recorder:
         try:
-            outcome = build(plan, emit=emit_all)
+            outcome = build(plan, emit=recorder)
         except Interrupted as error:
             outcome, interrupted = error.outcome, error
     _report(outcome, plan, reporting)

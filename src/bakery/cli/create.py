@@ -203,13 +203,13 @@ def _run(planning: Callable[[], CreatePlan], how: Creating) -> None:
         if outcome.exit_code == ExitCode.DONE:
             _write_result(made, outcome, how)
 
-    raise click.exceptions.Exit(carry_out(made.plan, how.options, how.reporting, report, show_event=show))
+    raise click.exceptions.Exit(carry_out(made.plan, how.options, how.reporting, report, show=show))
 
 
-def _shown(progress: _Progress) -> Emit:
+def _shown(progress: _Progress) -> Emit | None:
     if progress == "rawjson":
         return _print_event
-    return ignore if progress == "none" else output.emit
+    return ignore if progress == "none" else None
 
 
 def _print_event(event: Event) -> None:
@@ -220,19 +220,19 @@ def _print_event(event: Event) -> None:
     sys.stderr.write(line_of(event, datetime.now(UTC)))
 
 
-def _dry_run(made: CreatePlan, how: Creating, show: Emit) -> ExitCode:
+def _dry_run(made: CreatePlan, how: Creating, show: Emit | None) -> ExitCode:
     from bakery.app import imagetools
     from bakery.report.outcome import plan_table
     from bakery.report.printing import print_text
 
     if how.reporting.result != "text":
-        return show_plan(made.plan, how.options, how.reporting, emit=show)
+        return show_plan(made.plan, how.options, how.reporting, emit=show or output.emit)
     if how.offline:
         print_text(plan_table(made.plan))
         return ExitCode.DONE
-    found = imagetools.preview(made, how.options, emit=show)
+    found = imagetools.preview(made, how.options, emit=show or output.emit)
     for note in found.image.notes:
-        show(Noted(made.target.uid, note))
+        (show or output.emit)(Noted(made.target.uid, note))
     print_text(_moves(found))
     output.write_bytes(found.image.index.raw)
     return ExitCode.DONE

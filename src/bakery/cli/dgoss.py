@@ -9,6 +9,8 @@ import click
 from bakery.app.selecting import Filters
 from bakery.cli import completing, filters, general, options, output
 from bakery.cli.group import Group
+from bakery.cli.watching import watching
+from bakery.events import RunStarted, RunTarget
 
 
 @click.group("dgoss", cls=Group)
@@ -41,14 +43,15 @@ def run_command(
     from bakery.app.testing import find_subjects
     from bakery.plugins.dgoss import DgossPlugin
     from bakery.plugins.dgoss.invocation import full_platform
-    from bakery.report.live import board
+    from bakery.text import plural
 
     full = full_platform(platform) if platform else ""
     found = find_subjects(context, wanted, platform=full, metadata_file=metadata_file, emit=output.emit)
     if not found.targets:
         return  # --allow-empty
     plugin = DgossPlugin()
-    with board([target.uid for target in found.targets], quiet=general.is_quiet()) as emit:
+    with watching(f"Testing {plural(len(found.targets), 'target')}") as recorder:
+        recorder(RunStarted("test", tuple(RunTarget(target.uid) for target in found.targets)))
         results = plugin.execute(
             context.absolute(),
             found.targets,
@@ -56,6 +59,6 @@ def run_command(
             platform=full or None,
             jobs=jobs,
             clean=clean,
-            emit=emit,
+            emit=recorder,
         )
     plugin.results(results)

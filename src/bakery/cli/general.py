@@ -1,4 +1,4 @@
-"""The options that every command has (-v, -q, --debug, --log-format), and what they switch on.
+"""The options that every command has (-v, -q, --no-progress, --debug, --log-format), and what they switch on.
 
 Imported by every start of `bakery`: nothing is imported here that only a running command needs.
 """
@@ -9,9 +9,12 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    from bakery.report.lines import Form
 
 CommandFunction = Callable[..., None]
 Declared = Callable[[CommandFunction], CommandFunction]  # an option or argument, as a decorator
@@ -30,30 +33,47 @@ def is_quiet() -> bool:
     return bool(_given.get("quiet"))
 
 
+def is_verbose() -> bool:
+    """Return whether debug messages are printed."""
+    return bool(_given.get("verbose") or _given.get("debug"))
+
+
 def logs_json() -> bool:
     """Return whether every line on stderr is JSON."""
-    return _given.get("log_format") == "json"
+    return bool(_given.get("log_format") == "json")
 
 
-def is_verbose() -> bool:
-    """Return whether debug messages and whole digests are printed."""
-    return bool(_given.get("verbose") or _given.get("debug"))
+def shows_progress() -> bool:
+    """Return whether a run may be drawn on the terminal as it goes, rather than printed as lines."""
+    return not (is_quiet() or logs_json() or _given.get("no_progress") or os.environ.get("BAKERY_NO_PROGRESS"))
+
+
+def log_level() -> int:
+    """Return the level that a line must have to be printed, as logging counts."""
+    return 10 if is_verbose() else 40 if is_quiet() else 20
+
+
+def form() -> Form:
+    """Return how lines are written: with the time wherever nobody watches them."""
+    from bakery.report.lines import Form, is_github
+
+    return Form(
+        json=logs_json(),
+        dated=bool(os.environ.get("CI")) or is_github(os.environ) or not sys.stderr.isatty(),
+        github=is_github(os.environ),
+    )
 
 
 def configure_logging() -> None:
     """Send log records to stderr, one line each, never wrapped."""
     import logging
 
-    from bakery.report.lines import LineFormatter, is_github
+    from bakery.report.lines import LineFormatter
 
-    verbose = _given.get("verbose") or _given.get("debug")
-    level = logging.DEBUG if verbose else logging.ERROR if is_quiet() else logging.INFO
-    in_ci = bool(os.environ.get("CI")) or is_github(os.environ)
     handler = logging.StreamHandler(sys.stderr)
-    form = _given.get("log_format", "text")
-    handler.setFormatter(LineFormatter(form, dated=in_ci, github=is_github(os.environ)))
+    handler.setFormatter(LineFormatter(form()))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("bakery").setLevel(level)
+    logging.getLogger("bakery").setLevel(log_level())
 
 
 def _keep(_context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -69,15 +89,23 @@ log_format = click.option(
 )  # fmt: skip
 
 
+_log_format_here = click.option(
+    "--log-format", type=click.Choice(LOG_FORMATS), callback=_keep, expose_value=False, is_eager=True,
+    help="Format of lines on stderr.",
+)  # fmt: skip
+
+
 def _switch(*names: str, text: str) -> Declared:
     return click.option(*names, is_flag=True, is_eager=True, expose_value=False, callback=_keep, help=text)
 
 
 def options(function: CommandFunction) -> CommandFunction:
-    """Declare -v, -q and --debug, and set up logging before the command runs."""
+    """Declare -v, -q, --no-progress and --debug, and set up logging before the command runs."""
 
     @_switch("-v", "--verbose", text="Print debug messages.")
     @_switch("-q", "--quiet", text="Print only errors.")
+    @_switch("--no-progress", text="Print lines instead of drawing a live view (BAKERY_NO_PROGRESS).")
+    @_log_format_here
     @_switch("--debug", text="Show tracebacks of errors (BAKERY_DEBUG).")
     @wraps(function)
     def command(*args: Any, **given: Any) -> None:

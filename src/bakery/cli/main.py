@@ -18,8 +18,8 @@ import click
 
 from bakery.cli import completion, general, streams, version
 from bakery.cli.group import WIDTH, Group
-from bakery.cli.output import print_line
-from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, UsageError, message
+from bakery.cli.output import print_error, print_line
+from bakery.errors import BakeryError, ExecutorInterrupted, ExitCode, UsageError
 from bakery.parallel.root import interruptible
 
 
@@ -171,7 +171,7 @@ def _has_working_directory() -> bool:
 
 
 def _failed(error: Exception) -> int:
-    print_line(message(error))
+    print_error(error)
     return error.exit_code if isinstance(error, BakeryError) else ExitCode.FAILED
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+from collections.abc import Iterable
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bakery.cli import general
-from bakery.events import Event, HostPaused, ProblemFound, RequestRetried
+from bakery.events import Event
 from bakery.text import clean, json_text, without_commands
 
 if TYPE_CHECKING:
-    from bakery.report.retrying import RetryGroups
+    from bakery.report.lines import Line
+    from bakery.report.recorder import Recorder
 
 
 def write(text: str, *, end: str = "\n") -> None:
@@ -41,28 +43,25 @@ def write_bytes(content: bytes) -> None:
 
 
 def emit(event: Event) -> None:
-    """Show an event on stderr: a warning about bakery.yaml with its line of the file, any other event as a log line."""
-    if isinstance(event, ProblemFound):
-        note(event.text)
-        return
-    import logging
-
-    from bakery.report.lines import line_of, log
-
-    logger = logging.getLogger(__name__)
-    if isinstance(event, RequestRetried | HostPaused):
-        logger.debug("%s", line_of(event).text)
-        if line := _retries().line(event, time.monotonic()):
-            logger.warning("%s", line)
-        return
-    log(event, logger)
+    """Show an event of work that no live view shows."""
+    _unwatched()(event)
 
 
 @lru_cache(maxsize=1)
-def _retries() -> RetryGroups:
-    from bakery.report.retrying import RetryGroups
+def _unwatched() -> Recorder:
+    from bakery.report.progress import Progress
+    from bakery.report.recorder import Recorder
 
-    return RetryGroups()
+    progress = Progress()
+    return Recorder([lambda event, run, at: say(progress.lines(event, run, at))])
+
+
+def say(lines: Iterable[Line]) -> None:
+    """Print lines on stderr, those of the wanted levels."""
+    level = general.log_level()
+    wanted = [line for line in lines if line.level >= level]
+    if wanted:
+        configure().print_lines(wanted)
 
 
 def note(text: str) -> None:
@@ -84,6 +83,25 @@ def confirm(question: str) -> bool:
 
 def print_line(text: str) -> None:
     """Print a line on stderr."""
-    from bakery.report.printing import print_text
+    configure().print_text(f"{text}\n")
 
-    print_text(f"{text}\n")
+
+def print_error(error: BaseException) -> None:
+    """Print an error on stderr; on GitHub with an annotation at its place in a file, if it has one."""
+    from bakery.errors import message
+
+    form = general.form()
+    if not (form.json or form.github):
+        print_line(message(error))
+        return
+    from bakery.report.lines import lines_of_error
+
+    configure().print_lines(lines_of_error(error))
+
+
+def configure() -> ModuleType:
+    """Return the module that prints, set to the form of this command."""
+    from bakery.report import printing
+
+    printing.use(general.form())
+    return printing

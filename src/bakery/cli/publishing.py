@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,8 +23,9 @@ from bakery.cli import filters, general, options, output
 from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.options import declare, gather
 from bakery.cli.pages import append_page, not_written, write_file
+from bakery.cli.watching import look, watching
 from bakery.errors import ExitCode, UsageError
-from bakery.events import Emit, Event, ignore
+from bakery.events import Emit
 
 if TYPE_CHECKING:
     from bakery.publish.outcome import Outcome
@@ -123,35 +123,23 @@ Report = Callable[["Outcome", "Run", PublishOptions, Reporting], None]
 
 
 def carry_out(
-    plan: Plan, how: PublishOptions, reporting: Reporting, report: Report, *, show_event: Emit = output.emit
+    plan: Plan, how: PublishOptions, reporting: Reporting, report: Report, *, show: Emit | None = None
 ) -> ExitCode:
-    """Publish and report, or print the plan for a dry run; the same for every plan, wherever it comes from."""
+    """Publish and report, or print the plan for a dry run; the same for every plan, wherever it comes from.
+
+    show: as `watching` has it.
+    """
     check_writable("--summary-file", reporting.summary_file)
     if reporting.result == "json" and reporting.summary and reporting.summary_format == "json":
         raise UsageError("cannot combine --output json and --summary-format json", why="both print on stdout")
     if reporting.dry_run:
-        return show_plan(plan, how, reporting, emit=show_event)
+        return show_plan(plan, how, reporting, emit=show or output.emit)
     from bakery.app.publishing import Interrupted, publish
-    from bakery.publish.journal import Journal
-    from bakery.report.live import board
-    from bakery.report.printing import group
-    from bakery.report.recorder import Recorder
     from bakery.text import plural
 
-    labels = [target.uid for target in plan.targets]
     interrupted: Interrupted | None = None
-    with (
-        nullcontext(ignore) if reporting.journal is None else Journal(reporting.journal) as record,
-        group(f"Publishing {plural(len(labels), 'target')}", os.environ),
-        board(labels, quiet=general.is_quiet()) as show,
-    ):
-
-        def listen(event: Event, _run: Run, _at: float) -> None:
-            record(event)
-            show_event(event)
-            show(event)
-
-        recorder = Recorder([listen])
+    title = f"Publishing {plural(len(plan.targets), 'target')}"
+    with watching(title, journal=reporting.journal, show=show) as recorder:
         try:
             outcome = publish(plan, how, emit=recorder)
         except Interrupted as error:
@@ -195,18 +183,18 @@ def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporti
 def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
     from bakery.report.images import images_json
-    from bakery.report.outcome import outcome_lines, outcome_table
+    from bakery.report.result import Look, as_text, result_lines
     from bakery.report.summary import dump, to_json
 
-    if reporting.summary and reporting.summary_format == "table":
-        _print(outcome_table(outcome))
-    _print(outcome_lines(outcome))
+    everything = reporting.summary and reporting.summary_format == "table"
+    output.say(result_lines(outcome, run, doing="Publish", look=look(everything=everything)))
     # After the lines for people, which must be printed even if a file cannot be written or the pipe is closed.
     summary = to_json(outcome, run)
     document = dump(summary)
     if reporting.summary_file is not None:
+        lines = result_lines(outcome, run, doing="Publish", look=Look(full=True, everything=True))
         as_json = reporting.summary_format == "json" or reporting.summary_file.suffix == ".json"
-        write_file(reporting.summary_file, document if as_json else outcome_table(outcome))
+        write_file(reporting.summary_file, document if as_json else as_text(lines))
     _set_outputs(outcome, how, reporting, document)
     if reporting.summary:
         append_page(summary, how.environment)

@@ -11,6 +11,7 @@ import click
 from bakery.cli import filters, general, options, output
 from bakery.cli.group import Command
 from bakery.cli.options import into
+from bakery.cli.watching import look, watching
 
 if TYPE_CHECKING:
     from bakery.app.rehearse import RehearseRequest
@@ -41,13 +42,14 @@ if TYPE_CHECKING:
 def command(request: RehearseRequest, summary_format: Literal["table", "json"]) -> None:
     """Publish a project to registries inside the command: small images, real transfers, nothing left behind."""
     from bakery.app.rehearse import rehearse_project
-    from bakery.report.outcome import outcome_lines, outcome_table, stand_ins_table
-    from bakery.report.printing import print_text
+    from bakery.report.outcome import stand_ins_table
+    from bakery.report.result import result_lines
     from bakery.report.summary import dump, to_json
 
-    done = rehearse_project(request, emit=output.emit)
+    with watching("Rehearsing a publish") as recorder:
+        done = rehearse_project(request, emit=recorder)
     if summary_format == "json":
-        sys.stdout.write(dump(to_json(done.outcome)))
-    text = outcome_table(done.outcome) + stand_ins_table(done.stand_ins, done.requests, done.faults_met)
-    print_text(text + outcome_lines(done.outcome, doing="Rehearsal"))
+        sys.stdout.write(dump(to_json(done.outcome, recorder.run)))
+    output.note(stand_ins_table(done.stand_ins, done.requests, done.faults_met).rstrip("\n"))
+    output.say(result_lines(done.outcome, recorder.run, doing="Rehearsal", look=look()))
     raise click.exceptions.Exit(done.outcome.exit_code)

@@ -7,12 +7,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from bakery.errors import BakeryError, code_of, hint_of, reason
+from bakery.errors import BakeryError, code_of, reason
 from bakery.publish.outcome import Failure, Outcome
+from bakery.report.model import without_details
 from bakery.text import plural
 
 MOST_NAMED: Final = 8  # targets that a line names besides the first
-_DETAILS: Final = re.compile(r"[a-z0-9]+:[0-9a-f]{32,}|[0-9]+(?:\.[0-9]+)?(?= s\b)")  # digests and times
 
 
 class FailedPlace(Struct, frozen=True):
@@ -38,16 +38,16 @@ class FailureGroup(Struct, frozen=True):
         """The targets that failed, each once."""
         return tuple(dict.fromkeys(place.uid for place in self.places))
 
-    def lines(self) -> list[str]:
-        """Return the error of the first place, how many others it concerns, and the hint."""
+    @property
+    def text(self) -> str:
+        """The error of the first place, and how many others it concerns."""
         first, others = self.places[0], self.uids[1:]
         where = f"{first.repository}: " if first.repository else ""
-        text = f"error[{self.code}]: {first.uid}: [{self.failure.step}] {where}{reason(self.failure.error)}"
+        text = f"{first.uid}: [{self.failure.step}] {where}{reason(self.failure.error)}"
         if others:
             rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
             text += f" (and {plural(len(others), 'other target')}: {', '.join(others[:MOST_NAMED])}{rest})"
-        hint = hint_of(self.failure.error)
-        return [text, *([f"hint: {hint}"] if hint else [])]
+        return text
 
 
 def grouped(outcome: Outcome) -> tuple[FailureGroup, ...]:
@@ -79,4 +79,4 @@ def _key(failure: Failure, uid: str, repository: str) -> tuple[str, ...]:
 def _without(text: str, names: list[str]) -> str:
     for name in names:
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "", text)
-    return _DETAILS.sub("", text)
+    return without_details(text)

@@ -47,6 +47,11 @@ _WEIGHTS: Final = {"stage": 6.0, "build": 6.0}  # of a step in the progress of i
 _DETAILS: Final = re.compile(r"[a-z0-9]+:[0-9a-f]{32,}|[0-9]+(?:\.[0-9]+)?(?= s\b)")  # digests and times
 
 
+def without_details(reason: str) -> str:
+    """Return a reason without its digests and times: equal for failures that have one cause."""
+    return _DETAILS.sub("", reason)
+
+
 class Step(Struct):
     """A step of a target, at one destination or of the target as a whole. error: one line, or "" on success."""
 
@@ -127,6 +132,10 @@ class Host(Struct):
         moved = self.bytes_in + self.bytes_out - (before.bytes_in + before.bytes_out if before else 0)
         return max(0.0, moved / min(RATE_OVER_S, now)) if now > 0 else 0.0
 
+    def cause(self, reason: str) -> Cause:
+        """Return the retries and pauses for a reason that has occurred."""
+        return self.causes[without_details(reason)]
+
     def _take(self, event: HostTraffic, at: float) -> None:
         self.requests, self.bytes_in, self.bytes_out = event.requests, event.bytes_in, event.bytes_out
         self.reused, self.reused_bytes = event.reused, event.reused_bytes
@@ -136,7 +145,7 @@ class Host(Struct):
             del self.samples[:-1:2]
 
     def _wait(self, reason: str, wait_s: float, at: float, *, subject: str = "") -> None:
-        key = _DETAILS.sub("", reason)
+        key = without_details(reason)
         cause = self.causes.get(key)
         if cause is None:
             cause = self.causes[key] = Cause(self.name, reason, at, at)

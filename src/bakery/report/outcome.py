@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 
 from bakery.errors import code_of, hint_of, reason
 from bakery.publish.outcome import DestinationOutcome, Failure, Outcome, SetFailed, State, TagOutcome, TargetOutcome
 from bakery.publish.plan import Plan
-from bakery.report.grouping import grouped
+from bakery.report.grouping import FailureGroup, grouped
+from bakery.report.lines import Line
 from bakery.report.table import aligned
 from bakery.text import clean, plural
-
-MARKS = {
-    State.PUBLISHED: "+",
-    State.UNCHANGED: "=",
-    State.MOVED: "~",
-    State.UNSURE: "?",
-    State.SKIPPED: "/",
-    State.REFUSED: "x",
-    State.RESTORED: "<",
-    State.TAKEN: ">",
-    State.FAILED: "!",
-    State.STOPPED: "-",
-}
-
-
-def outcome_table(outcome: Outcome) -> str:
-    """Return one row per target and destination: what was published, where, under which tags; then the notes."""
-    rows = [("STATE", "TARGET", "PLATFORMS", "DIGEST", "DESTINATION", "TAGS")]
-    for target in outcome.targets:
-        digest = str(target.digest or "-")
-        platforms = ",".join(item.platform for item in target.platforms) or "-"
-        if not target.destinations:
-            rows.append((str(target.state), target.uid, platforms, digest, "-", "-"))
-        for place in target.destinations:
-            tags = " ".join(f"{MARKS[tag.state]}{tag.tag}" for tag in place.tags) or "-"
-            rows.append((str(place.state), target.uid, platforms, digest, str(place.repository), tags))
-    legend = "tags: + moved  = unchanged  ~ moved, not verified  ? possibly moved  ! failed  - not reached"
-    states = {tag.state for target in outcome.targets for place in target.destinations for tag in place.tags}
-    if {State.RESTORED, State.TAKEN} & states:
-        legend += "  < restored  > moved by something else"
-    if {State.SKIPPED, State.REFUSED} & states:
-        legend += "  / skipped  x refused"
-    notes = [f"note: {clean(target.uid)}: {clean(note)}\n" for target in outcome.targets for note in target.notes]
-    return aligned(rows) + f"{legend}\n" + "".join(notes)
 
 
 def stand_ins_table(
@@ -77,26 +45,41 @@ def plan_table(plan: Plan) -> str:
     return aligned(rows) + "".join(f"{clean(line)}\n" for line in lines)
 
 
-def outcome_lines(outcome: Outcome, *, doing: str = "Publish") -> str:
-    """Return the end of a run's report: warnings, skipped targets, failures with their steps, and a closing line."""
-    lines = [f"warning: {text}" for text in outcome.warnings]
-    lines += [f"skipped: {item.uid}: {item.reason}" for item in outcome.skipped]
-    for group in grouped(outcome):
-        lines += group.lines()
-    lines += _consequence_lines(outcome)
-    for target in outcome.targets:
-        lines += _moved_lines(target)
+def failure_report(outcome: Outcome) -> list[Line]:
+    """Return each failure with its step and hint; what it meant for others; and the tags that moved nevertheless."""
+    lines = [_group_line(group) for group in grouped(outcome)]
+    lines += [_consequence_line(text, count) for text, count in _consequences(outcome).items()]
+    lines += [
+        Line(logging.ERROR, clean(text), style="plain") for target in outcome.targets for text in _moved_lines(target)
+    ]
     if outcome.interrupted:
-        lines += [f"published: {target.uid}" for target in outcome.targets if target.state in _PUBLISHED]
-        lines.append(f"❌ {doing} interrupted; run the same command again to continue")
-    elif outcome.failures:
-        lines.append(f"❌ {doing} failed: {plural(len(outcome.failures), 'failure')}")
-    else:
-        lines.append(f"✅ {doing} completed")
-    return "".join(f"{clean(line)}\n" for line in lines)
+        done = (target.uid for target in outcome.targets if target.state in _PUBLISHED)
+        lines += [Line(logging.INFO, clean(f"published: {uid}"), style="plain") for uid in done]
+    return lines
 
 
 _PUBLISHED = (State.PUBLISHED, State.REPAIRED, State.UNCHANGED)
+
+
+def _group_line(group: FailureGroup) -> Line:
+    first, step = group.places[0], str(group.failure.step)
+    count = len(group.uids)
+    title = f"{first.uid if count == 1 else plural(count, 'target')} [{step}]"
+    members = {"event": "failed", "step": step, "targets": list(group.uids), "destination": first.repository}
+    return Line(
+        logging.ERROR,
+        clean(group.text),
+        style="report",
+        code=group.code,
+        hint=hint_of(group.failure.error),
+        title=clean(title),
+        members=members,
+    )
+
+
+def _consequence_line(text: str, count: int) -> Line:
+    text = clean(f"{text} ({plural(count, 'other destination')})")
+    return Line(logging.ERROR, text, style="report", code=SetFailed.error_code)
 
 
 def failure_lines(uid: str, failure: Failure, place: str = "") -> list[str]:
@@ -110,13 +93,9 @@ def error_lines(about: str, error: Exception) -> list[str]:
     return [f"error[{code_of(error)}]: {about}{reason(error)}", *([f"hint: {hint}"] if hint else [])]
 
 
-def _consequence_lines(outcome: Outcome) -> list[str]:
-    """What a failure meant for the other destinations of its set: one line per set, not one per destination."""
-    counts = Counter(str(failure.error) for failure in outcome.failures if failure.is_consequence)
-    return [
-        f"error[{SetFailed.error_code}]: {text} ({plural(count, 'other destination')})"
-        for text, count in counts.items()
-    ]
+def _consequences(outcome: Outcome) -> Counter[str]:
+    """What a failure meant for the other destinations of its set: one text per set, with how many it concerns."""
+    return Counter(str(failure.error) for failure in outcome.failures if failure.is_consequence)
 
 
 _MOVED = {

@@ -37,6 +37,10 @@ class Recorder:
         for listener in self._listeners:
             listener(event, self.run, at)
 
+    def listen(self, listener: Listener) -> None:
+        """Call this for every event from now on."""
+        self._listeners.append(listener)
+
     def now(self) -> float:
         """Return the seconds since the start."""
         return self._clock() - self._began
