@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bakery.oci import manifest as views
+from bakery.oci.manifest import Index
 from bakery.rehearsal import EmbeddedRegistry
 from tests.engines.workload import add_image, layer
 from tests.install.trees import copy_tree
+from tests.peers.builder import BuildKit, build_kit
+from tests.peers.programs import need
 from tests.workflows.runner import Runner
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -36,6 +40,15 @@ buildx*)
     cp "$RECORDED/$ID/$name" "$2" ;;
 esac
 """
+# buildx by itself is what the Docker CLI runs; a login is not needed here.
+REAL_DOCKER = """#!/bin/bash
+[ "$1" = buildx ] || exit 0
+shift
+export BUILDX_BUILDER=tests DOCKER_CONFIG={config} HOME={home}
+exec {buildx} "$@"
+"""
+
+
 COSIGN = """#!/bin/bash
 echo "cosign $*" >>"$NOTES"
 """
@@ -81,9 +94,18 @@ class Scene:
         folder = self.folder / "shims"
         folder.mkdir(exist_ok=True)
         for name, text in programs.items():
+            if not text:
+                continue
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
         return folder
+
+
+def platforms(registry: EmbeddedRegistry, repository: str, tag: str) -> list[str]:
+    """Return the platforms of a published image, without its attestations."""
+    view = views.parse(registry.manifest(repository, tag)[1])
+    assert isinstance(view, Index)
+    return [str(entry.platform) for entry in view.manifests if str(entry.platform) != "unknown/unknown"]
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +131,17 @@ def runner(scene: Scene, sources: Path, tools: Path, project: Path, **programs: 
     shims = scene.shims(**({"bakery": BAKERY, "docker": DOCKER, "cosign": COSIGN} | programs))
     variables = {"HOME": str(scene.folder), "RECORDED": str(scene.recorded), "NOTES": str(scene.folder / "notes")}
     return Runner(scene.folder / "run", sources=sources, project=project, shims=shims, tools=tools, variables=variables)
+
+
+@pytest.fixture(scope="session")
+def buildkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildKit]:
+    """A BuildKit for the tests of this folder."""
+    with build_kit(tmp_path_factory.mktemp("buildkit")) as daemon:
+        yield daemon
+
+
+def real(daemon: BuildKit) -> dict[str, str]:
+    """Return the programs of a runner whose builds are made by this BuildKit."""
+    environment = daemon.environment
+    docker = REAL_DOCKER.format(config=environment["DOCKER_CONFIG"], home=environment["HOME"], buildx=need("buildx"))
+    return {"docker": docker, "bakery": ""}  # the installed one

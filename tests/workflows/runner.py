@@ -68,6 +68,7 @@ class Runner:
     ) -> None:
         self._folder, self._sources, self._project, self._shims = folder, sources, project, shims
         self._tools, self._variables = tools, variables
+        self._runs = 0
         self._page, self._log = folder / "page.md", folder / "log.txt"
         folder.mkdir(parents=True, exist_ok=True)
         self._page.touch()
@@ -81,6 +82,7 @@ class Runner:
         assert set(inputs) <= set(declared), "an input that the workflow does not have"
         given = {name: inputs.get(name, one.get("default")) for name, one in declared.items()}
         needs: dict[str, Any] = {}
+        self._runs += 1
         for name, job in document["jobs"].items():
             wanted = job.get("needs", [])
             wanted = [wanted] if isinstance(wanted, str) else wanted
@@ -125,7 +127,7 @@ class Runner:
         return {"result": result, "outputs": filled(job.get("outputs", {}), outcomes[-1].contexts)}
 
     def _run_job(self, name: str, job: Mapping[str, Any], contexts: dict[str, Any]) -> Job:
-        folder = self._folder / name
+        folder = self._folder / str(self._runs) / name
         for one in ("workspace", "temp"):
             (folder / one).mkdir(parents=True)
         running = Job(folder, {**contexts, "runner": {"temp": str(folder / "temp"), "os": "Linux"}}, {})

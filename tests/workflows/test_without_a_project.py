@@ -8,29 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bakery.oci import manifest as views
-from bakery.oci.manifest import Index
-from bakery.rehearsal import EmbeddedRegistry
-from tests.peers.builder import BuildKit, build_kit
-from tests.peers.programs import need
-from tests.workflows.conftest import COSIGN, PLATFORMS, Scene, runner
+from tests.workflows.conftest import PLATFORMS, Scene, platforms, real, runner
 from tests.workflows.runner import Ran, Runner
 
 pytestmark = [pytest.mark.slow]
-
-# buildx by itself is what the Docker CLI runs; a login is not needed here.
-REAL_DOCKER = """#!/bin/bash
-[ "$1" = buildx ] || exit 0
-shift
-export BUILDX_BUILDER=tests DOCKER_CONFIG={config} HOME={home}
-exec {buildx} "$@"
-"""
-
-
-def platforms(registry: EmbeddedRegistry, repository: str, tag: str) -> list[str]:
-    view = views.parse(registry.manifest(repository, tag)[1])
-    assert isinstance(view, Index)
-    return [str(entry.platform) for entry in view.manifests if str(entry.platform) != "unknown/unknown"]
 
 
 def bake_file(scene: Scene) -> dict[str, object]:
@@ -112,18 +93,6 @@ async def test_an_image_without_one_of_its_platforms_is_not_published(scene, sou
     ran = await run_image(runner(scene, sources, tools, folder), scene)
     assert ran.results == {"matrix": "success", "build": "failure", "publish": "failure"}, ran.log
     assert not scene.two.tags("acme/app")
-
-
-@pytest.fixture(scope="module")
-def buildkit(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with build_kit(tmp_path_factory.mktemp("buildkit")) as daemon:
-        yield daemon
-
-
-def real(daemon: BuildKit) -> dict[str, str]:
-    environment = daemon.environment
-    docker = REAL_DOCKER.format(config=environment["DOCKER_CONFIG"], home=environment["HOME"], buildx=need("buildx"))
-    return {"docker": docker, "cosign": COSIGN}
 
 
 @pytest.mark.peer
