@@ -42,7 +42,7 @@ def test_the_defaults_are_safe():
         {"BAKERY_CA_FILE": "/nowhere/ca.pem"},
         {"BAKERY_TRUSTED_REALMS": "https://user@sso.example"},
         {"BAKERY_TRUSTED_REALMS": "https://sso.example/token"},
-        {"HTTPS_PROXY": "socks5://proxy.example:1080"},
+        {"HTTPS_PROXY": "socks4://proxy.example:1080"},
         {"HTTP_PROXY": "http://user:canary@bad host"},
     ],
 )

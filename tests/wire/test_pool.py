@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from bakery.registry.http.address import EVERYWHERE, reach_of
 from bakery.registry.http.config import HttpConfig, Proxy
-from bakery.registry.http.failure import UnsafeTarget
-from bakery.registry.http.pool import Pool, ProxyRefused, Route, _info
+from bakery.registry.http.failure import ProxyRefused, UnsafeTarget
+from bakery.registry.http.pool import Pool, Route, _info
 from bakery.registry.http.url import Origin
 from bakery.registry.http.wire import Wire
 from tests.wire.attacks import Tls, names

@@ -46,7 +46,7 @@ def test_the_password_of_a_proxy_is_not_printed():
     assert "can" not in repr(proxies)
 
 
-@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "SOCKS4"])
-def test_a_socks_proxy_is_refused_by_name(scheme):
+@pytest.mark.parametrize("scheme", ["socks", "SOCKS4", "socks4a"])
+def test_a_proxy_of_an_older_socks_is_refused_by_name(scheme):
     with pytest.raises(UsageError, match=r"HTTPS_PROXY.*not supported"):
         Proxies.from_environment({"HTTPS_PROXY": f"{scheme}://proxy:1080"})

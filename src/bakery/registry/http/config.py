@@ -7,7 +7,9 @@ import ipaddress
 import math
 import re
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -21,14 +23,30 @@ from bakery.registry.http.url import Origin
 from bakery.text import hide
 from bakery.values import repr_without
 
+_SOCKS_PORT: Final = 1080  # RFC 1928
+_MAX_SOCKS_TEXT: Final = 255  # RFC 1929
+
+
+class SocksLogin(Struct, frozen=True):
+    """The user name and password for a SOCKS proxy; both may be empty."""
+
+    username: str = ""
+    password: str = ""
+
+    __repr__ = repr_without("password")
+
 
 class Proxy(Struct, frozen=True):
-    """An HTTP proxy: its origin, and the Proxy-Authorization header for it or ""."""
+    """An HTTP proxy: its origin, and the Proxy-Authorization header for it or "".
+
+    socks: it is a SOCKS5 proxy instead, which is sent this login. The scheme of its origin means nothing.
+    """
 
     origin: Origin
     authorization: str = ""
+    socks: SocksLogin | None = None
 
-    __repr__ = repr_without("authorization")
+    __repr__ = repr_without("authorization", "socks")
 
 
 class Proxies(Struct, frozen=True):
@@ -144,20 +162,44 @@ def _proxy(name: str, text: str) -> Proxy | None:
         return None
     address = text if "://" in text else f"http://{text}"
     scheme, _, rest = address.partition("://")
-    if scheme.lower().startswith("socks"):
-        why = f"{scheme}:// proxies are not supported; expected http://[user:password@]host:port"
-        raise UsageError("invalid proxy in", about=name, why=why, hint="run an HTTP proxy in front of the SOCKS server")
+    socks = scheme.lower().startswith("socks")
+    if socks:
+        _check_socks(name, scheme)
     authority, _, _ = rest.partition("/")
     userinfo, at, host = authority.rpartition("@")
     try:
-        origin = Origin.parse(f"{scheme}://{host}")
+        origin = Origin.parse(f"http://{_with_port(host)}" if socks else f"{scheme}://{host}")
     except UnsafeTarget as error:
         why = f"{error.why}; expected http://[user:password@]host:port"
         raise UsageError("invalid proxy in", about=name, why=why) from None  # the cause would quote the password
-    if not at:
-        return Proxy(origin)
     username, _, password = userinfo.partition(":")
-    pair = f"{unquote(username)}:{unquote(password)}"
     for secret in (password, unquote(password)):
         hide(secret)
+    if socks:
+        return Proxy(origin, socks=_socks_login(name, unquote(username), unquote(password)))
+    if not at:
+        return Proxy(origin)
+    pair = f"{unquote(username)}:{unquote(password)}"
     return Proxy(origin, "Basic " + base64.b64encode(pair.encode(errors="surrogateescape")).decode())
+
+
+def _check_socks(name: str, scheme: str) -> None:
+    """Raise UsageError if proxies of this kind cannot be used, or not without the package for them."""
+    if scheme.lower() not in ("socks5", "socks5h"):
+        why = f"{scheme}:// proxies are not supported; expected socks5:// or http://"
+        raise UsageError("invalid proxy in", about=name, why=why)
+    if find_spec("python_socks") is None:
+        why = f"{scheme}:// proxies need the package python-socks"
+        raise UsageError("invalid proxy in", about=name, why=why, hint="install bakery-images[socks]")
+
+
+def _with_port(host: str) -> str:
+    """Return the authority with the port of SOCKS if it has none."""
+    return host if re.search(r":[0-9]*$", host) and not host.endswith("]") else f"{host}:{_SOCKS_PORT}"
+
+
+def _socks_login(name: str, username: str, password: str) -> SocksLogin:
+    if max(len(text.encode(errors="surrogateescape")) for text in (username, password)) > _MAX_SOCKS_TEXT:
+        why = f"user name and password of a SOCKS proxy have at most {_MAX_SOCKS_TEXT} bytes"
+        raise UsageError("invalid proxy in", about=name, why=why)
+    return SocksLogin(username, password)

@@ -33,3 +33,7 @@ class BodyCut(ConnectionFailed):
     """The connection ended before the whole body was sent, so the server cannot have accepted it."""
 
     error_code = "network/cut"
+
+
+class ProxyRefused(Exception):  # internal, as wire.Broken is
+    """A proxy does not open a tunnel to the origin."""

@@ -22,7 +22,7 @@ from bakery.registry.http.address import EVERYWHERE, Reach, literal_reach
 from bakery.registry.http.certificates import Contexts
 from bakery.registry.http.config import HttpConfig, Proxy
 from bakery.registry.http.exchange import Exchange
-from bakery.registry.http.failure import UnsafeTarget
+from bakery.registry.http.failure import ProxyRefused, UnsafeTarget
 from bakery.registry.http.tls import TLS_ANSWERS, hello
 from bakery.registry.http.url import Origin
 from bakery.registry.http.wire import Wire
@@ -37,10 +37,6 @@ _CLOSING_S: Final = 5.0  # a closed connection reports it at once; nothing in a 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 
-class ProxyRefused(Exception):  # internal, as wire.Broken is
-    """A proxy does not open a tunnel to the origin."""
-
-
 async def system_lookup(host: str, port: int) -> list[str]:
     """Return the addresses of a host name, as the machine resolves it."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -50,7 +46,7 @@ async def system_lookup(host: str, port: int) -> list[str]:
 class Route(Struct, frozen=True):
     """What a connection leads to. allowed: the classes of addresses that the host of `origin` may have.
 
-    A connection to a proxy for plain-HTTP origins serves all of them: its origin is None.
+    A connection to an HTTP proxy for plain-HTTP origins serves all of them: its origin is None.
     """
 
     origin: Origin | None
@@ -63,7 +59,8 @@ class Route(Struct, frozen=True):
         if proxy is None:
             return cls(origin, allowed)
         # The proxy resolves the name. Its own address is the user's choice.
-        return cls(origin if origin.scheme == "https" else None, EVERYWHERE, proxy)
+        is_tunnel = origin.scheme == "https" or proxy.socks is not None
+        return cls(origin if is_tunnel else None, EVERYWHERE, proxy)
 
 
 class Pool:
@@ -130,24 +127,37 @@ class Pool:
             await asyncio.wait([wire.closed for wire in wires], timeout=_CLOSING_S)
 
     async def _connect(self, route: Route) -> Wire:
-        first = route.proxy.origin if route.proxy is not None else route.origin
-        assert first is not None, "a route without a proxy has an origin"
-        opened = await self._open_socket(first, EVERYWHERE if route.proxy is not None else route.allowed)
+        opened = await self._open_route(route)
         _, wire = await asyncio.get_running_loop().create_connection(Wire, sock=opened)
         self._open.add(wire)
         wire.closed.add_done_callback(lambda _: self._open.discard(wire))
+        proxy, origin = route.proxy, route.origin
         try:
-            if route.proxy is None:
-                if first.scheme == "https":
-                    await self._start_tls(wire, self.contexts.for_origin(first), first)
-            elif first.scheme == "https":
-                await self._start_tls(wire, self.contexts.for_proxy(), first)
-            if route.proxy is not None and route.origin is not None:
-                await self._tunnel(wire, route.proxy, route.origin)
+            if proxy is not None and proxy.socks is None:
+                if proxy.origin.scheme == "https":
+                    await self._start_tls(wire, self.contexts.for_proxy(), proxy.origin)
+                if origin is not None:
+                    await self._tunnel(wire, proxy, origin)
+            if origin is not None and origin.scheme == "https":
+                await self._start_tls(wire, self.contexts.for_origin(origin), origin)
         except BaseException:
             wire.close()
             raise
         return wire
+
+    async def _open_route(self, route: Route) -> socket.socket:
+        """Return a connection to the origin or its HTTP proxy, or through a SOCKS proxy."""
+        proxy, origin = route.proxy, route.origin
+        if proxy is None:
+            assert origin is not None, "a route without a proxy has an origin"
+            return await self._open_socket(origin, route.allowed)
+        if proxy.socks is None:
+            return await self._open_socket(proxy.origin, EVERYWHERE)
+        from bakery.registry.http.socks import open_through
+
+        assert origin is not None, "a SOCKS proxy opens a tunnel to every origin"
+        addresses = await self._addresses(proxy.origin, EVERYWHERE)
+        return await open_through(proxy, addresses, origin, limit_s=self._config.connect_s)
 
     async def _open_socket(self, first: Origin, allowed: frozenset[Reach]) -> socket.socket:
         addresses = await self._addresses(first, allowed)
@@ -175,7 +185,6 @@ class Pool:
         await exchange.request("CONNECT", target, headers)
         if not 200 <= exchange.status < 300:
             raise ProxyRefused(f"the proxy {proxy.origin} responds {exchange.status}")
-        await self._start_tls(wire, self.contexts.for_origin(origin), origin)
 
     async def _addresses(self, origin: Origin, allowed: frozenset[Reach]) -> list[str]:
         async with self._lookups[origin.host]:

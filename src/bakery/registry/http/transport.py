@@ -16,9 +16,9 @@ from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, ConnectionFa
 from bakery.registry.http.address import Reach, reach_of
 from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.exchange import Exchange, NotHttp
-from bakery.registry.http.failure import BodyCut, NotConnected, UnknownHost, Untrusted
+from bakery.registry.http.failure import BodyCut, NotConnected, ProxyRefused, UnknownHost, Untrusted
 from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, Traffic, in_pieces
-from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, ProxyRefused, Route, system_lookup
+from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, Route, system_lookup
 from bakery.registry.http.redirect import is_followed
 from bakery.registry.http.turns import Take
 from bakery.registry.http.url import Origin, Url

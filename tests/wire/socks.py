@@ -1,0 +1,92 @@
+"""A small SOCKS5 proxy (RFC 1928 and 1929) on loopback, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+
+_NONE, _LOGIN, _UNACCEPTABLE = 0, 2, 0xFF
+_CONNECT, _NAME = 1, 3
+
+
+class SocksProxy:
+    """Tunnels lead to one port of this machine, whatever host was requested.
+
+    login: the only user name and password that are accepted; None accepts everybody. reply: the code of the reply to a
+    request; only 0 opens a tunnel. mute: it closes each connection without a byte.
+    """
+
+    def __init__(self, port: int, *, login: tuple[str, str] | None = None, reply: int = 0, mute: bool = False) -> None:
+        self.asked: list[tuple[str, int]] = []  # host and port of each request
+        self.passed = bytearray()  # what clients sent through tunnels
+        self._port, self._login, self._reply, self._mute = port, login, reply, mute
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> SocksProxy:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.host = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.sleep(0)  # closed transports report it in the next iteration of the loop
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with contextlib.suppress(asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
+            if not self._mute and await self._greet(reader, writer) and await self._open(reader, writer):
+                await self._tunnel(reader, writer)
+        writer.transport.abort()
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        version, count = await reader.readexactly(2)
+        assert version == 5
+        offered = await reader.readexactly(count)
+        wanted = _NONE if self._login is None else _LOGIN
+        writer.write(bytes([5, wanted if wanted in offered else _UNACCEPTABLE]))
+        if wanted not in offered or self._login is None:
+            return wanted in offered
+        await reader.readexactly(1)
+        given = tuple([(await self._text(reader)).decode() for _ in range(2)])
+        writer.write(bytes([1, 0 if given == self._login else 1]))
+        await writer.drain()
+        return given == self._login
+
+    async def _open(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        version, command, _, kind = await reader.readexactly(4)
+        assert (version, command, kind) == (5, _CONNECT, _NAME), "names are resolved by the proxy"
+        host = (await self._text(reader)).decode()
+        (port,) = struct.unpack("!H", await reader.readexactly(2))
+        self.asked.append((host, port))
+        writer.write(bytes([5, self._reply, 0, 1, 127, 0, 0, 1]) + struct.pack("!H", port))
+        await writer.drain()
+        return self._reply == 0
+
+    async def _text(self, reader: asyncio.StreamReader) -> bytes:
+        (length,) = await reader.readexactly(1)
+        return await reader.readexactly(length)
+
+    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, seen: bytearray) -> None:
+            with contextlib.suppress(ConnectionError):
+                while piece := await source.read(65536):
+                    seen += piece
+                    sink.write(piece)
+                    await sink.drain()
+            sink.close()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(pump(reader, inner_writer, self.passed))
+                group.create_task(pump(inner_reader, writer, bytearray()))
+        finally:
+            inner_writer.transport.abort()
