@@ -10,6 +10,7 @@ import pytest
 from bakery.config import apart
 from bakery.text import forget_secrets
 from tests import hypothesis_profiles as hypothesis_profiles  # registers the profiles
+from tests import written
 
 # A conversion by the real soci, or a publish to a real registry, takes minutes on a busy machine. Every other test has
 # the limit in pyproject.toml.
@@ -44,3 +45,19 @@ def nothing_known_from_other_tests() -> Iterator[None]:
     yield
     forget_secrets()
     apart.use(None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def summaries_and_journals_are_as_published() -> Iterator[None]:
+    """Check every summary and journal that is written in this process against its schema."""
+    with written.checking():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def summaries_and_journals_of_other_processes_are_as_published(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check those that a test leaves in its temporary folder."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        written.check_files(folder)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Final
 
 from msgspec import Struct
+
+FORMAT: Final = 2  # of the events as JSON lines in a journal: incremented if one changes its meaning or gets members
 
 # The target that the current task works for, "" outside of targets. Tasks that it starts inherit it.
 working_for: ContextVar[str] = ContextVar("working_for", default="")

@@ -73,8 +73,15 @@ def configuration(
     return tree.only_images(made, names)
 
 
-def schema() -> Mapping[str, Any]:
-    """Return the JSON Schema of bakery.yaml, with the options of every installed plugin."""
+def schema(what: Literal["project", "summary", "journal"] = "project") -> Mapping[str, Any]:
+    """Return a JSON Schema: of bakery.yaml with the options of every installed plugin, of a summary, or of a journal.
+
+    That of a journal describes one of its lines.
+    """
+    if what != "project":
+        from bakery.report.schemas import journal_schema, summary_schema
+
+        return summary_schema() if what == "summary" else journal_schema()
     from bakery.config.schema.json_schema import project_schema
     from bakery.plugin_api import options_registry
 

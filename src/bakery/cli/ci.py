@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from bakery.cli import general, output
+from bakery.cli import general, options, output
 from bakery.cli.group import Group
 from bakery.cli.matrix import matrix_command
 from bakery.cli.publishing import Publishing, publishing, run
-from bakery.errors import BakeryError
+from bakery.errors import BakeryError, UsageError
 
 
 @click.group("ci", cls=Group)
 def group() -> None:
-    """Commands for CI runs: matrix, publish, merge, summary."""
+    """Commands for CI runs: matrix, publish, merge, summary, timeline."""
 
 
 group.add_command(matrix_command)
@@ -59,3 +59,19 @@ def summary_command(files: tuple[Path, ...], page: Path, disclaimer: str) -> Non
     except OSError as error:
         raise BakeryError("cannot write", about=page, why=str(error.strerror)) from error
     merged.check()
+
+
+@group.command("timeline")
+@click.argument("journal", type=options.FILES, help="Journal of a run (--journal); its last run is drawn.")
+@click.option(
+    "--output", "page", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Page to write."
+)
+@options.trace
+@general.options
+def timeline_command(journal: str, page: Path | None, trace: Path | None) -> None:
+    """Draw the timeline of a run from its journal, as a page or as a trace."""
+    from bakery.app.timelines import run_of_journal, write_recordings
+
+    if page is None and trace is None:
+        raise UsageError("nothing to write", hint="pass --output FILE.html, --trace FILE.json or both")
+    write_recordings(run_of_journal(Path(journal)), timeline=page, trace=trace)

@@ -102,9 +102,12 @@ def config_command(
 
 
 @group.command("schema")
+@click.argument(
+    "what", type=click.Choice(["project", "summary", "journal"]), default="project", help="What the schema describes."
+)
 @general.options
-def schema_command() -> None:
-    """Print the JSON Schema of bakery.yaml, with the options of every installed plugin."""
+def schema_command(what: Literal["project", "summary", "journal"]) -> None:
+    """Print a JSON Schema: of bakery.yaml with the options of every installed plugin, of a summary, or of a journal."""
     from bakery.app import reading
 
-    write_json(reading.schema())
+    write_json(reading.schema(what))

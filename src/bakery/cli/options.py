@@ -270,6 +270,15 @@ journal = click.option(
     help="Append events to this file as JSON lines.",
 )  # fmt: skip
 
+timeline = click.option(
+    "--timeline", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write a page with the timeline of the run to this file (HTML).",
+)  # fmt: skip
+trace = click.option(
+    "--trace", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write the run to this file as a trace, which ui.perfetto.dev opens (JSON).",
+)  # fmt: skip
+
 # Registries that misbehave on purpose
 
 faults = click.option(

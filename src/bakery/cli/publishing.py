@@ -52,7 +52,10 @@ ACCESS: Final = (
 ACCESS_NAMES: Final = (
     "ca_file", "client_cert", "client_key", "plain_http", "trusted_realm", "build_tool_identifier",
 )  # fmt: skip
-REPORT: Final = (options.summary, options.summary_format, options.summary_file, options.journal, options.result)
+REPORT: Final = (
+    options.summary, options.summary_format, options.summary_file, options.journal, options.timeline, options.trace,
+    options.result,
+)  # fmt: skip
 
 
 class Reporting(Struct, frozen=True):
@@ -65,6 +68,8 @@ class Reporting(Struct, frozen=True):
     summary_format: Literal["table", "json"] = "table"
     summary_file: Path | None = None
     journal: Path | None = None
+    timeline: Path | None = None
+    trace: Path | None = None
     result: Literal["text", "json", "markdown"] = "text"
 
     def __post_init__(self) -> None:
@@ -130,11 +135,14 @@ def carry_out(
     show: as `watching` has it.
     """
     check_writable("--summary-file", reporting.summary_file)
+    check_writable("--timeline", reporting.timeline)
+    check_writable("--trace", reporting.trace)
     if reporting.result == "json" and reporting.summary and reporting.summary_format == "json":
         raise UsageError("cannot combine --output json and --summary-format json", why="both print on stdout")
     if reporting.dry_run:
         return show_plan(plan, how, reporting, emit=show or output.emit)
     from bakery.app.publishing import Interrupted, publish
+    from bakery.app.timelines import write_recordings
     from bakery.text import plural
 
     interrupted: Interrupted | None = None
@@ -144,7 +152,10 @@ def carry_out(
             outcome = publish(plan, how, emit=recorder)
         except Interrupted as error:
             outcome, interrupted = error.outcome, error
-    report(outcome, recorder.run, how, reporting)
+    try:
+        report(outcome, recorder.run, how, reporting)
+    finally:
+        write_recordings(recorder.run, timeline=reporting.timeline, trace=reporting.trace)
     if interrupted is not None:
         raise interrupted
     return outcome.exit_code

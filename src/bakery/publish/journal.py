@@ -1,7 +1,8 @@
 """The journal of a run: an append-only file of JSON lines, written as things happen.
 
 A run that is killed leaves a record of what it did until then: what each tag named before, and what it names now. Each
-line has `time` (RFC 3339, UTC), `event` (the name of a record in bakery.events) and that record's fields.
+line has `time` (RFC 3339, UTC), `event` (the name of a record in bakery.events) and that record's fields. Its schema is
+in docs/schemas; `report.journals` reads it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final, Self
 from msgspec import to_builtins
 
 from bakery.errors import UsageError
-from bakery.events import Event
+from bakery.events import FORMAT, Event, RunStarted
 from bakery.oci.annotation import format_time
 from bakery.text import clean, json_text
 
@@ -39,8 +40,10 @@ def _ends_with_line(path: Path) -> bool:
 
 
 def line_of(event: Event, when: datetime) -> str:
-    """Return the line of an event."""
+    """Return the line of an event. The first line of a run has the number of the format."""
     fields = to_builtins(event)
+    if isinstance(event, RunStarted):
+        fields = {"format": FORMAT, **fields}
     fields |= {name: clean(fields[name], lines=True) for name in _FREE_TEXT if name in fields}
     return json_text({"time": format_time(when), "event": type(event).__name__, **fields}) + "\n"
 

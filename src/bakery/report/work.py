@@ -11,11 +11,16 @@ from bakery.report.summary_format import CauseRecord, RegistryRecord, StageRecor
 from bakery.text import clean
 
 
+def started(run: Run) -> datetime:
+    """Return when a run began, to the millisecond."""
+    return datetime.fromtimestamp(round(run.started_at, 3), UTC)
+
+
 def work(run: Run) -> dict[str, Any]:
     """Return what the events of a run add up to, by the names of the summary's members."""
     return {
         "kind": run.doing,
-        "started": format_time(datetime.fromtimestamp(run.started_at, UTC)),
+        "started": format_time(started(run)),
         "requests_saved": run.saved,
         "stages": tuple(
             StageRecord(

@@ -1,0 +1,45 @@
+"""The timeline and the trace of a run, as files: right after it, or later from its journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bakery.errors import BakeryError
+
+if TYPE_CHECKING:
+    from bakery.report.model import Run
+
+_MAX_BYTES: Final = 512 * 1024 * 1024
+
+
+def write_recordings(run: Run, *, timeline: Path | None = None, trace: Path | None = None) -> None:
+    """Write the timeline as a page of HTML, and the run as a trace. Raises BakeryError if a file cannot be written."""
+    if timeline is not None:
+        from bakery.report.timeline_page import timeline_page
+
+        _write(timeline, timeline_page(run))
+    if trace is not None:
+        from bakery.report import trace as traces
+        from bakery.text import json_text
+
+        _write(trace, json_text(traces.trace(run)) + "\n")
+
+
+def run_of_journal(file: Path) -> Run:
+    """Return the last run in a journal. Raises BakeryError if the file cannot be read or has no events."""
+    from bakery.files import read_regular
+    from bakery.report.journals import entries, runs
+
+    try:
+        raw = read_regular(file, limit_bytes=_MAX_BYTES)
+    except OSError as error:
+        raise BakeryError("cannot read the journal", about=file, why=str(error.strerror or error)) from error
+    return runs(entries(raw.decode("utf-8", "replace").splitlines()))[-1]
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BakeryError("cannot write", about=file, why=str(error.strerror or error)) from error

@@ -1,0 +1,63 @@
+"""The JSON Schemas of what a run writes for programs: the summary and the lines of the journal. Pure.
+
+`docs/schemas` has them, one file per format number; a format that was released never changes. They say what we write:
+a reader should ignore members that it does not know, since a later format may add some.
+"""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+from typing import Any, Final, get_args
+
+import msgspec
+
+from bakery.events import FORMAT as JOURNAL_FORMAT
+from bakery.events import Event, RunStarted
+from bakery.report.summary_format import FORMAT as SUMMARY_FORMAT
+from bakery.report.summary_format import Summary
+
+_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def summary_schema() -> dict[str, Any]:
+    """Return the schema of a JSON summary."""
+    (reference,), defined = msgspec.json.schema_components([Summary], ref_template="#/$defs/{name}")
+    top = _required(defined.pop(reference["$ref"].rpartition("/")[2]))
+    top["properties"]["format"] = {"const": SUMMARY_FORMAT}
+    return {
+        "$schema": _DRAFT,
+        **top,
+        "title": "Summary of a Bakery run",
+        "$defs": {name: _required(part) for name, part in sorted(defined.items())},
+    }
+
+
+def journal_schema() -> dict[str, Any]:
+    """Return the schema of one line of a journal."""
+    kinds = get_args(Event)
+    _, defined = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
+    parts = {name: _required(part) for name, part in sorted(defined.items())}
+    for kind in kinds:
+        part = parts[kind.__name__]
+        head: dict[str, Any] = {"time": {"type": "string", "format": "date-time"}, "event": {"const": kind.__name__}}
+        if kind is RunStarted:
+            head["format"] = {"const": JOURNAL_FORMAT}
+        part["properties"] = head | part["properties"]
+        part["required"] = [*head, *part["required"]]
+    return {
+        "$schema": _DRAFT,
+        "title": "Line of the journal of a Bakery run",
+        "description": "Written as the run proceeds. Each run begins with RunStarted; several runs may be in one file.",
+        "oneOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in kinds],
+        "$defs": parts,
+    }
+
+
+def _required(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object that we write: with every member, since none is left out."""
+    properties = {name: {key: one[key] for key in one if key != "default"} for name, one in part["properties"].items()}
+    return part | {
+        "description": cleandoc(part["description"]),
+        "properties": properties,
+        "required": list(properties),
+    }

@@ -1,0 +1,106 @@
+"""Checks every summary and journal that a test makes Bakery write against the published schemas.
+
+`conftest.py` wraps what writes them in this process, and looks through the temporary folder for those of others.
+Members that a schema does not name are refused here, so that none is written that is not published.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from bakery.events import FORMAT as JOURNAL_FORMAT
+from bakery.publish import journal
+from bakery.report import summary
+from bakery.report.summary_format import FORMAT as SUMMARY_FORMAT
+from bakery.report.summary_format import Summary
+
+SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
+SUMMARY = SCHEMAS / f"summary-{SUMMARY_FORMAT}.schema.json"
+JOURNAL = SCHEMAS / f"journal-{JOURNAL_FORMAT}.schema.json"
+_LARGEST = 8 * 1024 * 1024  # bytes of a file that is looked into
+
+
+@cache
+def published(file: Path) -> dict[str, Any]:
+    """A schema as it is published."""
+    schema: dict[str, Any] = json.loads(file.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return schema
+
+
+@cache
+def strict(file: Path) -> jsonschema.Draft202012Validator:
+    """A validator that refuses members without a schema."""
+    schema = published(file)
+    top = {"additionalProperties": False} if "properties" in schema else {}
+    return _validator(schema | {"$defs": _strict_parts(schema)} | top)
+
+
+def _strict_parts(schema: dict[str, Any]) -> dict[str, Any]:
+    parts: dict[str, Any] = schema["$defs"]
+    return {name: part | {"additionalProperties": False} for name, part in parts.items()}
+
+
+def _validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+
+
+@cache
+def kind_of_line(event: str) -> jsonschema.Draft202012Validator:
+    """A validator of one kind of line of a journal, whose message is shorter than that of any kind."""
+    return _validator({"$ref": f"#/$defs/{event}", "$defs": _strict_parts(published(JOURNAL))})
+
+
+def check_summary(document: object) -> None:
+    """Raise ValidationError for a summary that is not as published."""
+    strict(SUMMARY).validate(document)
+
+
+def check_line(line: str) -> None:
+    """Raise ValidationError for a line of a journal that is not as published."""
+    fields = json.loads(line)
+    kind_of_line(fields["event"]).validate(fields)
+
+
+@contextmanager
+def checking() -> Iterator[None]:
+    """Check what this process writes."""
+    members, line_of = summary.members, journal.line_of
+
+    def checked_members(record):
+        made = members(record)
+        if isinstance(record, Summary):
+            check_summary(made)
+        return made
+
+    def checked_line(event, when):
+        line = line_of(event, when)
+        check_line(line)
+        return line
+
+    summary.members, journal.line_of = checked_members, checked_line
+    try:
+        yield
+    finally:
+        summary.members, journal.line_of = members, line_of
+
+
+def check_files(folder: Path) -> None:
+    """Check the summaries and journals in a folder and the folders in it."""
+    for file in (*folder.glob("*"), *folder.glob("*/*")):
+        if not file.is_file() or file.stat().st_size > _LARGEST:
+            continue
+        with file.open("rb") as stream:
+            head = stream.read(32)
+            if head.startswith(b'{"time": ') and b"\n" in (rest := stream.read()):
+                for line in (head + rest).decode().splitlines():
+                    check_line(line)
+            elif head.startswith(b'{\n  "format": ') and b'"build_targets"' in (rest := stream.read()):
+                check_summary(json.loads(head + rest))
