@@ -108,6 +108,7 @@ def test_help_lists_commands_in_the_order_of_a_publish_with_whole_sentences():
         "matrix",
         "publish",
         "summary",
+        "timeline",
         "Old",  # names
         "merge",
     ]

@@ -51,7 +51,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
         "publish", "bakery.cli.publish:command", "Publish what was built per platform, with or without a bakery.yaml."
     ),
-    CommandEntry("ci", "bakery.cli.ci:group", "Commands for CI runs: matrix, publish, merge, summary."),
+    CommandEntry("ci", "bakery.cli.ci:group", "Commands for CI runs: matrix, publish, merge, summary, timeline."),
     CommandEntry(
         "imagetools",
         "bakery.cli.imagetools:group",
