@@ -467,3 +467,45 @@ async def test_a_read_only_destination_fails_with_a_hint(stage):
     assert f"{stage.destination.address}/acme/app" in lines[number]
     assert lines[number + 1].startswith("hint: ")
     assert "read-only" in lines[number + 1]
+
+
+class TestDeleteSources:
+    """`ci publish --delete-sources`."""
+
+    async def test_the_builds_of_a_published_target_are_deleted(self, stage):
+        stage.project("app")
+        code, _, err = await stage.bakery("ci", "publish", "--delete-sources", *stage.build("app"))
+        assert code == 0, err
+        assert stage.published("app") == TAGS
+        assert stage.source.manifests("tmp/app/tmp") == []
+
+    async def test_without_the_option_they_stay(self, stage):
+        stage.project("app")
+        code, _, _ = await stage.bakery("ci", "publish", *stage.build("app"))
+        assert code == 0
+        assert len(stage.source.manifests("tmp/app/tmp")) == 2
+
+    async def test_builds_stay_while_a_destination_or_another_target_needs_them(self, stage):
+        stage.project("app", "other")
+        files = [*stage.build("app"), *stage.build("other")]
+        stage.destination.fault("PUT", "/manifests/latest", then=Refuse(403, "DENIED"), repository="acme/other")
+        code, _, err = await stage.bakery("ci", "publish", "--delete-sources", *files)
+        assert code == ExitCode.AUTHENTICATION, err
+        assert stage.source.manifests("tmp/app/tmp") == []
+        assert len(stage.source.manifests("tmp/other/tmp")) == 2
+
+    async def test_a_registry_that_refuses_is_a_note(self, stage):
+        stage.project("app")
+        stage.source.fault("DELETE", then=Refuse(405, "UNSUPPORTED"))
+        code, _, err = await stage.bakery("ci", "publish", "--delete-sources", *stage.build("app"))
+        assert code == 0, err
+        assert "not deleted: " in err
+        assert len(stage.source.manifests("tmp/app/tmp")) == 2
+
+    async def test_nothing_is_deleted_where_images_are_published(self, stage):
+        image = add_image(stage.destination, "acme/app", "linux/amd64", layers=[layer("x")])
+        where = f"{stage.destination.address}/acme/app"
+        code, _, err = await stage.bakery("publish", "-t", f"{where}:1", f"{where}@{image.digest}", "--delete-sources")
+        assert code == 0, err
+        assert image.digest in stage.destination.manifests("acme/app")
+        assert "images are published there" in err

@@ -41,7 +41,8 @@ class CleanOptions(Struct, frozen=True):
     """What is selected, and how registries are reached; the same for every kind of repository.
 
     older_than: days. tag, keep_tag: regular expressions. metadata: build metadata, summaries and journals that name
-    manifests. api: which API lists and deletes. dry_run: delete nothing.
+    manifests. api: which API lists and deletes. named: whether
+    manifests that are known and have no tag are selected, also without metadata. dry_run: delete nothing.
     """
 
     older_than: float | None = None
@@ -51,6 +52,7 @@ class CleanOptions(Struct, frozen=True):
     keep_last: int = 0
     metadata: tuple[str, ...] = ()
     api: Api = "auto"
+    named: bool = False
     dry_run: bool = False
     time_budget: float = TIME_BUDGET_S
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -64,7 +66,8 @@ class CleanOptions(Struct, frozen=True):
         """Return the criteria, checked. Raises UsageError if they select nothing."""
         from bakery.clean.criteria import Criteria
 
-        found = Criteria(self.older_than, self.untagged, self.tag, self.keep_tag, self.keep_last, bool(self.metadata))
+        is_named = self.named or bool(self.metadata)
+        found = Criteria(self.older_than, self.untagged, self.tag, self.keep_tag, self.keep_last, is_named)
         if found.is_empty:
             raise UsageError("nothing to select by", why="expected --older-than DAYS, --untagged, --tag or --metadata")
         return found
@@ -174,7 +177,7 @@ class _Run:
         client, places = await _open_places(self._repositories, self._options, self._known, self._emit, stack)
         return [
             Sweep(
-                Surveyor(place, client, self._criteria, self._known.of(place.repository)),
+                Surveyor(place, client, self._criteria, self._known.of(place.repository), self._known.kept),
                 self._criteria,
                 now=lambda: datetime.now(UTC),
                 emit=self._emit,

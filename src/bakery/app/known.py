@@ -24,9 +24,13 @@ _MAX_BYTES: Final = 256 * 1024 * 1024
 
 
 class Known(Struct, frozen=True):
-    """Manifests by repository, each with the newest time that a file states, or None."""
+    """Manifests by repository, each with the newest time that a file states, or None.
+
+    kept: those of them that must stay: they are known, so that nothing that they need is deleted.
+    """
 
     manifests: Mapping[Repository, Mapping[Digest, datetime | None]] = field(default_factory=dict)
+    kept: frozenset[Digest] = frozenset()
 
     def of(self, repository: Repository) -> Mapping[Digest, datetime | None]:
         """Return the manifests of one repository."""
@@ -40,7 +44,8 @@ class Known(Struct, frozen=True):
                 repository: found
                 for repository, found in self.manifests.items()
                 if not base or f"{repository}/".startswith(f"{base}/")
-            }
+            },
+            self.kept,
         )
 
 

@@ -48,8 +48,9 @@ class PublishOptions(Struct, frozen=True):
     another of their set fails; None is restore for a set, else keep. no_downgrade, if_newer, immutable: added to the
     tag policy of every target (publish.policy). keep_previous: prefix of the tags that keep what tags named before.
     referrers: copy what refers to the sources. attach: FILE:MEDIA-TYPE each. sign: the program that signs; sign_key and
-    sign_option are for it. before_commit: a command that may veto every tag. environment: credentials, proxies,
-    programs and retry variables (pipeline.md 10). Raises UsageError for an unknown engine.
+    sign_option are for it. before_commit: a command that may veto every tag. delete_sources: of targets that
+    are published everywhere. environment: credentials, proxies, programs and retry variables (pipeline.md 10). Raises
+    UsageError for an unknown engine.
     """
 
     context: Path = Path()
@@ -71,6 +72,7 @@ class PublishOptions(Struct, frozen=True):
     sign_key: str = ""
     sign_option: tuple[str, ...] = ()
     before_commit: str = ""
+    delete_sources: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
@@ -146,9 +148,17 @@ def publish(plan: Plan, options: PublishOptions, *, emit: Emit = ignore, hooks: 
             return await pipeline.execute()
 
     try:
-        return run_interruptible(executing())
+        outcome = run_interruptible(executing())
     except ExecutorInterrupted as error:
         raise Interrupted(error.signum, pipeline.outcome(interrupted=True, signum=error.signum)) from error
+    if options.delete_sources:
+        from bakery.app.delivered import delete_sources
+
+        try:
+            delete_sources(plan, outcome, options, emit=emit)
+        except ExecutorInterrupted as error:
+            raise Interrupted(error.signum, outcome) from error
+    return outcome
 
 
 def _source_date_epoch(environment: Mapping[str, str]) -> int | None:

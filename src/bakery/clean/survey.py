@@ -30,14 +30,19 @@ _MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
 class Surveyor:
     """Reads one repository, as often as needed: what has a digest is read once.
 
-    named: the manifests that files name, with the times that they state.
+    named: the manifests that files name, with the times that they state. spared: those of them that are not selected.
     """
 
     def __init__(
-        self, place: Place, client: Client, criteria: Criteria, named: Mapping[Digest, datetime | None]
+        self,
+        place: Place,
+        client: Client,
+        criteria: Criteria,
+        named: Mapping[Digest, datetime | None],
+        spared: Collection[Digest] = (),
     ) -> None:
         self.place = place
-        self._client, self._criteria, self._named = client, criteria, named
+        self._client, self._criteria, self._named, self._spared = client, criteria, named, frozenset(spared)
         self._raw: dict[Digest, RawManifest] = {}
         self._configs: dict[Digest, datetime] = {}
         self._has_api: bool | None = False if place.lists_all else None  # the referrers API; None: not known yet
@@ -54,7 +59,7 @@ class Surveyor:
         if self._criteria.needs_times:
             await self._read_configs(items.values(), contents)
         times = Times(contents, self._configs, {digest: at for digest, at in self._named.items() if at is not None})
-        return Findings(self.place.repository, items, contents, unreadable, times, set(self._named))
+        return Findings(self.place.repository, items, contents, unreadable, times, self._named.keys() - self._spared)
 
     async def _read(self, listed: Sequence[Item]) -> tuple[dict[Digest, Content], dict[Digest, BakeryError]]:
         """Read everything that is listed, and everything that it leads to. Errors are by digest."""

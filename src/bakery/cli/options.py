@@ -188,6 +188,10 @@ before_commit = click.option(
     "--before-commit", metavar="COMMAND", default="", show_default=False,
     help="Run this command once, with what is staged as JSON on stdin, before any tag moves; it may veto.",
 )  # fmt: skip
+delete_sources = click.option(
+    "--delete-sources", is_flag=True,
+    help="Delete the builds of each target that is published and verified everywhere, where the registry allows it.",
+)  # fmt: skip
 require_platform = click.option(
     "--require-platform", metavar="OS/ARCH", multiple=True,
     help="Publish exactly these platforms, or fail; repeatable.",

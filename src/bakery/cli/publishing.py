@@ -43,7 +43,8 @@ TRUST: Final = (
 )  # fmt: skip  # which tags may move, together with which, and what must be there before
 _HOW: Final = (
     options.dry_run, options.strict_plan, options.jobs, options.engine, options.wait_timeout, options.time_budget,
-    options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry, *TRUST,
+    options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry, options.delete_sources,
+    *TRUST,
 )  # fmt: skip
 ACCESS: Final = (
     options.ca_file, options.client_cert, options.client_key, options.plain_http, options.trusted_realm,
