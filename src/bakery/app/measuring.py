@@ -28,18 +28,18 @@ _DOCKER_JOBS: Final = 4
 
 
 def measure(outcome: BuildOutcome, environment: Mapping[str, str] = os.environ) -> dict[str, TargetSizes]:
-    """Return the sizes of every target, by uid."""
+    """Return the sizes of every target, by uid; none after a signal, when nothing may start any more."""
     from bakery.parallel.root import run_interruptible
 
+    if outcome.signum:
+        return {}
     return run_interruptible(measured(outcome, environment))
 
 
 async def measured(outcome: BuildOutcome, environment: Mapping[str, str]) -> dict[str, TargetSizes]:
-    """Return the sizes of every target, by uid, measured side by side; nothing after a signal."""
+    """Return the sizes of every target, by uid, measured side by side."""
     from bakery.tasks import together
 
-    if outcome.signum:
-        return {}
     in_registries, local = await together((_in_registries(outcome, environment), _local(outcome, environment)))
     sizes = {}
     for one in outcome.targets:

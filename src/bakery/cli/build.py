@@ -17,7 +17,7 @@ from bakery.cli.options import into
 from bakery.cli.output import emit, print_line, write, write_json
 from bakery.cli.pages import append_page
 from bakery.cli.watching import watching
-from bakery.errors import BakeryError, ExitCode, UsageError
+from bakery.errors import BakeryError, ExitCode, UsageError, message
 
 if TYPE_CHECKING:
     from bakery.build.options import BuildOptions
@@ -157,7 +157,12 @@ def _summarize(outcome: BuildOutcome, *, as_json: bool) -> None:
         write_json(build_json(summary))
     else:
         print_text(sizes_table(summary))
-    append_page(build_json(summary), os.environ)
+    try:
+        append_page(build_json(summary), os.environ)
+    except BakeryError as error:
+        if outcome.exit_code is ExitCode.DONE:
+            raise
+        print_line(message(error))  # the exit code stays that of the build
 
 
 def _print_counts(plan: BuildPlan) -> None:
