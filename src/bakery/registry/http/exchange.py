@@ -21,8 +21,8 @@ from bakery.tasks import in_thread
 
 _MAX_HEAD_BYTES: Final = 64 * 1024  # upload Locations and signed URLs run to kilobytes
 _LARGE_BYTES: Final = 256 * 1024  # a body from here on bypasses the event loop
-_MOST_INTERIM: Final = 1000
-_PIECES_A_TURN: Final = 1000
+_MOST_INTERIM: Final = 100
+_PIECES_A_TURN: Final = 250
 _LEAST_CHUNK_BYTES: Final = 16  # on average, over many: smaller ones are an attack on our CPU
 _WORTH_A_THREAD_BYTES: Final = 32 * 1024
 
