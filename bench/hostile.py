@@ -52,7 +52,7 @@ HOSTILE: Final[dict[str, Serve]] = {
 
 
 async def last_tag_s(serve: Serve | None) -> float:
-    """Return when the last tag of the healthy destination moved. serve: the other destination, None for a healthy one."""
+    """Return when the last tag of the healthy destination moved. serve: the other one, None for a healthy one."""
     async with AsyncExitStack() as stack:
         source, healthy = [await stack.enter_async_context(EmbeddedRegistry()) for _ in range(2)]
         if serve is None:
