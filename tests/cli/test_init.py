@@ -100,6 +100,14 @@ def test_a_user_of_git_without_a_usable_address_is_no_maintainer(folder):
     assert (repository(folder).vendor, repository(folder).maintainer) == ("Jo", None)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_the_remote_of_a_repository_of_another_owner_is_read(folder):
+    for path in (with_remote(folder), *folder.rglob("*")):
+        os.chown(path, 12345, 12345)
+    assert bakery("init", "--context", folder, *WHO).code == 0
+    assert repository(folder).url == "https://github.com/Acme/app"
+
+
 def test_every_registry_and_the_name_of_the_image_can_be_given(folder):
     places = ("--registry", "ghcr.io/acme", "--registry", "registry.example:5000")
     url = "https://git.example.org/x"
@@ -129,7 +137,7 @@ def test_a_wrong_option_is_named_and_nothing_is_written(folder, words):
 
 
 @pytest.mark.parametrize("name", ["bakery.yaml", "bakery.yml"])
-@pytest.mark.parametrize("words", [("init",), ("create", "project")])
+@pytest.mark.parametrize("words", [("init",), ("create", "project"), ("c", "project"), ("new", "project")])
 def test_a_project_is_never_overwritten(folder, name, words):
     (folder / name).write_text("not even a project")
     ran = bakery(*words, "--context", folder)

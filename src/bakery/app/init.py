@@ -172,12 +172,15 @@ def _remote_url(context: Path) -> str:
 
 
 def _git(context: Path, *arguments: str) -> str:
-    """Return what a command of git prints, or "" if it fails."""
+    """Return what a command of git prints, or "" if it fails. Only for commands that read the configuration.
+
+    A repository of another owner, which is common in containers, may be read: nothing of it is run.
+    """
     from bakery.app.git import run_git
     from bakery.config.git import GitFailed
 
     try:
-        return run_git(context, arguments).decode("utf-8", "replace").strip()
+        return run_git(context, ("-c", "safe.directory=*", *arguments)).decode("utf-8", "replace").strip()
     except GitFailed:
         return ""
 

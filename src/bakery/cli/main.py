@@ -41,6 +41,8 @@ class CommandEntry(NamedTuple):
 COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("init", "bakery.cli.init:command", "Write a bakery.yaml, and a Containerfile if the folder has none."),
     CommandEntry("create", "bakery.cli.init:group", "Old name of `init`.", hidden=True),
+    CommandEntry("c", "bakery.cli.init:group", "Short for `create`.", hidden=True),
+    CommandEntry("new", "bakery.cli.init:group", "Other name of `create`.", hidden=True),
     CommandEntry("get", "bakery.cli.get:group", "Print tags, targets, a version or the configuration of a project."),
     CommandEntry(
         "check", "bakery.cli.check:command", "Report every problem in the project, and count what it defines."
