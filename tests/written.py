@@ -12,16 +12,19 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jsonschema
 
 from bakery.events import FORMAT as JOURNAL_FORMAT
 from bakery.publish import journal
-from bakery.report import summary
+from bakery.report import build_summary, summary
+from bakery.report.build_format import BuildSummary
 from bakery.report.summary_format import FORMAT as SUMMARY_FORMAT
 from bakery.report.summary_format import Summary
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
+BUILD = SCHEMAS / f"build-summary-{SUMMARY_FORMAT}.schema.json"
 SUMMARY = SCHEMAS / f"summary-{SUMMARY_FORMAT}.schema.json"
 JOURNAL = SCHEMAS / f"journal-{JOURNAL_FORMAT}.schema.json"
 _LARGEST = 8 * 1024 * 1024  # bytes of a file that is looked into
@@ -58,9 +61,9 @@ def kind_of_line(event: str) -> jsonschema.Draft202012Validator:
     return _validator({"$ref": f"#/$defs/{event}", "$defs": _strict_parts(published(JOURNAL))})
 
 
-def check_summary(document: object) -> None:
-    """Raise ValidationError for a summary that is not as published."""
-    strict(SUMMARY).validate(document)
+def check_summary(document: dict[str, Any]) -> None:
+    """Raise ValidationError for a summary, of a publish or a build, that is not as published."""
+    strict(BUILD if document["kind"] == "build" else SUMMARY).validate(document)
 
 
 def check_line(line: str) -> None:
@@ -76,7 +79,7 @@ def checking() -> Iterator[None]:
 
     def checked_members(record):
         made = members(record)
-        if isinstance(record, Summary):
+        if isinstance(record, Summary | BuildSummary):
             check_summary(made)
         return made
 
@@ -85,11 +88,12 @@ def checking() -> Iterator[None]:
         check_line(line)
         return line
 
-    summary.members, journal.line_of = checked_members, checked_line
-    try:
+    with (
+        mock.patch.object(summary, "members", checked_members),
+        mock.patch.object(build_summary, "members", checked_members),
+        mock.patch.object(journal, "line_of", checked_line),
+    ):
         yield
-    finally:
-        summary.members, journal.line_of = members, line_of
 
 
 def check_files(folder: Path) -> None:

@@ -15,7 +15,7 @@ from bakery.report.journals import entries, runs
 from bakery.report.merging import merge
 from bakery.report.page import summary_page
 from bakery.report.reading import read_summary
-from bakery.report.schemas import journal_schema, summary_schema
+from bakery.report.schemas import build_schema, journal_schema, summary_schema
 from bakery.report.summary import dump, to_json
 from tests import written
 from tests.report.test_summary import target
@@ -27,7 +27,11 @@ JOURNALS = sorted(SAMPLES.glob("journal-*.jsonl"))
 
 @pytest.mark.parametrize(
     ("file", "schema", "command"),
-    [(written.SUMMARY, summary_schema, "summary"), (written.JOURNAL, journal_schema, "journal")],
+    [
+        (written.SUMMARY, summary_schema, "summary"),
+        (written.BUILD, build_schema, "build"),
+        (written.JOURNAL, journal_schema, "journal"),
+    ],
 )
 def test_the_committed_schema_is_current(file, schema, command):
     assert file.read_text() == f"{json.dumps(schema(), indent=2)}\n", (

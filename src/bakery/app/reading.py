@@ -73,15 +73,16 @@ def configuration(
     return tree.only_images(made, names)
 
 
-def schema(what: Literal["project", "summary", "journal"] = "project") -> Mapping[str, Any]:
-    """Return a JSON Schema: of bakery.yaml with the options of every installed plugin, of a summary, or of a journal.
-
-    That of a journal describes one of its lines.
+def schema(what: Literal["project", "summary", "build", "journal"] = "project") -> Mapping[str, Any]:
+    """Return a JSON Schema: of bakery.yaml with the options of every installed plugin, of the summary of a publish or a
+    build, or of one line of a journal.
     """
     if what != "project":
-        from bakery.report.schemas import journal_schema, summary_schema
+        from bakery.report import schemas
 
-        return summary_schema() if what == "summary" else journal_schema()
+        return {"summary": schemas.summary_schema, "build": schemas.build_schema, "journal": schemas.journal_schema}[
+            what
+        ]()
     from bakery.config.schema.json_schema import project_schema
     from bakery.plugin_api import options_registry
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
-from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.app.selecting import Filters
@@ -15,7 +14,7 @@ from bakery.cli import filters, general, options
 from bakery.cli.group import Command
 from bakery.cli.options import into
 from bakery.cli.output import emit, print_line, write, write_json
-from bakery.cli.pages import append_page
+from bakery.cli.pages import Recordings, append_page
 from bakery.cli.watching import watching
 from bakery.errors import BakeryError, ExitCode, UsageError, message
 
@@ -70,7 +69,7 @@ _HOW: Final = (
 )  # fmt: skip
 
 
-class Reporting(Struct, frozen=True):
+class Reporting(Recordings, frozen=True):
     """What the command prints besides its log."""
 
     summary: bool = False
@@ -82,7 +81,9 @@ class Reporting(Struct, frozen=True):
 @click.option("--plan", is_flag=True, help="Print the bake file as JSON and build nothing.")
 @click.option("--check", is_flag=True, help="Check the Containerfiles and build nothing; --strict fails on warnings.")
 @into("how", "bakery.build.options:BuildOptions", *_HOW)
-@into("reporting", "bakery.cli.build:Reporting", options.summary, options.summary_format)
+@into(
+    "reporting", "bakery.cli.build:Reporting", options.summary, options.summary_format, options.timeline, options.trace
+)
 @filters.taking(*filters.ALL)
 @filters.strict
 @general.options
@@ -107,6 +108,7 @@ def command(
         raise UsageError("cannot combine --plan and --check", why="one prints a plan, the other checks it")
     if how.metadata_file is not None:
         how = replace(how, metadata_file=how.metadata_file.absolute())
+    reporting.check()
     check_options(how)
     planned = plan_build(BuildRequest(context, wanted, how, strict), emit=emit)
     if plan:
@@ -127,7 +129,10 @@ def _build(plan: BuildPlan, reporting: Reporting) -> ExitCode:
             outcome = build(plan, emit=recorder)
         except Interrupted as error:
             outcome, interrupted = error.outcome, error
-    _report(outcome, plan, reporting)
+    try:
+        _report(outcome, plan, reporting)
+    finally:
+        reporting.write(recorder.run)
     if interrupted is not None:
         raise interrupted
     return outcome.exit_code

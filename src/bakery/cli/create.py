@@ -22,6 +22,7 @@ from bakery.cli import completing, general, options, output
 from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.group import Command
 from bakery.cli.options import declare, gather
+from bakery.cli.pages import check_writable
 from bakery.cli.publishing import (
     ACCESS,
     ACCESS_NAMES,
@@ -29,7 +30,6 @@ from bakery.cli.publishing import (
     TRUST,
     Reporting,
     carry_out,
-    check_writable,
     report_outcome,
     show_plan,
 )

@@ -103,11 +103,14 @@ def config_command(
 
 @group.command("schema")
 @click.argument(
-    "what", type=click.Choice(["project", "summary", "journal"]), default="project", help="What the schema describes."
+    "what",
+    type=click.Choice(["project", "summary", "build", "journal"]),
+    default="project",
+    help="bakery.yaml, the summary of a publish or of a build, or a line of the journal.",
 )
 @general.options
-def schema_command(what: Literal["project", "summary", "journal"]) -> None:
-    """Print a JSON Schema: of bakery.yaml with the options of every installed plugin, of a summary, or of a journal."""
+def schema_command(what: Literal["project", "summary", "build", "journal"]) -> None:
+    """Print a JSON Schema, by default that of bakery.yaml with the options of every installed plugin."""
     from bakery.app import reading
 
     write_json(reading.schema(what))

@@ -1,12 +1,42 @@
-"""Files that a summary is written to, and the page of a GitHub step."""
+"""Files that commands write besides their results: summaries, the page of a GitHub step, timeline and trace."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bakery.errors import BakeryError
+from msgspec import Struct
+
+from bakery.errors import BakeryError, UsageError
+
+if TYPE_CHECKING:
+    from bakery.report.model import Run
+
+
+class Recordings(Struct, frozen=True):
+    """Where the timeline and the trace of a run are written, if anywhere."""
+
+    timeline: Path | None = None
+    trace: Path | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for a file that cannot be written, before anything is done."""
+        check_writable("--timeline", self.timeline)
+        check_writable("--trace", self.trace)
+
+    def write(self, run: Run) -> None:
+        """Write the files. Raises BakeryError if that fails; the result of the run is on the terminal by then."""
+        from bakery.app.timelines import write_recordings
+
+        write_recordings(run, timeline=self.timeline, trace=self.trace)
+
+
+def check_writable(option: str, file: Path | None) -> None:
+    """Raise UsageError for a file that cannot be written, before anything is done."""
+    if file is not None and not (file.parent.is_dir() and os.access(file if file.exists() else file.parent, os.W_OK)):
+        raise UsageError(f"invalid value for {option}", about=repr(str(file)), why="the file cannot be written")
 
 
 def append_page(summary: Mapping[str, Any], environment: Mapping[str, str]) -> None:

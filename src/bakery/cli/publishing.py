@@ -22,7 +22,7 @@ from bakery.app.publishing import PublishOptions
 from bakery.cli import filters, general, options, output
 from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.options import declare, gather
-from bakery.cli.pages import append_page, not_written, write_file
+from bakery.cli.pages import Recordings, append_page, check_writable, not_written, write_file
 from bakery.cli.watching import look, watching
 from bakery.errors import ExitCode, UsageError
 from bakery.events import Emit
@@ -59,7 +59,7 @@ REPORT: Final = (
 )  # fmt: skip
 
 
-class Reporting(Struct, frozen=True):
+class Reporting(Recordings, frozen=True):
     """What a publishing command prints and writes besides its log."""
 
     dry_run: bool = False
@@ -69,8 +69,6 @@ class Reporting(Struct, frozen=True):
     summary_format: Literal["table", "json"] = "table"
     summary_file: Path | None = None
     journal: Path | None = None
-    timeline: Path | None = None
-    trace: Path | None = None
     result: Literal["text", "json", "markdown"] = "text"
 
     def __post_init__(self) -> None:
@@ -136,14 +134,12 @@ def carry_out(
     show: as `watching` has it.
     """
     check_writable("--summary-file", reporting.summary_file)
-    check_writable("--timeline", reporting.timeline)
-    check_writable("--trace", reporting.trace)
+    reporting.check()
     if reporting.result == "json" and reporting.summary and reporting.summary_format == "json":
         raise UsageError("cannot combine --output json and --summary-format json", why="both print on stdout")
     if reporting.dry_run:
         return show_plan(plan, how, reporting, emit=show or output.emit)
     from bakery.app.publishing import Interrupted, publish
-    from bakery.app.timelines import write_recordings
     from bakery.text import plural
 
     interrupted: Interrupted | None = None
@@ -156,7 +152,7 @@ def carry_out(
     try:
         report(outcome, recorder.run, how, reporting)
     finally:
-        write_recordings(recorder.run, timeline=reporting.timeline, trace=reporting.trace)
+        reporting.write(recorder.run)
     if interrupted is not None:
         raise interrupted
     return outcome.exit_code
@@ -234,12 +230,6 @@ def _set_outputs(outcome: Outcome, how: PublishOptions, reporting: Reporting, do
         summary = Path(how.environment.get("RUNNER_TEMP") or Path(outputs).parent) / "bakery-summary.json"
         write_file(summary, document)
     write_file(Path(outputs), github_output(outcome, summary.absolute()), mode="a")
-
-
-def check_writable(option: str, file: Path | None) -> None:
-    """Raise UsageError for a file that cannot be written, before anything is published."""
-    if file is not None and not (file.parent.is_dir() and os.access(file if file.exists() else file.parent, os.W_OK)):
-        raise UsageError(f"invalid value for {option}", about=repr(str(file)), why="the file cannot be written")
 
 
 def _print(text: str) -> None:

@@ -11,7 +11,7 @@ import click
 from bakery.cli import filters, general, options, output
 from bakery.cli.group import Command
 from bakery.cli.options import into
-from bakery.cli.publishing import check_writable
+from bakery.cli.pages import Recordings
 from bakery.cli.watching import look, watching
 
 if TYPE_CHECKING:
@@ -39,26 +39,21 @@ if TYPE_CHECKING:
     options.time_budget,
 )  # fmt: skip
 @options.summary_format
-@options.timeline
-@options.trace
+@into("recordings", "bakery.cli.pages:Recordings", options.timeline, options.trace)
 @general.options
-def command(
-    request: RehearseRequest, summary_format: Literal["table", "json"], timeline: Path | None, trace: Path | None
-) -> None:
+def command(request: RehearseRequest, summary_format: Literal["table", "json"], recordings: Recordings) -> None:
     """Publish a project to registries inside the command: small images, real transfers, nothing left behind."""
     from bakery.app.rehearse import rehearse_project
-    from bakery.app.timelines import write_recordings
     from bakery.report.outcome import stand_ins_table
     from bakery.report.result import result_lines
     from bakery.report.summary import dump, to_json
 
-    check_writable("--timeline", timeline)
-    check_writable("--trace", trace)
+    recordings.check()
     with watching("Rehearsing a publish") as recorder:
         done = rehearse_project(request, emit=recorder)
     if summary_format == "json":
         sys.stdout.write(dump(to_json(done.outcome, recorder.run)))
     output.note(stand_ins_table(done.stand_ins, done.requests, done.faults_met).rstrip("\n"))
     output.say(result_lines(done.outcome, recorder.run, doing="Rehearsal", look=look()))
-    write_recordings(recorder.run, timeline=timeline, trace=trace)
+    recordings.write(recorder.run)
     raise click.exceptions.Exit(done.outcome.exit_code)

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what a run writes for programs: the summary and the lines of the journal. Pure.
+"""The JSON Schemas of what a run writes for programs: summaries, and the lines of the journal. Pure.
 
 `docs/schemas` has them, one file per format number; a format that was released never changes. They say what we write:
 a reader should ignore members that it does not know, since a later format may add some.
@@ -10,9 +10,11 @@ from inspect import cleandoc
 from typing import Any, Final, get_args
 
 import msgspec
+from msgspec import Struct
 
 from bakery.events import FORMAT as JOURNAL_FORMAT
 from bakery.events import Event, RunStarted
+from bakery.report.build_format import BuildSummary
 from bakery.report.summary_format import FORMAT as SUMMARY_FORMAT
 from bakery.report.summary_format import Summary
 
@@ -20,14 +22,23 @@ _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def summary_schema() -> dict[str, Any]:
-    """Return the schema of a JSON summary."""
-    (reference,), defined = msgspec.json.schema_components([Summary], ref_template="#/$defs/{name}")
+    """Return the schema of the JSON summary of a publish."""
+    return _of(Summary, "Summary of a publish by Bakery")
+
+
+def build_schema() -> dict[str, Any]:
+    """Return the schema of the JSON summary of a build."""
+    return _of(BuildSummary, "Summary of a build by Bakery")
+
+
+def _of(kind: type[Struct], title: str) -> dict[str, Any]:
+    (reference,), defined = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     top = _required(defined.pop(reference["$ref"].rpartition("/")[2]))
     top["properties"]["format"] = {"const": SUMMARY_FORMAT}
     return {
         "$schema": _DRAFT,
         **top,
-        "title": "Summary of a Bakery run",
+        "title": title,
         "$defs": {name: _required(part) for name, part in sorted(defined.items())},
     }
 
