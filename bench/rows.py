@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.peers.registries import Certificate, RealRegistry
 from tests.peers.tokens import TokenService, token_service
 
-from bench import check, contenders, images
+from bench import building, check, contenders, images
 from bench.contenders import Measured
 from bench.scene import KIND, Scene, Traffic, environment_for, helper, relay, scene, start, storage
 from bench.workload import BuiltTarget, Shape, build, load
@@ -373,6 +373,20 @@ def without_project(repeat: int, *, count: int, goal: str) -> Row:
     return Row(f"images-{count}", what, goal, peer, own, peer.wall_s / own.wall_s, tuple(notes))
 
 
+def build_row(repeat: int) -> Row:
+    """Compare `bakery build` with the bare `buildx bake` of the same plan."""
+    peers, own, told, preflights = building.contest(repeat)
+    peer, mine = median(peers), median(own)
+    ratio = peer.wall_s / mine.wall_s
+    notes = (
+        f"ours takes {1 / ratio:.2f} times as long (goal: at most 1.1)",
+        building.overhead_note(own, told, preflights),
+    )
+    mine.problems += [problem for run in told for problem in run.problems]
+    what = f"{building.TARGETS} trivial targets, built and pushed by digest; peer: buildx bake of the same plan"
+    return Row("build", what, "at most 1.1 times as long", peer, mine, ratio, notes)
+
+
 ROWS: dict[str, Callable[[int], Row]] = {
     "start-up": start_up,
     "big-tls": big_tls,
@@ -387,6 +401,7 @@ ROWS: dict[str, Callable[[int], Row]] = {
     "lag-4s": lag,
     "faults": faults,
     "thousand": thousand,
+    "build": build_row,
     "images-1": partial(without_project, count=1, goal="ratio at least 2, at most 80 % of the requests"),
     "images-20": partial(without_project, count=20, goal="ratio at least 6"),
     "tiny-40ms-tools": tiny_40ms_tools,

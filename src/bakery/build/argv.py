@@ -50,8 +50,13 @@ def bake_check(program: Sequence[str], plan: BuildPlan, uids: Sequence[str] = ()
 
 
 def inspect_builder(program: Sequence[str], plan: BuildPlan) -> list[str]:
+    """Return a command that describes the builder."""
+    return [*program, "inspect", *((plan.options.builder,) if plan.options.builder else ())]
+
+
+def start_builder(program: Sequence[str], plan: BuildPlan) -> list[str]:
     """Return a command that starts the builder, if it is not running, and describes it."""
-    return [*program, "inspect", "--bootstrap", *((plan.options.builder,) if plan.options.builder else ())]
+    return [*inspect_builder(program, plan), "--bootstrap"]
 
 
 def build(program: Sequence[str], plan: BuildPlan, one: PlannedBuild, metadata_file: Path) -> list[str]:

@@ -5,7 +5,6 @@ Source: commands.md 1.6, point 6.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import shutil
@@ -20,6 +19,7 @@ from bakery.build.plan import BuildPlan
 from bakery.errors import BakeryError, UsageError
 from bakery.parallel.program import ProgramMissing
 from bakery.parallel.spawn import Exit, spawn
+from bakery.tasks import together
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ VARIABLE: Final = "BAKERY_DOCKER"
 _STAND_ALONE: Final = ("docker-buildx", "buildx")
 _ANSWER_S: Final = 60.0
 _BOOT_S: Final = 600.0  # a builder in a container is pulled first
+_RUNNING: Final = re.compile(rb"^Status:\s*running$", re.MULTILINE)
 _VERSION: Final = re.compile(r"\bv?(\d+\.\d+\S*)")
 
 
@@ -50,17 +51,23 @@ async def find_builder(plan: BuildPlan, environment: Mapping[str, str]) -> Build
     for command in _candidates(environment):
         if Path(command[0]).name.startswith("podman"):
             return await _podman(command, plan, environment)
-        version, knows, inspected = await asyncio.gather(
-            spawn([*command, "version"], env=environment, timeout_s=_ANSWER_S),
-            spawn(argv.bake_print(command), env=environment, stdin=argv.PROBE, timeout_s=_ANSWER_S),
-            spawn(argv.inspect_builder(command, plan), env=environment, timeout_s=_BOOT_S),
+        knows, inspected = await together(
+            (
+                spawn(argv.bake_print(command), env=environment, stdin=argv.PROBE, timeout_s=_ANSWER_S),
+                spawn(argv.inspect_builder(command, plan), env=environment, timeout_s=_ANSWER_S),
+            )
         )
-        if b"buildah" in version.stdout.lower():  # podman's command that is called docker
-            return await _podman(command[:1], plan, environment)
-        if not version.ok:
-            reasons.append(f"{' '.join(command)}: {_reason(version)}")
-            continue
-        found = Builder("buildx", command, _version(version), knows.ok)
+        version: Exit | None = None
+        if not knows.ok or _log.isEnabledFor(logging.DEBUG):  # a question less in most builds
+            version = await spawn([*command, "version"], env=environment, timeout_s=_ANSWER_S)
+            if b"buildah" in version.stdout.lower():  # podman's command that is called docker
+                return await _podman(command[:1], plan, environment)
+            if not version.ok:
+                reasons.append(f"{' '.join(command)}: {_reason(version)}")
+                continue
+        found = Builder("buildx", command, _version(version) if version else "", knows.ok)
+        if inspected.ok and not _RUNNING.search(inspected.stdout):
+            inspected = await spawn(argv.start_builder(command, plan), env=environment, timeout_s=_BOOT_S)
         _check_running(found, plan, inspected)
         return found
     raise ProgramMissing(
@@ -87,8 +94,9 @@ def _command(program: str) -> tuple[str, ...]:
 def _check_running(found: Builder, plan: BuildPlan, inspected: Exit) -> None:
     text = inspected.stdout.decode(errors="replace")
     fields = re.findall(r"^(Name|Driver|Endpoint|Status|Error|BuildKit version):\s*(.*)$", text, re.MULTILINE)
-    values = dict(fields)
-    if not inspected.ok or "Error" in values:
+    values = dict(reversed(fields))  # the builder's own come first, then those of its nodes
+    running = _RUNNING.search(inspected.stdout) is not None
+    if not inspected.ok or ("Error" in values and not running):
         about = plan.options.builder or values.get("Name", "")
         raise BakeryError(
             "cannot reach the builder",
