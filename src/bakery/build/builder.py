@@ -48,7 +48,7 @@ class Builder(Struct, frozen=True):
 async def find_builder(plan: BuildPlan, environment: Mapping[str, str]) -> Builder:
     """Return the program to build with, once its builder runs. Raises BakeryError if none can be used."""
     reasons: list[str] = []
-    for command in _candidates(environment):
+    for command in candidates(environment):
         if Path(command[0]).name.startswith("podman"):
             return await _podman(command, plan, environment)
         knows, inspected = await together(
@@ -77,7 +77,7 @@ async def find_builder(plan: BuildPlan, environment: Mapping[str, str]) -> Build
     )
 
 
-def _candidates(environment: Mapping[str, str]) -> list[tuple[str, ...]]:
+def candidates(environment: Mapping[str, str]) -> list[tuple[str, ...]]:
     """Return the commands to try, in order. What BAKERY_DOCKER names is the only one."""
     given = environment.get(VARIABLE, "")
     if given:

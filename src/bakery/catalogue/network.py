@@ -16,7 +16,10 @@ ENTRIES: Final = (
             "The server or a proxy in between is down or overloaded.",
             "A firewall drops the connection.",
         ),
-        ("Run the same command again later.",),
+        (
+            "Run `bakery doctor` to see what is reachable from here.",
+            "Run the same command again later.",
+        ),
         "error[network/connection]: cannot push blob registry.example/app@sha256:9f86…: the connection was reset",
     ),
     Entry(
@@ -31,6 +34,7 @@ ENTRIES: Final = (
         (
             "Check that the registry is up and reachable from here.",
             "Set `HTTPS_PROXY` if this network needs a proxy, and `NO_PROXY` for registries inside it.",
+            "Run `bakery doctor` to see each step of a connection.",
         ),
         "error[network/unreachable]: cannot read manifest registry.example/app:1: connection refused",
     ),
@@ -103,7 +107,10 @@ ENTRIES: Final = (
             "The program is not installed.",
             "PATH lacks its folder, as in some CI shells.",
         ),
-        ("Install it, or set the variable that the hint names.",),
+        (
+            "Install it, or set the variable that the hint names.",
+            "Run `bakery doctor` to list programs and versions.",
+        ),
         "error[program/missing]: cannot find program oras: ORAS_PATH is not set, and it is not in PATH",
     ),
     Entry(

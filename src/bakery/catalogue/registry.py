@@ -33,7 +33,10 @@ ENTRIES: Final = (
             "The content was deleted.",
             "The login may not read the repository.",
         ),
-        ("Check the name.",),
+        (
+            "Check the name.",
+            "Run `bakery doctor` to see whether the login can read and push there.",
+        ),
         "error[registry/not-found]: cannot read manifest ghcr.io/acme/app:1.0.0: 404 MANIFEST_UNKNOWN",
     ),
     Entry(
@@ -94,6 +97,7 @@ ENTRIES: Final = (
         (
             "Log in, also for reading.",
             "Run fewer jobs at once with `--jobs`, or fewer runners.",
+            "Run `bakery doctor` to see what the registry says about its limit.",
             "Run the same command again later.",
         ),
         "error[registry/rate-limit]: cannot read manifest docker.io/library/alpine:3: 429 TOOMANYREQUESTS",
@@ -194,6 +198,7 @@ ENTRIES: Final = (
         (
             "Log in: `docker login REGISTRY`.",
             "In CI, check that the secret is set and that the login step runs before this one.",
+            "Run `bakery doctor` to check every registry of the project.",
         ),
         "error[auth/login]: cannot get token for ghcr.io: 401 UNAUTHORIZED\nhint: log in first: docker login ghcr.io",
     ),
@@ -209,6 +214,7 @@ ENTRIES: Final = (
         (
             "Give the token the permission to push.",
             "Check the namespace in bakery.yaml.",
+            "Run `bakery doctor` to test it.",
         ),
         "error[auth/denied]: cannot open upload ghcr.io/acme/app: 403 DENIED: permission_denied: write_package",
     ),

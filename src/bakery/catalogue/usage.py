@@ -107,6 +107,7 @@ ENTRIES: Final = (
         (
             "Run the same command again: it continues.",
             "Raise `--time-budget`.",
+            "Run `bakery doctor` to measure the registries.",
         ),
         "error[run/time-budget]: cannot finish app-1-0-0: time budget of 1800 s exceeded",
     ),

@@ -71,6 +71,9 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("dgoss", "bakery.cli.dgoss:group", "Test images with goss, in containers."),
     CommandEntry("run", "bakery.cli.run:group", "Old name of `dgoss run`."),
     CommandEntry("r", "bakery.cli.run:group", "Short for `run`.", hidden=True),
+    CommandEntry(
+        "doctor", "bakery.cli.doctor:doctor_command", "Check registries, logins, TLS, clock, proxies, programs."
+    ),
     CommandEntry("explain", "bakery.cli.explain:command", "Explain an error code: its meaning, causes and remedies."),
     CommandEntry("version", "bakery.cli.version:command", "Print the version."),
     CommandEntry("help", "bakery.cli.help:command", "Print the help of a command."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from bakery.cli import general, options, output
+from bakery.cli.group import Command
 from bakery.cli.options import declaring
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES
 from bakery.errors import UsageError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bakery.publish.rolled_back import Rollback
 
 
-@click.command("rollback")
+@click.command("rollback", cls=Command)
 @click.argument("file", metavar="SUMMARY|JOURNAL", type=options.FILES, help="JSON summary or journal of the run.")
 @declaring(
     click.option("--yes", is_flag=True, help="Restore without asking."),
@@ -44,10 +45,6 @@ def command(
 
     A tag that something else moved since is left and named, and a tag that was new is deleted if the registry allows
     it. What a tag goes back to is checked to be readable first. It is safe to repeat, and its journal undoes it.
-
-    \b
-      bakery rollback bakery-summary.json
-      bakery rollback --yes release.jsonl
     """
     from bakery.app import rollback
     from bakery.app.rollback import RollbackRequest

@@ -8,11 +8,12 @@ from typing import Any, Literal
 import click
 
 from bakery.cli import general, options, output
+from bakery.cli.group import Command
 from bakery.cli.options import declaring
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.argument(
     "what", metavar="[SUMMARY|PROJECT|REF]...", type=options.FILES, nargs=-1,
     help="JSON summaries, folders with a bakery.yaml, and references; by default the project in the current folder.",
@@ -33,10 +34,6 @@ def command(
 
     All manifests are read, and every blob is looked for. The tags of a target must name the same digest in every
     registry, with the declared platforms and the same signatures. Exits 1 if anything differs: run it daily.
-
-    \b
-      bakery verify bakery-summary.json
-      bakery verify ghcr.io/acme/app:1.2.3
     """
     from bakery.app.verifying import VerifyRequest, verify
     from bakery.report.audit import audit_json, audit_lines, audit_table

@@ -25,6 +25,7 @@ from bakery.registry.http.transport import Transport
 from bakery.registry.listing import Listings
 from bakery.registry.manifests import Manifests
 from bakery.registry.operation import ClientStats
+from bakery.registry.probe import Probes
 from bakery.registry.retries import ClientState
 from bakery.retry import Clock, RetryPolicy, SystemClock
 
@@ -66,6 +67,7 @@ class Client:
         )
         self._blobs: dict[Repository, Blobs] = {}
         self.listings = Listings(self._state)
+        self.probes = Probes(self._state)
         self.manifests = Manifests(self._state, self.blobs, self.listings)
 
     async def __aenter__(self) -> Self:

@@ -23,6 +23,7 @@ from bakery.registry.http.address import Reach
 from bakery.registry.http.failure import Untrusted
 from bakery.registry.http.message import HttpBody, HttpRequest, HttpResponse
 from bakery.registry.http.redirect import check_hop, is_followed, next_hop
+from bakery.registry.http.tls import TlsFacts
 from bakery.registry.http.transport import OpenResponse, Transport
 from bakery.registry.http.url import Origin, Url
 from bakery.registry.login import NOTHING, Authorizer, Grant
@@ -105,7 +106,7 @@ class Endpoint:
         """Return the error for an unsuccessful response, with the hint that fits the login for this registry."""
         said = response
         if response.status == 400 and operation.method == "HEAD":
-            said = await self._ping(operation)  # a response to HEAD has no body, and so does not say why
+            said = await self.ping(operation)  # a response to HEAD has no body, and so does not say why
         if said.status in _CERTIFICATE_STATUS and b"SSL certificate" in said.body:
             why = f"{response.status}: {self.origin.authority} requires a client certificate"  # nginx, in a page
             hint = "pass it with --client-cert and --client-key"
@@ -200,15 +201,31 @@ class Endpoint:
         again = logins <= _MAX_LOGINS and self._authorizer.learn(refused, url, grant, operation.scopes)
         if not again and not self._authorizer.knows_challenge():
             # gcr.io has sent 401 without a challenge for real requests; its /v2/ has one.
-            again = self._authorizer.learn(await self._ping(operation), url, grant, operation.scopes)
+            again = self._authorizer.learn(await self.ping(operation), url, grant, operation.scopes)
         if not again:
             raise await self.refusal(refused, operation)
         if isinstance(operation.body, HttpBody):
             raise LoginEnded(operation.failed, about=operation.about, why="the login expired while the body was sent")
 
-    async def _ping(self, operation: Operation) -> HttpResponse:
+    async def ping(self, operation: Operation) -> HttpResponse:
+        """Return the response of the API's base to a request without a login. operation: for whose sake, for errors."""
+        if not self._is_settled:
+            await self._settle(operation)
         request = HttpRequest("GET", Url(self.origin, "/v2/"), action=operation.action, about=operation.about)
         return await self._exchange(request, MAX_ERROR_BYTES, strict=False)
+
+    def proxy_of(self) -> str:
+        """Return the origin of the proxy that requests to this registry go through, or ""."""
+        proxy = self._transport.config.proxies.for_origin(self.origin)
+        return str(proxy.origin) if proxy is not None else ""
+
+    def tls(self) -> TlsFacts | None:
+        """Return what is known of the TLS session with this registry."""
+        return self._transport.tls_of(self.origin)
+
+    async def has_login(self, repository: Repository) -> bool:
+        """Return whether a login is stored for the repository. Raises AuthError if what is stored cannot be used."""
+        return await self._authorizer.has_login(repository)
 
     async def _send_token_request(self, request: HttpRequest) -> HttpResponse:
         self._stats.token_requests += 1

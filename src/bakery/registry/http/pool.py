@@ -23,7 +23,7 @@ from bakery.registry.http.certificates import Contexts
 from bakery.registry.http.config import HttpConfig, Proxy
 from bakery.registry.http.exchange import Exchange
 from bakery.registry.http.failure import ProxyRefused, UnsafeTarget
-from bakery.registry.http.tls import TLS_ANSWERS, hello
+from bakery.registry.http.tls import TLS_ANSWERS, TlsFacts, hello
 from bakery.registry.http.url import Origin
 from bakery.registry.http.wire import Wire
 
@@ -84,6 +84,11 @@ class Pool:
         _, addresses = self._known.get(origin.host, (0.0, []))
         found = {self._classify(address) for address in addresses}
         return next((reach for reach in (Reach.PUBLIC, Reach.PRIVATE, Reach.LOOPBACK) if reach in found), Reach.PUBLIC)
+
+    def tls_of(self, origin: Origin) -> TlsFacts | None:
+        """Return what is known of the TLS session of an idle connection to this origin; None if there is none."""
+        idle = [wire for route, wires in self._idle.items() if route.origin == origin for wire in wires]
+        return idle[-1].tls if idle else None
 
     async def take(self, route: Route) -> Wire:
         """Return a connection for one exchange, kept or new. Give it back or close it.

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from typing import Final, cast
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+from msgspec import Struct
 
 TLS_ANSWERS: Final = (b"\x15", b"\x16")  # the first byte of an alert, and of a handshake message
 _READ_BYTES: Final = 256 * 1024
+
+
+class TlsFacts(Struct, frozen=True):
+    """What is known of an established session. expires: of the server's certificate; None if it was not verified."""
+
+    version: str
+    issuer: str = ""
+    expires: datetime | None = None
 
 
 class Tls:
@@ -16,6 +28,16 @@ class Tls:
     def __init__(self, context: ssl.SSLContext, server_name: str, *, below: Tls | None = None) -> None:
         self._in, self._out, self._below = ssl.MemoryBIO(), ssl.MemoryBIO(), below
         self._object = context.wrap_bio(self._in, self._out, server_hostname=server_name)
+
+    @property
+    def facts(self) -> TlsFacts:
+        """The version of the session, and the certificate of the server."""
+        certificate: Mapping[str, Any] = self._object.getpeercert() or {}
+        names = {key: text for part in certificate.get("issuer", ()) for key, text in part}
+        issuer = str(names.get("organizationName") or names.get("commonName") or "")
+        end = certificate.get("notAfter")
+        expires = datetime.fromtimestamp(ssl.cert_time_to_seconds(end), UTC) if end else None
+        return TlsFacts(self._object.version() or "", issuer, expires)
 
     def handshake(self) -> bool:
         """Go on with the handshake; return whether it is complete. Send what `outgoing` returns in every case."""

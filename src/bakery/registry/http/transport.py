@@ -20,6 +20,7 @@ from bakery.registry.http.failure import BodyCut, NotConnected, ProxyRefused, Un
 from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, Traffic, in_pieces
 from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, Route, system_lookup
 from bakery.registry.http.redirect import is_followed
+from bakery.registry.http.tls import TlsFacts
 from bakery.registry.http.turns import Take
 from bakery.registry.http.url import Origin, Url
 from bakery.registry.http.wire import Broken
@@ -130,6 +131,10 @@ class Transport:
     ) -> None:
         self.config, self.stats = config, stats
         self._pool = Pool(config, lookup, classify)
+
+    def tls_of(self, origin: Origin) -> TlsFacts | None:
+        """Return what is known of the TLS session with this origin, if a connection to it is open and idle."""
+        return self._pool.tls_of(origin)
 
     def reach_of(self, origin: Origin) -> Reach:
         """Return the class of the address that was connected to for this origin, PUBLIC if that is not known."""

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Final, cast
 
 from bakery.extent import Extent, Piece
-from bakery.registry.http.tls import Tls
+from bakery.registry.http.tls import Tls, TlsFacts
 from bakery.registry.http.turns import (
     BUFFER_BYTES,
     RECORDS_BYTES,
@@ -59,6 +59,11 @@ class Wire(asyncio.Protocol):
         self._encrypted: deque[bytes] | None = None  # what arrives during a handshake or while a thread uses `_tls`
         self.idle_since = 0.0  # the loop's time
         self.closed = self._loop.create_future()  # done once the connection holds no resources
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """What is known of the TLS session; None without one."""
+        return self._tls.facts if self._tls is not None else None
 
     # Called by the transport
 
