@@ -72,6 +72,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "ci merge": (f"bakery ci merge {_METADATA}",),
     "ci summary": ("bakery ci summary summary-*.json --output page.md",),
+    "ci timeline": ("bakery ci timeline release.jsonl --output timeline.html",),
     "imagetools create": (
         f"{_CREATED} ghcr.io/acme/app:1.2.3-amd64 ghcr.io/acme/app:1.2.3-arm64",
         f"{_CREATED} --dry-run oci-layout://build",
