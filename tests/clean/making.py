@@ -13,6 +13,7 @@ from bakery.clean.outcome import RepositoryOutcome
 from bakery.clean.place import Place
 from bakery.clean.survey import Surveyor
 from bakery.clean.sweep import Sweep
+from bakery.events import Emit, ignore
 from bakery.oci import media_type as mt
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -70,9 +71,11 @@ def signature_tag(digest: Digest, suffix: str = ".sig") -> str:
     return f"sha256-{digest.hex}{suffix}"
 
 
-def sweep_of(client: Client, place: Place, criteria: Criteria, named: Sequence[Digest] = ()) -> Sweep:
+def sweep_of(
+    client: Client, place: Place, criteria: Criteria, named: Sequence[Digest] = (), emit: Emit = ignore
+) -> Sweep:
     surveyor = Surveyor(place, client, criteria, dict.fromkeys(named))
-    return Sweep(surveyor, criteria, now=lambda: NOW, emit=lambda event: None)
+    return Sweep(surveyor, criteria, now=lambda: NOW, emit=emit)
 
 
 async def swept(registry: EmbeddedRegistry, criteria: Criteria, *named: Digest, name: str = NAME) -> RepositoryOutcome:

@@ -10,10 +10,12 @@ from bakery.clean.criteria import Criteria
 from bakery.clean.distribution import DistributionPlace
 from bakery.clean.outcome import Fate
 from bakery.errors import UsageError
+from bakery.events import Event, StepFinished, TargetFinished
 from bakery.oci.reference import Repository
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from bakery.rehearsal.traits import Traits
+from bakery.retry import RetryPolicy
 from tests.clean.making import (
     NAME,
     image_of,
@@ -251,3 +253,23 @@ def test_an_invalid_expression_is_wrong_usage():
         Criteria(tags=("(",))
     with pytest.raises(UsageError, match="invalid value for --keep-tag"):
         Criteria(keep_tags=("(",))
+
+
+@pytest.mark.parametrize(("refused", "state"), [(False, "done"), (True, "failed")])
+async def test_the_steps_of_a_repository_are_events_and_their_failure_too(registry, refused, state):
+    push_image(registry, "one", "pr-1")
+    if refused:
+        registry.fault("DELETE", "/manifests/", then=Refuse(500, "UNKNOWN"))
+    events: list[Event] = []
+    async with make_client(policy=RetryPolicy(max_attempts=1, attempts_were_set=True)) as client:
+        repository = Repository.parse(f"{registry.address}/{NAME}")
+        sweep = sweep_of(client, DistributionPlace(client, repository, ()), PR, emit=events.append)
+        await sweep.plan()
+        await sweep.delete()
+        sweep.end()
+    steps = [event for event in events if isinstance(event, StepFinished)]
+    assert [(step.target, step.step, bool(step.error)) for step in steps] == [
+        (str(repository), "survey", False),
+        (str(repository), "delete", refused),
+    ]
+    assert events[-1] == TargetFinished(str(repository), state, 0.0)

@@ -128,6 +128,19 @@ def test_text_appears_above_the_frame_in_whole_lines(terminal):
     assert one.rows()[-1] == "no end"
 
 
+def test_a_question_pauses_the_view_and_its_line_needs_no_end(terminal):
+    one = terminal()
+    with viewed(one) as (_, view, _):
+        view.draw()
+        with view.paused():
+            view.draw()
+            view.write("Delete 3 manifests? ")
+            assert one.rows() == ["Delete 3 manifests?"]
+            view.write("\n")
+        view.draw()
+        assert one.rows()[:2] == ["Delete 3 manifests?", "Publishing 0 of 2 done · 0:00"]
+
+
 def test_nothing_is_written_while_nothing_changes(terminal):
     one = terminal()
     with viewed(one) as (_, view, time):

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from bakery.app.selecting import Filters, open_project, select_targets
 from bakery.defaults import REQUEST_BACKOFF_S, TIME_BUDGET_S
 from bakery.errors import AuthError, ConfigurationError, ExecutorInterrupted, UsageError
-from bakery.events import Emit, ignore
+from bakery.events import Emit, RunStarted, RunTarget, ignore
 from bakery.text import hide
 
 if TYPE_CHECKING:
@@ -128,13 +128,17 @@ def clean(
     from bakery.parallel.root import run_interruptible
 
     run = _Run(repositories, options, known, emit)
+    emit(RunStarted("clean", tuple(RunTarget(str(repository)) for repository in repositories)))
     planned = run_interruptible(run.plan())
     if options.dry_run or not planned.deletions or not confirm(planned):
+        run.end("unchanged")
         return planned
     try:
         run_interruptible(run.delete())
     except ExecutorInterrupted as error:
+        run.end("stopped")
         raise ExecutorInterrupted(error.signum, run.outcome()) from error
+    run.end()
     done: CleanOutcome = run.outcome()
     return done
 
@@ -151,6 +155,11 @@ class _Run:
         from bakery.clean.outcome import CleanOutcome
 
         return CleanOutcome(tuple(sweep.outcome() for sweep in self._sweeps), is_plan)
+
+    def end(self, state: str = "done") -> None:
+        """Report that nothing more is done with the repositories."""
+        for sweep in self._sweeps:
+            sweep.end(state if sweep.outcome().plan.deletions else "unchanged")
 
     async def plan(self) -> CleanOutcome:
         from bakery.tasks import together

@@ -7,7 +7,8 @@ they stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import groupby
 
@@ -18,7 +19,7 @@ from bakery.clean.decision import Findings, decide
 from bakery.clean.outcome import Deletion, Fate, NotAllowed, RepositoryOutcome, RepositoryPlan
 from bakery.clean.survey import Surveyor
 from bakery.errors import BakeryError, NotFound, one_line
-from bakery.events import Emit, Noted
+from bakery.events import Emit, Noted, StepFinished, StepStarted, TargetFinished
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference
 from bakery.tasks import together
@@ -31,6 +32,7 @@ class Sweep:
         self._surveyor, self._criteria, self._now, self._emit = surveyor, criteria, now, emit
         self._outcome = RepositoryOutcome(RepositoryPlan(surveyor.place.repository))
         self._fates: dict[Reference, Deletion] = {}
+        self._began = now()
         self._errors: list[BakeryError] = []
 
     def outcome(self) -> RepositoryOutcome:
@@ -45,6 +47,10 @@ class Sweep:
 
     async def plan(self) -> None:
         """Decide what is deleted. A failure is in the outcome: then nothing is."""
+        with self._step("survey"):
+            await self._plan()
+
+    async def _plan(self) -> None:
         try:
             found = await self._surveyor.survey()
             if found is None:
@@ -57,8 +63,36 @@ class Sweep:
     async def delete(self) -> None:
         """Delete what was planned and is still not needed. Failures are in the outcome."""
         planned = self._outcome.plan.deletions
-        if not planned:
-            return
+        if planned:
+            with self._step("delete"):
+                await self._delete_all(planned)
+
+    def end(self, state: str = "done") -> None:
+        """Report that nothing more is done with this repository. state: as of TargetFinished."""
+        elapsed_s = (self._now() - self._began).total_seconds()
+        self._emit(TargetFinished(self._name, "failed" if self._problem else state, elapsed_s))
+
+    @property
+    def _name(self) -> str:
+        return str(self._outcome.plan.repository)
+
+    @property
+    def _problem(self) -> str:
+        """Why not everything is done, as one line, or ""."""
+        errors = (self._outcome.failure, *self._errors)
+        return next((one_line(error) for error in errors if error is not None), "")
+
+    @contextmanager
+    def _step(self, step: str) -> Iterator[None]:
+        began = self._now()
+        self._emit(StepStarted(self._name, step))
+        try:
+            yield
+        finally:
+            elapsed_s = (self._now() - began).total_seconds()
+            self._emit(StepFinished(self._name, step, elapsed_s, self._problem))
+
+    async def _delete_all(self, planned: Sequence[Deletion]) -> None:
         try:
             found = await self._surveyor.survey()
             again = RepositoryPlan(self._outcome.plan.repository)

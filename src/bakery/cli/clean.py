@@ -17,6 +17,7 @@ from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.group import Group
 from bakery.cli.options import declare, gather
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES
+from bakery.cli.watching import watching
 from bakery.errors import ExecutorInterrupted, UsageError
 from bakery.text import plural
 
@@ -188,8 +189,10 @@ def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, 
         return output.confirm(f"Delete {count}?")
 
     interrupted: ExecutorInterrupted | None = None
+    title = f"Cleaning {plural(len(repositories), 'repository', 'repositories')}"
     try:
-        outcome = clean(repositories, how, confirm, known=known, emit=output.emit)
+        with watching(title) as recorder:
+            outcome = clean(repositories, how, confirm, known=known, emit=recorder)
     except ExecutorInterrupted as error:
         if error.value is None:
             raise

@@ -68,8 +68,10 @@ def configure_logging() -> None:
     """Send log records to stderr, one line each, never wrapped."""
     import logging
 
+    from bakery.report import printing
     from bakery.report.lines import LineFormatter
 
+    printing.use(form())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(form()))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -74,8 +75,10 @@ def confirm(question: str) -> bool:
     """Ask a question on the terminal. The end of the input is a no."""
     import click
 
+    pause = getattr(sys.stderr, "paused", nullcontext)  # of a live view
     try:
-        return click.confirm(question, err=True)
+        with pause():
+            return click.confirm(question, err=True)
     except click.Abort:
         print_line("")
         return False

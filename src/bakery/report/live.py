@@ -48,6 +48,7 @@ class LiveView:
         self._recorder, self._stream, self._environment = recorder, stream, environment
         self._screen: _Screen | None = None
         self._drawn: tuple[Terminal, list[FrameLine]] | None = None
+        self._is_paused = False
         self._unfinished = ""  # text without its line break so far
         self._drawing = threading.RLock()
         self._stop = threading.Event()
@@ -74,6 +75,8 @@ class LiveView:
         with self._recorder.reading() as run:
             lines = frame(run, self._recorder.now(), terminal)
         with self._drawing:
+            if self._is_paused:
+                return
             if self._screen is None:
                 self._screen = _Screen(self._stream, self._environment)
             if self._drawn != (terminal, lines):
@@ -83,6 +86,10 @@ class LiveView:
     def write(self, text: str) -> int:
         """Print text above the frame as it is, as soon as its line is complete."""
         with self._drawing:
+            if self._is_paused:
+                self._stream.write(text)
+                self._stream.flush()
+                return len(text)
             whole, found, rest = (self._unfinished + text).rpartition("\n")
             self._unfinished = rest
             if found and self._screen is None:
@@ -91,6 +98,19 @@ class LiveView:
             elif found and self._screen is not None:
                 self._screen.console.out(whole, highlight=False)
         return len(text)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Show no frame meanwhile: the user is asked a question, and what is written goes to the terminal at once."""
+        with self._drawing:
+            self._is_paused, self._drawn = True, None
+            if self._screen is not None:
+                self._screen.live.stop()
+                self._screen = None
+        try:
+            yield
+        finally:
+            self._is_paused = False
 
     def flush(self) -> None:
         """Do nothing: every line is flushed."""
