@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import bakery.app
-from bakery.app import OriginRequest, Outcome, PublishRequest, State, plan, publish
+from bakery.app import OriginRequest, Outcome, PublishRequest, State, VerifyRequest, plan, publish, verify
 from bakery.rehearsal import EmbeddedRegistry
 from tests.engines.workload import add_image, layer
 
@@ -72,6 +72,8 @@ async def test_a_thread_of_a_program_with_a_loop_may_publish():
         outcome = await asyncio.to_thread(publish, planned)
         assert isinstance(outcome, Outcome)
         assert [target.state for target in outcome.targets] == [State.PUBLISHED]
+        audit = await asyncio.to_thread(verify, VerifyRequest((f"{registry.address}/acme/app:1",)))
+        assert audit.exit_code == 0
 
 
 def test_the_page_has_every_name_of_the_library():

@@ -90,15 +90,15 @@ class Scene:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(metadata))
 
-    def shims(self, **programs: str) -> Path:
-        folder = self.folder / "shims"
-        folder.mkdir(exist_ok=True)
+    def shims(self, **programs: str) -> str:
+        """Write programs, and return the part of PATH that finds them: `bakery` alone first, as it calls the next."""
         for name, text in programs.items():
-            if not text:
-                continue
-            (folder / name).write_text(text)
-            (folder / name).chmod(0o755)
-        return folder
+            file = self.folder / ("first" if name == "bakery" else "shims") / name
+            file.parent.mkdir(exist_ok=True)
+            if text:
+                file.write_text(text)
+                file.chmod(0o755)
+        return f"{self.folder}/first:{self.folder}/shims"
 
 
 def platforms(registry: EmbeddedRegistry, repository: str, tag: str) -> list[str]:

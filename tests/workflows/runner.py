@@ -61,10 +61,13 @@ class Ran:
 
 
 class Runner:
-    """Runs workflows. sources: the repository that `$/` means. project: what a checkout checks out."""
+    """Runs workflows. sources: the repository that `$/` means. project: what a checkout checks out.
+
+    shims: folders that are first in PATH. tools: the tool cache.
+    """
 
     def __init__(
-        self, folder: Path, *, sources: Path, project: Path, shims: Path, tools: Path, variables: Mapping[str, str]
+        self, folder: Path, *, sources: Path, project: Path, shims: str, tools: Path, variables: Mapping[str, str]
     ) -> None:
         self._folder, self._sources, self._project, self._shims = folder, sources, project, shims
         self._tools, self._variables = tools, variables
@@ -164,7 +167,7 @@ class Runner:
             "GITHUB_ACTION_PATH": str(action or ""),
             "RUNNER_TEMP": str(job.folder / "temp"),
             "RUNNER_TOOL_CACHE": str(self._tools),
-            "PATH": ":".join([str(self._shims), *reversed(job.paths), os.environ["PATH"]]),
+            "PATH": ":".join([self._shims, *reversed(job.paths), os.environ["PATH"]]),
             **job.variables,
             **env,
         }

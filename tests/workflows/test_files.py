@@ -90,3 +90,31 @@ def test_zizmor_finds_nothing():
         [program, "--offline", "--quiet", ROOT / ".github"], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def calls(value: object) -> Iterator[dict[str, Any]]:
+    """Every job or step of a document that uses one of ours."""
+    if isinstance(value, dict):
+        if re.match(r"OWNER/bakery/|acme/bakery/", str(value.get("uses", ""))):
+            yield value
+        for one in value.values():
+            yield from calls(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from calls(one)
+
+
+def test_what_pages_call_exists_and_has_the_inputs_that_they_give():
+    blocks = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)]
+    found = [one for block in blocks for one in calls(yaml.safe_load(block))]
+    assert len(found) > 5
+    for one in found:
+        path = one["uses"].partition("@")[0].split("/", 2)[2]
+        file = ROOT / path if path.endswith(".yml") else ROOT / path / "action.yml"
+        document = yaml.safe_load(file.read_text())
+        called = (document.get("on") or document[True])["workflow_call"] if "jobs" in document else document
+        assert set(one.get("with", {})) <= set(called["inputs"]), one
+        assert set(one.get("secrets", {})) <= set(called.get("secrets", {})), one

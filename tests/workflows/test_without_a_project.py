@@ -46,7 +46,7 @@ async def test_the_targets_of_a_bake_file_are_published_to_their_tags(scene, sou
     assert ran.is_green, ran.log
     assert platforms(scene.one, "acme/app", "1.0") == list(PLATFORMS)
     assert platforms(scene.two, "acme/tool", "1.0") == [PLATFORMS[1]]
-    assert scene.notes.count("cosign sign --yes") == 2
+    assert "cosign sign" in scene.notes
 
 
 async def test_a_bake_target_that_failed_is_missing_and_the_others_are_published(scene, sources, tools):

@@ -1,6 +1,6 @@
 """One function for each command: request in, outcome out.
 
-What a library user calls is here: `plan`, `publish`, and the values that they take and return (docs/api.md). Nothing is
+What a library user calls is here: `plan`, `publish`, `verify`, and the values that they take and return (docs/api.md). Nothing is
 imported before it is used, because every command imports this package.
 """
 
@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from bakery.app.origins import OriginRequest
     from bakery.app.planning import PublishRequest
     from bakery.app.publishing import Interrupted, PublishOptions
+    from bakery.app.verifying import VerifyRequest
+    from bakery.publish.audited import Audit
     from bakery.publish.outcome import Outcome, State
     from bakery.publish.plan import Plan
 
 __all__ = [
-    "Interrupted", "OriginRequest", "Outcome", "Plan", "PublishOptions", "PublishRequest", "State", "plan", "publish",
+    "Audit", "Interrupted", "OriginRequest", "Outcome", "Plan", "PublishOptions", "PublishRequest", "State",
+    "VerifyRequest", "plan", "publish", "verify",
 ]  # fmt: skip
 
 _PLACES = {
+    "Audit": "bakery.publish.audited",
     "Interrupted": "bakery.app.publishing",
     "OriginRequest": "bakery.app.origins",
     "Outcome": "bakery.publish.outcome",
@@ -29,6 +33,7 @@ _PLACES = {
     "PublishOptions": "bakery.app.publishing",
     "PublishRequest": "bakery.app.planning",
     "State": "bakery.publish.outcome",
+    "VerifyRequest": "bakery.app.verifying",
 }
 
 
@@ -52,6 +57,16 @@ def publish(plan: Plan, options: PublishOptions | None = None, *, emit: Emit = i
     from bakery.app.publishing import publish as carry_out
 
     return carry_out(plan, options or PublishOptions(), emit=emit)
+
+
+def verify(request: VerifyRequest, *, emit: Emit = ignore) -> Audit:
+    """Check that what was published is there, whole, and the same at every registry. Registries are only read.
+
+    Raises BakeryError: UsageError for a request that contradicts itself, NothingSelected if there is nothing to check.
+    """
+    from bakery.app.verifying import verify as check
+
+    return check(request, emit=emit)
 
 
 def __getattr__(name: str) -> Any:
