@@ -1,7 +1,7 @@
 """One function for each command: request in, outcome out.
 
-What a library user calls is here: `plan`, `publish`, `verify`, and the values that they take and return (docs/api.md). Nothing is
-imported before it is used, because every command imports this package.
+What a library user calls is here: `plan`, `publish`, `verify`, and the values that they take and return (docs/api.md).
+Nothing is imported before it is used, because every command imports this package.
 """
 
 from __future__ import annotations
