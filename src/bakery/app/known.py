@@ -110,17 +110,18 @@ def _in_journal(lines: Iterable[Mapping[str, Any]]) -> Iterator[_Named]:
 
 
 def _in_summary(summary: Mapping[str, Any]) -> Iterator[_Named]:
-    for target in summary["targets"]:
-        if not isinstance(target, Mapping):
-            continue
+    for target in _objects(summary["targets"]):
         platforms = target.get("platform_digests")
         own = [target.get("digest"), *(platforms.values() if isinstance(platforms, Mapping) else ())]
-        for place in target.get("destinations") or ():
-            if not isinstance(place, Mapping):
-                continue
-            tags = [tag.get("previous") for tag in place.get("tags") or () if isinstance(tag, Mapping)]
+        for place in _objects(target.get("destinations")):
+            tags = [tag.get("previous") for tag in _objects(place.get("tags"))]
             for digest in (*own, *tags):
                 yield from _named(place.get("repository"), digest, None)
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    """Return the objects of a list; none of anything else."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
 def _named(repository: object, digest: object, time: datetime | None) -> Iterator[_Named]:

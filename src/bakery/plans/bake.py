@@ -48,7 +48,7 @@ def read_bake(raw: bytes, *, about: object) -> tuple[BakeTarget, ...]:
     targets, groups = _objects(document, "target", about), _objects(document, "group", about)
     if not targets:
         raise ConfigurationError("cannot read bake file", about=about, why="it has no `target`", hint=_PRINT)
-    expected = _members("default", groups, targets, 0) if "default" in groups else set(targets)
+    expected = _members("default", groups, targets, about) if "default" in groups else set(targets)
     return tuple(_target(name, targets, name in expected, about) for name in targets)
 
 
@@ -111,17 +111,28 @@ def _objects(document: Mapping[str, Any], key: str, about: object) -> Mapping[st
     return found
 
 
-def _members(name: str, groups: Mapping[str, Any], targets: Mapping[str, Any], depth: int) -> set[str]:
+def _members(name: str, groups: Mapping[str, Mapping[str, Any]], targets: Mapping[str, Any], about: object) -> set[str]:
     """Return the targets of a group; groups may contain groups."""
-    if name in targets or name not in groups or depth > _MAX_DEPTH:
-        return {name}
-    members = groups[name].get("targets") or []
-    return set().union(*(_members(str(member), groups, targets, depth + 1) for member in members))
+    found, pending = {name}, [name]
+    for one in pending:
+        if one in groups and one not in targets:
+            inner = [str(member) for member in _list(groups[one], "targets", f"group {one}", about)]
+            pending += [member for member in dict.fromkeys(inner) if member not in found]
+            found.update(inner)
+    return {one for one in found if one in targets or one not in groups}
+
+
+def _list(entry: Mapping[str, Any], key: str, owner: str, about: object) -> list[Any]:
+    found = entry.get(key) or []
+    if not isinstance(found, list):
+        why = f"`{key}` of {owner} must be a list"
+        raise ConfigurationError("cannot read bake file", about=about, why=why, hint=_PRINT)
+    return found
 
 
 def _target(name: str, targets: Mapping[str, Mapping[str, Any]], expected: bool, about: object) -> BakeTarget:
     def texts(key: str) -> tuple[str, ...]:
-        found = _inherited(name, key, targets, 0)
+        found = _inherited(name, key, targets, 0, about)
         if found is None:
             return ()
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
@@ -135,13 +146,13 @@ def _target(name: str, targets: Mapping[str, Mapping[str, Any]], expected: bool,
     return BakeTarget(name, texts("tags"), texts("platforms"), texts("annotations"), expected)
 
 
-def _inherited(name: str, key: str, targets: Mapping[str, Mapping[str, Any]], depth: int) -> Any:
+def _inherited(name: str, key: str, targets: Mapping[str, Mapping[str, Any]], depth: int, about: object) -> Any:
     """Return a list of a target, or the one that it inherits: of several parents, the last one's."""
     target = targets.get(name, {})
     if target.get(key) is not None or depth > _MAX_DEPTH:
         return target.get(key)
-    for parent in reversed(target.get("inherits") or []):
-        found = _inherited(str(parent), key, targets, depth + 1)
+    for parent in reversed(_list(target, "inherits", f"target {name}", about)):
+        found = _inherited(str(parent), key, targets, depth + 1, about)
         if found is not None:
             return found
     return None
