@@ -106,7 +106,9 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "version": ("bakery version",),
     "help": ("bakery help ci publish",),
 }
-_SHORT: Final = {"b": "build", "bake": "build", "r dgoss": "run dgoss"}
+_SHORT: Final = {
+    "b": "build", "bake": "build", "c project": "create project", "new project": "create project", "r dgoss": "run dgoss",
+}  # fmt: skip
 
 
 def in_sections(parameters: Iterable[click.Parameter], ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
