@@ -107,7 +107,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "help": ("bakery help ci publish",),
 }
 _SHORT: Final = {
-    "b": "build", "bake": "build", "c project": "create project", "new project": "create project", "r dgoss": "run dgoss",
+    "b": "build", "bake": "build", "c project": "create project", "new project": "create project",
+    "r dgoss": "run dgoss",
 }  # fmt: skip
 
 
