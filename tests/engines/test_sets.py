@@ -1,0 +1,94 @@
+"""Sets and policies over real sockets, at random: failures while tags move, and two runs that race for one tag."""
+
+import asyncio
+import random
+
+import pytest
+from msgspec.structs import replace
+
+from bakery.engines.native import NativeEngine
+from bakery.errors import ExitCode
+from bakery.oci import media_type as mt
+from bakery.oci.index import encode_index
+from bakery.publish.assemble import AssemblyOptions
+from bakery.publish.pipeline import Pipeline, PipelineOptions
+from bakery.publish.plan import Plan
+from bakery.publish.policy import TagPolicy
+from bakery.publish.sets import Whole
+from bakery.registry.client import Client
+from bakery.registry.config import RegistryConfig
+from bakery.rehearsal.embedded import EmbeddedRegistry
+from bakery.rehearsal.faults import Refuse, Wait
+from bakery.report.outcome import outcome_lines
+from bakery.retry import RetryPolicy
+from tests.engines.workload import add_target
+
+RUNS = 40
+RACES = 50
+
+
+def engine() -> NativeEngine:
+    policy = RetryPolicy(base_delay=0.01, jitter=False)
+    return NativeEngine(Client(config=RegistryConfig.from_environment({}), policy=policy))
+
+
+def run(*targets, **options):
+    return Pipeline(Plan(targets), engine(), options=PipelineOptions(jobs=8, **options)).execute()
+
+
+async def test_forty_random_failures_while_tags_move_leave_every_tag_restored_or_listed():
+    failed = 0
+    async with EmbeddedRegistry() as source, EmbeddedRegistry(seed=1) as one, EmbeddedRegistry(seed=2) as two:
+        for number in range(RUNS):
+            draw, path = random.Random(number), f"acme/app-{number}"
+            old = encode_index((), {"annotations": {"n": str(number)}}, media_type=mt.OCI_INDEX)
+            for place in (one, two):
+                place.put_manifest(path, old.raw, "a", "b", "latest", media_type=mt.OCI_INDEX)
+            before = [place.tags(path) for place in (one, two)]
+            rules = [
+                place.fault(method, f"{path}/manifests/{tag}", then=Refuse(403, "DENIED"), skip=draw.randrange(2))
+                for place in (one, two)
+                for tag in ("a", "b", "new", "latest")
+                for method, chance in (("PUT", 0.25), ("DELETE", 0.4))
+                if draw.random() < chance
+            ]
+            targets = [
+                add_target(source, (one, two), "a", tags=("a", "new"), path=path),
+                add_target(source, (one, two), "b", tags=("b", "latest"), path=path),
+            ]
+            outcome = await run(*targets, whole=Whole.RUN)
+            lines = outcome_lines(outcome)
+            failed += outcome.exit_code != ExitCode.DONE
+            for place, was in zip((one, two), before, strict=True):
+                for tag, digest in place.tags(path).items():
+                    restored = was.get(tag) == digest
+                    listed = f"not restored: {place.address}/{path}:{tag}: " in lines
+                    assert (restored or listed) == (outcome.exit_code != ExitCode.DONE), (number, tag, lines, rules)
+                assert was.keys() <= place.tags(path).keys()
+    assert failed > RUNS / 2
+
+
+@pytest.mark.timeout(300)
+async def test_the_newer_of_two_runs_that_race_for_a_tag_has_it_at_the_end_fifty_times():
+    async with EmbeddedRegistry() as source, EmbeddedRegistry(seed=3) as place:
+        place.fault("PUT", "/manifests/latest", then=Wait(0.2), probability=0.3)
+        place.fault("*", "/manifests/", then=Wait(0.05), probability=0.3)
+
+        async def race(number: int) -> None:
+            path = f"acme/app-{number}"
+            old = encode_index((), {"annotations": {"org.opencontainers.image.created": "1970-01-01T00:00:00Z"}})
+            place.put_manifest(path, old.raw, "latest", media_type=mt.OCI_INDEX)
+            planned = add_target(source, (place,), f"{number}", tags=("latest",), path=path)
+            planned = replace(planned, policy=TagPolicy(if_newer=True))
+            both = await asyncio.gather(
+                *(run(planned, assembly=AssemblyOptions(source_date_epoch=time)) for time in (1_000_000, 2_000_000))
+            )
+            newer = both[1].targets[0]
+            assert place.tags(path)["latest"] == newer.digest, number
+            assert both[1].exit_code == ExitCode.DONE
+            written = [
+                one for one in place.requests if one.method == "PUT" and one.path.endswith(f"{path}/manifests/latest")
+            ]
+            assert len(written) <= 3, "a tag is put back once"
+
+        await asyncio.gather(*(race(number) for number in range(RACES)))
