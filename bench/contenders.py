@@ -66,12 +66,22 @@ def pipeline(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
     return measure("pipeline", [HERE / "peers" / "pipeline", plan], scene.environment, scene.folder)
 
 
-def ours(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:
-    """Run `bakery ci publish` with its defaults."""
+def ours(scene: Scene, targets: Sequence[BuiltTarget], *options: str | Path) -> Measured:
+    """Run `bakery ci publish` with its defaults, and these options."""
     project = scene.folder / "project"
     metadata = write_project(project, targets, scene.source, scene.destinations)
-    command: list[str | Path] = [BAKERY, "ci", "publish", "--context", project, *metadata]
+    command: list[str | Path] = [BAKERY, "ci", "publish", "--context", project, *options, *metadata]
     return measure("ours", command, scene.environment, scene.folder)
+
+
+def rollback(scene: Scene, journal: Path) -> Measured:
+    """Run `bakery rollback`: every tag is read, what it goes back to is read, it is written and read back."""
+    return measure("ours-rollback", [BAKERY, "rollback", "--yes", journal], scene.environment, scene.folder)
+
+
+def rollback_script(scene: Scene, plan: Path) -> Measured:
+    """Run the shell script with regctl, eight tags at a time: a tag is read, and written if it names what we put."""
+    return measure("script-rollback", [HERE / "peers" / "rollback", plan], scene.environment, scene.folder)
 
 
 def pipeline_soci(scene: Scene, targets: Sequence[BuiltTarget]) -> Measured:

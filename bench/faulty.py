@@ -1,6 +1,6 @@
-"""Three embedded registries with faults, in a separate process: `python -m bench.faulty RULES SEED`.
+"""Embedded registries with faults, in a separate process: `python -m bench.faulty RULES SEED [COUNT]`, by default 3.
 
-RULES names a set below. The process prints the three addresses as one line of JSON, then reads commands from stdin:
+RULES names a set below. The process prints the addresses as one line of JSON, then reads commands from stdin:
 `start-faults` puts the rules in force and resets the counts, `stop-faults` removes the rules (for the reader). Each
 command prints the faults that clients met and the requests by method. The process ends with stdin.
 """
@@ -28,6 +28,12 @@ def _rule(name: str, effect: Effect, *, probability: float = 1.0, when: When = W
 RULES: dict[str, tuple[Rule, ...]] = {
     "none": (),
     "lag": (_rule("lag", Lag(4.0)),),
+    "one percent": (
+        _rule("5xx", BUSY, probability=0.004),
+        _rule("reset", Drop(), probability=0.003),
+        _rule("lost response", Drop(), probability=0.002, when=When.COMMIT),
+        _rule("cut body", Cut(), probability=0.001),
+    ),
     "mix": (
         _rule("lag", Lag(2.0)),
         _rule("stale tag", Stale(2.0)),
@@ -40,9 +46,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
 }
 
 
-async def main(rules: str, seed: int) -> None:
+async def main(rules: str, seed: int, count: int) -> None:
     async with AsyncExitStack() as stack:
-        registries = [await stack.enter_async_context(EmbeddedRegistry(seed=10 * seed + number)) for number in range(3)]
+        registries = [
+            await stack.enter_async_context(EmbeddedRegistry(seed=10 * seed + number)) for number in range(count)
+        ]
         print(json.dumps([registry.address for registry in registries]), flush=True)
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -72,4 +80,4 @@ def _stats(registries: list[EmbeddedRegistry]) -> dict[str, dict[str, int]]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal ends the bench, which ends this process
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 3))

@@ -9,9 +9,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,9 +18,9 @@ from pathlib import Path
 from tests.peers.registries import Certificate, RealRegistry
 from tests.peers.tokens import TokenService, token_service
 
-from bench import building, check, contenders, images
+from bench import building, check, contenders, images, trust
 from bench.contenders import Measured
-from bench.scene import KIND, Scene, Traffic, environment_for, helper, relay, scene, start, storage
+from bench.scene import KIND, Scene, environment_for, relay, scene, start, storage
 from bench.workload import BuiltTarget, Shape, build, load
 
 Contender = Callable[[Scene, Sequence[BuiltTarget]], Measured]
@@ -105,12 +103,6 @@ def cpu_s(registry: RealRegistry) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def median(runs: Sequence[Measured]) -> Measured:
-    """Return the median run by time, with the problems of all runs."""
-    middle = sorted(runs, key=lambda run: run.wall_s)[len(runs) // 2]
-    return replace(middle, problems=[problem for run in runs for problem in run.problems])
-
-
 def side_by_side(
     source: RealRegistry,
     targets: Sequence[BuiltTarget],
@@ -126,7 +118,7 @@ def side_by_side(
     for _ in range(repeat):
         peers.append(once(peer, source, targets, folder, round_trip_s=round_trip_s))
         own.append(once(own_way, source, targets, folder, round_trip_s=round_trip_s))
-    result = median(peers), median(own)
+    result = trust.median(peers), trust.median(own)
     if round_trip_s is None:  # no relay counted the traffic: run once more, without measuring time
         for measured, contender in zip(result, (peer, own_way), strict=True):
             measured.traffic = once(contender, source, targets, folder, round_trip_s=0).traffic
@@ -209,7 +201,7 @@ def soci(repeat: int) -> Row:
         for _ in range(repeat):
             peers.append(once(contenders.pipeline_soci, source, targets, folder, round_trip_s=None, converted=True))
             own.append(once(contenders.ours_soci, source, targets, folder, round_trip_s=None, converted=True))
-    peer, mine = median(peers), median(own)
+    peer, mine = trust.median(peers), trust.median(own)
     return Row("soci", what, "ratio at least 3", peer, mine, peer.wall_s / mine.wall_s)
 
 
@@ -228,7 +220,7 @@ def auth(repeat: int) -> Row:
             once(contenders.ours, source, targets, folder, round_trip_s=ROUND_TRIP_S, tokens=tokens)
             for _ in range(repeat)
         ]
-    without, own = median(plain), median(with_tokens)
+    without, own = trust.median(plain), trust.median(with_tokens)
     repositories = 3 * len({target.image for target in targets})
     return Row(
         "auth-40ms",
@@ -263,33 +255,11 @@ def thousand(repeat: int) -> Row:
     return Row("thousand", "250, 500 and 1,000 targets", "linear, under 300 MiB", None, last, None, tuple(notes))
 
 
-def against_faults(rules: str, seed: int, shape: Shape, *, lag_at_sources: bool) -> tuple[Measured, Counter[str]]:
-    """Measure one run of ours with three embedded registries that inject faults. Also return the faults that it met."""
-    targets = list(build(shape))
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bakery-bench-faults-")))
-        registries = stack.enter_context(helper("bench.faulty", rules, seed))
-        environment = environment_for(folder, registries.hosts, None)
-        if not lag_at_sources:
-            asyncio.run(load(registries.hosts[0], targets))
-        registries.command("start-faults")
-        if lag_at_sources:
-            asyncio.run(load(registries.hosts[0], targets))
-        result = contenders.ours(Scene(registries.hosts, (), folder, None, environment), targets)
-        if result.exit_code:
-            result.problems.append(f"seed {seed}: exit {result.exit_code}: {result.output[-600:]}")
-        stats = registries.command("stop-faults")
-        result.traffic = Traffic(Counter(stats["requests"]))
-        readers = [check.Reader(host, environment, None) for host in registries.hosts[1:]]
-        result.problems += [f"seed {seed}: {problem}" for problem in check.problems(targets, readers)]
-    return result, Counter(stats["met"])
-
-
 def lag(repeat: int) -> Row:
     """Reads return 404 for 4 s after a write on all registries, including the source, which was just pushed to."""
     shape = Shape(images=6, layers=TINY.layers, layer_bytes=TINY.layer_bytes)
-    runs = [against_faults("lag", seed, shape, lag_at_sources=True) for seed in range(repeat)]
-    own = median([run for run, _ in runs])
+    runs = [trust.against_faults("lag", seed, shape, lag_at_sources=True) for seed in range(repeat)]
+    own = trust.median([run for run, _ in runs])
     slowest = max(run.wall_s for run, _ in runs)
     notes = (f"slowest of {len(runs)}: {slowest:.1f} s; reads that met the lag: {runs[0][1]['lag']} in the first run",)
     return Row(
@@ -298,24 +268,38 @@ def lag(repeat: int) -> Row:
 
 
 def faults(repeat: int) -> Row:
-    """Measure ours with a mix of faults and twenty seeds."""
+    """Measure ours with a mix of faults and a hundred seeds, each target for itself and the run as a whole."""
     del repeat
-    shape = Shape(images=10, layers=TINY.layers, layer_bytes=TINY.layer_bytes)
-    # Four at a time: a run mostly waits, and the times of this row are not compared with others.
-    with ThreadPoolExecutor(4) as pool:
-        runs = list(pool.map(lambda seed: against_faults("mix", seed, shape, lag_at_sources=False), range(20)))
-    met: Counter[str] = Counter()
-    for _, counts in runs:
-        met.update(counts)
-    own = median([run for run, _ in runs])
-    correct = sum(1 for run, _ in runs if not run.problems)
-    times = sorted(run.wall_s for run, _ in runs)
+    apart, whole, ratio, notes = trust.sets_under_faults()
+    what = "10 targets; lag 2 s, 2 % 5xx, 1 % 429, 2 % resets, 1 % lost responses, 2 % cut bodies; 100 seeds each way"
+    goal = "100 of 100 correct, also with --all-or-nothing run, in at most 1.15 times the time"
+    return Row("faults", what, goal, apart, whole, ratio, notes)
+
+
+def rollback(repeat: int) -> Row:
+    """Compare a rollback of 800 tags with a script of regctl commands."""
+    del repeat  # a publish before every rollback: once is enough
+    shape = Shape(images=100, layers=1, layer_bytes=300)
+    with loaded(shape) as (source, new, folder):
+        old = list(build(replace(shape, layer_bytes=200)))
+        asyncio.run(load(source.host, old))
+        with scene(source, folder / "scene", round_trip_s=ROUND_TRIP_S) as here:
+            peer, own = trust.rollbacks(here, old, new)
+    what = "800 tags of 100 targets in 2 registries go back, 40 ms; peer: regctl image digest and copy, 8 at a time"
+    return Row("rollback", what, "at most a tenth of the script's time", peer, own, peer.wall_s / own.wall_s)
+
+
+def thousand_faults(repeat: int) -> Row:
+    """Measure ours with 1,000 targets, three destinations and 1 % of faults."""
+    del repeat
+    shape = Shape(images=200, versions=5, layers=2, layer_bytes=300)
+    own, met = trust.against_faults("one percent", 1, shape, registries=4)
     notes = (
-        f"{correct} of {len(runs)} runs correct; {times[0]:.1f} to {times[-1]:.1f} s",
+        f"{own.peak_bytes / 2**20:.0f} MiB",
         "faults met: " + ", ".join(f"{name} {count}" for name, count in met.most_common()),
     )
-    what = "10 targets; lag 2 s, 2 % 5xx, 1 % 429, 2 % resets, 1 % lost responses, 2 % cut bodies; 20 seeds"
-    return Row("faults", what, "20 of 20 correct", None, own, None, notes)
+    what = "1,000 targets to three registries; 1 % of all requests fail"
+    return Row("thousand-faults", what, "done, under 300 MiB", None, own, None, notes)
 
 
 def first_request_s(place: Path, environment: Mapping[str, str]) -> float:
@@ -347,7 +331,7 @@ def start_up(repeat: int) -> Row:
                 contenders.measure("ours", [contenders.BAKERY, *arguments], environment, Path(place))
                 for _ in range(max(5, 3 * repeat))
             ]
-            middle = median(runs)
+            middle = trust.median(runs)
             times = statistics.median(run.wall_s for run in runs)
             notes.append(f"bakery {arguments[0]}: {times:.3f} s")
             if slowest is None or middle.wall_s > slowest.wall_s:
@@ -376,7 +360,7 @@ def without_project(repeat: int, *, count: int, goal: str) -> Row:
 def build_row(repeat: int) -> Row:
     """Compare `bakery build` with the bare `buildx bake` of the same plan."""
     peers, own, told, preflights = building.contest(repeat)
-    peer, mine = median(peers), median(own)
+    peer, mine = trust.median(peers), trust.median(own)
     ratio = peer.wall_s / mine.wall_s
     notes = (
         f"ours takes {1 / ratio:.2f} times as long (goal: at most 1.1)",
@@ -402,6 +386,8 @@ ROWS: dict[str, Callable[[int], Row]] = {
     "faults": faults,
     "thousand": thousand,
     "build": build_row,
+    "thousand-faults": thousand_faults,
+    "rollback": rollback,
     "images-1": partial(without_project, count=1, goal="ratio at least 2, at most 80 % of the requests"),
     "images-20": partial(without_project, count=20, goal="ratio at least 6"),
     "tiny-40ms-tools": tiny_40ms_tools,

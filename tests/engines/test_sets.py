@@ -19,9 +19,9 @@ from bakery.registry.client import Client
 from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse, Wait
-from bakery.report.outcome import outcome_lines
 from bakery.retry import RetryPolicy
 from tests.engines.workload import add_target
+from tests.report.texts import outcome_lines
 
 RUNS = 40
 RACES = 50
