@@ -7,7 +7,7 @@ The members of the tool that Bakery replaces keep their names and types, so that
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -70,12 +70,3 @@ class BuildSummary(Struct, frozen=True, kw_only=True):
     exit_code: Count
     elapsed_s: Seconds
     targets: tuple[BuiltTarget, ...]
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the summary of a build."""
-    import msgspec
-
-    (reference,), defined = msgspec.json.schema_components([BuildSummary], ref_template="#/$defs/{name}")
-    top = defined.pop(reference["$ref"].rpartition("/")[2])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": dict(sorted(defined.items()))}
