@@ -71,11 +71,21 @@ async def test_a_tag_that_the_policy_refuses_or_holds_back_is_shown_with_the_rea
     document = json.loads(out)
     assert changes(document)["1.0.0"] == "refused"
     assert document["survey"]["would_fail"] is True
+    assert changes(document)["latest"] == "stays", "no tag of a target moves if an immutable one is refused"
     _, _, text = await stage.bakery("ci", "publish", "--dry-run", *words, *files)
     assert "! 1.0.0  would be refused by policy" in text
     assert "immutable" in text
     code, _, _ = await stage.bakery("ci", "publish", *words, *files)
     assert code == ExitCode.FAILED
+
+
+async def test_a_set_of_which_a_part_would_fail_stays_where_it_is(stage):
+    stage.project("app", "bad")
+    files = stage.build("app") + stage.build("bad", ["linux/amd64"])
+    for whole, change in (("target", "new"), ("image", "new"), ("run", "stays")):
+        words = ("--all-or-nothing", whole, "--output", "json")
+        _, out, _ = await stage.bakery("ci", "publish", "--dry-run", *words, *files)
+        assert set(changes(json.loads(out)).values()) == {change}
 
 
 async def test_what_a_dry_run_foretells_is_what_the_run_sends(stage):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bakery.publish.pipeline import PipelineOptions
     from bakery.publish.plan import Plan
     from bakery.publish.policy import TagPolicy
-    from bakery.publish.sets import Hooks
+    from bakery.publish.sets import Hooks, Whole
 
 EngineName = Literal["native", "cli"]
 AllOrNothing = Literal["target", "image", "run"]
@@ -104,13 +104,19 @@ class PublishOptions(Struct, frozen=True):
             source_date_epoch=_source_date_epoch(self.environment),
         )
 
+    def whole(self) -> Whole | None:
+        """Return what is published whole or not at all."""
+        from bakery.publish.sets import Whole
+
+        return Whole(self.all_or_nothing) if self.all_or_nothing else None
+
     def run_options(self, targets: int) -> PipelineOptions:
         """Return the options of the pipeline for so many targets."""
         from bakery.limits import shares
         from bakery.parallel.jobs import resolve_max_workers
         from bakery.publish.keep import check_prefix
         from bakery.publish.pipeline import PipelineOptions
-        from bakery.publish.sets import OnFailure, Whole
+        from bakery.publish.sets import OnFailure
 
         jobs = resolve_max_workers(self.jobs, targets, default=_JOBS[self.engine], environment=self.environment)
         return PipelineOptions(
@@ -118,7 +124,7 @@ class PublishOptions(Struct, frozen=True):
             wait_limit_s=self.wait_timeout,
             time_budget_s=self.time_budget,
             assembly=self.assembly_options(),
-            whole=Whole(self.all_or_nothing) if self.all_or_nothing else None,
+            whole=self.whole(),
             on_failure=OnFailure(self.on_failure) if self.on_failure else None,
             keep_previous=check_prefix(self.keep_previous),
         )

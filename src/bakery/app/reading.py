@@ -119,7 +119,7 @@ def matrix(request: MatrixRequest, *, emit: Emit = ignore) -> list[dict[str, Any
     from bakery.targets.jobs import jobs
 
     project = open_project(request.context, strict=request.strict, emit=emit)
-    pairs = choose_versions(project, request.filters, image_option="IMAGE", emit=emit).pairs
+    pairs = choose_versions(project, request.filters, image_option="", emit=emit).pairs
     if request.filters.image_version and not pairs and not request.filters.allow_empty:
         raise NothingSelected("cannot find a version to build", why=f"no version passes {request.filters.described()}")
     changes = _affected(project, request, emit)
@@ -140,7 +140,7 @@ def shards(
     expression = re.compile(filters.selection(emit)[0].image_name)
     missed = unmatched_image(project, filters.image_name)
     if missed is not None:
-        check_matched(replace(missed, option="IMAGE"), allow_empty=filters.allow_empty, emit=emit)
+        check_matched(replace(missed, option=""), allow_empty=filters.allow_empty, emit=emit)
     named = {image.name for image in project.images if expression.search(image.name)}
     return [
         {

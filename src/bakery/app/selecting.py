@@ -114,7 +114,7 @@ def _pattern_process() -> PatternProcess:
 def choose_versions(
     project: Project, filters: Filters, *, image_option: str = "--image-name", emit: Emit = ignore
 ) -> SelectedVersions:
-    """Return the versions that pass the filters, in file order. image_option: how the user gives `image_name`."""
+    """Return the versions that pass the filters, in file order. image_option: of `image_name`; "" for an argument."""
     from bakery.targets.select import select_versions
 
     chosen = select_versions(project, *filters.selection(emit))
@@ -144,11 +144,11 @@ def check_matched(missed: Unmatched | None, *, allow_empty: bool = False, emit: 
         return
     from shlex import quote
 
-    what = f"no {missed.noun} matches {missed.option} {missed.text}"
+    what = f"no {missed.noun} matches {f'{missed.option} {missed.text}' if missed.option else repr(missed.text)}"
     if allow_empty:
         emit(Noted("", what))
         return
-    meant = f"pass {missed.option} {quote(missed.nearest)}, or " if missed.nearest else ""
+    meant = f"pass {f'{missed.option} {quote(missed.nearest)}'.strip()}, or " if missed.nearest else ""
     hint = f"{meant or 'pass '}--allow-empty if that is expected"
     raise NothingSelected(what, why=missed.known(), hint=hint, error_code="project/no-match")
 

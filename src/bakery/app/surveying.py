@@ -30,7 +30,9 @@ def survey(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Forec
         clock = SystemClock()
         engine = make_native(plan, options, emit, clock=clock)
         async with asyncio.timeout(options.time_budget):
-            return await survey(plan, engine, assembly=options.assembly_options(), clock=clock, emit=emit)
+            return await survey(
+                plan, engine, assembly=options.assembly_options(), whole=options.whole(), clock=clock, emit=emit
+            )
 
     try:
         return run_interruptible(surveying())

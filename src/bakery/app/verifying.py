@@ -27,6 +27,7 @@ class VerifyRequest(Struct, frozen=True):
 
     what: tuple[str, ...]
     image_name: str = ""
+    allow_empty: bool = False  # image_name may match nothing
     needs_signature: bool = False
     time_budget: float = TIME_BUDGET_S
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -64,7 +65,9 @@ def _expected(text: str, request: VerifyRequest, emit: Emit) -> Sequence[Expecte
     if path.is_dir():
         from bakery.app.planning import project_targets
 
-        return expected_of_targets(project_targets(path, request.image_name, emit=emit))
+        return expected_of_targets(
+            project_targets(path, request.image_name, allow_empty=request.allow_empty, emit=emit)
+        )
     if path.is_file():
         return expected_of_summary(_read(path), about=text)
     try:

@@ -72,7 +72,8 @@ _KEEP: Final = (
     options.time_budget,
 )  # fmt: skip
 _PROJECT: Final = (
-    options.context, options.image_name, filters.dev_versions, filters.dev_channel, filters.matrix_versions,
+    options.context, options.image_name, filters.allow_empty, filters.dev_versions, filters.dev_channel,
+    filters.matrix_versions,
 )  # fmt: skip
 
 

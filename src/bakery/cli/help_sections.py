@@ -106,10 +106,6 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "version": ("bakery version",),
     "help": ("bakery help ci publish",),
 }
-_SHORT: Final = {
-    "b": "build", "bake": "build", "c project": "create project", "new project": "create project",
-    "r dgoss": "run dgoss",
-}  # fmt: skip
 
 
 def in_sections(parameters: Iterable[click.Parameter], ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
@@ -130,5 +126,9 @@ def section_of(parameter: click.Parameter) -> str:
 
 def examples(path: str) -> tuple[str, ...]:
     """Return the examples of a command: path is its words, with or without `bakery`."""
-    words = path.removeprefix("bakery").strip()
-    return EXAMPLES.get(_SHORT.get(words, words), ())
+    from bakery.cli.main import COMMANDS
+
+    first, _, rest = path.removeprefix("bakery").strip().partition(" ")
+    place = next((entry.place for entry in COMMANDS if entry.name == first), first)
+    names = [first, *(entry.name for entry in COMMANDS if entry.place == place)]  # an alias has those of its command
+    return next((found for name in names if (found := EXAMPLES.get(f"{name} {rest}".strip()))), ())

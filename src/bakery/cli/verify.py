@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from bakery.cli import general, options, output
+from bakery.cli import filters, general, options, output
 from bakery.cli.group import Command
 from bakery.cli.options import declaring
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES
@@ -20,6 +20,7 @@ from bakery.cli.publishing import ACCESS, ACCESS_NAMES
 )  # fmt: skip
 @declaring(
     options.image_name,
+    filters.allow_empty,
     click.option("--require-signature", is_flag=True, help="Report what is not signed as drift."),
     options.time_budget,
     click.option("--output", "result", type=click.Choice(["table", "json"]), default="table", help="Output format."),
@@ -27,7 +28,7 @@ from bakery.cli.publishing import ACCESS, ACCESS_NAMES
 )
 @general.options
 def command(
-    what: tuple[str, ...], image_name: str, require_signature: bool, time_budget: float,
+    what: tuple[str, ...], image_name: str, allow_empty: bool, require_signature: bool, time_budget: float,
     result: Literal["table", "json"], **access: Any,
 ) -> None:  # fmt: skip
     """Check that every tag names what it must, and that everything it names is there.
@@ -40,7 +41,7 @@ def command(
     from bakery.report.printing import print_text
 
     environment = options.overlaid(os.environ, **{name: access[name] for name in ACCESS_NAMES})
-    request = VerifyRequest(what or (".",), image_name, require_signature, time_budget, environment)
+    request = VerifyRequest(what or (".",), image_name, allow_empty, require_signature, time_budget, environment)
     found = verify(request, emit=output.emit)
     if result == "json":
         output.write_json(audit_json(found))

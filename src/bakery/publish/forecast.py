@@ -172,6 +172,39 @@ def cost_of(targets: Sequence[TargetForecast], round_trip_s: Mapping[str, float]
     return Cost(send_bytes, send_blobs, mount_blobs, sum(requests.values()), seconds)
 
 
+def held_together(
+    targets: Sequence[TargetForecast], sets: Mapping[str, str], broken: Iterable[str] = ()
+) -> tuple[TargetForecast, ...]:
+    """Return the targets with the tags of a set at rest if a part of it would fail (--all-or-nothing).
+
+    sets: the set of each target by uid, such as "image app" or "run". broken: those that fail for another reason.
+    """
+    failing = set(broken) | {
+        sets[target.uid]
+        for target in targets
+        for place in target.destinations
+        if target.failure is not None
+        or place.failure is not None
+        or any(tag.change is Change.REFUSED for tag in place.tags)
+    }
+
+    def held(target: TargetForecast) -> TargetForecast:
+        name = sets[target.uid]
+        if name not in failing:
+            return target
+        reason = f"another part of the {name} would fail"
+        places = (replace(place, tags=at_rest(place.tags, reason)) for place in target.destinations)
+        return replace(target, destinations=tuple(places))
+
+    return tuple(held(target) for target in targets)
+
+
+def at_rest(tags: Iterable[TagForecast], reason: str) -> tuple[TagForecast, ...]:
+    """Return the tags, with those that would move staying where they are for this reason."""
+    moving = (Change.NEW, Change.MOVES)
+    return tuple(replace(tag, change=Change.STAYS, reason=reason) if tag.change in moving else tag for tag in tags)
+
+
 def forecast(plan: Plan, targets: Sequence[TargetForecast], round_trip_s: Mapping[str, float]) -> Forecast:
     """Return the forecast of a plan's targets."""
     return Forecast(tuple(targets), plan.refused, plan.skipped, plan.warnings, cost_of(targets, round_trip_s))

@@ -159,7 +159,7 @@ class Release:
         restores = (on_failure or default) is OnFailure.RESTORE
         members: dict[str, list[Delivery]] = {}
         for delivery in self._deliveries:
-            members.setdefault(_set_name(whole, delivery.progress.target, delivery), []).append(delivery)
+            members.setdefault(set_name(whole, delivery.progress.target, delivery.name), []).append(delivery)
         self.sets = [
             ReleaseSet(name, deliveries, is_whole=whole is not None, restores=restores)
             for name, deliveries in members.items()
@@ -239,7 +239,8 @@ class Release:
         return delivery.staged(error)
 
 
-def _set_name(whole: Whole | None, target: PlannedTarget, delivery: Delivery) -> str:
+def set_name(whole: Whole | None, target: PlannedTarget, delivery: str) -> str:
+    """Return the name of the set of a delivery, which is a set by itself, of this name, if nothing is to be whole."""
     match whole:
         case Whole.RUN:
             return "run"
@@ -248,4 +249,4 @@ def _set_name(whole: Whole | None, target: PlannedTarget, delivery: Delivery) ->
         case Whole.TARGET:
             return f"target {target.uid}"
         case _:
-            return delivery.name
+            return delivery

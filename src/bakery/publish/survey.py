@@ -7,7 +7,6 @@ so that the others are surveyed. What the answers mean is decided in `forecast`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Protocol
 
 from msgspec import Struct
@@ -23,8 +22,10 @@ from bakery.publish.forecast import (
     DestinationForecast,
     Forecast,
     TargetForecast,
+    at_rest,
     compare,
     forecast,
+    held_together,
     judged,
     undecided,
 )
@@ -34,6 +35,7 @@ from bakery.publish.plan import Destination, Plan, PlannedTarget
 from bakery.publish.policy import PolicyRefused, Verdict
 from bakery.publish.progress import DestinationProgress
 from bakery.publish.read import read_sources
+from bakery.publish.sets import Whole, set_name
 from bakery.publish.sources import wait_for_sources
 from bakery.retry import Clock
 from bakery.tasks import together
@@ -64,14 +66,26 @@ async def survey(
     engine: Surveyor,
     *,
     assembly: AssemblyOptions = DEFAULT_OPTIONS,
+    whole: Whole | None = None,
     clock: Clock,
     emit: Emit = ignore,
 ) -> Forecast:
-    """Return what a run would do with the plan. Nothing is written."""
+    """Return what a run would do with the plan. Nothing is written. whole: what is published whole or not at all."""
     async with engine:
         targets = await together(_target(target, engine, assembly, clock, emit) for target in plan.targets)
         round_trip_s = await _round_trips(plan, engine, clock)
+    if whole is not None:
+        sets = {target.uid: set_name(whole, target, target.uid) for target in plan.targets}
+        targets = list(held_together(targets, sets, _broken(plan, whole)))
     return forecast(plan, targets, round_trip_s)
+
+
+def _broken(plan: Plan, whole: Whole) -> set[str]:
+    """Return the sets that a part is missing from: a target that is refused, or that has no build."""
+    left_out = [item.target.image for item in plan.refused] + [item.image for item in plan.skipped if item.image]
+    if whole is Whole.TARGET or not left_out:
+        return set()
+    return {"run"} if whole is Whole.RUN else {f"image {image}" for image in left_out}
 
 
 async def _target(
@@ -117,29 +131,35 @@ async def _destination(
     try:
         lacking = await engine.lacks(image, place.repository) if image is not None else Lacking()
         now = await engine.read_tags(place.repository, place.tags)
-        verdicts = await _verdicts(target, place, image, now, engine, clock) if image is not None and then else {}
+        verdicts, is_held = await _verdicts(target, place, image, now, engine, clock)
     except Exception as error:  # noqa: BLE001  # the border of a destination
         return DestinationForecast(place.repository, undecided(place.tags, then=then), failure=error)
     if image is None:
         return DestinationForecast(place.repository, undecided(place.tags, now=now))
     tags = judged(compare(place.tags, now, then), verdicts)
+    if is_held:
+        tags = at_rest(tags, "another tag of the target may not move")
     return DestinationForecast(place.repository, tags, lacking.blobs, lacking.manifests)
 
 
 async def _verdicts(
     target: PlannedTarget,
     place: Destination,
-    image: AssembledImage,
+    image: AssembledImage | None,
     now: Mapping[str, Digest | None],
     engine: Surveyor,
     clock: Clock,
-) -> Mapping[str, Verdict]:
-    """Return what the tag policy of the target decides about the tags that exist."""
+) -> tuple[Mapping[str, Verdict], bool]:
+    """Return what the tag policy decides about the tags that exist, and whether no tag of the target moves here."""
+    if image is None or target.soci is not None:  # the digest that it will have is not known
+        return {}, False
     progress = DestinationProgress(place, previous=dict(now))
     governor = Governor(target, image, progress, engine, clock=clock, note=lambda _text: None)
-    with suppress(PolicyRefused):  # the verdicts say which tag, and why
+    try:
         await governor.foresee(is_whole=False)
-    return progress.verdicts
+    except PolicyRefused:
+        return progress.verdicts, True
+    return progress.verdicts, False
 
 
 def _digest(target: PlannedTarget, image: AssembledImage | None) -> Digest | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bakery.config.project import Project
-from bakery.config.yaml.problem import alternatives
+from bakery.config.yaml.problem import alternatives, nearest
 from bakery.errors import NothingSelected
 from bakery.targets.target import Target
 
@@ -60,7 +60,12 @@ def version_name(project: Project, name: str, subpath: str | None) -> str:
     """
     image = project.image(name)
     if image is None:
-        raise NothingSelected("cannot find image", about=repr(name), why=_known([one.name for one in project.images]))
+        names = [one.name for one in project.images]
+        meant = nearest(name, names)
+        hint = f"run 'bakery get version {meant}'" if meant else ""
+        raise NothingSelected(
+            "cannot find image", about=repr(name), why=_known(names), hint=hint, error_code="project/no-match"
+        )
     for version in image.versions:
         if version.latest if subpath is None else version.subpath == subpath:
             return version.name
