@@ -30,6 +30,7 @@ class GitHubStandIn:
     pushed: dict[Digest, str] = field(default_factory=dict)
     token: str = "ghp_secret_of_the_tests"
     page: int = 100
+    prefix: str = ""  # of every path, as GitHub Enterprise has one
     intercept: Callable[[str, str], Reply | None] = lambda method, path: None
     requests: list[tuple[str, str]] = field(default_factory=list)
     address: str = ""
@@ -37,7 +38,7 @@ class GitHubStandIn:
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}"
+        return f"http://{self.address}{self.prefix}"
 
     def environment(self) -> dict[str, str]:
         return {"GITHUB_API_URL": self.url, "GITHUB_TOKEN": self.token}
@@ -48,7 +49,7 @@ class GitHubStandIn:
             return reply
         if headers.get("authorization") != f"Bearer {self.token}":
             return 401, {}, {"message": "Bad credentials"}
-        parts = urlsplit(target)
+        parts = urlsplit(target.removeprefix(self.prefix))
         match = _ROUTE.fullmatch(parts.path)
         if match is None or self.owners.get(unquote(match[2])) != match[1]:
             return 404, {}, {"message": "Package not found."}

@@ -92,6 +92,13 @@ async def test_pages_are_followed_to_the_last_one(registry, api):
     assert sum(method == "GET" for method, _ in api.requests) == 2 * 3, "before the plan and before the deletes"
 
 
+async def test_the_api_of_github_enterprise_has_a_path(registry):
+    async with github(registry, prefix="/api/v3") as api:
+        push_image(registry, "one")
+        await swept(api, UNTAGGED)
+        assert registry.manifests(NAME) == []
+
+
 async def test_a_repository_of_a_user_is_found(registry):
     async with github(registry, owners={"acme": "users"}) as api:
         push_image(registry, "one")

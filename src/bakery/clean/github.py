@@ -27,7 +27,7 @@ from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.fetch import fetch
 from bakery.registry.http.message import HttpResponse, Stats
 from bakery.registry.http.transport import Transport
-from bakery.registry.http.url import Origin
+from bakery.registry.http.url import Url
 from bakery.retry import Clock, RetryPolicy
 from bakery.text import clean
 
@@ -62,7 +62,8 @@ class GitHub:
         self._api, self._token, self._config = api.rstrip("/"), token, config
         self._policy, self._clock, self._deadline = policy, clock, deadline
         self._epoch = time - clock.now()
-        self._gate = Gate(Origin.parse(self._api).authority, clock=clock, emit=emit, small=_AT_ONCE, bodies=1)
+        self._origin = Url.parse(self._api).origin
+        self._gate = Gate(self._origin.authority, clock=clock, emit=emit, small=_AT_ONCE, bodies=1)
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -132,11 +133,14 @@ class GitHub:
         await self._gate.enter(Lane.SMALL)
         try:
             url = f"{self._api}{path}"
-            return await fetch(
+            response = await fetch(
                 self._transport, url, method=method, headers=headers, limit_bytes=_MAX_BYTES, action=action
             )
         finally:
             self._gate.leave(Lane.SMALL)
+        if response.url is None or response.url.origin != self._origin:  # the token was not sent there
+            raise RegistryError(f"cannot {action}", about=self._api, why="it redirected to another host")
+        return response
 
     def _refusal(self, response: HttpResponse, action: str, about: object) -> BakeryError:
         what, status, words = f"cannot {action}", response.status, _message(response)
