@@ -1,4 +1,4 @@
-"""SECURITY.md names a test for every known failure, and each of them exists; licences and workflows are what it says."""
+"""SECURITY.md names a test for every known failure, and each exists; licences and the audit are what it says."""
 
 from __future__ import annotations
 
@@ -57,9 +57,11 @@ def run_time_distributions() -> dict[str, metadata.Distribution]:
 
 
 def licence_of(distribution: metadata.Distribution) -> str:
-    fields = distribution.metadata
-    classifiers = [one for one in fields.get_all("Classifier") or [] if one.startswith("License ::")]
-    return "; ".join([fields.get("License-Expression") or "", *classifiers, (fields.get("License") or "")[:100]])
+    fields = distribution.metadata.json
+    classifiers = fields.get("classifier", [])
+    listed = [one for one in classifiers if one.startswith("License ::")] if isinstance(classifiers, list) else []
+    texts = [str(fields.get(name, "")) for name in ("license_expression", "license")]
+    return "; ".join([*listed, *(text[:100] for text in texts)])
 
 
 def test_what_users_install_has_licences_that_can_be_combined_with_ours():
