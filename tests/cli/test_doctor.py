@@ -172,8 +172,12 @@ def test_a_proxy_is_shown_without_its_password(tmp_path):
     result = diagnose(DoctorRequest(offline=True, context=tmp_path, environment=environment))
     assert of(result, "HTTPS_PROXY").text == "http://proxy.example:3128 with a login, except for inside.example"
     assert SECRET not in shown(result)
-    socks = stored(tmp_path) | {"HTTPS_PROXY": "socks5://proxy.example"}
+    socks = stored(tmp_path) | {"HTTPS_PROXY": f"socks5://ci:{SECRET}@proxy.example"}
     result = diagnose(DoctorRequest(offline=True, context=tmp_path, environment=socks))
+    assert of(result, "HTTPS_PROXY").text == "socks5://proxy.example:1080 with a login"
+    assert SECRET not in shown(result)
+    invalid = stored(tmp_path) | {"HTTPS_PROXY": "ftp://proxy.example"}
+    result = diagnose(DoctorRequest(offline=True, context=tmp_path, environment=invalid))
     assert of(result, "HTTPS_PROXY").health is Health.FAILED
 
 

@@ -155,6 +155,36 @@ async def test_a_pull_request_gets_a_table_with_failures_first(stage):
     assert "linux/amd64, linux/arm64" in row
 
 
+async def test_what_would_fail_is_a_warning_and_with_strict_an_error(stage):
+    stage.project("bad")
+    files = stage.build("bad", ["linux/amd64"])
+    _, _, text = await dry_run(stage, files)
+    assert "warning[publish/missing-platform]: bad" in text
+    assert "error[" not in text
+    _, _, text = await dry_run(stage, files, "--strict")
+    assert "error[publish/missing-platform]: bad" in text
+
+
+async def test_the_summary_options_write_the_survey_to_files_and_to_the_page_of_the_step(stage):
+    stage.project("app")
+    page = stage.folder / "page.md"
+    words = ("--summary", "--summary-file", "plan.json")
+    code, out, err = await stage.bakery(
+        "ci", "publish", "--dry-run", *words, *stage.build("app"), environment={"GITHUB_STEP_SUMMARY": str(page)}
+    )
+    assert (code, out) == (ExitCode.DONE, ""), err
+    assert json.loads((stage.folder / "plan.json").read_text())["survey"]["would_fail"] is False
+    assert page.read_text().startswith("### This publish would succeed")
+
+
+async def test_an_offline_page_does_not_say_whether_the_run_would_succeed(stage):
+    stage.project("app")
+    words = ("--dry-run", "--offline", "--output", "markdown")
+    _, out, _ = await stage.bakery("ci", "publish", *words, *stage.build("app"))
+    assert out.startswith("### What this publish would do")
+    assert stage.source.count() == stage.destination.count() == 0
+
+
 async def test_options_of_a_dry_run_are_refused_without_it(stage):
     stage.project("app")
     for words in (["--strict"], ["--output", "markdown"]):

@@ -240,8 +240,9 @@ def _proxy(name: str, environment: Mapping[str, str]) -> Check | None:
         return failed(MACHINE, name, error)
     proxy = proxies.https if name == "HTTPS_PROXY" else proxies.http
     bypass = f", except for {', '.join(proxies.bypass)}" if proxies.bypass else ""
-    login = " with a login" if proxy is not None and proxy.authorization else ""
-    return Check(MACHINE, name, Health.OK, f"{proxy.origin}{login}{bypass}" if proxy is not None else "ignored")
+    has_login = proxy is not None and (proxy.authorization or (proxy.socks is not None and proxy.socks.username))
+    login = " with a login" if has_login else ""
+    return Check(MACHINE, name, Health.OK, f"{proxy.address}{login}{bypass}" if proxy is not None else "ignored")
 
 
 def _files(environment: Mapping[str, str]) -> Iterable[Check]:

@@ -31,7 +31,6 @@ from bakery.cli.publishing import (
     Reporting,
     carry_out,
     report_outcome,
-    show_plan,
 )
 from bakery.errors import BakeryError, ExitCode, UsageError
 from bakery.events import Emit, Event, Noted, ignore
@@ -226,6 +225,8 @@ def _dry_run(made: CreatePlan, how: Creating, show: Emit | None) -> ExitCode:
     from bakery.report.printing import print_text
 
     if how.reporting.result != "text":
+        from bakery.cli.dry_run import show_plan
+
         return show_plan(made.plan, how.options, how.reporting, emit=show or output.emit)
     if how.offline:
         print_text(plan_table(made.plan))

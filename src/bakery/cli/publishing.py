@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 from msgspec import Struct
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from bakery.app.planning import PublishRequest
 from bakery.app.publishing import PublishOptions
-from bakery.cli import filters, general, options, output
+from bakery.cli import filters, options, output
 from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.options import declare, gather
 from bakery.cli.pages import Recordings, append_page, check_writable, not_written, write_file
@@ -117,10 +117,10 @@ def run(wanted: Publishing) -> None:
 
 def finish(plan: Plan | None, wanted: Publishing) -> None:
     """Carry out a plan, if there is anything to publish. Ends the command with its exit code."""
-    report = _report_conversions if wanted.request.only_soci else report_outcome
-    raise click.exceptions.Exit(
-        ExitCode.DONE if plan is None else carry_out(plan, wanted.options, wanted.reporting, report)
-    )
+    report, reporting = (report_outcome, wanted.reporting)
+    if wanted.request.only_soci:  # nothing to survey: no tag moves
+        report, reporting = _report_conversions, replace(reporting, offline=True)
+    raise click.exceptions.Exit(ExitCode.DONE if plan is None else carry_out(plan, wanted.options, reporting, report))
 
 
 Report = Callable[["Outcome", "Run", PublishOptions, Reporting], None]
@@ -138,6 +138,8 @@ def carry_out(
     if reporting.result == "json" and reporting.summary and reporting.summary_format == "json":
         raise UsageError("cannot combine --output json and --summary-format json", why="both print on stdout")
     if reporting.dry_run:
+        from bakery.cli.dry_run import show_plan
+
         return show_plan(plan, how, reporting, emit=show or output.emit)
     from bakery.app.publishing import Interrupted, publish
     from bakery.text import plural
@@ -158,34 +160,11 @@ def carry_out(
     return outcome.exit_code
 
 
-def show_plan(plan: Plan, how: PublishOptions, reporting: Reporting, *, emit: Emit = output.emit) -> ExitCode:
-    """Print what a run would do, after a survey of the registries unless that is not wanted."""
-    from bakery.app.engine import command_lines
-    from bakery.app.surveying import survey
-    from bakery.publish.forecast import as_planned
-    from bakery.report.forecast import forecast_json, forecast_lines, forecast_page
-    from bakery.report.outcome import plan_table
-    from bakery.report.summary import dump
-
-    is_surveyed = not reporting.offline and any(place.tags for one in plan.targets for place in one.destinations)
-    found = survey(plan, how, emit=emit) if is_surveyed else None
-    if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):
-        sys.stdout.write(dump(forecast_json(plan, found)))
-    elif reporting.result == "markdown":
-        output.write(forecast_page(found or as_planned(plan)), end="")
-    else:
-        _print(plan_table(plan) if found is None else forecast_lines(found, full=general.is_verbose()))
-    if how.engine == "cli":
-        _print("".join(f"{line}\n" for line in command_lines(plan, how)))
-    would_fail = bool(plan.refused) if found is None else found.would_fail
-    return ExitCode.FAILED if reporting.strict and would_fail else ExitCode.DONE
-
-
 def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:  # noqa: ARG001 - a Report
     from bakery.report.soci import conversion_lines, converted_references
 
     output.write(converted_references(outcome), end="")
-    _print(conversion_lines(outcome))
+    print_report(conversion_lines(outcome))
 
 
 def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:
@@ -232,7 +211,8 @@ def _set_outputs(outcome: Outcome, how: PublishOptions, reporting: Reporting, do
     write_file(Path(outputs), github_output(outcome, summary.absolute()), mode="a")
 
 
-def _print(text: str) -> None:
+def print_report(text: str) -> None:
+    """Print a report on stderr; on GitHub, its errors and warnings become annotations."""
     from bakery.report.lines import annotated, is_github
     from bakery.report.printing import print_text
 

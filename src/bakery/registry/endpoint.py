@@ -215,9 +215,9 @@ class Endpoint:
         return await self._exchange(request, MAX_ERROR_BYTES, strict=False)
 
     def proxy_of(self) -> str:
-        """Return the origin of the proxy that requests to this registry go through, or ""."""
+        """Return the address of the proxy that requests to this registry go through, or ""."""
         proxy = self._transport.config.proxies.for_origin(self.origin)
-        return str(proxy.origin) if proxy is not None else ""
+        return proxy.address if proxy is not None else ""
 
     def tls(self) -> TlsFacts | None:
         """Return what is known of the TLS session with this registry."""

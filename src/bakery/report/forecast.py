@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bakery.errors import code_of, hint_of, reason
 from bakery.oci.digest import Digest
-from bakery.publish.forecast import Change, DestinationForecast, Forecast, TagForecast, TargetForecast
+from bakery.publish.forecast import Change, DestinationForecast, Forecast, TagForecast, TargetForecast, as_planned
 from bakery.publish.plan import Plan
 from bakery.report.markdown import code, duration, escape, head, row, size
 from bakery.report.outcome import error_lines
@@ -34,13 +34,16 @@ _SHOWN_DIGITS: Final = 12
 _MOST_ROWS: Final = 500  # tags on a page for a pull request; GitHub shows at most 65,536 characters of a comment
 
 
-def forecast_lines(found: Forecast, *, full: bool = False) -> str:
-    """Return what a run would do, target by target, and a closing line. full: with whole digests."""
+def forecast_lines(found: Forecast, *, full: bool = False, fails: bool = False) -> str:
+    """Return what a run would do, target by target, and a closing line. full: with whole digests.
+
+    fails: what would fail the run is an error of this command too (--strict); otherwise it is a warning.
+    """
     lines: list[str] = []
     for target in found.targets:
-        lines += _target_lines(target, full=full)
+        lines += _target_lines(target, full=full, fails=fails)
     for item in found.refused:
-        lines += error_lines(f"{item.target.uid}: ", item.error)
+        lines += _problem_lines(f"{item.target.uid}: ", item.error, fails=fails)
     lines += [f"warning: {text}" for text in found.warnings]
     lines += [f"skipped: {item.uid}: {item.reason}" for item in found.skipped]
     lines += [f"Dry run: {closing(found)}"]
@@ -93,11 +96,19 @@ def forecast_json(plan: Plan, found: Forecast | None) -> dict[str, Any]:
     return document
 
 
-def forecast_page(found: Forecast) -> str:
-    """Return what a run would do as Markdown: failures first, then the tags that change, then the others, folded."""
+def plan_page(plan: Plan) -> str:
+    """Return a plan as Markdown, without what registries have."""
+    return forecast_page(as_planned(plan), title="What this publish would do")
+
+
+def forecast_page(found: Forecast, *, title: str = "") -> str:
+    """Return what a run would do as Markdown: failures first, then the tags that change, then the others, folded.
+
+    title: in place of whether the run would succeed.
+    """
     problems = [line for target in found.targets for line in _problems(target)]
     problems += [_problem(item.target.uid, "", item.error) for item in found.refused]
-    title = "This publish would fail" if found.would_fail else "This publish would succeed"
+    title = title or ("This publish would fail" if found.would_fail else "This publish would succeed")
     lines = [f"### {title}", "", f"{escape(closing(found))}.", ""]
     if problems:
         lines += [*problems, ""]
@@ -155,7 +166,12 @@ def _problem(uid: str, where: str, error: Exception) -> str:
     )
 
 
-def _target_lines(target: TargetForecast, *, full: bool) -> list[str]:
+def _problem_lines(about: str, error: Exception, *, fails: bool) -> list[str]:
+    lines = error_lines(about, error)
+    return lines if fails else [lines[0].replace("error[", "warning[", 1), *lines[1:]]
+
+
+def _target_lines(target: TargetForecast, *, full: bool, fails: bool) -> list[str]:
     digest = _shown(target.digest, full=full) if target.digest is not None else ""
     lines = ["  ".join(part for part in (target.uid, " ".join(target.platforms), digest) if part)]
     for place in target.destinations:
@@ -163,11 +179,11 @@ def _target_lines(target: TargetForecast, *, full: bool) -> list[str]:
         lines.append(f"  {place.repository}{lacking}")
         lines += [f"    {text}" for text in _tag_lines(place.tags, full=full)]
         if place.failure is not None:
-            lines += error_lines(f"{target.uid}: {place.repository}: ", place.failure)
+            lines += _problem_lines(f"{target.uid}: {place.repository}: ", place.failure, fails=fails)
     if target.missing_platforms:
         lines.append(f"  missing: {' '.join(target.missing_platforms)}")
     lines += [f"  note: {note}" for note in target.notes]
-    return lines + ([] if target.failure is None else error_lines(f"{target.uid}: ", target.failure))
+    return lines + ([] if target.failure is None else _problem_lines(f"{target.uid}: ", target.failure, fails=fails))
 
 
 def _tag_lines(tags: Iterable[TagForecast], *, full: bool) -> list[str]:

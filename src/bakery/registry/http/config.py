@@ -46,6 +46,11 @@ class Proxy(Struct, frozen=True):
     authorization: str = ""
     socks: SocksLogin | None = None
 
+    @property
+    def address(self) -> str:
+        """How users write it, without a login."""
+        return f"socks5://{self.origin.authority}" if self.socks is not None else str(self.origin)
+
     __repr__ = repr_without("authorization", "socks")
 
 
