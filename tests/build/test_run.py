@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bakery.app.build import BuildRequest, Interrupted, build, check, plan_build
+from bakery.app.selecting import Filters
 from bakery.build.options import BuildOptions
 from bakery.build.outcome import State
 from bakery.errors import BakeryError, ConfigurationError, UsageError
@@ -214,7 +215,8 @@ def test_podman_builds_and_pushes_tag_by_tag_with_strategy_build(project, tmp_pa
     tool = standin(tmp_path / "tool", "podman")
     environment = tool.environment | {"BAKERY_DOCKER": "podman"}
     file = tmp_path / "metadata.json"
-    plan = plan_build(BuildRequest(project, options=BuildOptions(strategy="build", push=True, metadata_file=file)))
+    how = BuildOptions(strategy="build", push=True, metadata_file=file)
+    plan = plan_build(BuildRequest(project, Filters(image_platform=("amd64",)), how))
     outcome = build(plan, environment=environment)
     assert outcome.exit_code == 0
     pushes = [call["words"][-1] for call in tool.calls("push")]
@@ -229,6 +231,7 @@ def test_podman_builds_and_pushes_tag_by_tag_with_strategy_build(project, tmp_pa
         ({}, "--strategy bake"),
         ({"strategy": "build", "cache_registry": "r.example"}, "--cache-registry"),
         ({"strategy": "build", "push": True, "temp_registry": "r.example"}, "--temp-registry"),
+        ({"strategy": "build"}, "several platforms"),
     ],
 )
 def test_podman_refuses_what_it_cannot_do(project, tmp_path, options, named):

@@ -287,3 +287,30 @@ def test_the_builder_of_the_option_is_used(kitchen):
     done = kitchen.bakery("build", "--builder", "nobody")
     assert done.returncode == 1
     assert 'cannot reach the builder nobody: no builder "nobody" found' in done.stderr
+
+
+def test_podman_builds_and_pushes_what_publishes(kitchen, tmp_path):
+    (kitchen.bin / "podman").symlink_to(need("podman"))
+    (tmp_path / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/pod/root"\nrunroot = "{tmp_path}/pod/run"\n'
+    )
+    (tmp_path / "config.json").write_text("{}")
+    host = kitchen.destination.host
+    (tmp_path / "registries.conf").write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+    environ = {
+        "BAKERY_DOCKER": "podman",
+        "DOCKER_CONFIG": str(tmp_path),  # podman requires that its file exists
+        "CONTAINERS_STORAGE_CONF": str(tmp_path / "storage.conf"),
+        "CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf"),
+    }
+    kitchen.write("cake", MISSING)
+    file = tmp_path / "metadata.json"
+    words = ("--strategy", "build", "--image-platform", "linux/amd64", "--push", "--metadata-file", file)
+    done = kitchen.bakery("build", *words, environ=environ)
+    assert done.returncode == 1, done.stderr
+    assert re.search(rf"^error\[build/failed\]: {CAKE}: .*nowhere", done.stderr, re.MULTILINE)
+    metadata = json.loads(file.read_text())
+    assert set(metadata) == {BREAD, ROLL}, done.stderr
+    for name, uid in (("bread", BREAD), ("roll", ROLL)):
+        found = run("crane", "digest", "--insecure", f"{host}/acme/{name}:1.0").decode().strip()
+        assert metadata[uid]["containerimage.digest"] == found

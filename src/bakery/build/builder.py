@@ -125,6 +125,7 @@ async def _podman(command: Sequence[str], plan: BuildPlan, environment: Mapping[
         "--cache-registry": bool(options.cache_registry),
         "--builder": bool(options.builder),
         "--attest, --provenance and --sbom": bool(plan.attestations()),
+        "several platforms of one target; pass --image-platform": any(len(one.platforms) > 1 for one in plan.builds),
     }
     for option, given in refused.items():
         if given:
