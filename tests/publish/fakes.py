@@ -24,6 +24,7 @@ from bakery.oci.reference import (
     SourceReference,
     TagReference,
 )
+from bakery.publish.engine import TagChanged
 from bakery.publish.image import AssembledImage
 from bakery.publish.plan import Destination, PlannedTarget, Source
 
@@ -55,6 +56,7 @@ class DictionaryEngine:
         self.found: list[SourceReference] = []
         self.refuse: Callable[[str, Repository], Exception | None] = lambda action, repository: None
         self.on_stage: Callable[[AssembledImage, Repository], Any] | None = None
+        self.is_conditional = False  # whether the registry supports conditional writes
         self.on_tag: Callable[[Repository, str], None] = lambda repository, tag: None
 
     async def __aenter__(self) -> Self:
@@ -109,9 +111,13 @@ class DictionaryEngine:
     async def read_tags(self, repository: Repository, tags: Sequence[str]) -> Mapping[str, Digest | None]:
         return {tag: self.tags.get((repository, tag)) for tag in tags}
 
-    async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
+    async def tag(
+        self, image: AssembledImage, reference: TagReference, *, previous: Digest | None, unmoved: bool = False
+    ) -> None:
         repository, tag = reference.repository, reference.tag
         self._check("tag", repository)
+        if unmoved and self.is_conditional and self.tags.get((repository, tag)) != previous:
+            raise TagChanged("moved in the meantime", about=reference)
         assert (repository, image.digest) in self.content, "a tag moved before its index was staged"
         self.tags[repository, tag] = image.digest
         self.log.append(f"tag {reference}")

@@ -234,3 +234,22 @@ async def test_nothing_moves_if_what_the_tags_leave_cannot_be_kept():
     outcome = await publish(engine, release(engine, "2.0.0", "2.0.0", "latest"), keep_previous="old-")
     assert engine.tags == {(HERE, "latest"): first}
     assert outcome.exit_code == ExitCode.FAILED
+
+
+async def test_a_conditional_write_that_came_too_late_is_judged_again(monkeypatch):
+    engine = DictionaryEngine()
+    engine.is_conditional = True
+    await published(engine, "1.9.0", "latest")
+    newest = await published(engine, "2.1.0", "2.1.0")
+    read = engine.read_tag
+
+    async def between(reference):
+        found = await read(reference)
+        if engine.tags[HERE, "latest"] != newest:  # another run writes right after our read
+            engine.tags[HERE, "latest"] = newest
+        return found
+
+    monkeypatch.setattr(engine, "read_tag", between)
+    outcome = await publish(engine, release(engine, "2.0.0", "latest", policy=TagPolicy(if_newer=True)))
+    assert engine.tags[HERE, "latest"] == newest
+    assert states(outcome) == {"latest": State.REFUSED}

@@ -262,7 +262,7 @@ async def test_a_tag_in_flight_when_the_run_was_stopped_is_reported_as_possibly_
     engine = DictionaryEngine()
     asked = asyncio.Event()
 
-    async def no_answer(image, reference, *, previous):
+    async def no_answer(image, reference, **_):
         asked.set()
         await asyncio.Event().wait()
 

@@ -237,12 +237,12 @@ async def test_an_interrupt_while_tags_move_restores_them_and_waits_for_a_move_i
     old_tags(engine, *BOTH)
     tag = engine.tag
 
-    async def slow(image, reference, *, previous):
+    async def slow(image, reference, **more):
         if str(reference.repository) == TWO:
             reached.set()
             for _ in range(20):  # the response arrives after the interrupt
                 await asyncio.sleep(0)
-        await tag(image, reference, previous=previous)
+        await tag(image, reference, **more)
 
     monkeypatch.setattr(engine, "tag", slow)
     options = PipelineOptions(whole=Whole.RUN)

@@ -205,7 +205,14 @@ class CliEngine:
         found = await together(self.read_tag(repository.with_tag(tag)) for tag in listed)
         return dict.fromkeys(tags) | dict(zip(listed, found, strict=True))
 
-    async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
+    async def tag(
+        self,
+        image: AssembledImage,
+        reference: TagReference,
+        *,
+        previous: Digest | None,
+        unmoved: bool = False,  # noqa: ARG002 - oras sends no conditions
+    ) -> None:
         _log.debug("%s: %s -> %s", reference, previous, image.digest)
         staged = reference.repository.with_digest(image.digest)
         await self._commands.run(self._oras.tag(str(staged), reference.tag), "move tag", reference)

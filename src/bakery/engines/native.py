@@ -29,10 +29,11 @@ from bakery.oci.reference import (
     SourceReference,
     TagReference,
 )
+from bakery.publish.engine import TagChanged
 from bakery.publish.image import AssembledImage, Child, Lacking, deleted
 from bakery.registry.blobs import READ_BLOB
 from bakery.registry.client import Client
-from bakery.registry.failure import ContentMissing
+from bakery.registry.failure import ConditionFailed, ContentMissing
 from bakery.tasks import together
 from bakery.transfer.copy import Mover
 from bakery.transfer.ledger import Ledger
@@ -187,10 +188,15 @@ class NativeEngine:
     async def _exists(self, repository: Repository) -> bool:
         return await self._existing.once(repository, lambda: self._client.listings.has_repository(repository))
 
-    async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
+    async def tag(
+        self, image: AssembledImage, reference: TagReference, *, previous: Digest | None, unmoved: bool = False
+    ) -> None:
         _log.debug("%s: %s -> %s", reference, previous, image.digest)
         self._tagged.add(reference)
-        await self._client.manifests.put(reference, image.index)
+        try:
+            await self._client.manifests.put(reference, image.index, replacing=previous if unmoved else None)
+        except ConditionFailed as error:
+            raise TagChanged(error.what, about=error.about, why=error.why) from error
 
     async def list_tags(self, repository: Repository) -> frozenset[str] | None:
         try:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from bakery.events import Emit, TagMoved, TagMoving
-from bakery.publish.engine import Engine
+from bakery.publish.engine import Engine, TagChanged
 from bakery.publish.govern import Governor
 from bakery.publish.image import AssembledImage
 from bakery.publish.plan import LATEST
 from bakery.publish.progress import DestinationProgress
 from bakery.retry import Clock
 from bakery.tasks import each_to_its_end
+
+_ATTEMPTS: Final = 3  # to move a tag that changes between the look at it and its conditional write
 
 
 class CommitOrder:
@@ -117,10 +119,18 @@ class TagMover:
         await each_to_its_end(self._moves.finish(self._write(tag)) for tag in lost)
 
     async def _move(self, tag: str) -> None:
-        began = self._clock.now()
-        if await self._governor.right_before(tag):
-            await self._write(tag)
-            self._governor.wrote(tag, began)
+        for attempt in range(1, _ATTEMPTS + 1):
+            began = self._clock.now()
+            if not await self._governor.right_before(tag):
+                return
+            try:
+                await self._write(tag)
+            except TagChanged:
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                self._governor.wrote(tag, began)
+                return
 
     async def _write(self, tag: str) -> None:
         place, digest = self._place, self._image.digest
@@ -130,7 +140,8 @@ class TagMover:
         place.begun.add(tag)
         place.in_flight.add(tag)
         try:
-            await self._engine.tag(self._image, reference, previous=previous)
+            bound = self._governor.binds(tag)
+            await self._engine.tag(self._image, reference, previous=previous, unmoved=bound)
         except Exception:
             place.in_flight.discard(tag)  # refused. If it is cancelled instead, it stays: the tag may have moved
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, Self
 
+from bakery.errors import BakeryError
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
@@ -17,6 +18,10 @@ from bakery.publish.image import AssembledImage
 
 if TYPE_CHECKING:
     from bakery.config.schema.options import SociOptions
+
+
+class TagChanged(BakeryError):
+    """A tag was moved by something else right before it was to be written."""
 
 
 class Engine(Protocol):
@@ -59,8 +64,13 @@ class Engine(Protocol):
         """Return what each of these tags names now; None for one that does not exist."""
         ...
 
-    async def tag(self, image: AssembledImage, reference: TagReference, *, previous: Digest | None) -> None:
-        """Make the tag name the image's index, which is staged there. previous: what it named before."""
+    async def tag(
+        self, image: AssembledImage, reference: TagReference, *, previous: Digest | None, unmoved: bool = False
+    ) -> None:
+        """Make the tag name the image's index, which is staged there. previous: what it named before.
+
+        unmoved: raise TagChanged if it no longer names that, where the registry supports conditional writes.
+        """
         ...
 
     async def list_tags(self, repository: Repository) -> frozenset[str] | None:

@@ -79,12 +79,16 @@ class Governor:
         """The versions that are known of what the tags name."""
         return {digest: facts.version for digest, facts in self._known.items() if facts.version}
 
+    def binds(self, tag: str) -> bool:
+        """Return whether a rule may hold a tag back: then a write depends on what the tag names."""
+        return bool(self._rules[tag] & _BINDING)
+
     async def right_before(self, tag: str) -> bool:
         """Return whether a tag may still move. If a rule binds it, it is read again, which is then its previous digest.
 
         A tag that names the image by now needs no move.
         """
-        if not self._rules[tag] & _BINDING:
+        if not self.binds(tag):
             return True
         found = await self._engine.read_tag(self._place.destination.repository.with_tag(tag))
         if found == self._place.previous[tag]:

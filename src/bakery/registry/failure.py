@@ -37,6 +37,16 @@ class Conflict(RegistryError):
     transient = True
 
 
+class ConditionFailed(RegistryError):
+    """412: the tag no longer names what the write was conditional on. `found` is what it names now."""
+
+    def __init__(self, what: str, *, about: object, found: Digest | None) -> None:
+        super().__init__(
+            what, about=about, status=412, why=f"it was moved in the meantime and names {found or 'nothing'}"
+        )
+        self.found = found
+
+
 class TagTaken(RegistryError):
     """A tag names neither its previous content nor ours: something else moved it."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -26,7 +26,7 @@ from bakery.registry import fallback, put_plan
 from bakery.registry.answers import Meaning, Purpose, meaning_of
 from bakery.registry.blobs import Blobs
 from bakery.registry.deletion import Deletions
-from bakery.registry.failure import TagTaken
+from bakery.registry.failure import ConditionFailed, TagTaken
 from bakery.registry.http.message import HttpResponse
 from bakery.registry.listing import Listings
 from bakery.registry.operation import Operation
@@ -75,6 +75,8 @@ class Manifests:
             found = descriptor_in(response)
             if found is not None:
                 check_requested(reference, found.digest, operation)
+                if endpoint.manners.etags_are_digests is None and (etag := response.header("ETag")):
+                    endpoint.manners.etags_are_digests = etag == f'"{found.digest}"'
                 return found
         elif meaning_of(response, Purpose.READ) is Meaning.ABSENT:
             return None
@@ -171,12 +173,35 @@ class Manifests:
             raise await endpoint.refusal(response, operation)
         return verified(response, reference, operation, expected)
 
-    async def put(self, reference: Reference, manifest: RawManifest, *, known: Collection[Digest] = ()) -> None:
+    async def put(
+        self,
+        reference: Reference,
+        manifest: RawManifest,
+        *,
+        known: Collection[Digest] = (),
+        replacing: Digest | None = None,
+    ) -> None:
         """Put a manifest under its digest, or move a tag to it. Return once the registry has acknowledged it.
 
         known: content that was found in place before. Raises ContentMissing, which names what to push again, if the
         registry does not find what the manifest names.
+        replacing: what the tag must name for the move to happen, where the registry's ETags allow such a condition;
+        raises ConditionFailed if it names something else by then.
         """
+        manners = self._state.endpoint(reference.repository).manners
+        condition = {"If-Match": f'"{replacing}"'} if replacing is not None and manners.etags_are_digests else {}
+        try:
+            await self._put(reference, manifest, known, condition)
+        except ConditionFailed as error:
+            if error.found != replacing:
+                raise
+            # The condition holds, so this registry does not mean what RFC 9110 does: it gets none any more.
+            manners.etags_are_digests = False
+            await self._put(reference, manifest, known, {})
+
+    async def _put(
+        self, reference: Reference, manifest: RawManifest, known: Collection[Digest], condition: Mapping[str, str]
+    ) -> None:
         descriptor, raw, state = manifest.descriptor, manifest.raw, self._state
         repository, is_tag = reference.repository, isinstance(reference, TagReference)
         action = put_plan.MOVE if is_tag else put_plan.PUSH
@@ -193,8 +218,9 @@ class Manifests:
             names=named.digests,
             ours=lambda digest: digest in known or state.acknowledged_at(repository, digest) is not None,
             is_ascii=raw.isascii(),
+            is_conditional=bool(condition),
         )
-        headers = {"Content-Type": descriptor.media_type}
+        headers = {"Content-Type": descriptor.media_type, **condition}
         operation = self._operation("PUT", reference, action, purpose=Purpose.PUT_MANIFEST, headers=headers, body=raw)
         try:
             response = await self._carry_out(flow, operation, reference, named, descriptor.digest)

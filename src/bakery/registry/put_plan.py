@@ -22,7 +22,7 @@ from bakery.registry.answers import (
     meaning_of,
     missing_digests,
 )
-from bakery.registry.failure import ContentMissing
+from bakery.registry.failure import ConditionFailed, ContentMissing
 from bakery.registry.http.failure import NotConnected
 from bakery.registry.http.message import HttpResponse
 from bakery.registry.step import Backoff, LookUp
@@ -61,11 +61,13 @@ def put(  # long: every response to one PUT, in the order of the decisions
     names: Callable[[], Sequence[Digest]],
     ours: Callable[[Digest], bool],
     is_ascii: bool = True,
+    is_conditional: bool = False,
 ) -> Generator[Step, Result, HttpResponse | None]:
     """Return the response that acknowledged the manifest, or None if it was found in place.
 
     names: returns the digests that the manifest names. ours: whether this run pushed one, or knows that it is there.
-    is_ascii: whether the manifest has only ASCII characters: some registries alter others.
+    is_ascii: whether the manifest has only ASCII characters: some registries alter others. is_conditional: whether the
+    PUT has If-Match; then a 412 raises ConditionFailed.
     Raises ContentMissing with the content that must be pushed again, RegistryError if the manifest is refused.
     """
     action, conflicts = MOVE if is_tag else PUSH, 0
@@ -86,6 +88,9 @@ def put(  # long: every response to one PUT, in the order of the decisions
                 named, conflicts = (yield LookUp(settle=False)), conflicts + 1
                 if named == digest:
                     return None
+                if is_conditional and result.status == 412:
+                    found = named if isinstance(named, Digest) else None
+                    raise ConditionFailed(f"cannot {action}", about=about, found=found)
                 # 409 may be a conflict with a request that is not finished. Only if the tag names other content, and
                 # the registry does not change its mind, is it certain that the tag must not move.
                 is_refused = named is not None and (result.status == 412 or conflicts >= _CONFLICTS)

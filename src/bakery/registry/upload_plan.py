@@ -61,6 +61,7 @@ class Manners(Struct):
     chunk_bytes: int | None = None  # None: one PUT takes the whole blob
     least_chunk_bytes: int = 0  # what OCI-Chunk-Min-Length stated
     mounts_are_proven: bool | None = None  # does a mount of a digest that nothing has fail? None: not tried
+    etags_are_digests: bool | None = None  # is the ETag of a manifest its digest? then it can be a condition of a write
     mount_tells: bool | None = None  # does a mount from its own repository show if a blob exists? None: not tried
 
 

@@ -38,8 +38,10 @@ def manifest_response(registry: RegistryState, call: Call, digest: Digest) -> Re
     manifest, content = found
     if registry.traits.accept_must_match and manifest.media_type not in call.head.headers.get("accept", ""):
         return _no_manifest(registry, call)
-    headers = (("Content-Type", manifest.media_type), ("ETag", f'"{digest}"'), *registry.read_headers(digest))
-    return Response(200, (*headers, *registry.traits.manifest_headers), read_all(content))
+    own = registry.traits.manifest_headers
+    etag = () if any(name == "ETag" for name, _ in own) else (("ETag", f'"{digest}"'),)
+    headers = (("Content-Type", manifest.media_type), *etag, *registry.read_headers(digest))
+    return Response(200, (*headers, *own), read_all(content))
 
 
 def _no_manifest(registry: RegistryState, call: Call) -> Response:
@@ -73,7 +75,7 @@ async def put_manifest(registry: RegistryState, call: Call) -> Response:
     with_parameter = digest is not None and traits.tag_parameter
     by_parameter = [value for key, value in call.query if key == "tag"] if with_parameter else []
     tags = by_parameter if digest else [call.resource.reference]
-    refusal = _refused_tag(registry, name, tags, computed)
+    refusal = _refused_tag(registry, name, tags, computed) or _failed_condition(registry, call)
     if refusal is not None:
         return refusal
     manifest = stored_manifest(view, computed, raw, registry.clock.now())
@@ -82,6 +84,17 @@ async def put_manifest(registry: RegistryState, call: Call) -> Response:
     if view.subject is not None and traits.referrers:
         headers.append(("OCI-Subject", str(view.subject.digest)))
     return registry.created_response(call, "manifests", computed, *headers)
+
+
+def _failed_condition(registry: RegistryState, call: Call) -> Response | None:
+    """Return a 412 if the request has If-Match, and what it replaces has another ETag (RFC 9110, 13.1.1)."""
+    wanted = call.head.headers.get("if-match")
+    if not registry.traits.conditional_writes or wanted is None:
+        return None
+    old = registry.storage.tag(call.resource.repository, call.resource.reference)
+    if old is not None and wanted == f'"{old.digest}"':
+        return None
+    return error_response("DENIED", message="the tag has changed", status=412)
 
 
 def _refused_tag(registry: RegistryState, name: str, tags: list[str], digest: Digest) -> Response | None:

@@ -81,6 +81,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     delete_blobs: bool = True
     delete_manifests: bool = True
     delete_tags: bool = True
+    conditional_writes: bool = False  # a PUT of a tag with If-Match gets 412 unless the tag has this ETag
     tag_parameter: bool = True  # PUT …/manifests/DIGEST?tag=a&tag=b
     keep_alive: bool = True  # else every response closes the connection
     csrf_checks: bool = False  # sets a session cookie and refuses writes that send it back (Harbor)
