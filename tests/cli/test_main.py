@@ -67,6 +67,10 @@ WRONG_USAGE = {
         "build --strategy x",
         "error[usage/value]: invalid value for --strategy: 'x' is not one of 'bake', 'build'\n",
     ),
+    "a choice that is like another": (
+        "ci publish --engine nativ x",
+        "error[usage/value]: invalid value for --engine: 'nativ' is not one of 'native', 'cli'\nhint: use 'native'\n",
+    ),
     "a time": ("ci publish --time-budget nan x", "error[usage/value]: invalid value for --time-budget: 'nan' is not a"),
     "two switches": ("check -v -q", "error[usage/invalid]: --verbose and --quiet exclude each other\n"),
     "a value too many": (

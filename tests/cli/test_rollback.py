@@ -154,7 +154,7 @@ async def test_an_interrupt_while_tags_move_restores_them_before_the_process_end
     await place.publish("old")
     before = place.tags()
     place.two.fault("PUT", "/manifests/2", then=Wait(0.5))  # in flight when the signal comes
-    process = await place.start(*place.create("new", "--all-or-nothing", "run"))
+    process = await place.start(*place.create("new", "--all-or-nothing", "run", "-v"))
     async with asyncio.timeout(30):
         assert process.stderr is not None
         while b" -> sha256:" not in (line := await process.stderr.readline()):  # the first tag has moved
