@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import click
 
 from bakery.cli import filters, general, options, output
 from bakery.cli.group import Command
-from bakery.cli.publishing import ACCESS
+
+_ACCESS: Final = (
+    options.ca_file, options.client_cert, options.client_key, options.plain_http, options.trusted_realm,
+)  # fmt: skip
 
 
 @click.command("doctor", cls=Command)
@@ -23,7 +26,7 @@ from bakery.cli.publishing import ACCESS
 @filters.allow_empty
 @click.option("--offline", is_flag=True, help="Check no registry, only this machine.")
 @click.option("--output", "form", type=click.Choice(["table", "json"]), default="table", help="Output format.")
-@options.declaring(*ACCESS)
+@options.declaring(*_ACCESS)
 @general.options
 def doctor_command(
     repositories: tuple[str, ...],
