@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from bakery.publish.sets import Whole
 from bakery.registry.client import Client
 from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
-from bakery.rehearsal.faults import Refuse, Wait
+from bakery.rehearsal.faults import Drop, Refuse, Wait
 from bakery.retry import RetryPolicy
 from tests.engines.workload import add_target
 from tests.report.texts import outcome_lines
@@ -92,3 +93,24 @@ async def test_the_newer_of_two_runs_that_race_for_a_tag_has_it_at_the_end_fifty
             assert len(written) <= 3, "a tag is put back once"
 
         await asyncio.gather(*(race(number) for number in range(RACES)))
+
+
+async def test_a_set_under_faults_leaves_no_task_and_no_descriptor():
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async with EmbeddedRegistry() as source, EmbeddedRegistry(seed=4) as one, EmbeddedRegistry(seed=5) as two:
+        targets = [add_target(source, (one, two), f"{n}", tags=(f"{n}",), path=f"acme/{n}") for n in range(30)]
+        await run(targets[0], whole=Whole.RUN)
+        before, tasks = descriptors(), len(asyncio.all_tasks())
+        for place in (one, two):
+            place.fault(then=Refuse(503), probability=0.02)
+            place.fault(then=Drop(), probability=0.02)
+        two.fault("PUT", "/manifests/7", then=Refuse(403, "DENIED"))
+        outcome = await run(*targets, whole=Whole.RUN)
+        assert outcome.exit_code != ExitCode.DONE
+        async with asyncio.timeout(10):
+            while (
+                len(asyncio.all_tasks()) > tasks or descriptors() > before
+            ):  # the registries notice closed connections
+                await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=0.01)

@@ -324,3 +324,23 @@ async def test_content_that_was_put_back_without_moving_a_tag_is_reported_as_rep
     assert [place.state for place in again.targets[0].destinations] == [State.UNCHANGED, State.REPAIRED]
     assert again.targets[0].state is State.REPAIRED
     assert again.exit_code == ExitCode.DONE
+
+
+async def test_the_end_of_the_time_budget_while_tags_move_restores_them(monkeypatch):
+    monkeypatch.setattr("bakery.publish.pipeline.IN_FLIGHT_S", 0.01)
+    monkeypatch.setattr("bakery.publish.pipeline.GRACE_S", 0.0)
+    engine, tag = DictionaryEngine(), None
+    old_tags(engine, *BOTH)
+    tag = engine.tag
+
+    async def never_answers_at_two(image, reference, **more):
+        if str(reference.repository) == TWO:
+            await asyncio.Event().wait()
+        await tag(image, reference, **more)
+
+    monkeypatch.setattr(engine, "tag", never_answers_at_two)
+    outcome = await publish(engine, target(builds(engine), BOTH), whole=Whole.RUN, time_budget_s=0.2)
+    assert set(engine.tags.values()) == {OLD}
+    assert outcome.exit_code == ExitCode.FAILED
+    assert tag_states(outcome)[f"{ONE}:1.0"] is State.RESTORED
+    assert tag_states(outcome)[f"{TWO}:1.0"] is State.UNSURE

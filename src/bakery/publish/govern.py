@@ -1,7 +1,7 @@
 """The tag policy of one target at one destination: what `policy` decides, asked when it matters.
 
-It is asked twice: once everything is staged, so that a refusal comes before the first tag of a set moves, and again
-right before the write, if the tag has changed by then. The API of registries has no compare-and-set: what another run
+It is asked twice: during staging, so that a refusal comes before the first tag of a set moves, and again right before
+the write, if the tag has changed by then. The API of registries has no compare-and-set: what another run
 writes between that read and our write is found, with `--if-newer`, when the tag is read back after the window
 (docs/release.md).
 """

@@ -236,10 +236,10 @@ class Pipeline:
         delivery = Delivery(progress, place)
         try:
             async with self._step(progress, Step.STAGE, place):
-                await stage(image, place, self._engine)
-                await self._release.prepare(delivery)
                 governor = self._governor(progress, place, image)
-                await governor.foresee(is_whole=self._release.set_of(delivery).is_whole)
+                foresee = partial(governor.foresee, is_whole=self._release.set_of(delivery).is_whole)
+                await stage(image, place, self._engine, judge=foresee)
+                await self._release.prepare(delivery)
             mover = TagMover(
                 image, place, self._engine, governor, moves=self._moves, clock=self._clock, uid=uid, emit=self._emit
             )
