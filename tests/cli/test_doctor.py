@@ -70,6 +70,16 @@ async def test_a_login_that_may_push_is_found_at_every_kind_of_registry_and_noth
     assert SECRET not in shown(result)
 
 
+async def test_a_repository_that_must_be_created_first_is_named_with_how(tmp_path):
+    async with EmbeddedRegistry(traits=Traits(repositories_must_exist=True)) as registry:
+        result = await found(registry, stored(tmp_path))
+        assert of(result, "push").code == "registry/no-repository"
+        assert "create" in of(result, "push").hint
+        assert result.exit_code == ExitCode.FAILED
+        registry.create_repository("acme/app")
+        assert of(await found(registry, stored(tmp_path)), "push").health is Health.OK
+
+
 async def test_a_missing_login_exits_4_with_the_command_that_logs_in(tmp_path):
     async with EmbeddedRegistry(access=Access(users=USERS)) as registry:
         result = await found(registry, stored(tmp_path))

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bakery.errors import BakeryError
+from bakery.errors import BakeryError, NotFound
 from bakery.oci.reference import Repository
 from bakery.registry.answers import Purpose, error_for
 from bakery.registry.challenge import parse, preferred
@@ -90,7 +90,10 @@ class Probes:
         )
         response = await endpoint.send(opening)
         if response.status >= 400:
-            raise await endpoint.refusal(response, opening)
+            error = await endpoint.refusal(response, opening)
+            if isinstance(error, NotFound):
+                error.hint = await endpoint.hint_for(error, repository)
+            raise error
         session = session_in(response, repository, endpoint.origin)
         if session is None:
             raise error_for(response, "push to", repository, purpose=Purpose.OPEN_UPLOAD)
