@@ -48,6 +48,7 @@ def test_totals_are_sums_of_what_is_known_and_a_shared_cache_counts_once():
     assert made["registry_tags"] == sum(target["tags"] for target in made["targets"])
     sizes = (made["registry_size_bytes"], made["local_size_bytes"], made["cache_size_bytes"])
     assert sizes == (24_100_000, 70_000_000, 300)
+    assert document(sizes={FULL: SIZES[FULL]})["cache_size_bytes"] == 300, "known of one of the two"
     unknown = document(sizes={})
     assert [unknown[f"{kind}_size_bytes"] for kind in ("registry", "local", "cache")] == [None] * 3
 

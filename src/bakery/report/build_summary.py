@@ -25,7 +25,7 @@ _GROUPING: Final = 4  # the first columns: a value that repeats the line above i
 def summarize_build(outcome: BuildOutcome, sizes: Mapping[str, TargetSizes]) -> BuildSummary:
     """Return the summary of a build. sizes: by uid, as far as they were measured."""
     targets = tuple(_target(build, sizes.get(build.uid, NOT_MEASURED)) for build in outcome.targets)
-    caches = {target.cache_ref: target.cache_size for target in targets if target.cache_ref is not None}
+    caches = {target.cache_ref: target.cache_size for target in targets if target.cache_size is not None}
     return BuildSummary(
         format=FORMAT,
         kind="build",
