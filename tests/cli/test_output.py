@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sys
 from contextlib import AsyncExitStack
 
@@ -115,12 +116,15 @@ async def test_problems_of_a_project_are_annotations_at_their_place(two):
 
 
 async def on_terminal(
-    stage: Stage, *arguments: str, columns: int = 80, **environment: str
+    stage: Stage, *arguments: str, columns: int = 80, interrupt_at: bytes = b"", **environment: str
 ) -> tuple[int, str, list[str]]:
-    """Run a command on a terminal. Return its exit code, all that it wrote, and what the screen shows at the end."""
+    """Run a command on a terminal. Return its exit code, all that it wrote, and what the screen shows at the end.
+
+    interrupt_at: what it writes before SIGINT is sent to it.
+    """
     ours, theirs = pty.openpty()
     os.set_blocking(ours, False)
-    written, loop, read = bytearray(), asyncio.get_running_loop(), asyncio.Event()
+    written, loop, read, interrupting = bytearray(), asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
 
     def take() -> None:
         try:
@@ -128,6 +132,8 @@ async def on_terminal(
         except OSError:
             part = b""
         written.extend(part)
+        if interrupt_at and interrupt_at in written:
+            interrupting.set()
         if not part:
             loop.remove_reader(ours)
             read.set()
@@ -144,6 +150,9 @@ async def on_terminal(
     os.close(theirs)
     loop.add_reader(ours, take)
     async with asyncio.timeout(60):
+        if interrupt_at:
+            await interrupting.wait()
+            process.send_signal(signal.SIGINT)
         code = await process.wait()
         await read.wait()
     os.close(ours)
@@ -177,6 +186,37 @@ async def test_without_a_view_a_terminal_gets_lines_and_nothing_moves(two, optio
     assert code == ExitCode.DONE
     assert not re.search(r"\x1b\[[0-9;?]*[A-HJKhl]", written)  # no move, no erasure
     assert sum("published in" in row for row in rows) == 7
+
+
+async def test_an_interrupt_leaves_the_terminal_as_it_was_and_the_result_on_it(two):
+    stage, files = two
+    stage.destination.fault("*", then=Lag(40.0))
+    code, written, rows = await on_terminal(stage, "ci", "publish", *files, interrupt_at="▸".encode())
+    assert code == ExitCode.INTERRUPTED
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")  # the cursor is shown again
+    assert not any(row.startswith(("Publishing ", "▸")) for row in rows)
+    assert any(row.startswith("❌ Publish interrupted; run the same command again to continue") for row in rows)
+
+
+PROGRESS = {
+    "plain": (r"published in ", True),
+    "none": (r"^$", False),
+    "rawjson": (r'^\{"time": .*"event": "TagMoved"', True),
+}
+
+
+@pytest.mark.parametrize(("progress", "expected"), PROGRESS.items(), ids=PROGRESS)
+async def test_progress_means_what_it_means_to_buildx(two, progress, expected):
+    stage, files = two
+    entry = json.loads((stage.folder / files[0]).read_text())[stage.uid("app0")]
+    source = f"{entry['image.name']}@{entry['containerimage.digest']}"
+    words = ("imagetools", "copy", "--progress", progress, source, f"{stage.destination.address}/acme/copy:1")
+    code, _, err = await stage.bakery(*words)
+    assert code == ExitCode.DONE, err
+    assert re.search(expected[0], err, re.MULTILINE), err
+    assert bool(err) is expected[1]
+    if progress == "rawjson":
+        assert [json.loads(line) for line in err.splitlines()][-1]["event"] == "finished"
 
 
 async def test_a_terminal_in_another_locale_gets_ascii(two):

@@ -33,7 +33,7 @@ from bakery.cli.publishing import (
     report_outcome,
 )
 from bakery.errors import BakeryError, ExitCode, UsageError
-from bakery.events import Emit, Event, Noted, ignore
+from bakery.events import Emit, Event, Noted
 
 if TYPE_CHECKING:
     from bakery.plans.create import CreatePlan
@@ -96,7 +96,7 @@ _RESULT: Final = (
     ),
     click.option(
         "--progress", type=click.Choice(["auto", "none", "plain", "rawjson", "tty"]), default="auto",
-        help="none: only errors; rawjson: events as JSON lines.",
+        help="plain: lines in place of a live view; none: only errors; rawjson: events as JSON lines.",
     ),
 )  # fmt: skip
 
@@ -189,7 +189,8 @@ def tag_command(how: Creating, reference: str, tags: tuple[str, ...], environmen
 
 def _run(planning: Callable[[], CreatePlan], how: Creating) -> None:
     """Plan, then publish or print what would be published. Ends the command with its exit code."""
-    show = _shown(how.progress)
+    general.choose(how.progress)
+    show = _print_event if how.progress == "rawjson" else None
     check_writable("--metadata-file", how.metadata_file)
     made = planning()
     if how.reporting.dry_run:
@@ -203,12 +204,6 @@ def _run(planning: Callable[[], CreatePlan], how: Creating) -> None:
             _write_result(made, outcome, how)
 
     raise click.exceptions.Exit(carry_out(made.plan, how.options, how.reporting, report, show=show))
-
-
-def _shown(progress: _Progress) -> Emit | None:
-    if progress == "rawjson":
-        return _print_event
-    return ignore if progress == "none" else None
 
 
 def _print_event(event: Event) -> None:

@@ -48,6 +48,14 @@ def shows_progress() -> bool:
     return not (is_quiet() or logs_json() or _given.get("no_progress") or os.environ.get("BAKERY_NO_PROGRESS"))
 
 
+def choose(progress: str) -> None:
+    """Show a run as buildx's --progress says: `none` is --quiet, `plain` is --no-progress, `rawjson` is JSON lines."""
+    option = {"none": ("quiet", True), "plain": ("no_progress", True), "rawjson": ("log_format", "json")}.get(progress)
+    if option is not None:
+        _given[option[0]] = option[1]
+        configure_logging()
+
+
 def log_level() -> int:
     """Return the level that a line must have to be printed, as logging counts."""
     return 10 if is_verbose() else 40 if is_quiet() else 20
