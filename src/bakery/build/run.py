@@ -8,6 +8,7 @@ Only failed targets are built again. Source: commands.md 1.6.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from bakery.retry import Clock, SystemClock
 STEP: Final = "build"
 RETRY_WAIT_S: Final = 5.0
 _CHECK_S: Final = 120.0
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")  # of buildx itself, even without a terminal, and of steps
 
 
 class BuildRun:
@@ -171,6 +173,7 @@ class BuildRun:
 
     def _spawn(self, command: Sequence[str], progress: Progress, stdin: bytes, uid: str = "") -> Awaitable[Exit]:
         def on_line(line: str) -> None:
+            line = _COLOUR.sub("", line)
             progress.feed(line, self._clock.now())
             if line.strip() or not uid:
                 self._emit(StepOutput(uid, STEP, line))

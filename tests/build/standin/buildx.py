@@ -45,7 +45,7 @@ def entry(uid: str, name: str) -> dict[str, Any]:
 def steps(uid: str, number: int, *, named: bool, good: bool) -> None:
     about = f"{uid} " if named else ""
     say(f"#{number} [{about}1/2] COPY content /c\n#{number} CACHED\n")
-    say(f"#{number + 1} [{about}2/2] RUN make\n#{number + 1} 0.1 making {uid}")
+    say(f"#{number + 1} [{about}2/2] RUN make\n#{number + 1} 0.1 \x1b[1;33mmaking\x1b[0m {uid}")
     say(f"#{number + 1} DONE 0.1s\n" if good else f"#{number + 1} ERROR: exit code: 2\n")
 
 
