@@ -175,7 +175,7 @@ def _target_lines(target: TargetForecast, *, full: bool, fails: bool) -> list[st
     digest = _shown(target.digest, full=full) if target.digest is not None else ""
     lines = ["  ".join(part for part in (target.uid, " ".join(target.platforms), digest) if part)]
     for place in target.destinations:
-        lacking = f"  ({plural(len(place.lacking), 'blob')} lacking)" if place.lacking else ""
+        lacking = f"  (lacks {plural(len(place.lacking), 'blob')})" if place.lacking else ""
         lines.append(f"  {place.repository}{lacking}")
         lines += [f"    {text}" for text in _tag_lines(place.tags, full=full)]
         if place.failure is not None:
