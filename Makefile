@@ -9,7 +9,7 @@ DEVELOPED := $(VENV)/.developed
 PIP = $$([ -x $(BIN)/pip ] && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(VENV)) \
 	--disable-pip-version-check install --quiet
 .DEFAULT_GOAL := help
-.PHONY: help install develop demo test fast lint format peers mutants bench socibench release wheels lock clean
+.PHONY: help install develop demo test fast lint format peers mutants bench socibench docs release wheels lock clean
 
 help:
 	@echo "make install  install bakery into a virtual environment: .venv/bin/bakery"
@@ -23,6 +23,7 @@ help:
 	@echo "make peers    install oras, crane, regctl and the registries that some tests compare with"
 	@echo "make bench    measure the figures in docs/performance.md"
 	@echo "make socibench  measure SOCI conversion next to the original tool"
+	@echo "make docs     write the documentation as a site to build/site"
 	@echo "make release  build sdist, wheel, SBOM and checksums into dist"
 	@echo "make wheels   download what the Containerfile copies into build/image"
 	@echo "make lock     update the locks from pyproject.toml (requires uv)"
@@ -100,6 +101,10 @@ lock:
 	$(COMPILE) $(UPGRADE) --constraints requirements.lock --group build --output-file requirements-build.lock
 	$(COMPILE) $(UPGRADE) --constraints requirements-build.lock --constraints requirements.lock --group dev pyproject.toml \
 		--output-file requirements-dev.lock
+
+# NO_MKDOCS_2_WARNING: mkdocs-material prints an advertisement otherwise.
+docs: $(DEVELOPED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 # The files of a release, built twice and compared: dist/ gets sdist, wheel, SBOM and checksums.
 release: $(DEVELOPED)
