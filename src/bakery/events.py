@@ -181,6 +181,23 @@ class ArtifactAdded(Struct, frozen=True):
     digest: str = ""
 
 
+class ManifestDeleting(Struct, frozen=True):
+    """A clean-up is about to delete a manifest: if it is killed, the same command with this journal continues."""
+
+    target: str  # the repository
+    repository: str
+    digest: str
+    reason: str
+
+
+class ManifestDeleted(Struct, frozen=True):
+    """A clean-up deleted a manifest, or a tag of one that stays. reference: by digest, or the tag."""
+
+    target: str  # the repository
+    reference: str
+    reason: str
+
+
 class TargetFinished(Struct, frozen=True):
     """A target has ended. `state` is that of `publish.outcome.State`, or `done` (not publishing)."""
 
@@ -225,6 +242,8 @@ Event = (
     | TagMoved
     | TagRestored
     | ArtifactAdded
+    | ManifestDeleting
+    | ManifestDeleted
     | TargetFinished
     | Noted
     | ProblemFound

@@ -9,6 +9,7 @@ from typing import Any
 
 from bakery.clean.criteria import Criteria
 from bakery.clean.distribution import DistributionPlace
+from bakery.clean.known import Known
 from bakery.clean.outcome import RepositoryOutcome
 from bakery.clean.place import Place
 from bakery.clean.survey import Surveyor
@@ -74,7 +75,7 @@ def signature_tag(digest: Digest, suffix: str = ".sig") -> str:
 def sweep_of(
     client: Client, place: Place, criteria: Criteria, named: Sequence[Digest] = (), emit: Emit = ignore
 ) -> Sweep:
-    surveyor = Surveyor(place, client, criteria, dict.fromkeys(named))
+    surveyor = Surveyor(place, client, criteria, Known({place.repository: dict.fromkeys(named)}))
     return Sweep(surveyor, criteria, now=lambda: NOW, emit=emit)
 
 

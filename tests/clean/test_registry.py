@@ -143,6 +143,22 @@ async def test_a_missing_child_image_is_a_note(registry):
     assert "is missing already: child of" in outcome.plan.notes[0]
 
 
+async def test_a_cache_that_is_an_index_of_layers_is_kept_and_deleted_as_one_manifest(registry):
+    def cache(salt: str) -> bytes:
+        layers = [
+            pointer(f"{salt} {number}".encode(), "application/vnd.oci.image.layer.v1.tar+zstd") for number in (1, 2)
+        ]
+        config = pointer(b"{}", "application/vnd.buildkit.cacheconfig.v0")
+        return index_of([], manifests=[*layers, config])
+
+    kept = push(registry, cache("kept"), "main")
+    push(registry, cache("gone"), "pr-1")
+    outcome = await swept(registry, PR)
+    assert outcome.failure is None
+    assert outcome.plan.notes == ()
+    assert registry.manifests(NAME) == [kept]
+
+
 async def test_a_repository_that_does_not_exist_is_nothing_to_do(registry):
     outcome = await swept(registry, PR, name="acme/none")
     assert not outcome.exists

@@ -225,3 +225,35 @@ async def test_a_registry_that_is_not_githubs_does_not_get_the_token(tmp_path):
         assert code == 4
         assert len(registry.manifests("acme/app/cache")) == 1
         assert TOKEN not in err
+
+
+async def test_after_a_kill_the_same_command_with_the_same_journal_deletes_the_rest(kitchen):
+    raw = push_image(kitchen.registry, "one", name="acme/app")[1]
+    index = push(kitchen.registry, index_of([raw]), "pr-1", name="acme/app")
+    latest, _ = push_image(kitchen.registry, "two", "latest", name="acme/app")
+    command = ("repository", f"{kitchen.namespace}/app", "--tag", "^pr-", "--yes", "--journal", "clean.jsonl")
+    # The index goes, and then the registry answers no more: what a kill leaves, too.
+    kitchen.registry.fault("DELETE", then="drop the connection", skip=1)
+    code, _, _ = await kitchen.clean(*command, "--time-budget", "3")
+    assert code == 1
+    assert len(kitchen.registry.manifests("acme/app")) == 2
+    kitchen.registry.clear_faults()
+    code, _, err = await kitchen.clean(*command)
+    assert code == 0, err
+    assert kitchen.registry.manifests("acme/app") == [latest]
+    lines = [json.loads(line) for line in (kitchen.folder / "clean.jsonl").read_text().splitlines()]
+    deleted = [line["reference"].partition("@")[2] for line in lines if line["event"] == "ManifestDeleted"]
+    assert deleted[0] == str(index)
+    assert len(deleted) == 2
+
+
+async def test_a_leftover_that_has_a_tag_by_now_stays(kitchen):
+    image, raw = push_image(kitchen.registry, "one", name="acme/app")
+    fields = {"target": "", "reason": "", "repository": f"{kitchen.namespace}/app", "digest": str(image)}
+    line = {"time": OLD, "event": "ManifestDeleting", **fields}
+    (kitchen.folder / "clean.jsonl").write_text(json.dumps(line) + "\n")
+    push(kitchen.registry, raw, "latest", name="acme/app")
+    command = ("repository", f"{kitchen.namespace}/app", "--tag", "^pr-", "--yes", "--journal", "clean.jsonl")
+    code, _, err = await kitchen.clean(*command)
+    assert code == 0, err
+    assert kitchen.registry.manifests("acme/app") == [image]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +22,9 @@ from bakery.events import Emit, RunStarted, RunTarget, ignore
 from bakery.text import hide
 
 if TYPE_CHECKING:
-    from bakery.app.known import Known
     from bakery.clean.criteria import Criteria
     from bakery.clean.github import GitHub
+    from bakery.clean.known import Known
     from bakery.clean.outcome import CleanOutcome
     from bakery.clean.place import Place
     from bakery.clean.sweep import Sweep
@@ -73,9 +73,6 @@ class CleanOptions(Struct, frozen=True):
         return found
 
 
-Confirm = Callable[["CleanOutcome"], bool]
-
-
 def temporary_repositories(
     registry: str, kind: Literal["tmp", "cache"], context: Path, filters: Filters, *, emit: Emit = ignore
 ) -> tuple[Repository, ...]:
@@ -105,42 +102,46 @@ def parse_repositories(names: Sequence[str]) -> tuple[Repository, ...]:
         raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
 
 
-def known_to(options: CleanOptions, *, within: str = "") -> Known:
-    """Return what the files of the options name. within: only in this registry, or below this path."""
-    from bakery.app.known import read_known
+def known_to(options: CleanOptions, *, journal: Path | None = None, within: str = "") -> Known:
+    """Return what the files of the options name. within: only in this registry, or below this path.
 
-    return read_known(options.metadata, Path.cwd()).within(within)
-
-
-def clean(
-    repositories: Sequence[Repository],
-    options: CleanOptions,
-    confirm: Confirm,
-    *,
-    known: Known,
-    emit: Emit = ignore,
-) -> CleanOutcome:
-    """Find what can go, and delete it unless this is a dry run. The outcome says what became of everything.
-
-    confirm: called with the plan if there is something to delete; if it returns False, nothing is deleted. Raises
-    ExecutorInterrupted, with the outcome so far as its value, if a signal ends it.
+    journal: of earlier clean-ups: what one of them was about to delete, and did not, is a leftover.
     """
+    from bakery.app.known import read_known, with_leftovers
+
+    known = read_known(options.metadata, Path.cwd())
+    return (known if journal is None else with_leftovers(known, journal)).within(within)
+
+
+def survey(
+    repositories: Sequence[Repository], options: CleanOptions, *, known: Known, emit: Emit = ignore
+) -> CleanOutcome:
+    """Return what would be deleted, and what keeps the rest. Registries are only read."""
     from bakery.parallel.root import run_interruptible
 
     run = _Run(repositories, options, known, emit)
-    emit(RunStarted("clean", tuple(RunTarget(str(repository)) for repository in repositories)))
+    run.start()
     planned = run_interruptible(run.plan())
-    if options.dry_run or not planned.deletions or not confirm(planned):
-        run.end("unchanged")
-        return planned
+    run.end("unchanged")
+    return planned
+
+
+def delete(planned: CleanOutcome, options: CleanOptions, *, known: Known, emit: Emit = ignore) -> CleanOutcome:
+    """Delete what `survey` found, unless something needs it by now. The outcome says what became of everything.
+
+    Raises ExecutorInterrupted, with the outcome so far as its value, if a signal ends it.
+    """
+    from bakery.parallel.root import run_interruptible
+
+    run = _Run([place.plan.repository for place in planned.repositories], options, known, emit)
+    run.start()
     try:
-        run_interruptible(run.delete())
+        run_interruptible(run.delete(planned))
     except ExecutorInterrupted as error:
         run.end("stopped")
         raise ExecutorInterrupted(error.signum, run.outcome()) from error
     run.end()
-    done: CleanOutcome = run.outcome()
-    return done
+    return run.outcome()
 
 
 class _Run:
@@ -156,6 +157,10 @@ class _Run:
 
         return CleanOutcome(tuple(sweep.outcome() for sweep in self._sweeps), is_plan)
 
+    def start(self) -> None:
+        """Report which repositories are worked on."""
+        self._emit(RunStarted("clean", tuple(RunTarget(str(repository)) for repository in self._repositories)))
+
     def end(self, state: str = "done") -> None:
         """Report that nothing more is done with the repositories."""
         for sweep in self._sweeps:
@@ -169,14 +174,13 @@ class _Run:
             await together(sweep.plan() for sweep in self._sweeps)
         return self.outcome(is_plan=True)
 
-    async def delete(self) -> None:
+    async def delete(self, planned: CleanOutcome) -> None:
         from bakery.tasks import together
 
-        before = self._sweeps
         async with AsyncExitStack() as stack:
             self._sweeps = await self._opened(stack)
-            for new, old in zip(self._sweeps, before, strict=True):
-                new.approve(old.outcome())
+            for sweep, place in zip(self._sweeps, planned.repositories, strict=True):
+                sweep.approve(place)
             await together(sweep.delete() for sweep in self._sweeps)
 
     async def _opened(self, stack: AsyncExitStack) -> list[Sweep]:
@@ -186,7 +190,7 @@ class _Run:
         client, places = await _open_places(self._repositories, self._options, self._known, self._emit, stack)
         return [
             Sweep(
-                Surveyor(place, client, self._criteria, self._known.of(place.repository), self._known.kept),
+                Surveyor(place, client, self._criteria, self._known),
                 self._criteria,
                 now=lambda: datetime.now(UTC),
                 emit=self._emit,

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bakery.app.clean import CleanOptions, clean
-from bakery.app.known import Known
+from bakery.app.clean import CleanOptions, delete, survey
+from bakery.clean.known import Known
 from bakery.errors import BakeryError, one_line
 from bakery.events import Emit, Noted
 from bakery.oci.digest import Digest
@@ -46,7 +46,8 @@ def delete_sources(plan: Plan, outcome: Outcome, options: PublishOptions, *, emi
     for repository in sorted(wanted & manifests.keys()):
         try:
             cleaning = CleanOptions(named=True, time_budget=options.time_budget, environment=options.environment)
-            result = clean([repository], cleaning, lambda _: True, known=known, emit=emit)
+            planned = survey([repository], cleaning, known=known)
+            result = delete(planned, cleaning, known=known, emit=emit) if planned.deletions else planned
         except BakeryError as error:
             emit(Noted("", f"the builds in {repository} are not deleted: {one_line(error)}"))
             continue

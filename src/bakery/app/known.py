@@ -13,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct, field
-
+from bakery.clean.known import Known
 from bakery.errors import BakeryError, MetadataError
 from bakery.oci.annotation import parse_time
 from bakery.oci.digest import Digest
@@ -23,30 +22,24 @@ from bakery.oci.reference import Repository, parse_reference
 _MAX_BYTES: Final = 256 * 1024 * 1024
 
 
-class Known(Struct, frozen=True):
-    """Manifests by repository, each with the newest time that a file states, or None.
+def with_leftovers(known: Known, journal: Path) -> Known:
+    """Return the same, with what earlier clean-ups of this journal were about to delete. It need not exist."""
+    from bakery.files import read_regular
 
-    kept: those of them that must stay: they are known, so that nothing that they need is deleted.
-    """
-
-    manifests: Mapping[Repository, Mapping[Digest, datetime | None]] = field(default_factory=dict)
-    kept: frozenset[Digest] = frozenset()
-
-    def of(self, repository: Repository) -> Mapping[Digest, datetime | None]:
-        """Return the manifests of one repository."""
-        return self.manifests.get(repository, {})
-
-    def within(self, prefix: str) -> Known:
-        """Return what is in a registry, or below a path of one. "" is everywhere."""
-        base = prefix.rstrip("/")
-        return Known(
-            {
-                repository: found
-                for repository, found in self.manifests.items()
-                if not base or f"{repository}/".startswith(f"{base}/")
-            },
-            self.kept,
-        )
+    try:
+        lines = _documents(read_regular(journal, limit_bytes=_MAX_BYTES))
+    except FileNotFoundError:
+        return known
+    except OSError as error:
+        raise MetadataError("cannot read", about=journal, why=error.strerror or str(error)) from error
+    manifests = {repository: dict(found) for repository, found in known.manifests.items()}
+    leftovers = set(known.leftovers)
+    for line in lines:
+        if line.get("event") == "ManifestDeleting":
+            for repository, digest, _ in _named(line.get("repository"), line.get("digest"), None):
+                manifests.setdefault(repository, {}).setdefault(digest, None)
+                leftovers.add(digest)
+    return Known(manifests, known.kept, frozenset(leftovers))
 
 
 def read_known(arguments: Sequence[str], base: Path) -> Known:

@@ -28,7 +28,7 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Findings(Struct, frozen=True):
     """What was found in a repository. unreadable: manifests that something names and that could not be read, and why.
 
-    named: the manifests that files name.
+    named: the manifests that files name. leftovers: those that an earlier clean-up was about to delete.
     """
 
     repository: Repository
@@ -37,6 +37,7 @@ class Findings(Struct, frozen=True):
     unreadable: Mapping[Digest, BakeryError]
     times: Times
     named: Collection[Digest] = ()
+    leftovers: Collection[Digest] = ()
 
 
 def decide(found: Findings, criteria: Criteria, now: datetime) -> RepositoryPlan:
@@ -87,6 +88,8 @@ def _selected(found: Findings, criteria: Criteria, graph: Graph, now: datetime) 
     selected = {}
     for digest, item in found.items.items():
         one = select(criteria, item, found.times, now, is_named=digest in found.named)
+        if one is None and digest in found.leftovers and not item.ordinary_tags:
+            one = Selected("left by an earlier clean-up")
         if one is not None:
             selected[digest] = one
     if criteria.keep_last:

@@ -45,7 +45,7 @@ class Item(Struct, frozen=True):
 class Content(Struct, frozen=True):
     """What a manifest says.
 
-    children: the entries of an index. linked: SOCI indexes that annotations name. annotated: all digests that
+    children: the manifests in an index. linked: SOCI indexes that annotations name. annotated: all digests that
     annotations name. created: the time in its annotations. config: of an image. referrers: what the registry lists as
     referring to it.
     """
@@ -84,15 +84,17 @@ def digest_of_owner(owner: str) -> Digest | None:
 def read_content(found: RawManifest, referrers: Iterable[Digest] = (), *, about: object = "") -> Content:
     """Return what a manifest says. Raises BadDocument if it cannot be read."""
     view = views.parse(found.raw, media_type=found.descriptor.media_type, about=about)
-    children = view.manifests if isinstance(view, Index) else ()
-    annotations = [view.annotations, *(child.annotations for child in children)]
+    entries = view.manifests if isinstance(view, Index) else ()
+    # BuildKit's caches may be an index of layers.
+    children = tuple(entry for entry in entries if mt.essence(entry.media_type) in ("", *mt.ALL_MANIFESTS))
+    annotations = [view.annotations, *(entry.annotations for entry in entries)]
     config = view.config if isinstance(view, Manifest) else None
     return Content(
         found.descriptor,
         children,
         tuple(_digests(one.get(INDEX_DIGEST, "") for one in annotations)),
         tuple(_digests(text for one in annotations for text in one.values())),
-        view.blobs if isinstance(view, Manifest) else (),
+        view.blobs if isinstance(view, Manifest) else tuple(one for one in entries if one not in children),
         view.subject.digest if view.subject is not None else None,
         _newest(one.get(CREATED) for one in annotations),
         config if config is not None and config.media_type in mt.IMAGE_CONFIGS else None,

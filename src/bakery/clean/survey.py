@@ -11,6 +11,7 @@ from bakery.clean.criteria import Criteria, Times
 from bakery.clean.decision import Findings
 from bakery.clean.distribution import LAG_S
 from bakery.clean.items import Content, Item, read_content
+from bakery.clean.known import Known
 from bakery.clean.place import Place
 from bakery.errors import AuthError, BadDocument, BakeryError, NotFound
 from bakery.oci.annotation import parse_time
@@ -30,19 +31,13 @@ _MAX_CONFIG_BYTES: Final = 4 * 1024 * 1024
 class Surveyor:
     """Reads one repository, as often as needed: what has a digest is read once.
 
-    named: the manifests that files name, with the times that they state. spared: those of them that are not selected.
+    known: what files name.
     """
 
-    def __init__(
-        self,
-        place: Place,
-        client: Client,
-        criteria: Criteria,
-        named: Mapping[Digest, datetime | None],
-        spared: Collection[Digest] = (),
-    ) -> None:
+    def __init__(self, place: Place, client: Client, criteria: Criteria, known: Known) -> None:
         self.place = place
-        self._client, self._criteria, self._named, self._spared = client, criteria, named, frozenset(spared)
+        self._client, self._criteria, self._known = client, criteria, known
+        self._named = known.of(place.repository)
         self._raw: dict[Digest, RawManifest] = {}
         self._configs: dict[Digest, datetime] = {}
         self._has_api: bool | None = False if place.lists_all else None  # the referrers API; None: not known yet
@@ -59,7 +54,9 @@ class Surveyor:
         if self._criteria.needs_times:
             await self._read_configs(items.values(), contents)
         times = Times(contents, self._configs, {digest: at for digest, at in self._named.items() if at is not None})
-        return Findings(self.place.repository, items, contents, unreadable, times, self._named.keys() - self._spared)
+        named = self._named.keys() - self._known.kept
+        leftovers = self._known.leftovers & named
+        return Findings(self.place.repository, items, contents, unreadable, times, named, leftovers)
 
     async def _read(self, listed: Sequence[Item]) -> tuple[dict[Digest, Content], dict[Digest, BakeryError]]:
         """Read everything that is listed, and everything that it leads to. Errors are by digest."""

@@ -19,9 +19,9 @@ from bakery.clean.decision import Findings, decide
 from bakery.clean.outcome import Deletion, Fate, NotAllowed, RepositoryOutcome, RepositoryPlan
 from bakery.clean.survey import Surveyor
 from bakery.errors import BakeryError, NotFound, one_line
-from bakery.events import Emit, Noted, StepFinished, StepStarted, TargetFinished
+from bakery.events import Emit, ManifestDeleted, ManifestDeleting, Noted, StepFinished, StepStarted, TargetFinished
 from bakery.oci.digest import Digest
-from bakery.oci.reference import Reference
+from bakery.oci.reference import DigestReference, Reference
 from bakery.tasks import together
 
 
@@ -103,6 +103,9 @@ class Sweep:
             return
         self._spare(planned, again, found)
         approved = {one.reference for one in planned}
+        for one in again.deletions:
+            if one.reference in approved and isinstance(one.reference, DigestReference):
+                self._emit(ManifestDeleting(self._name, self._name, str(one.digest), one.why))
         # What belongs to something that is not deleted: because nobody has seen that it would be, or by a refusal.
         blocked = self._below(again, (one.digest for one in again.deletions if one.reference not in approved))
         for _, batch in groupby((one for one in again.deletions if one.reference in approved), lambda one: one.order):
@@ -126,7 +129,7 @@ class Sweep:
             done = await self._attempt(one)
         self._fates[one.reference] = done
         if done.fate is Fate.DELETED:
-            self._emit(Noted("", f"deleted {one.reference} ({one.why})", warning=False))
+            self._emit(ManifestDeleted(self._name, str(one.reference), one.why))
         elif done.fate not in (Fate.GONE, Fate.KEPT):
             self._emit(Noted("", f"not deleted: {done.detail}"))
         return done

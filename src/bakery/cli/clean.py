@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bakery.app.clean import CleanOptions
 from bakery.app.selecting import Filters
@@ -24,11 +26,19 @@ from bakery.text import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bakery.app.known import Known
+    from bakery.clean.known import Known
     from bakery.clean.outcome import CleanOutcome
     from bakery.oci.reference import Repository
 
 Form = Literal["table", "json"]
+
+
+class Given(Struct, frozen=True):
+    """What a command does with its plan. yes: it does not ask. journal: what is deleted is recorded there."""
+
+    yes: bool = False
+    form: Form = "table"
+    journal: Path | None = None
 
 
 class Days(click.types.FloatParamType):
@@ -69,7 +79,7 @@ _KEEP: Final = (
         "--output", "form", type=click.Choice(["table", "json"]), default="table",
         help="json: print what was or would be deleted as JSON on stdout.",
     ),
-    options.time_budget,
+    options.journal, options.time_budget,
 )  # fmt: skip
 _PROJECT: Final = (
     options.context, options.image_name, filters.allow_empty, filters.dev_versions, filters.dev_channel,
@@ -78,16 +88,16 @@ _PROJECT: Final = (
 
 
 def _cleaning(*before: Declared) -> Declared:
-    """Declare the options of a command that gets them as `how`, a CleanOptions, besides `yes` and `form`."""
+    """Declare the options of a command that gets them as `how`, a CleanOptions, and `given`, a Given."""
 
     def decorate(function: CommandFunction) -> CommandFunction:
         @wraps(function)
-        def command(**given: Any) -> None:
-            access = {name: given.pop(name) for name in ACCESS_NAMES}
-            given["environment"] = options.overlaid(os.environ, **access)
-            how = gather(CleanOptions, given)
-            rest = {name: one for name, one in given.items() if name not in CleanOptions.__struct_fields__}
-            function(how=how, **rest)
+        def command(**words: Any) -> None:
+            access = {name: words.pop(name) for name in ACCESS_NAMES}
+            words["environment"] = options.overlaid(os.environ, **access)
+            taken = {*CleanOptions.__struct_fields__, *Given.__struct_fields__}
+            rest = {name: one for name, one in words.items() if name not in taken}
+            function(how=gather(CleanOptions, words), given=gather(Given, words), **rest)
 
         return declare(command, (*before, *_KEEP, *ACCESS))
 
@@ -109,23 +119,23 @@ _registry = click.argument("registry", metavar="REGISTRY", help="Registry with n
 @group.command("temp-registry")
 @_cleaning(_registry, *_PROJECT, _older_than, _untagged(False))
 @general.options
-def temp_command(registry: str, how: CleanOptions, context: Path, yes: bool, form: Form, **given: Any) -> None:
+def temp_command(registry: str, how: CleanOptions, given: Given, context: Path, **wanted: Any) -> None:
     """Delete temporary images: the repositories REGISTRY/IMAGE/tmp of a project.
 
     Off a terminal, or with --yes, it deletes at once.
     """
-    _clean_project(registry, "tmp", how, context, gather(Filters, given), yes, form)
+    _clean_project(registry, "tmp", how, given, context, gather(Filters, wanted))
 
 
 @group.command("cache-registry")
 @_cleaning(_registry, *_PROJECT, _older_than, _untagged(True))
 @general.options
-def cache_command(registry: str, how: CleanOptions, context: Path, yes: bool, form: Form, **given: Any) -> None:
+def cache_command(registry: str, how: CleanOptions, given: Given, context: Path, **wanted: Any) -> None:
     """Delete build caches: the repositories REGISTRY/IMAGE/cache of a project.
 
     Off a terminal, or with --yes, it deletes at once.
     """
-    _clean_project(registry, "cache", how, context, gather(Filters, given), yes, form)
+    _clean_project(registry, "cache", how, given, context, gather(Filters, wanted))
 
 
 @group.command("repository")
@@ -138,7 +148,7 @@ def cache_command(registry: str, how: CleanOptions, context: Path, yes: bool, fo
     ),
 )
 @general.options
-def repository_command(repositories: tuple[str, ...], how: CleanOptions, yes: bool, form: Form) -> None:
+def repository_command(repositories: tuple[str, ...], how: CleanOptions, given: Given) -> None:
     """Delete images of published repositories. Every tag stays but those that the options select.
 
     Off a terminal, it deletes only with --yes.
@@ -146,59 +156,59 @@ def repository_command(repositories: tuple[str, ...], how: CleanOptions, yes: bo
     from bakery.app.clean import known_to, parse_repositories
 
     how.criteria()
-    if not (yes or how.dry_run or _is_terminal()):
+    if not (given.yes or how.dry_run or _is_terminal()):
         raise UsageError(
             "cannot delete without --yes",
             why="this is not a terminal",
             hint="pass --yes, or --dry-run to see what would be deleted",
         )
-    _clean(parse_repositories(repositories), how, known_to(how), yes, form)
+    _clean(parse_repositories(repositories), how, known_to(how, journal=given.journal), given)
 
 
 def _clean_project(
     registry: str,
     kind: Literal["tmp", "cache"],
     how: CleanOptions,
+    given: Given,
     context: Path,
     wanted: Filters,
-    yes: bool,
-    form: Form,
 ) -> None:
     from bakery.app.clean import known_to, temporary_repositories
 
     how.criteria()
-    known = known_to(how, within=registry)
+    known = known_to(how, journal=given.journal, within=registry)
     named = tuple(known.manifests)
     has_project = any((context / name).exists() for name in ("bakery.yaml", "bakery.yml"))
     found = (
         temporary_repositories(registry, kind, context, wanted, emit=output.emit) if has_project or not named else ()
     )
-    _clean(tuple(dict.fromkeys((*found, *named))), how, known, yes or not _is_terminal(), form)
+    given = replace(given, yes=given.yes or not _is_terminal())
+    _clean(tuple(dict.fromkeys((*found, *named))), how, known, given)
 
 
-def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, yes: bool, form: Form) -> None:
-    """Clean and report. Ends the command with its exit code."""
-    from bakery.app.clean import clean
+def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, given: Given) -> None:
+    """Look, ask, delete and report. Ends the command with its exit code."""
+    from bakery.app.clean import delete, survey
     from bakery.report.cleaning import plan_table, summary_lines
     from bakery.report.printing import print_text
 
-    def confirm(planned: CleanOutcome) -> bool:
-        if yes:
-            return True
-        print_text(plan_table(planned) + summary_lines(planned))
-        count = plural(len(planned.deletions), "manifest or tag", "manifests and tags")
-        return output.confirm(f"Delete {count}?")
-
+    count = plural(len(repositories), "repository", "repositories")
+    with watching(f"Reading {count}") as recorder:
+        outcome = survey(repositories, how, known=known, emit=recorder)
+    wanted = bool(outcome.deletions) and not how.dry_run
+    if wanted and not given.yes:
+        print_text(plan_table(outcome) + summary_lines(outcome))
+        wanted = output.confirm(f"Delete {plural(len(outcome.deletions), 'manifest or tag', 'manifests and tags')}?")
     interrupted: ExecutorInterrupted | None = None
-    title = f"Cleaning {plural(len(repositories), 'repository', 'repositories')}"
-    try:
-        with watching(title) as recorder:
-            outcome = clean(repositories, how, confirm, known=known, emit=recorder)
-    except ExecutorInterrupted as error:
-        if error.value is None:
-            raise
-        outcome, interrupted = error.value, error  # type: ignore[assignment]  # `clean` says so
-    _report(outcome, how, form)
+    if wanted:
+        try:
+            with watching(f"Cleaning {count}", journal=given.journal) as recorder:
+                outcome = delete(outcome, how, known=known, emit=recorder)
+        except ExecutorInterrupted as error:
+            if error.value is None:
+                raise
+            outcome, interrupted = error.value, error  # type: ignore[assignment]  # `delete` says so
+    _report(outcome, how, given.form)
     if interrupted is not None:
         raise interrupted
     raise click.exceptions.Exit(outcome.exit_code)

@@ -20,6 +20,7 @@ from bakery.events import (
     ArtifactAdded,
     Event,
     HostPaused,
+    ManifestDeleted,
     Noted,
     ProblemFound,
     RequestRetried,
@@ -147,6 +148,8 @@ def _line_of(event: Event) -> Line:
         case ArtifactAdded():
             text = f"{event.kind} of {event.subject}" + (f": {event.digest}" if event.digest else "")
             return Line(logging.INFO, text, event.target, "stage")
+        case ManifestDeleted():
+            return Line(logging.INFO, f"deleted {event.reference} ({event.reason})", event.target)
         case Noted():
             return Line(logging.WARNING if event.warning else logging.INFO, event.message, event.target)
         case ProblemFound():
