@@ -60,7 +60,7 @@ async def clean(registry: EmbeddedRegistry, folder: str, *, killed_after: int = 
         async with asyncio.timeout(50):
             code = await process.wait()
     finally:
-        log.add = record  # type: ignore[method-assign]
+        log.add = record  # type: ignore[method-assign]  # see above
     return code
 
 
