@@ -401,8 +401,9 @@ function listen() {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   theme(dark.matches ? "dark" : "light");
   dark.addEventListener("change", () => theme(dark.matches ? "dark" : "light"));
-  addEventListener("beforeprint", () => { one("chart").dataset.theme = document.documentElement.dataset.theme; theme("light"); });
-  addEventListener("afterprint", () => theme(one("chart").dataset.theme));
+  let before = null;
+  addEventListener("beforeprint", () => { before ??= document.documentElement.dataset.theme; theme("light"); });
+  addEventListener("afterprint", () => { theme(before ?? "light"); before = null; });
   one("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   one("keys").addEventListener("click", () => { one("help").hidden = !one("help").hidden; one("keys").setAttribute("aria-expanded", String(!one("help").hidden)); });
   one("in").addEventListener("click", () => zoom(0.5));
