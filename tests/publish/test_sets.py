@@ -157,6 +157,15 @@ async def test_what_cannot_be_restored_is_listed_with_the_command_that_does_it()
     assert outcome.exit_code == ExitCode.FAILED
 
 
+async def test_a_new_tag_that_cannot_be_deleted_is_listed_with_the_command_that_does_it():
+    engine = DictionaryEngine()
+    engine.refuse = lambda action, repository: (
+        refusal(500) if (action, str(repository)) in {("remove", ONE), ("tag", TWO)} else None
+    )
+    outcome = await publish(engine, target(builds(engine), BOTH), whole=Whole.RUN)
+    assert f"to restore it: bakery clean repository {ONE} --tag '^1\\.0$' --yes\n" in outcome_lines(outcome)
+
+
 async def test_keep_leaves_what_moved_and_goes_on_with_the_rest():
     engine = DictionaryEngine()
     engine.refuse = refusing(("tag", TWO), count=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -128,5 +129,5 @@ def _moved_lines(target: TargetOutcome) -> list[str]:
 def _command(place: DestinationOutcome, tag: TagOutcome) -> str:
     """Return the command that puts a tag back."""
     if tag.previous is None:
-        return f"delete the tag {tag.tag} of {place.repository} in the registry: it was new"
+        return f"bakery clean repository {place.repository} --tag '^{re.escape(tag.tag)}$' --yes"  # it was new
     return f"bakery imagetools tag {place.repository}@{tag.previous} {tag.tag}"
