@@ -108,6 +108,14 @@ def test_the_remote_of_a_repository_of_another_owner_is_read(folder):
     assert repository(folder).url == "https://github.com/Acme/app"
 
 
+def test_a_folder_within_a_repository_names_the_image(folder):
+    inner = with_remote(folder) / "services" / "API_v2"
+    inner.mkdir(parents=True)
+    assert bakery("init", "--context", inner, *WHO).code == 0
+    assert load_project(inner).images[0].versions[0].repositories == ("ghcr.io/acme/api-v2",)
+    assert repository(inner).url == "https://github.com/Acme/app"
+
+
 def test_every_registry_and_the_name_of_the_image_can_be_given(folder):
     places = ("--registry", "ghcr.io/acme", "--registry", "registry.example:5000")
     url = "https://git.example.org/x"

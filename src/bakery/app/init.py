@@ -62,7 +62,7 @@ def suggestions(context: Path, given: Answers) -> Answers:
         vendor=given.vendor or name,
         maintainer=checked_person(given.maintainer) if given.maintainer else _person_of(name, email),
         registries=tuple(checked_registry(text) for text in given.registries) or _registry_of(url),
-        image=checked_image(given.image) if given.image else image_name(url, context.absolute().name),
+        image=checked_image(given.image) if given.image else _image_name(url, context),
     )
 
 
@@ -183,6 +183,12 @@ def _git(context: Path, *arguments: str) -> str:
         return run_git(context, ("-c", "safe.directory=*", *arguments)).decode("utf-8", "replace").strip()
     except GitFailed:
         return ""
+
+
+def _image_name(url: str, context: Path) -> str:
+    """Return a name for the first image: that of the repository, or of the folder if it is one of several in it."""
+    is_part = bool(_git(context, "rev-parse", "--show-prefix"))
+    return image_name("" if is_part else url, context.absolute().name)
 
 
 def _person_of(name: str, email: str) -> str:
