@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from bakery.errors import code_of, hint_of, reason
@@ -12,6 +12,7 @@ from bakery.publish.plan import Plan
 from bakery.report.markdown import code, duration, escape, head, row, size
 from bakery.report.outcome import error_lines
 from bakery.report.summary import plan_json
+from bakery.report.table import aligned
 from bakery.text import clean, plural
 
 MARKS: Final = {
@@ -186,13 +187,17 @@ def _target_lines(target: TargetForecast, *, full: bool, fails: bool) -> list[st
     return lines + ([] if target.failure is None else _problem_lines(f"{target.uid}: ", target.failure, fails=fails))
 
 
-def _tag_lines(tags: Iterable[TagForecast], *, full: bool) -> list[str]:
-    lines = []
-    for tag in tags:
-        now = f"  (now {_shown(tag.now, full=full)})" if tag.now is not None and tag.change is not Change.EQUAL else ""
-        word = "" if tag.change in (Change.EQUAL, Change.MOVES) else f"  {_WORDS[tag.change]}"
-        lines.append(f"{MARKS[tag.change]} {tag.tag}{word}{now}" + (f": {tag.reason}" if tag.reason else ""))
-    return lines
+def _tag_lines(tags: Sequence[TagForecast], *, full: bool) -> list[str]:
+    rows = [_tag_row(tag, full=full) for tag in tags]
+    return aligned(rows, rule=False).splitlines()
+
+
+def _tag_row(tag: TagForecast, *, full: bool) -> tuple[str, str, str]:
+    now = ""
+    if tag.now is not None and tag.change is not Change.EQUAL:
+        now = f"now {_shown(tag.now, full=full)}"
+    about = ": ".join(part for part in (now, tag.reason) if part)
+    return f"{MARKS[tag.change]} {tag.tag}", _WORDS[tag.change], about
 
 
 def _shown(digest: Digest, *, full: bool) -> str:
