@@ -12,11 +12,17 @@ from bakery.publish.forecast import (
     Change,
     DestinationForecast,
     Forecast,
+    TagForecast,
     TargetForecast,
     compare,
     cost_of,
+    held_together,
+    judged,
     undecided,
 )
+from bakery.publish.plan import RefusedTarget
+from bakery.publish.policy import Action, Verdict
+from tests.publish.fakes import target as planned
 
 OLD, NEW = Digest.of(b"old"), Digest.of(b"new")
 LAYER = Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", Digest.of(b"layer"), 1000)
@@ -77,3 +83,91 @@ def test_a_failure_or_a_refusal_anywhere_fails_the_run(where):
     )
     found = TargetForecast("a", NEW, (), (), (place,), failure=error if where == "target" else None)
     assert Forecast((found,)).would_fail == (where != "nowhere")
+
+
+def forecast_of(uid, *changes, failure=None, place_failure=None):
+    """A target with one destination for each group of changes of its tags."""
+    places = tuple(
+        DestinationForecast(
+            Repository.parse(f"r{number}.example/{uid}"),
+            tuple(TagForecast(f"{at}", change) for at, change in enumerate(group)),
+            failure=place_failure if number == 0 else None,
+        )
+        for number, group in enumerate(changes)
+    )
+    return TargetForecast(uid, NEW, (), (), places, failure=failure)
+
+
+GOOD = forecast_of("good", [Change.NEW, Change.EQUAL], [Change.MOVES])
+FAILS = BakeryError("no")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        forecast_of("bad", [Change.NEW], failure=FAILS),
+        forecast_of("bad", [Change.NEW], [Change.NEW], place_failure=FAILS),
+        forecast_of("bad", [Change.NEW], [Change.NEW, Change.REFUSED]),
+    ],
+)
+def test_one_part_that_fails_among_good_ones_fails_the_run(bad):
+    assert Forecast((GOOD, bad, GOOD)).would_fail
+    assert not Forecast((GOOD, GOOD)).would_fail
+
+
+def test_a_refused_target_fails_the_run():
+    refused = RefusedTarget(planned([]), FAILS)
+    assert Forecast((GOOD,), refused=(refused,)).would_fail
+
+
+def test_changes_are_counted_over_all_targets_and_destinations():
+    found = Forecast((GOOD, forecast_of("b", [Change.NEW])))
+    assert [found.count(change) for change in (Change.NEW, Change.MOVES, Change.EQUAL, Change.REFUSED)] == [2, 1, 1, 0]
+
+
+def test_the_policy_decides_about_the_tags_that_it_judges():
+    tags = compare(["a", "b", "c", "d"], {"a": OLD, "b": OLD, "c": OLD, "d": OLD}, NEW)
+    verdicts = {
+        "a": Verdict(Action.REFUSE, "immutable"),
+        "b": Verdict(Action.SKIP, "older"),
+        "c": Verdict(Action.MOVE, "goes back"),
+    }
+    found = judged(tags, verdicts)
+    assert [one.change for one in found] == [Change.REFUSED, Change.STAYS, Change.MOVES, Change.MOVES]
+    assert [one.reason for one in found] == ["immutable", "older", "goes back", ""]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        forecast_of("bad", [Change.NEW], failure=FAILS),
+        forecast_of("bad", [Change.NEW], [Change.NEW], place_failure=FAILS),
+        forecast_of("bad", [Change.NEW, Change.REFUSED]),
+    ],
+)
+def test_a_part_that_fails_holds_the_tags_of_its_set_and_of_no_other(bad):
+    sets = {"bad": "image app", "good": "image app", "other": "image other"}
+    other = forecast_of("other", [Change.NEW])
+    _, good, untouched = held_together([bad, GOOD, other], sets)
+    found = [(tag.change, tag.reason) for place in good.destinations for tag in place.tags]
+    why = "another part of the image app would fail"
+    assert found == [(Change.STAYS, why), (Change.EQUAL, ""), (Change.STAYS, why)]
+    assert untouched == other
+
+
+def test_nothing_is_held_if_everything_would_be_published_and_all_if_a_part_is_missing():
+    sets = {"good": "run"}
+    assert held_together([GOOD], sets) == (GOOD,)
+    (held,) = held_together([GOOD], sets, ["run"])
+    assert Forecast((held,)).count(Change.STAYS) == 2
+
+
+def test_the_requests_of_a_target_are_counted():
+    blobs = {LAYER.digest: "tmp.example", CONFIG.digest: "ghcr.io", Digest.of(b"there"): "tmp.example"}
+    place = DestinationForecast(
+        Repository.parse("ghcr.io/a"), compare(["1", "2", "3"], {"2": OLD, "3": NEW}, NEW), (LAYER, CONFIG), manifests=3
+    )
+    cost = cost_of([TargetForecast("a", NEW, (), (), (place,), blobs)], {})
+    # At ghcr.io: the list of tags, a look for each blob, two for each manifest, a look for each tag and two more for
+    # each that moves, two to send the layer, one to mount the config. At tmp.example: one to read the layer.
+    assert cost.requests == (1 + 3 + 2 * 3 + 3 + 2 * 2 + 2 + 1) + 1

@@ -72,6 +72,15 @@ def test_the_class_of_a_tag_follows_from_the_version_of_its_image(tag, version, 
         (facts("noble", EARLY), facts("jammy", LATE), False),
         (facts("1.0.0"), facts(""), False),
         (facts(), facts(), False),
+        (facts("1.0.0"), facts("1.0.0"), False),
+        (facts("1.0.0", LATE), facts("1.0.0", LATE), False),
+        (facts("noble", EARLY), facts("", LATE), True),
+        (facts("", EARLY), facts("jammy", LATE), True),
+        (facts("noble", EARLY), facts("noble", LATE), True),
+        (facts("noble", EARLY), facts("noble"), False),
+        (facts("noble"), facts("noble", LATE), False),
+        (facts("v1"), facts("1.0"), False),
+        (facts("version", EARLY), facts("1.0.0", LATE), False),
     ],
 )
 def test_an_image_is_older_by_version_or_for_the_same_version_by_its_creation(new, now, older):
@@ -151,3 +160,32 @@ def test_any_tag_and_version_is_judged_and_of_two_images_at_most_one_is_older(ta
     assert not (is_older(one, two) and is_older(two, one))
     verdict = judge(tag, rules, one, two)
     assert verdict.text or verdict.action is Action.MOVE
+
+
+@pytest.mark.parametrize("rules", [set(), {Rule.IF_NEWER}])
+def test_only_rules_about_age_keep_an_older_image_away(rules):
+    verdict = judge("latest", rules, facts("1.0", LATE), facts("2.0", EARLY))
+    assert verdict.action is Action.MOVE
+    assert verdict.text == ""
+
+
+def test_a_refusal_says_if_the_age_is_not_known():
+    known, unknown = facts(created=EARLY), facts()
+    for new, now in ((known, unknown), (unknown, known)):
+        assert "cannot determine" in judge("edge", {Rule.IF_NEWER}, new, now).text
+    assert "is not newer" in judge("edge", {Rule.IF_NEWER}, known, facts(created=LATE)).text
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_command_line_only_adds_to_what_is_declared(declared, asked):
+    policy = TagPolicy(no_downgrade=declared, if_newer=declared, immutable=("a",))
+    found = policy.stricter(no_downgrade=asked, if_newer=asked, immutable=("b",))
+    assert found == TagPolicy(no_downgrade=declared or asked, if_newer=declared or asked, immutable=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "version", "expected"), [("2.1", "1.2.3", TagClass.VERSION), ("1.2.3.4", "1.2.3", TagClass.VERSION)]
+)
+def test_a_tag_of_another_version_is_a_version_tag(tag, version, expected):
+    assert tag_class(tag, version) is expected
