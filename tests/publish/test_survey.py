@@ -76,6 +76,7 @@ async def test_a_target_is_shown_with_its_digest_platforms_and_what_would_be_sen
 async def test_tags_that_exist_are_compared():
     engine = Surveyed()
     digest = (await surveyed(engine, planned(engine))).targets[0].digest
+    assert digest is not None
     engine.tags |= {(ONE, "1.0"): digest, (ONE, "latest"): Digest.of(b"other")}
     assert changes(await surveyed(engine, planned(engine))) == {"1.0": Change.EQUAL, "latest": Change.MOVES}
 
