@@ -7,7 +7,8 @@ from functools import partial
 
 from hypothesis import example, given
 
-from bakery.clean.items import read_content
+from bakery.clean.github import item_of
+from bakery.clean.items import Item, read_content
 from bakery.errors import BakeryError
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
@@ -16,7 +17,7 @@ from bakery.oci.manifest import RawManifest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import Repository, parse_reference, repository_in
 from tests.clean.making import image_of, index_of
-from tests.fuzz.mutating import DIGEST, json_bytes, mutated, value_or_error
+from tests.fuzz.mutating import DIGEST, json_bytes, mutated, mutated_json, value_or_error
 
 REFERENCES = (
     f"ghcr.io/acme/app:1.2.3@{DIGEST}",
@@ -50,6 +51,26 @@ def test_a_reference_is_one_that_prints_as_itself_or_an_error(text):
         assert Repository.parse(str(repository)) == repository
     value_or_error(lambda: Digest.parse(text))
     value_or_error(lambda: Platform.parse(text))
+
+
+VERSIONS = (
+    {
+        "id": 5,
+        "name": DIGEST,
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+        "metadata": {"package_type": "container", "container": {"tags": ["1.0"]}},
+    },
+)
+
+
+@given(version=mutated_json(VERSIONS))
+@example(version={"name": DIGEST, "metadata": {"container": {"tags": [None, 5]}}, "updated_at": "9999-99-99"})
+@example(version={"name": DIGEST, "id": True, "created_at": "0001-01-01T00:00:00+23:59"})
+def test_a_version_of_a_package_at_github(version):
+    if isinstance(version, dict):
+        item = value_or_error(lambda: item_of(version))
+        assert item is None or isinstance(item, Item | BakeryError)
 
 
 @given(raw=json_bytes(MANIFESTS))

@@ -33,7 +33,13 @@ class Signing:
         config = {"auths": {**self._auths(self.source), **self._auths(self.destination)}}
         (self.folder / "config.json").write_text(json.dumps(config))
         home = {"HOME": str(self.folder), "DOCKER_CONFIG": str(self.folder)}
-        return {**os.environ, **home, "COSIGN_PASSWORD": PASSWORD, "COSIGN_PATH": str(need("cosign"))}
+        return {
+            **os.environ,
+            **home,
+            "COSIGN_PASSWORD": PASSWORD,
+            "COSIGN_PATH": str(need("cosign")),
+            "ORAS_PATH": str(need("oras")),
+        }
 
     @staticmethod
     def _auths(registry: RealRegistry) -> dict[str, object]:
@@ -175,3 +181,13 @@ def test_attachments_are_found_by_oras_and_signatures_are_copied(signing: Signin
         signing.cosign(
             "verify", "--key", "cosign.pub", "--insecure-ignore-tlog=true", f"{signing.source.host}/copy@{one}"
         )
+
+
+def test_attachments_and_referrers_do_not_depend_on_the_engine(signing: Signing):
+    (signing.folder / "sbom.json").write_text("{}")
+    signing.publish("--attach", "sbom.json:application/spdx+json", "--engine", "cli", "--referrers")
+    reference, config = f"{signing.destination.host}/app@{index_digest(signing)}", signing.folder / "config.json"
+    found = json.loads(
+        run("oras", "discover", "--plain-http", "--registry-config", config, "--format", "json", reference)
+    )
+    assert [one["artifactType"] for one in found["referrers"]] == ["application/spdx+json"]

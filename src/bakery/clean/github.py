@@ -186,7 +186,7 @@ class GitHubPlace:
         if found is None:
             return None
         self._package, versions = found
-        items = (_item(version) for version in versions)
+        items = (item_of(version) for version in versions)
         return list({item.digest: item for item in items if item is not None}.values())
 
     async def delete(self, deletion: Deletion) -> BakeryError | None:
@@ -202,7 +202,7 @@ class GitHubPlace:
         return None
 
 
-def _item(version: Mapping[str, Any]) -> Item | None:
+def item_of(version: Mapping[str, Any]) -> Item | None:
     """Return a version as an item; None for one that is no manifest."""
     try:
         digest = Digest.parse(version.get("name"))

@@ -26,6 +26,8 @@ class Fate(StrEnum):
 class NotAllowed(BakeryError):
     """The registry never lets this be deleted, whoever asks. Not a failure of the clean-up."""
 
+    error_code = "registry/unsupported"
+
 
 class Deletion(Struct, frozen=True):
     """A manifest, or a tag of one that stays. size_bytes: of the manifest and its blobs.
