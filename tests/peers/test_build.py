@@ -121,14 +121,15 @@ def commands_of_the_readme() -> tuple[str, str]:
 
 def test_a_build_that_fails_on_one_platform_only_fails_the_run_and_hides_nothing(kitchen):
     """The jobs of the README, with its own commands: one build per platform, then a publish of what they uploaded."""
-    installed = kitchen.folder / ".bakery" / ".venv" / "bin"
-    installed.mkdir(parents=True)
+    installed = kitchen.folder / "installed"  # setup-bakery puts its folder first in PATH
+    installed.mkdir()
     (installed / "bakery").symlink_to(BAKERY)
     build, publish = commands_of_the_readme()
+    path = {"PATH": f"{installed}:{kitchen.environment['PATH']}"}
 
     def step(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-e", "-c", script], env=kitchen.environment | variables, cwd=kitchen.folder,
+            ["bash", "-e", "-c", script], env=kitchen.environment | path | variables, cwd=kitchen.folder,
             capture_output=True, text=True, check=False, timeout=LIMIT_S,
         )  # fmt: skip
 

@@ -80,7 +80,14 @@ class Runner:
     def run(self, workflow: str, inputs: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Ran:
         """Run every job of a workflow of `sources` in the order of `needs`."""
         document = yaml.safe_load((self._sources / ".github/workflows" / f"{workflow}.yml").read_text())
-        called = (document.get("on") or document[True])["workflow_call"]  # YAML 1.1 reads `on` as true
+        return self.run_document(document, inputs, secrets)
+
+    def run_document(
+        self, document: dict[Any, Any], inputs: Mapping[str, Any], secrets: Mapping[str, str] | None = None
+    ) -> Ran:
+        """Run a workflow that is called, or one of a page."""
+        events = document.get("on") or document.get(True) or {}  # YAML 1.1 reads `on` as true
+        called = events.get("workflow_call", {})
         declared = called.get("inputs", {})
         assert set(inputs) <= set(declared), "an input that the workflow does not have"
         given = {name: inputs.get(name, one.get("default")) for name, one in declared.items()}
@@ -185,8 +192,8 @@ class Runner:
         return settings(files["GITHUB_OUTPUT"].read_text())
 
     def _use(self, uses: str, given: Mapping[str, Any], job: Job) -> dict[str, str]:
-        if uses.startswith("$/"):
-            return self._composite(self._sources / uses[2:], given, job)
+        if uses.startswith(("$/", "OWNER/bakery/")):
+            return self._composite(self._sources / uses.removeprefix("OWNER/bakery/").removeprefix("$/"), given, job)
         name = uses.partition("/")[2].replace("-", "_")
         third_party: Callable[[Mapping[str, Any], Job], dict[str, str]] = getattr(self, f"_{name}")
         return third_party(given, job)
@@ -211,6 +218,10 @@ class Runner:
     def _cache(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
         assert given["key"]
         assert Path(given["path"]).is_relative_to(self._tools)
+        return {}
+
+    def _login_action(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
+        assert given["password"]
         return {}
 
     def _setup_buildx_action(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
@@ -248,7 +259,11 @@ class Runner:
         return {}
 
     def _metadata_action(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
-        tags = [rule.split("value=")[1] for rule in given["tags"].split("\n") if rule.startswith("type=raw,")]
+        tags = [
+            rule.split("value=")[1]
+            for rule in given.get("tags", "type=raw,value=main").split("\n")
+            if rule.startswith("type=raw,")
+        ]
         names = [f"{image}:{tag}" for image in given["images"].split() for tag in tags]
         job.variables["DOCKER_METADATA_OUTPUT_JSON"] = json.dumps({"tags": names, "annotations": []})
         return {"tags": "\n".join(names)}
