@@ -105,6 +105,16 @@ def test_every_dependency_is_locked_and_documented():
     assert [name for name in everything if not re.search(pattern.format(re.escape(name)), reasons)] == []
 
 
+def test_every_extra_that_is_named_exists_and_its_packages_are_in_the_lock_of_development():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    texts = [file.read_text() for folder in ("src", "docs") for file in (ROOT / folder).rglob("*.[pm][yd]")]
+    named = {extra for text in texts for extra in re.findall(rf"{project['name']}\[(\w+)\]", text)}
+    assert named == set(extras)
+    locked = pins(LOCKS[-1])
+    assert [name for packages in extras.values() for name in names(packages) if name not in locked] == []
+
+
 def test_no_name_is_exempt_from_vulture_that_is_used(tmp_path):
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["vulture"]
     found = subprocess.run(  # outside of the tree: without its list of exempt names
