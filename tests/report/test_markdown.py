@@ -9,7 +9,7 @@ from cmarkgfm.cmark import Options
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakery.report.markdown import code, duration, escape, fenced, head, link, row, size
+from bakery.report.markdown import code, escape, fenced, head, link, row
 from bakery.text import clean
 
 TEXT = st.text(st.sampled_from("ab1 .-+=:/\\`*_{}[]()<>#|~@&!\"'\n\t\r$"), max_size=20) | st.text(max_size=20)
@@ -64,9 +64,3 @@ def test_an_address_in_foreign_text_is_not_a_link(text):
 def test_a_link_quotes_what_would_end_it():
     assert link("x", "https://hub.example/a)b c") == "[x](https://hub.example/a%29b%20c)"
     assert link("x", "") == "x"
-
-
-def test_times_and_sizes_are_for_people():
-    times = [duration(seconds) for seconds in (0, 0.04, 0.44, 9.97, 59.6, 125, 3840)]
-    assert times == ["0.00 s", "0.04 s", "0.4 s", "10 s", "1 min 0 s", "2 min 5 s", "1 h 4 min"]
-    assert [size(None), size(0), size(2048), size(5 * 1024**4)] == ["-", "0 B", "2.0 KiB", "5.0 TiB"]

@@ -38,7 +38,7 @@ def target(number=1, *, state="published", places=(HELLO, "docker.io/acme/hello"
 
 
 def failure(message="the registry answered 500", hint="run it again"):
-    return {"step": "stage", "destination": HELLO, "message": message, "hint": hint}
+    return {"step": "stage", "code": "registry/server", "destination": HELLO, "message": message, "hint": hint}
 
 
 WORK = {
@@ -50,7 +50,7 @@ WORK = {
     ],
     "registries": [
         {
-            "host": "ghcr.io", "requests": 1234, "bytes_out": 2**20, "bytes_in": 2**10, "reused_bytes": 2**21,
+            "host": "ghcr.io", "requests": 1234, "bytes_out": 10**6, "bytes_in": 1000, "reused_bytes": 2 * 10**6,
             "retries": 3, "waited_s": 12.0,
             "causes": [{"reason": "429 too many requests", "count": 3, "waited_s": 12.0}],
         }
@@ -83,16 +83,14 @@ def test_the_title_is_the_result(document, title):
 
 def test_the_counts_are_below_the_title():
     text = page({"targets": [target(), target(2, state="unchanged")], **WORK})
-    counts = (
-        "**1** published · **1** unchanged · 4 tags moved · 1.0 MiB sent · 2.0 MiB already there · 3 retries · 38 s"
-    )
+    counts = "**1** published · **1** unchanged · 4 tags moved · 1.0 MB sent · 2.0 MB already there · 3 retries · 38 s"
     assert text.splitlines()[2] == counts
 
 
 def test_a_row_has_version_platforms_size_and_tags_as_links_to_the_registrys_page():
     text = page({"targets": [target()]})
     (line,) = [line for line in text.splitlines() if line.startswith("| **1.1.0 Standard Ubuntu 24.04**")]
-    assert "| `linux/amd64` `linux/arm64` | 47.7 MiB |" in line
+    assert "| `linux/amd64` `linux/arm64` | 50.0 MB |" in line
     assert "[`ghcr.io/acme/hello`](https://ghcr.io/acme/hello) [1.1.0](https://ghcr.io/acme/hello)" in line
     assert "[latest](https://hub.docker.com/r/acme/hello/tags?name=latest)" in line
     assert line.endswith("| ✅ published 3.2 s |")
@@ -125,7 +123,10 @@ def test_a_tag_that_was_restored_or_could_not_be_says_so():
 def test_failures_come_before_the_tables_with_reason_and_hint():
     text = page({"targets": [target(), target(2, state="failed", errors=[failure()])]})
     assert text.index("### Failures") < text.index("### hello")
-    assert "❌ **hello 1.2.0 Standard Ubuntu 24.04**: stage at `ghcr.io/acme/hello`: the registry answered 500" in text
+    assert (
+        "❌ `registry/server` **hello 1.2.0 Standard Ubuntu 24.04**: stage at `ghcr.io/acme/hello`: the registry answered 500"
+        in text
+    )
     assert "💡 Hint: run it again" in text
 
 
@@ -138,7 +139,7 @@ def test_the_same_failure_of_many_targets_is_one_entry_with_a_count():
 def test_waits_and_retries_are_folded_with_their_reasons():
     text = page({"targets": [target()], **WORK})
     assert "<summary>Registries: 3 retries, 12 s of waiting</summary>" in text
-    assert "| `ghcr.io` | 1,234 | 1.0 MiB | 1.0 KiB | 2.0 MiB | 0 B | 3 | 12 s |" in text
+    assert "| `ghcr.io` | 1,234 | 1.0 MB | 1.0 kB | 2.0 MB | 0 B | 3 | 12 s |" in text
     assert "- `ghcr.io`: 429 too many requests, 3 times, 12 s" in text
 
 
@@ -153,8 +154,8 @@ def test_several_runs_are_one_page_with_a_row_each():
     text = page({"targets": [target(1)], **WORK}, {"targets": [target(2)], **WORK})
     assert "<summary>2 runs</summary>" in text
     assert "| `publish` | 1 | 0 | 0 | 38 s |" in text
-    assert "| `ghcr.io` | 2,468 | 2.0 MiB |" in text
-    assert f"stage  {'█' * 40}  3 min 0 s" in text
+    assert "| `ghcr.io` | 2,468 | 2.0 MB |" in text
+    assert f"stage  {'█' * 40}      3 min" in text
 
 
 def test_a_build_and_its_publish_are_one_row():

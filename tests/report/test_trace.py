@@ -57,7 +57,7 @@ def sample():
 RUNS = {"made": lambda: run_of(20, failing=frozenset({3})), "recorded": sample, "empty": lambda: run_of(1, retries=0)}
 
 
-@pytest.fixture(params=RUNS.values(), ids=RUNS)
+@pytest.fixture(params=list(RUNS.values()), ids=list(RUNS))
 def events(request):
     written = json.loads(json_text(trace(request.param())))
     assert written["displayTimeUnit"] == "ms"

@@ -9,10 +9,11 @@ from bakery.errors import code_of, hint_of, reason
 from bakery.oci.digest import Digest
 from bakery.publish.forecast import Change, DestinationForecast, Forecast, TagForecast, TargetForecast, as_planned
 from bakery.publish.plan import Plan
-from bakery.report.markdown import code, duration, escape, head, row, size
+from bakery.report.markdown import code, escape, head, row, size
 from bakery.report.outcome import error_lines
 from bakery.report.summary import plan_json
 from bakery.report.table import aligned
+from bakery.report.units import duration
 from bakery.text import clean, plural
 
 MARKS: Final = {

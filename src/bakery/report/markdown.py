@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 
+from bakery.report import units
 from bakery.text import clean
 
 # Markup anywhere; what makes a link of an address; what makes a list or a heading at the start of a line.
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]<>#|~@&]|:(?=//)|(?<=www)\.|^[-+=]|(?<=^\d)[.)](?= |$)|(?<=^\d\d)[.)](?= |$)")
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _CODE: Final = re.compile(r"[\w.:/@+=,%() -]+", re.ASCII)  # what shows as itself in a code span of a table
 
 
@@ -56,24 +56,4 @@ def head(names: Sequence[str], *, right: Iterable[int] = ()) -> str:
 
 def size(size_bytes: int | None) -> str:
     """Return a size for people, or "-" if it is unknown."""
-    if size_bytes is None:
-        return "-"
-    amount = float(size_bytes)
-    for unit in _UNITS:
-        if amount < 1024 or unit == _UNITS[-1]:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    raise AssertionError("the last unit ends the loop")
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people: "0.04 s", "0.4 s", "38 s", "2 min 5 s", "1 h 4 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.2f} s" if seconds < 0.095 else f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    return "-" if size_bytes is None else units.size(size_bytes)

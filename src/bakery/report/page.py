@@ -12,12 +12,13 @@ from itertools import groupby
 from typing import Final
 
 from bakery.report.fitting import Part, fit
-from bakery.report.markdown import code, duration, escape, fenced, head, link, row, size
+from bakery.report.markdown import code, escape, fenced, head, link, row, size
 from bakery.report.merging import Merged, platform_count, tag_count
 from bakery.report.page_title import counts_line, title
 from bakery.report.page_work import registries_part, runs_part, stages_part
 from bakery.report.registry_pages import page_of
 from bakery.report.summary_format import DestinationRecord, ErrorRecord, TagRecord, TargetRecord
+from bakery.report.units import duration
 from bakery.text import plural
 
 LIMIT_BYTES: Final = 1024 * 1024 - 16 * 1024  # GitHub's, less what other commands of a step may write
@@ -67,7 +68,8 @@ def _failure(error: ErrorRecord, targets: Sequence[TargetRecord]) -> str:
     if len(targets) > _NAMED_AT_MOST:
         names += f" and {plural(len(targets) - _NAMED_AT_MOST, 'other target')}"
     place = f" at {code(error.destination)}" if error.destination else ""
-    line = f"- ❌ {names}: {escape(error.step) or 'failed'}{place}: {escape(error.message)}"
+    named = f" {code(error.code)}" if error.code else ""
+    line = f"- ❌{named} {names}: {escape(error.step) or 'failed'}{place}: {escape(error.message)}"
     return f"{line}  \n  💡 Hint: {escape(error.hint)}" if error.hint else line
 
 

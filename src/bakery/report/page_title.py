@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from bakery.report.markdown import duration, size
+from bakery.report.markdown import size
 from bakery.report.merging import Merged
+from bakery.report.units import duration
 from bakery.text import plural
 
 _ORDER: Final = ("failed", "stopped", "published", "repaired", "built", "unchanged")

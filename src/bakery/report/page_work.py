@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from bakery.report.fitting import Part
-from bakery.report.markdown import code, duration, escape, fenced, head, row, size
+from bakery.report.markdown import code, escape, fenced, head, row, size
 from bakery.report.merging import Merged
 from bakery.report.reading import ReadSummary
 from bakery.report.summary_format import RegistryRecord
+from bakery.report.units import duration
 from bakery.text import plural
 
 _BAR: Final = 40  # characters

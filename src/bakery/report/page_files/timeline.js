@@ -54,8 +54,8 @@ function time(seconds) {
 
 function size(bytes) {
   let unit = 0;
-  for (; bytes >= 1024 && unit < 4; unit++) bytes /= 1024;
-  return `${unit ? bytes.toFixed(1) : Math.round(bytes)} ${["B", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+  for (; bytes >= 999.5 && unit < 4; unit++) bytes /= 1000;
+  return `${unit && bytes < 99.95 ? bytes.toFixed(1) : Math.round(bytes)} ${["B", "kB", "MB", "GB", "TB"][unit]}`;
 }
 
 function icon(state) {
