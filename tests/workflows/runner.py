@@ -72,6 +72,7 @@ class Runner:
         self._folder, self._sources, self._project, self._shims = folder, sources, project, shims
         self._tools, self._variables = tools, variables
         self._runs = 0
+        self.server = "https://github.com"
         self._page, self._log = folder / "page.md", folder / "log.txt"
         folder.mkdir(parents=True, exist_ok=True)
         self._page.touch()
@@ -110,7 +111,7 @@ class Runner:
         github = {
             "token": "a-token",
             "actor": "someone",
-            "server_url": "https://github.com",
+            "server_url": self.server,
             "repository": "Acme/Images",
             "repository_owner": "Acme",
             "event": {},
