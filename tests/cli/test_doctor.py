@@ -6,6 +6,7 @@ import base64
 import json
 import sys
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,15 @@ async def test_tls_is_shown_with_the_authority_and_the_end_of_the_certificate(tm
     assert check.health is Health.OK
     assert check.text.startswith("TLSv1.3, certificate by trustme")
     assert of(result, "BAKERY_CA_FILE").text == str(tls.file)
+
+
+@pytest.mark.parametrize(("hours", "health"), [(0, Health.OK), (2, Health.FAILED)])
+async def test_the_clock_is_compared_with_the_time_that_the_registry_sends(hours, health, tmp_path):
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
+    async with EmbeddedRegistry(traits=Traits(headers=(("Date", date),))) as registry:
+        result = await found(registry, stored(tmp_path))
+    assert of(result, "clock").health is health
+    assert result.exit_code == (ExitCode.FAILED if hours else ExitCode.DONE)
 
 
 REACHED = Reached("https://r.example", "", 200, 0.02, "Bearer", NOW, None)

@@ -194,6 +194,30 @@ async def test_options_of_a_dry_run_are_refused_without_it(stage):
         assert "--dry-run" in err
 
 
+@pytest.mark.parametrize("command", ["ci merge", "publish", "imagetools publish", "oras merge"])
+async def test_every_publishing_command_has_the_same_survey(stage, command):
+    stage.project("app")
+    files = stage.build("app")
+    code, out, err = await stage.bakery(*command.split(), "--dry-run", "--output", "json", *files)
+    assert code == ExitCode.DONE, err
+    assert changes(json.loads(out)) == dict.fromkeys(TAGS, "new")
+    assert stage.published("app") == set()
+
+
+async def test_an_image_without_a_project_is_surveyed_too_even_without_a_tag(stage):
+    files = stage.build("app")
+    for path in files:  # flat, as `docker buildx build --metadata-file` writes them
+        document = json.loads((stage.folder / path).read_text())
+        (stage.folder / path).write_text(json.dumps(next(iter(document.values()))))
+    for tags, expected in ((":1.2,latest", {"1.2": "new", "latest": "new"}), ("", {})):
+        words = ("-t", f"{stage.destination.address}/acme/app{tags}", "--output", "json")
+        code, out, err = await stage.bakery("publish", "--dry-run", *words, *files)
+        assert code == ExitCode.DONE, err
+        assert changes(json.loads(out)) == expected
+        assert json.loads(out)["survey"]["send_blobs"] == 4
+    assert stage.destination.count("PUT") == 0
+
+
 async def test_imagetools_create_gives_the_same_survey(stage):
     stage.build("app")
     digest = next(iter(stage.source.manifests("tmp/app/tmp")))
