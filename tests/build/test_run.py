@@ -95,6 +95,12 @@ def test_one_bake_builds_all_targets_and_defers_errors(project, tmp_path):
     assert not (project / ".bakery-bake.json").exists()
 
 
+def test_the_number_of_targets_at_once_is_passed_to_a_bake_if_it_is_given(project, tmp_path):
+    tool = standin(tmp_path / "tool")
+    built(project, tool, jobs=2)
+    assert tool.calls("bake")[0]["words"][-2:] == ["--jobs", "defer-error,parallel=2"]
+
+
 @pytest.mark.parametrize("options", [{}, {"fail_fast": True}], ids=["older buildx", "fail-fast"])
 def test_without_deferred_errors_each_target_has_a_bake(project, tmp_path, options):
     tool = standin(tmp_path / "tool", defer_error=bool(options))

@@ -85,6 +85,7 @@ def kitchen(buildkit: BuildKit, start_registry: StartRegistry, tmp_path: Path) -
 MISSING = "FROM scratch\nCOPY cake/1.0/content /c\nCOPY nowhere /d\n"
 WAYS = {
     "bake": (),
+    "bake, one at a time": ("--jobs", "1"),
     "bake, older buildx": (),
     "build": ("--strategy", "build"),
     "fail-fast": ("--fail-fast", "--jobs", "3"),

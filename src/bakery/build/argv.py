@@ -8,8 +8,11 @@ from typing import Any
 
 from bakery.build.plan import BY_DIGEST, BuildPlan, PlannedBuild, cache_destination, cache_source
 
-DEFER_ERROR = ("--jobs", "defer-error")
-"""One failure does not end the others, and the metadata file has what succeeded."""
+
+def _deferring(plan: BuildPlan) -> tuple[str, str]:
+    """Return the mode in which one failure does not end the others, and the metadata file has what succeeded."""
+    jobs = plan.options.jobs
+    return ("--jobs", "defer-error" + (f",parallel={jobs}" if jobs else ""))
 
 
 def bake(
@@ -27,16 +30,16 @@ def bake(
         "bake",
         *_builder(plan),
         *("--progress", "plain", "--file", "-", "--metadata-file", str(metadata_file)),
-        *(DEFER_ERROR if defer_error else ()),
+        *(_deferring(plan) if defer_error else ()),
         *(("--load",) if options.loads else ()),
         *(("--push",) if options.push and not options.by_digest else ()),
         *uids,
     ]
 
 
-def bake_print(program: Sequence[str]) -> list[str]:
+def bake_print(program: Sequence[str], plan: BuildPlan) -> list[str]:
     """Return a command that succeeds if this buildx knows `--jobs defer-error`. It reads PROBE and builds nothing."""
-    return [*program, "bake", "--print", "--file", "-", *DEFER_ERROR]
+    return [*program, "bake", "--print", "--file", "-", *_deferring(plan)]
 
 
 PROBE = b'{"target": {"default": {}}}'

@@ -53,7 +53,7 @@ async def find_builder(plan: BuildPlan, environment: Mapping[str, str]) -> Build
             return await _podman(command, plan, environment)
         knows, inspected = await together(
             (
-                spawn(argv.bake_print(command), env=environment, stdin=argv.PROBE, timeout_s=_ANSWER_S),
+                spawn(argv.bake_print(command, plan), env=environment, stdin=argv.PROBE, timeout_s=_ANSWER_S),
                 spawn(argv.inspect_builder(command, plan), env=environment, timeout_s=_ANSWER_S),
             )
         )

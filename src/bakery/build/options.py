@@ -14,10 +14,10 @@ class BuildOptions(Struct, frozen=True):
     """What to do with the selected targets, and how.
 
     strategy: bake, one command for all targets; build, one command per target. load: None means on if nothing is
-    pushed. retry: how often a failed target is built again. jobs: commands at once; None means BAKERY_MAX_CONCURRENCY.
-    clean: whether the plan is removed afterwards. temp_registry: with `push`, builds are pushed there by digest,
-    untagged. builder: a builder of buildx, "" for its current one. attest, provenance, sbom: passed to buildx as they
-    are; "" or no entry means buildx's default.
+    pushed. retry: how often a failed target is built again. jobs: targets at once; None means no limit for a bake, and
+    BAKERY_MAX_CONCURRENCY otherwise. clean: whether the plan is removed afterwards. temp_registry: with `push`,
+    builds are pushed there by digest, untagged. builder: a builder of buildx, "" for its current one. attest,
+    provenance, sbom: passed to buildx as they are; "" or no entry means buildx's default.
     """
 
     strategy: Strategy = "bake"
