@@ -143,6 +143,18 @@ async def test_a_missing_login_is_reported_and_the_other_registry_is_surveyed(st
     assert {one["change"] for one in places[stage.destination.address]["changes"]} == {"new"}
 
 
+@pytest.mark.timeout(30)
+async def test_a_registry_that_is_down_is_a_finding_after_a_few_attempts(stage):
+    stage.project("app")
+    files = stage.build("app")
+    text = (stage.folder / "bakery.yaml").read_text()
+    (stage.folder / "bakery.yaml").write_text(text.replace(stage.destination.address, "127.0.0.1:1"))
+    document, code, _ = await dry_run(stage, files, "--strict")
+    (place,) = document["targets"][0]["destinations"]
+    assert place["error"]["code"] == "network/unreachable"
+    assert code == ExitCode.FAILED
+
+
 async def test_a_pull_request_gets_a_table_with_failures_first(stage):
     stage.project("app", "bad")
     files = stage.build("app") + stage.build("bad", ["linux/amd64"])

@@ -45,15 +45,30 @@ def make_engine(plan: Plan, options: PublishOptions, emit: Emit) -> Engine:
     return make_native(plan, options, emit, clock=clock)
 
 
-def make_native(plan: Plan, options: PublishOptions, emit: Emit, *, clock: Clock) -> NativeEngine:
-    """Return the native engine, whatever engine the options name. Its time budget starts now."""
+def make_native(
+    plan: Plan, options: PublishOptions, emit: Emit, *, clock: Clock, attempts: int | None = None
+) -> NativeEngine:
+    """Return the native engine, whatever engine the options name. Its time budget starts now.
+
+    attempts: of each request; None means those of the environment, or as many as the time allows.
+    """
     from bakery.engines.native import NativeEngine
+    from bakery.retry import RetryPolicy
     from bakery.soci.options import SociSettings
 
     environment, deadline = options.environment, clock.now() + options.time_budget
+    policy = RetryPolicy.from_environment(environment, base_delay=REQUEST_BACKOFF_S)
+    if attempts is not None:
+        policy = replace(policy, max_attempts=min(attempts, policy.max_attempts), attempts_were_set=True)
     hosts = len({repository.registry for repository in plan.repositories}) + 1  # and one for the sources
     client = make_client(
-        environment, clock=clock, emit=emit, deadline=deadline, hosts=hosts, lag_limit_s=options.wait_timeout
+        environment,
+        policy=policy,
+        clock=clock,
+        emit=emit,
+        deadline=deadline,
+        hosts=hosts,
+        lag_limit_s=options.wait_timeout,
     )
     client.announce_writes(plan.repositories)
     return NativeEngine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -13,6 +13,8 @@ from bakery.events import Emit, ignore
 if TYPE_CHECKING:
     from bakery.publish.forecast import Forecast
     from bakery.publish.plan import Plan
+
+ATTEMPTS: Final = 3  # of each request: a registry that is down is a finding, not something to wait for
 
 
 def survey(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Forecast:
@@ -28,7 +30,7 @@ def survey(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Forec
 
     async def surveying() -> Forecast:
         clock = SystemClock()
-        engine = make_native(plan, options, emit, clock=clock)
+        engine = make_native(plan, options, emit, clock=clock, attempts=ATTEMPTS)
         async with asyncio.timeout(options.time_budget):
             return await survey(
                 plan, engine, assembly=options.assembly_options(), whole=options.whole(), clock=clock, emit=emit
