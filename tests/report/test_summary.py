@@ -101,7 +101,7 @@ def test_counts_of_the_tool_that_lists_no_platforms_and_tags_are_read():
     whole = merged({"targets": [old]}, {"targets": [old]})
     added = totals(whole.targets)
     assert (added["platform_builds"], added["registry_tags"], added["registry_size_bytes"]) == (2, 3, 20)
-    assert "| **1** | 2 | 20 B | 3 | - |" in summary_page(whole)
+    assert "| **1** | 2 | 20\N{NO-BREAK SPACE}B | 3 | - |" in summary_page(whole)
     ours = old | {"platforms": ["linux/amd64"], "tags": ["x:1"]}
     assert totals(merged({"targets": [old]}, {"targets": [ours]}).targets)["platform_builds"] == 1
 

@@ -22,7 +22,15 @@ from bakery.report.units import duration
 from bakery.text import plural
 
 LIMIT_BYTES: Final = 1024 * 1024 - 16 * 1024  # GitHub's, less what other commands of a step may write
-_ICONS: Final = {"published": "✅", "built": "✅", "repaired": "🔧", "unchanged": "➖", "failed": "❌", "stopped": "⏹️"}
+_ICONS: Final = {
+    "published": "✅",
+    "built": "✅",
+    "repaired": "🔧",
+    "unchanged": "➖",
+    "failed": "❌",
+    "refused": "⛔",
+    "stopped": "⏹️",
+}
 _THERE: Final = ("published", "repaired", "unchanged")
 # What became of a tag that this run moved, or may have moved.
 _MOVED: Final = {
@@ -98,16 +106,21 @@ def _fold(name: str, items: Iterable[str]) -> tuple[str, tuple[str, ...], str]:
 
 def _target_row(target: TargetRecord, *, linked: bool = True) -> str:
     state = target.state or ""
-    seconds = f" {duration(target.elapsed_s)}" if target.elapsed_s else ""
+    seconds = f" {_whole(duration(target.elapsed_s))}" if target.elapsed_s else ""
     platforms = " ".join(code(platform) for platform in target.platforms) or str(platform_count(target) or "-")
     cells = (
         f"**{_name(target)}**",
         platforms,
-        size(target.registry_size if target.registry_size is not None else target.local_size),
+        _whole(size(target.registry_size if target.registry_size is not None else target.local_size)),
         _tags(target, linked=linked),
         f"{_ICONS.get(state, '')} {escape(state) or '-'}{seconds}".strip(),
     )
     return row(cells)
+
+
+def _whole(text: str) -> str:
+    """Return a number with its unit so that no line breaks between them."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _tags(target: TargetRecord, *, linked: bool) -> str:

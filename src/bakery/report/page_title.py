@@ -10,7 +10,7 @@ from bakery.report.merging import Merged
 from bakery.report.units import duration
 from bakery.text import plural
 
-_ORDER: Final = ("failed", "stopped", "published", "repaired", "built", "unchanged")
+_ORDER: Final = ("failed", "refused", "stopped", "published", "repaired", "built", "unchanged")
 _DONE: Final = ("published", "repaired", "built", "unchanged")
 _MOVED: Final = ("published", "moved")  # of a tag
 
@@ -20,8 +20,8 @@ def title(merged: Merged) -> str:
     states = Counter(target.state for target in merged.targets)
     count = plural(len(merged.targets), "target")
     rehearsed = bool(merged.runs) and all(run.kind == "rehearse" for run in merged.runs)
-    if states["failed"]:
-        text = f"❌ {states['failed']:,} of {count} failed"
+    if failed := states["failed"] + states["refused"]:
+        text = f"❌ {failed:,} of {count} failed"
     elif any(run.interrupted for run in merged.runs) or states["stopped"]:
         text = f"⏹️ Interrupted: {sum(states[state] for state in _DONE):,} of {count} done"
     elif any(run.exit_code for run in merged.runs):

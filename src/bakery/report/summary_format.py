@@ -25,7 +25,7 @@ class TagRecord(Struct, frozen=True, kw_only=True):
     """A tag at one destination. previous: the digest that it named before the run; null if it was new or is unknown.
 
     state: published, unchanged, moved (not verified), unsure (possibly moved), restored, taken (moved by something else
-    after this run), failed or stopped. problem: why it could not be restored.
+    after this run), refused (by the tag policy), failed or stopped. problem: why it could not be restored.
     """
 
     tag: str = ""
@@ -65,7 +65,7 @@ class SkippedRecord(Struct, frozen=True, kw_only=True):
 class TargetRecord(Struct, frozen=True, kw_only=True):
     """One target of a run.
 
-    state: published, repaired, unchanged, failed, stopped or built; null in a summary of a tool that reports none.
+    state: published, repaired, unchanged, refused, failed, stopped or built; null in summaries of tools without states.
     tags: full references that name `digest` now. registry_size, layers: of all platforms together.
     """
 

@@ -11,9 +11,9 @@ from bakery.report.summary_format import CauseRecord, RegistryRecord, StageRecor
 from bakery.text import clean
 
 
-def started(run: Run) -> datetime:
-    """Return when a run began, to the millisecond."""
-    return datetime.fromtimestamp(round(run.started_at, 3), UTC)
+def started(run: Run, later_s: float = 0.0) -> datetime:
+    """Return when a run began, to the millisecond, or the moment so many seconds later."""
+    return datetime.fromtimestamp(round(run.started_at + later_s, 3), UTC)
 
 
 def work(run: Run) -> dict[str, Any]:
