@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import pty
 import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -32,9 +34,11 @@ class Place:
         made = add_image(self.one, "tmp", "linux/amd64", layers=[layer(salt)], salt=salt)
         return f"{self.one.address}/tmp@{made.digest}"
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def start(
+        self, *arguments: str, stdin: int | IO[bytes] = asyncio.subprocess.DEVNULL
+    ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, *arguments, cwd=self.folder, env=ENVIRONMENT, stdin=asyncio.subprocess.DEVNULL,
+            sys.executable, "-c", RUN, *arguments, cwd=self.folder, env=ENVIRONMENT, stdin=stdin,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
@@ -163,3 +167,20 @@ async def test_an_interrupt_while_tags_move_restores_them_before_the_process_end
         _, err = await process.communicate()
     assert process.returncode == 128 + signum, err.decode()
     assert place.tags() == before
+
+
+@pytest.mark.parametrize(("answer", "restored"), [(b"n\n", False), (b"\n", False), (b"y\n", True)])
+async def test_on_a_terminal_the_plan_is_shown_and_nothing_is_restored_without_a_yes(place, answer, restored):
+    await place.publish("old")
+    before = place.tags()
+    await place.publish("new", "--journal", "record")
+    after = place.tags()
+    terminal, end = pty.openpty()
+    with os.fdopen(terminal, "wb", buffering=0) as keyboard, os.fdopen(end, "rb", buffering=0) as stdin:
+        keyboard.write(answer)
+        process = await place.start("rollback", "record", stdin=stdin)
+        async with asyncio.timeout(50):
+            _, err = await process.communicate()
+    assert place.tags() == (before if restored else after), err.decode()
+    assert err.count(b"restore ") >= 6
+    assert process.returncode == (ExitCode.DONE if restored else ExitCode.FAILED), err.decode()
