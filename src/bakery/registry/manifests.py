@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 # distribution responds 404 if Accept lacks the stored type, so all types are listed, for HEAD as well.
 _ACCEPT: Final = {"Accept": ", ".join(mt.ALL_MANIFESTS)}
 _CONTENT_PATIENCE_S: Final = 30.0  # how long content that this run pushed may be unknown before it counts as lost
+_LAG_SHARE: Final = 1.25  # how far the lag of a tag may exceed what was seen on the host, and by how much more
+_LAG_MARGIN_S: Final = 0.75
 _MERGES: Final = 5  # how often a fallback index is rewritten before giving way to other writers
 _REFERRERS_S: Final = 60.0  # the longest time that listing a referrer may delay a release
 _LOOK: Final = "look for manifest"
@@ -258,7 +260,7 @@ class Manifests:
                             result = error
                     case LookUp(settle, doubt):
                         retries.report(doubt)
-                        result = await self._settle(reference, digest, settle=settle)
+                        result = await self._settle(reference, digest, settle=settle, is_harmless=True)
                     case Backoff(because):
                         await retries.pause(because)
                     case put_plan.AwaitContent(because):
@@ -326,8 +328,14 @@ class Manifests:
                 await self._settle(tag, index.descriptor.digest, settle=True)
         _log.warning("other runs keep rewriting the referrers of %s", subject)
 
-    async def _settle(self, reference: Reference, digest: Digest, *, settle: bool) -> Digest | None:
-        """Return what the reference names; with `settle`, once it names `digest` or has lagged long enough."""
+    async def _settle(
+        self, reference: Reference, digest: Digest, *, settle: bool, is_harmless: bool = False
+    ) -> Digest | None:
+        """Return what the reference names; with `settle`, once it names `digest` or has lagged long enough.
+
+        is_harmless: whether writing it again changes nothing, should the look end too early. For a tag it does not,
+        and a run waits for its last tag: once the lag of the host is known, the look is not much longer than that.
+        """
         last: Digest | None = None
 
         async def look() -> Digest | None:
@@ -336,7 +344,10 @@ class Manifests:
             last = found.digest if found is not None else None
             return last if last == digest else None
 
-        within_s = self._state.endpoint(reference.repository).longest_lag_s if settle else 0.0
+        endpoint = self._state.endpoint(reference.repository)
+        within_s = endpoint.longest_lag_s if settle else 0.0
+        if is_harmless and isinstance(reference, TagReference) and endpoint.sure_lag_s:
+            within_s = min(within_s, _LAG_SHARE * endpoint.sure_lag_s + _LAG_MARGIN_S)
         return await self._retries("HEAD", reference, _LOOK).poll(look, within_s=within_s) or last
 
     async def _missing(self, repository: Repository, named: Named, digests: Iterable[Digest]) -> tuple[Digest, ...]:
