@@ -9,7 +9,7 @@ import pytest
 from bakery.clean.criteria import Criteria
 from bakery.clean.distribution import DistributionPlace
 from bakery.clean.outcome import Fate
-from bakery.errors import UsageError
+from bakery.errors import AuthError, UsageError
 from bakery.events import Event, StepFinished, TargetFinished
 from bakery.oci.reference import Repository
 from bakery.rehearsal.embedded import EmbeddedRegistry
@@ -141,6 +141,43 @@ async def test_a_missing_child_image_is_a_note(registry):
     outcome = await swept(registry, PR)
     assert "pr-1" not in registry.tags(NAME)
     assert "is missing already: child of" in outcome.plan.notes[0]
+
+
+async def test_a_selected_manifest_that_cannot_be_read_stays_and_is_an_error(registry):
+    image, _ = push_image(registry, "one", "pr-1")
+    other, _ = push_image(registry, "two", "pr-2")
+    signature, _ = push_image(registry, "signature", signature_tag(image))
+    registry.fault("GET", str(image), then="answer 500")
+    outcome = await swept(registry, PR)
+    assert set(registry.manifests(NAME)) == {image, signature}
+    assert "cannot be read" in outcome.plan.kept[0].why
+    assert len(outcome.all_errors) == 1
+    assert other not in registry.manifests(NAME)
+
+
+async def test_a_refused_read_is_an_authentication_failure_and_nothing_is_deleted(registry):
+    image, _ = push_image(registry, "one", "pr-1")
+    push_image(registry, "two", "pr-2")
+    registry.fault("GET", str(image), then=Refuse(403, "DENIED"))
+    outcome = await swept(registry, PR)
+    assert isinstance(outcome.failure, AuthError)
+    assert deleted(registry) == []
+
+
+async def test_an_annotation_keeps_what_it_names(registry):
+    base, _ = push_image(registry, "base")
+    image, _ = push_image(registry, "one", "latest", annotations={"org.opencontainers.image.base.digest": str(base)})
+    await swept(registry, Criteria(untagged=True), base)
+    assert set(registry.manifests(NAME)) == {base, image}
+
+
+async def test_a_soci_index_goes_with_the_image_that_names_it_and_a_base_does_not(registry):
+    base, _ = push_image(registry, "base")
+    soci, _ = push_image(registry, "SOCI index")
+    names = {"com.amazon.soci.index-digest": str(soci), "org.opencontainers.image.base.digest": str(base)}
+    push_image(registry, "one", "pr-1", annotations=names)
+    await swept(registry, PR, base, soci)
+    assert registry.manifests(NAME) == [base]
 
 
 async def test_a_cache_that_is_an_index_of_layers_is_kept_and_deleted_as_one_manifest(registry):

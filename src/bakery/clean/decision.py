@@ -81,6 +81,7 @@ def decide(found: Findings, criteria: Criteria, now: datetime) -> RepositoryPlan
         _freed(found, leaving),
         tuple(notes),
         below,
+        tuple(found.unreadable[digest] for digest in going if digest in doubtful),
     )
 
 

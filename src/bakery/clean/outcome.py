@@ -58,7 +58,8 @@ class KeptItem(Struct, frozen=True):
 class RepositoryPlan(Struct, frozen=True):
     """One repository. stays: how many manifests are left. freed_bytes: an estimate.
 
-    below: for each manifest that goes, what belongs to it: that goes only if its owner has gone.
+    below: for each manifest that goes, what belongs to it: that goes only if its owner has gone. unread: why manifests
+    that are selected stay: they could not be read, so that it is not known what they are.
     """
 
     repository: Repository
@@ -68,6 +69,7 @@ class RepositoryPlan(Struct, frozen=True):
     freed_bytes: int = 0
     notes: tuple[str, ...] = ()
     below: Mapping[Digest, Sequence[Digest]] = field(default_factory=dict)
+    unread: tuple[BakeryError, ...] = ()
 
 
 class RepositoryOutcome(Struct, frozen=True):
@@ -84,7 +86,8 @@ class RepositoryOutcome(Struct, frozen=True):
     @property
     def all_errors(self) -> tuple[BakeryError, ...]:
         """Why anything that should have happened did not."""
-        return (self.failure, *self.errors) if self.failure is not None else self.errors
+        own = () if self.failure is None else (self.failure,)
+        return (*own, *self.plan.unread, *self.errors)
 
 
 class CleanOutcome(Struct, frozen=True):
