@@ -80,13 +80,20 @@ def _keys() -> str:
         for key, value in part["properties"].items():
             default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
             inherited = INHERITED.get((name, key), "")
-            lines[-1] += (
-                f"\n| `{key}` | {_type(value)} | {default} | {inherited} | {_cell(value.get('description', ''))} |"
-            )
+            lines[-1] += f"\n| `{key}` | {_type(value)} | {default} | {inherited} | {_cell(_meaning(value, schema))} |"
         if name in EXAMPLES:
             lines.append(f"```yaml\n{EXAMPLES[name].strip()}\n```")
         parts.append("\n\n".join(line for line in lines if line))
     return "\n\n".join(parts) + "\n"
+
+
+def _meaning(value: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Return what is said of a key, or else the first sentence about what it consists of."""
+    if value.get("description"):
+        return str(value["description"])
+    reference = value.get("$ref") or value.get("items", {}).get("$ref") or ""
+    defined = schema["$defs"].get(reference.rpartition("/")[2], {})
+    return str(defined.get("description", "")).partition(". ")[0]
 
 
 def _part(name: str) -> str:
