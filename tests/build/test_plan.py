@@ -152,3 +152,60 @@ def test_a_build_of_one_target_has_everything_on_its_command_line(project):
 
 def test_groups_name_every_target(project):
     assert bake_file(planned(project))["group"]["default"]["targets"] == list(UIDS)
+
+
+def test_the_label_of_the_time_is_only_set_with_a_time(project, monkeypatch):
+    assert "org.opencontainers.image.created" not in entry(project)["labels"]
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert entry(project)["labels"]["org.opencontainers.image.created"] == "2023-11-14T22:13:20Z"
+
+
+SPECIAL = """\
+  - name: tart
+    buildTarget: final
+    buildSecrets: [{id: token, envVar: THE_TOKEN}]
+    versions: [{name: "1.0", latest: true}]
+"""
+
+
+def test_the_stage_and_the_secrets_of_a_target_reach_both_strategies(project, monkeypatch):
+    monkeypatch.setenv("THE_TOKEN", "x")
+    with (project / "bakery.yaml").open("a") as file:
+        file.write(SPECIAL)
+    plan = planned(project)
+    (tart,) = [one for one in plan.builds if one.uid == "tart-1-0"]
+    made = bake_file(plan)["target"]["tart-1-0"]
+    assert made["target"] == "final"
+    assert made["secret"] == [{"type": "env", "id": "token", "env": "THE_TOKEN"}]
+    pairs = list(pairwise(argv.build(("buildx",), plan, tart, project / "m.json")))
+    assert ("--target", "final") in pairs
+    assert ("--secret", "id=token,env=THE_TOKEN") in pairs
+    assert not {"target", "secret"}.intersection(entry(project))
+    assert "--target" not in argv.build(("buildx",), plan, plan.builds[0], project / "m.json")
+
+
+def test_a_bake_defers_errors_on_request_and_may_be_limited(project):
+    def modes(*, defer_error, **options):
+        words = argv.bake(("buildx",), planned(project, **options), project / "m.json", defer_error=defer_error)
+        return [second for first, second in pairwise(words) if first == "--jobs"]
+
+    assert modes(defer_error=True) == ["defer-error"]
+    assert modes(defer_error=True, jobs=3) == ["defer-error,parallel=3"]
+    assert modes(defer_error=False) == []
+    assert argv.bake_print(("buildx",), planned(project, jobs=3))[-2:] == ["--jobs", "defer-error,parallel=3"]
+
+
+def test_the_builder_is_named_if_it_is_given(project):
+    assert argv.inspect_builder(("buildx",), planned(project)) == ["buildx", "inspect"]
+    assert argv.inspect_builder(("buildx",), planned(project, builder="b")) == ["buildx", "inspect", "b"]
+    assert argv.start_builder(("buildx",), planned(project, builder="b"))[-1] == "--bootstrap"
+
+
+def test_podman_gets_what_it_knows(project):
+    plan = planned(project, "arm64", strategy="build", pull=True, cache=False)
+    words = argv.podman_build(("podman",), plan, plan.builds[0])
+    assert {"--pull", "--no-cache"} <= set(words)
+    assert ("--file", str(project / "bread/1.0/Containerfile.ubuntu2404")) in list(pairwise(words))
+    assert not {"--progress", "--metadata-file", "--load"}.intersection(words)
+    plan = planned(project, "arm64", strategy="build")
+    assert not {"--pull", "--no-cache"}.intersection(argv.podman_build(("podman",), plan, plan.builds[0]))

@@ -171,12 +171,48 @@ def test_only_the_last_lines_of_a_step_are_kept():
     assert list(target.tail) == [f"line {number}" for number in range(100 - TAIL_LINES, 100)]
 
 
+def test_names_are_output_once_and_ends_are_not():
+    first = "#1 [w-1 1/2] COPY a b\n#1 CACHED\n#2 [x-1 1/1] RUN make\n#2 0.1 a\n"
+    progress = read(f"{first}#1 [w-1 1/2] COPY a b\n#1 ...\n#1 DONE 0.1s\n", "w-1", "x-1")
+    assert list(progress.targets["w-1"].tail) == ["[1/2] COPY a b"]
+    assert list(progress.targets["x-1"].tail) == ["[1/1] RUN make", "a"]
+    one = read("#1 exporting to image\n#1 exporting layers\n#1 exporting to image\n", "x-1").targets["x-1"]
+    assert list(one.tail) == ["exporting to image", "exporting layers"]
+
+
+def test_a_target_ends_with_its_last_line():
+    progress = read("#1 [w-1 1/1] RUN a\n#2 [x-1 1/1] RUN b\n#1 DONE 0.1s\n#2 0.1 b\n#3 [internal] c\n", "w-1", "x-1")
+    assert {uid: (one.began, one.ended) for uid, one in progress.targets.items()} == {"w-1": (0, 2), "x-1": (1, 3)}
+
+
+def test_a_step_of_no_target_that_fails_is_the_reason_of_all_and_one_of_a_target_is_not():
+    assert read("#1 [internal] waiting for connection\n#1 ERROR: refused\n", "w-1", "x-1").reason == "refused"
+    assert read("#1 [w-1 1/1] RUN make\n#1 ERROR: no\n", "w-1", "x-1").reason == ""
+
+
+def test_an_error_without_steps_is_the_reason_of_all():
+    assert read("ERROR: failed to connect to the docker API\n", "w-1", "x-1").reason.startswith("failed to connect")
+
+
+EXCERPT = f"Cf.x:3\n{'-' * 20}\n   3 | >>> RUN make\n{'-' * 20}\n"
+
+
+def test_a_place_is_above_an_excerpt_and_belongs_to_the_next_error_only():
+    several = f"{EXCERPT}ERROR: target w-1: failed to solve: no\nERROR: target x-1: failed to solve: no\n"
+    targets = read(several, "w-1", "x-1").targets
+    assert (targets["w-1"].place, targets["x-1"].place) == (("Cf.x", 3), None)
+    other = "see http://registry.example:5000\nERROR: target w-1: failed to solve: no\n"
+    target = read(other, "w-1", "x-1").targets["w-1"]
+    assert (target.reason, target.place) == ("no", None)
+
+
 CONTAINERFILE = """\
 # comment
 FROM scratch AS base
 
 RUN apt-get update && \\
-    # a comment in the middle
+
+    # a comment in the middle, after a line that is empty
     apt-get   install make
 COPY a b
 COPY a b
@@ -188,7 +224,7 @@ RUN make
     ("step", "line"),
     [
         ("[2/5] RUN apt-get update && apt-get install make", 4),
-        ("[linux/arm64 base 5/5] RUN make", 9),
+        ("[linux/arm64 base 5/5] RUN make", 10),
         ("[3/5] COPY a b", 0),  # twice
         ("[internal] load build context", 0),
         ("", 0),

@@ -21,6 +21,15 @@ ROOMS = {
         ("registry/upload_plan.py", "registry/put_plan.py", "registry/gate.py"),
         ("tests/registry/test_plans.py", "tests/registry/test_gate.py"),
     ),
+    "build": Room(
+        ("build/progress.py", "build/metadata.py", "build/plan.py", "build/argv.py", "build/outcome.py"),
+        (
+            "tests/build/test_progress.py",
+            "tests/build/test_metadata.py",
+            "tests/build/test_plan.py",
+            "tests/build/test_outcome.py",
+        ),
+    ),
     "soci": Room(
         ("soci/checkpoint.py",),
         ("tests/soci/test_checkpoint.py", "tests/soci/test_properties.py"),

@@ -63,9 +63,3 @@ def test_attempts_are_counted_if_there_were_several():
 def test_the_result_names_what_failed_and_what_did_not_finish():
     assert result_line(FAILED) == "❌ built 1 of 3 targets in 12.3 s; failed: b-1; not finished: c-1"
     assert result_line(BuildOutcome((one("a-1"),), 1.0)) == "✅ built 1 target in 1.0 s"
-
-
-def test_the_exit_code_is_1_if_a_target_is_missing_and_that_of_a_signal():
-    assert FAILED.exit_code == 1
-    assert BuildOutcome((one("a-1"),)).exit_code == 0
-    assert BuildOutcome((one("a-1", State.STOPPED),), signum=15).exit_code == 143

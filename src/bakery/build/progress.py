@@ -100,17 +100,17 @@ class Progress:
         step = self._steps.get(number)
         if step is None:
             step = self._steps[number] = self._named(text, now)
-        elif text != step.name and not text.startswith("["):
-            self._about(step, text, now)
         if step.uid:
             self.targets[step.uid].ended = now
+        if text != step.name and not text.startswith("["):
+            self._about(step, text)
 
     def _named(self, text: str, now: float) -> Step:
         found = _NAME.fullmatch(text)
         inside = found[1] if found else ""
         first, _, rest = inside.partition(" ")
         uid = first if first in self.targets else self._only
-        if found and first in self.targets:
+        if first in self.targets:
             inside = rest
         name = " ".join(part for part in (inside and f"[{inside}]", found[2] if found else text) if part)
         step = Step(uid, name, numbered=bool(_NUMBERED.search(inside)))
@@ -123,7 +123,7 @@ class Progress:
             target.tail.append(name)
         return step
 
-    def _about(self, step: Step, text: str, now: float) -> None:
+    def _about(self, step: Step, text: str) -> None:
         if result := _RESULT.match(text) if step.name == "[internal] target results" else None:
             if result[1] in self.targets:
                 self.targets[result[1]].result = result[2]
@@ -131,7 +131,7 @@ class Progress:
         if text == "CACHED":
             step.cached = True
         elif text.startswith("DONE "):
-            self._done(step, now)
+            self._done(step)
         elif text.startswith("ERROR: "):
             step.error = text.removeprefix("ERROR: ")
             if not step.uid:
@@ -147,14 +147,13 @@ class Progress:
         if step.uid:
             self.targets[step.uid].tail.append(shown)
 
-    def _done(self, step: Step, now: float) -> None:
+    def _done(self, step: Step) -> None:
         if not step.uid:
             return
         target = self.targets[step.uid]
         if step.pushes:
             target.digest = step.digest
         if step.name == _LAST:
-            target.ended = now
             self._on_end(step.uid)
 
     def _closing(self, line: str) -> None:
@@ -194,4 +193,4 @@ def line_of_step(containerfile: str, step: str) -> int:
         if " ".join(" ".join(parts).split()) == instruction:
             found.append(first)
         parts = []
-    return found[0] if len(found) == 1 and instruction else 0
+    return found[0] if len(found) == 1 else 0
