@@ -116,6 +116,16 @@ def test_children_that_obey_end_at_once_and_queued_tasks_never_start(start, numb
     assert took < AT_ONCE_S
 
 
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+def test_another_signal_that_would_end_the_process_counts_as_sigterm_and_leaves_no_child(start, number):
+    run = start(TASKS.format(child=OBEDIENT))
+    run.children_ready(3)
+    run.signal(number)
+    returned, out, err, took = run.end()
+    assert (returned, out, err) == (143, "", "interrupted: SIGTERM\n")
+    assert took < AT_ONCE_S
+
+
 @pytest.mark.slow
 @BOTH
 def test_children_that_ignore_the_signal_share_a_grace_of_three_seconds_and_all_end_within_five(start, number, code):

@@ -1,4 +1,5 @@
 """Signals: the first SIGINT, SIGTERM, SIGHUP or SIGQUIT cancels the running work, a second ends the process at once.
+Others that would end the process count as SIGTERM.
 
 Starts no process and schedules no job. A module that owns something that must not outlive the process (children,
 temporary directories) registers a function with `at_hard_stop`, for when there is no time to unwind. asyncio and socket
@@ -15,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bakery.errors import ExecutorInterrupted
 
@@ -29,10 +30,17 @@ GRACE_S = 3.0  # between SIGTERM and SIGKILL for a child
 TOTAL_S = 4.5  # from the first signal to the end of the process, even if something hangs; 5 s are documented
 
 
+# By default they end a process without a word, and its children run on. Here each counts as SIGTERM.
+_LIKE_SIGTERM: Final = ("SIGALRM", "SIGPROF", "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGXCPU")
+
+
 def _handled() -> list[signal.Signals]:
-    """Return the signals that end the work, without SIGHUP and SIGQUIT if the caller ignores them, as nohup does."""
-    also = [number for number in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(number) is signal.SIG_DFL]
-    return [signal.SIGINT, signal.SIGTERM, *also]
+    """Return the signals that end the work: SIGINT, SIGTERM, and others that are not ignored or handled already.
+
+    nohup ignores SIGHUP, a profiler handles SIGPROF.
+    """
+    others = (signal.SIGHUP, signal.SIGQUIT, *(getattr(signal, name) for name in _LIKE_SIGTERM))
+    return [signal.SIGINT, signal.SIGTERM, *(one for one in others if signal.getsignal(one) is signal.SIG_DFL)]
 
 
 class _Root:
@@ -53,10 +61,10 @@ class _Root:
         if self.signum is not None:
             self.stop_at_once()
             return
-        self.signum = signum
+        self.signum = signal.SIGTERM if signal.Signals(signum).name in _LIKE_SIGTERM else signum
         self._watch(TOTAL_S)
         if not self._entered:
-            raise ExecutorInterrupted(signum)
+            raise ExecutorInterrupted(self.signum)
         for task, loop in list(self._tasks.items()):
             with contextlib.suppress(RuntimeError):  # the loop has just been closed
                 loop.call_soon_threadsafe(task.cancel)
