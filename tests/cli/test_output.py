@@ -17,6 +17,7 @@ import pytest
 from bakery.errors import ExitCode
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Lag, Refuse
+from tests.cli.running import bakery
 from tests.cli.test_publish import RUN, Stage
 
 IMAGES = tuple(f"app{number}" for number in range(7))
@@ -74,6 +75,27 @@ async def test_every_line_is_an_object_with_log_format_json_errors_and_the_last_
     assert (lines[-1]["event"], lines[-1]["state"], lines[-1]["failures"]) == ("finished", "failed", 1)
     assert lines[-1]["requests"] > 0
     assert lines[-1]["bytes_out"] > 0
+
+
+WORDS = (
+    "nosuch", "check", "check --nosuch", "get version nosuch", "get targets --image-name zzz", "ci publish missing.json",
+    "ci matrix nosuch", "build --check", "build --plan --image-name zzz", "publish --dry-run --offline missing.json",
+    "rehearse --faults nosuch", "imagetools copy a b", "soci convert", "rollback missing", "clean repository",
+    "explain nosuch", "ci summary missing.json", "ci",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_whatever_goes_wrong_is_an_object_on_each_line(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = "images: [{name: app, versions: [{name: '1'}]}]"
+    (tmp_path / "bakery.yaml").write_text(f"repository: {{url: 'https://example.org/x'}}\n{image}\n")
+    ran = bakery("--log-format", "json", *words.split())
+    lines = [json.loads(line) for line in ran.err.splitlines()]
+    assert all(line["time"] and line["level"] and line["message"] for line in lines)
+    if ran.code and words != "ci":  # which prints its help
+        assert lines[-1]["level"] == "error"
+        assert lines[-1]["code"]
 
 
 async def test_json_lines_may_be_asked_for_after_the_command_too(two):
