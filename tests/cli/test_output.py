@@ -78,9 +78,10 @@ async def test_every_line_is_an_object_with_log_format_json_errors_and_the_last_
 
 
 WORDS = (
-    "nosuch", "check", "check --nosuch", "get version nosuch", "get targets --image-name zzz", "ci publish missing.json",
+    "nosuch", "check", "check --nosuch", "get version nosuch", "get targets --image-name zzz",
+    "ci publish missing.json",
     "ci matrix nosuch", "build --check", "build --plan --image-name zzz", "publish --dry-run --offline missing.json",
-    "rehearse --faults nosuch", "imagetools copy a b", "soci convert", "rollback missing", "clean repository",
+    "rehearse --faults nosuch", "imagetools copy", "soci convert", "rollback missing", "clean repository",
     "explain nosuch", "ci summary missing.json", "ci",
 )  # fmt: skip
 

@@ -119,7 +119,7 @@ def test_the_counts_of_a_plan_say_that_aliases_are_among_the_tags():
 
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
-    [(None, "—"), (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"),
+    [(None, "—"), (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_499, "999 kB"), (999_500, "1.0 MB"),
      (24_100_000, "24.1 MB"), (5 * 10**12, "5.0 TB"), (10**16, "10000.0 TB")],
 )  # fmt: skip
 def test_sizes_are_decimal_and_unknown_ones_a_dash(size_bytes, text):

@@ -216,13 +216,12 @@ def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, 
 
 def _report(outcome: CleanOutcome, how: CleanOptions, form: Form) -> None:
     from bakery.report.cleaning import cleaning_json, plan_table, summary_lines
-    from bakery.report.printing import print_text
 
     if form == "json":
         output.write_json(cleaning_json(outcome))
     elif how.dry_run:
         output.write(plan_table(outcome), end="")
-    print_text(summary_lines(outcome))
+    output.report(summary_lines(outcome))
 
 
 def _is_terminal() -> bool:

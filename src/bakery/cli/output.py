@@ -65,6 +65,13 @@ def say(lines: Iterable[Line]) -> None:
         configure().print_lines(wanted)
 
 
+def report(text: str) -> None:
+    """Print the report of a command on stderr; with --quiet, only its errors. On GitHub they are annotations."""
+    from bakery.report.lines import lines_of
+
+    say(lines_of(text))
+
+
 def note(text: str) -> None:
     """Print a line on stderr, unless only errors are wanted."""
     if not general.is_quiet():

@@ -164,7 +164,7 @@ def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporti
     from bakery.report.soci import conversion_lines, converted_references
 
     output.write(converted_references(outcome), end="")
-    print_report(conversion_lines(outcome))
+    output.report(conversion_lines(outcome))
 
 
 def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:

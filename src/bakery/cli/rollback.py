@@ -93,11 +93,10 @@ def _roll_back(changes: tuple[Change, ...], request: RollbackRequest, journal: P
 
 
 def _show(done: Rollback, result: str, journal: Path | None) -> None:
-    from bakery.report.printing import print_text
     from bakery.report.rollback import rollback_json, rollback_lines, rollback_table
 
     if result == "json":
         output.write_json(rollback_json(done))
     else:
-        print_text(rollback_table(done))
-    print_text(rollback_lines(done, journal))
+        output.report(rollback_table(done))
+    output.report(rollback_lines(done, journal))

@@ -38,7 +38,6 @@ def command(
     """
     from bakery.app.verifying import VerifyRequest, verify
     from bakery.report.audit import audit_json, audit_lines, audit_table
-    from bakery.report.printing import print_text
 
     environment = options.overlaid(os.environ, **{name: access[name] for name in ACCESS_NAMES})
     request = VerifyRequest(what or (".",), image_name, allow_empty, require_signature, time_budget, environment)
@@ -47,5 +46,5 @@ def command(
         output.write_json(audit_json(found))
     else:
         output.write(audit_table(found), end="")
-    print_text(audit_lines(found))
+    output.report(audit_lines(found))
     raise click.exceptions.Exit(found.exit_code)

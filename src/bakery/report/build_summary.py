@@ -11,10 +11,10 @@ from bakery.report.build_format import BuildError, BuildSummary, BuiltTarget
 from bakery.report.summary import members
 from bakery.report.summary_format import FORMAT
 from bakery.report.table import aligned
+from bakery.report.units import size
 from bakery.text import clean, plural
 
 _UNKNOWN: Final = "—"
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _HEADINGS: Final = (
     "Image", "Version", "OS", "Variant", "State", "Time", "Cached", "Platforms", "Tags", "Layers", "Registry Size",
     "Local Size", "Cache Size",
@@ -72,20 +72,13 @@ def sizes_table(summary: BuildSummary) -> str:
 
 
 def size_text(size_bytes: int | None) -> str:
-    """Return a size for people in decimal units: 24.1 MB; "—" if it is unknown."""
-    if size_bytes is None:
-        return _UNKNOWN
-    amount = float(size_bytes)
-    for unit in _UNITS:
-        if amount < 999.95 or unit == _UNITS[-1]:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    raise AssertionError("the last unit ends the loop")
+    """Return a size for people; "—" if it is unknown."""
+    return _UNKNOWN if size_bytes is None else size(size_bytes)
 
 
 def _target(build: TargetBuild, sizes: TargetSizes) -> BuiltTarget:
     target, failure = build.target, build.failure
-    measured = next((size for size in (sizes.registry, sizes.local) if size is not None and size.layers), None)
+    measured = next((one for one in (sizes.registry, sizes.local) if one is not None and one.layers), None)
     return BuiltTarget(
         uid=target.uid,
         image_name=target.image,

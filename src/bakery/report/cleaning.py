@@ -8,6 +8,7 @@ from bakery.clean.outcome import CleanOutcome, Deletion, Fate, RepositoryOutcome
 from bakery.errors import hint_of, message, reason
 from bakery.oci.digest import Digest
 from bakery.report.table import aligned
+from bakery.report.units import size
 from bakery.text import clean, plural
 
 FORMAT: Final = 1
@@ -100,13 +101,3 @@ def _names(place: RepositoryOutcome, digest: Digest, tags: tuple[str, ...]) -> t
 
 def _total(outcome: CleanOutcome) -> int:
     return sum(place.plan.freed_bytes for place in outcome.repositories)
-
-
-def size(count: int) -> str:
-    """Return bytes for people, with decimal units: "24.3 MB"."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
