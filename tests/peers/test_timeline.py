@@ -98,6 +98,15 @@ def test_a_recorded_run_is_drawn(show):
     assert shown.page.locator(".mark").count() > 0
 
 
+def test_a_run_that_was_killed_is_drawn_up_to_then(show):
+    lines = SAMPLE.read_text().splitlines()
+    (run,) = runs(entries(lines[:30]))
+    assert run.state == "running"
+    shown = show(run)
+    expect(shown.page.locator("h1")).to_contain_text("did not end")
+    expect(shown.rows).to_have_count(2)
+
+
 def test_the_filter_finds_text_status_and_registry_and_can_be_cleared(show):
     shown = show(small())
     page = shown.page

@@ -70,7 +70,8 @@ function head() {
   const state = bad || data.state === "failed" ? "failed" : data.state;
   const doing = { publish: "Publish", rehearse: "Rehearsal", build: "Build", clean: "Cleaning", test: "Test" }[data.doing] ?? data.doing;
   const all = plural(data.targets.length, "target");
-  const title = bad ? `${doing}: ${count(bad)} of ${all} failed` : `${doing} of ${all}`;
+  const unfinished = { running: " that did not end", interrupted: ", interrupted" }[data.state] ?? "";
+  const title = bad ? `${doing}: ${count(bad)} of ${all} failed${unfinished && ", and it did not end"}` : `${doing} of ${all}${unfinished}`;
   document.title = title;
   one("title").replaceChildren(icon(state), title);
   const started = new Date(data.started);
