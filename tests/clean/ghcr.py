@@ -30,6 +30,7 @@ class GitHubStandIn:
     pushed: dict[Digest, str] = field(default_factory=dict)
     token: str = "ghp_secret_of_the_tests"
     page: int = 100
+    ends_with_404: bool = False
     prefix: str = ""  # of every path, as GitHub Enterprise has one
     intercept: Callable[[str, str], Reply | None] = lambda method, path: None
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -60,7 +61,10 @@ class GitHubStandIn:
                 return 404, {}, {"message": "Package not found."}
             number = int(parse_qs(parts.query).get("page", ["1"])[0])
             shown = digests[(number - 1) * self.page : number * self.page]
-            return 200, {}, [self._version(name, digest) for digest in shown]
+            if number > 1 and not shown and self.ends_with_404:
+                return 404, {}, {"message": "Not Found"}
+            following = {"Link": f'<{self.url}/x>; rel="next"'} if number * self.page < len(digests) else {}
+            return 200, following, [self._version(name, digest) for digest in shown]
         found = [digest for digest in digests if self._id(name, digest) == int(match[4])]
         if method != "DELETE" or not found:
             return 404, {}, {"message": "Package version not found."}

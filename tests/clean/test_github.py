@@ -92,6 +92,15 @@ async def test_pages_are_followed_to_the_last_one(registry, api):
     assert sum(method == "GET" for method, _ in api.requests) == 2 * 3, "before the plan and before the deletes"
 
 
+@pytest.mark.parametrize("fields", [{"page": 30}, {"ends_with_404": True}])
+async def test_pages_may_be_short_and_the_one_after_the_last_may_be_missing(registry, fields):
+    async with github(registry, **fields) as api:
+        for number in range(100):
+            push_image(registry, str(number))
+        await swept(api, UNTAGGED)
+        assert registry.manifests(NAME) == []
+
+
 async def test_the_api_of_github_enterprise_has_a_path(registry):
     async with github(registry, prefix="/api/v3") as api:
         push_image(registry, "one")

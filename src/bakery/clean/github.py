@@ -36,6 +36,7 @@ _MAX_PAGES: Final = 2_000
 _MAX_BYTES: Final = 16 * 1024 * 1024  # of one page
 _AT_ONCE: Final = 8  # GitHub asks for few concurrent requests
 _LONGEST_WAIT_S: Final = 3600.0  # the primary limit is reset every hour
+_NEXT: Final = re.compile(r'rel="?next"?', re.IGNORECASE)
 _NEVER: Final = re.compile(r"5,?000 downloads|last tagged version", re.IGNORECASE)
 _HINT: Final = "give the token the scopes read:packages and delete:packages (in a workflow: packages: write)"
 
@@ -88,13 +89,18 @@ class GitHub:
         found: list[Mapping[str, Any]] = []
         for number in range(1, _MAX_PAGES + 1):
             query = f"per_page={_PAGE}&page={number}&state=active"
-            response = await self._request("GET", f"{path}?{query}", "list versions of", repository)
+            try:
+                response = await self._request("GET", f"{path}?{query}", "list versions of", repository)
+            except NotFound:
+                if number == 1:
+                    raise
+                return found  # the last page was full
             page = parse_json(response.body, about=repository, limit_bytes=_MAX_BYTES)
             if not isinstance(page, list) or not all(isinstance(one, dict) for one in page):
                 why = "GitHub's list of versions must be a list of objects"
                 raise RegistryError("cannot list versions of", about=repository, why=why)
             found += page
-            if len(page) < _PAGE:
+            if len(page) < _PAGE and not _NEXT.search(response.header("Link")):
                 return found
         raise RegistryError("cannot list versions of", about=repository, why=f"more than {_MAX_PAGES} pages")
 
