@@ -243,6 +243,21 @@ async def test_a_registry_that_fails_is_in_the_result():
     assert not one.is_right
 
 
+async def test_an_entry_without_a_platform_has_none_and_a_reference_by_digest_is_compared_too():
+    registry = MemoryRegistry()
+    bare = replace(registry.image(ONE, "linux/amd64"), platform=None)
+    root = registry.index(ONE, bare).digest
+    other = registry.release(TWO)
+    group = [
+        Expected(ONE.with_digest(root), group="app"),
+        Expected(TWO.with_digest(other)),
+        Expected(ONE.with_digest(root)),
+    ]
+    one, two, again = await check(registry, *group)
+    assert (one.platforms, one.problems) == ((), ())
+    assert two.problems == again.problems == ()
+
+
 RIGHT = Checked(Expected(ONE.with_tag("1.0")))
 WRONG = replace(RIGHT, problems=("it differs",))
 DENIED = replace(RIGHT, error=AuthError("cannot read", about="it", why="401"))

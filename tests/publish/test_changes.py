@@ -139,3 +139,27 @@ def test_any_journal_gives_changes_or_an_error(lines):
 def test_any_summary_gives_changes_or_an_error(document):
     with contextlib.suppress(BakeryError):
         assert all(isinstance(one, Change) for one in changes_of_summary(document))
+
+
+def test_empty_lines_are_nothing():
+    assert [one.before for one in changes_of_journal(b"\n\n" + journal(RUN) + b"\n  \n" + journal(moved(A, B)))] == [A]
+
+
+def test_the_first_of_two_broken_lines_is_the_error():
+    with pytest.raises(BakeryError, match="line 2"):
+        changes_of_journal(journal(RUN) + b"{oops\n{again\n")
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"), [(b"{}", True), (b"[]", False), (b'"event"', False), (b'{"event": 1}', False)]
+)
+def test_only_an_object_that_is_no_event_is_a_summary(raw, expected):
+    assert is_summary(raw) is expected
+
+
+def test_what_is_no_list_of_objects_or_no_tag_is_an_error_that_says_so():
+    with pytest.raises(BakeryError, match="tags must be a list of objects"):
+        changes_of_summary({"targets": [{"destinations": [{"tags": [{}, 1]}]}]})
+    named_by_digest = {"repository": "one.example/app", "tags": [{"tag": f"x@{A}", "state": "published"}]}
+    with pytest.raises(BakeryError, match="expected a reference with a tag"):
+        changes_of_summary({"targets": [{"digest": str(A), "destinations": [named_by_digest]}]})

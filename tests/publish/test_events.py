@@ -6,12 +6,23 @@ import pytest
 from msgspec.structs import replace
 
 from bakery.config.schema.options import SociOptions
-from bakery.events import Event, Noted, StepFinished, StepStarted, TargetFinished
+from bakery.errors import BakeryError
+from bakery.events import (
+    Event,
+    Noted,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    TagMoved,
+    TagMoving,
+    TargetFinished,
+)
 from bakery.parallel.jobs import run_jobs
 from bakery.publish.assemble import AssemblyOptions
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
-from bakery.publish.plan import Plan
+from bakery.publish.plan import Plan, RefusedTarget
 from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
 
 ONE = "one.example/app"
@@ -130,3 +141,33 @@ async def test_a_destination_of_one_target_frees_the_repository_for_the_next(fai
     async with asyncio.timeout(5):
         outcome, _ = await run(engine, *targets)
     assert [one.state for one in outcome.targets] == [State.FAILED] * 2
+
+
+async def test_a_run_is_reported_with_its_targets_and_with_how_it_ended():
+    engine = SlowEngine()
+    good = target(builds(engine), ((ONE, ("1.0",)),))
+    refused = RefusedTarget(target([], uid="refused"), BakeryError("cannot publish", why="two targets claim it"))
+    for left_out, state in (((), "done"), ((refused,), "failed")):
+        events = list[Event]()
+        plan = Plan((good,), left_out)
+        await Pipeline(plan, engine, options=PipelineOptions(), clock=engine.clock, emit=events.append).execute()
+        first, last = events[0], events[-1]
+        assert isinstance(first, RunStarted)
+        assert [one.uid for one in first.targets] == [*(one.target.uid for one in left_out), "app"]
+        assert isinstance(last, RunFinished)
+        assert (last.state, last.elapsed_s) == (state, 5)
+        about = [event for event in events if getattr(event, "target", "") == "refused"]
+        expected = [
+            StepStarted("refused", "plan"),
+            StepFinished("refused", "plan", 0.0, "cannot publish: two targets claim it"),
+            TargetFinished("refused", "failed", 0.0),
+        ]
+        assert about == (expected if left_out else [])
+
+
+async def test_each_tag_is_reported_before_it_is_sent_and_after_it_moved():
+    engine = SlowEngine()
+    outcome, events = await run(engine, target(builds(engine), ((ONE, ("1.0",)),)))
+    fields = ("app", f"{ONE}:1.0", str(outcome.targets[0].digest), "")
+    moves = [event for event in events if isinstance(event, TagMoving | TagMoved)]
+    assert moves == [TagMoving(*fields), TagMoved(*fields)]

@@ -17,9 +17,12 @@ from bakery.oci.manifest import ATTESTATION_TYPE
 from bakery.oci.platform import Platform
 from bakery.oci.reference import Repository
 from bakery.publish import facts
-from bakery.publish.facts import read_facts
+from bakery.publish.assemble import assemble_target
+from bakery.publish.facts import facts_of, read_facts, trusts_labels
 from bakery.publish.policy import ImageFacts
-from tests.publish.fakes import DictionaryEngine
+from bakery.publish.read import read_sources
+from bakery.publish.sources import wait_for_sources
+from tests.publish.fakes import Clock, DictionaryEngine, build, target
 
 HERE = Repository.parse("one.example/app")
 DAY = {day: datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)}
@@ -155,3 +158,30 @@ async def test_tags_that_cannot_be_read_leave_the_version_unknown():
 )
 def test_facts_are_shown_with_what_is_known(known, text):
     assert str(known) == text
+
+
+async def test_a_version_that_the_annotation_tells_is_not_replaced_by_that_of_a_label():
+    engine = DictionaryEngine()
+    digest = index(engine, image(engine, version="9.9.9"), annotations={VERSION: "1.0.0"})
+    assert (await read(engine, digest)).version == "1.0.0"
+
+
+async def assembled(engine: DictionaryEngine, *children: Descriptor, annotations: dict[str, str]) -> ImageFacts:
+    planned = target([build(one, HERE) for one in children], platforms=())
+    planned = replace(planned, annotations=annotations, rules=replace(planned.rules, sets_created=False), version="1.0")
+    found = await wait_for_sources(planned, engine, limit_s=0, clock=Clock(), emit=lambda event: None)
+    made = assemble_target(planned, await read_sources(planned, engine, found))
+    assert trusts_labels(made, "7.0") is any(child.config.version == "7.0" for child in made.children)
+    return facts_of(planned, made, planned.destinations[0])
+
+
+async def test_an_image_that_is_published_was_created_when_its_annotation_says_or_its_newest_config():
+    engine = DictionaryEngine()
+    one = image(engine, day=1, version="7.0", platform=Platform("linux", "amd64"))
+    config = {"os": "linux", "architecture": "arm64", "created": "2026-01-03T00:00:00Z"}
+    blob = engine.put(HERE, json.dumps(config).encode(), mt.OCI_CONFIG)
+    body = {"schemaVersion": 2, "mediaType": mt.OCI_MANIFEST, "layers": [],
+            "config": {"mediaType": mt.OCI_CONFIG, "digest": str(blob.digest), "size": blob.size}}  # fmt: skip
+    two = engine.put(HERE, json.dumps(body).encode(), mt.OCI_MANIFEST)
+    assert (await assembled(engine, one, two, annotations={})).created == DAY[3]
+    assert (await assembled(engine, one, two, annotations={CREATED: "2026-01-02T00:00:00Z"})).created == DAY[2]

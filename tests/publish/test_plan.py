@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from bakery.oci.reference import Repository
-from bakery.publish.plan import Plan, PlannedTarget, destinations, push_order, refuse_clashes
+from bakery.oci.reference import LayoutPath, LayoutReference, Repository
+from bakery.publish.plan import Plan, PlannedTarget, Source, destinations, push_order, refuse_clashes
 from tests.publish.fakes import target
 
 ONE, TWO = Repository.parse("one.example/app"), Repository.parse("two.example/app")
@@ -52,3 +52,11 @@ def test_a_target_does_not_clash_with_itself(again):
     one = claims("a", "1")
     planned = replace(one, destinations=one.destinations * 2) if again else one
     assert uids(refuse_clashes([planned])) == (["a"], [])
+
+
+def test_the_registries_of_a_plan_are_those_of_its_sources_and_destinations_and_no_layout():
+    layout = LayoutReference(LayoutPath("images"), "sha256:" + "a" * 64)
+    one = target(
+        [Source(Repository.parse("tmp.example/a").with_tag("x")), Source(layout)], (("one.example/app", ("1",)),)
+    )
+    assert Plan((one,)).registries == ("tmp.example", "one.example")
