@@ -25,6 +25,8 @@ def test_a_rehearsal_leaves_a_timeline_and_a_trace(tmp_path):
     assert ran.code == ExitCode.DONE, ran.err
     assert page.read_text().startswith("<!doctype html>")
     assert '"uid":"hello-1-0-0-ubuntu-24-04"' in page.read_text()
+    assert '"name":"ghcr.io"' in page.read_text()
+    assert "127.0.0.1" not in page.read_text() + trace.read_text(), "registries have the names that the project uses"
     assert {event["name"] for event in json.loads(trace.read_text())["traceEvents"]} >= {"stage", "commit", "verify"}
 
 

@@ -134,6 +134,9 @@ def test_the_summary_of_a_plan_counts_and_that_of_a_build_is_a_table(folder: Fol
         ["Platform", "Builds", "2"], ["Registry", "Tags", "4"],
     ]  # fmt: skip
     assert folder.bakery("build", "--plan", "--summary-format", "json", code=2).stdout == ""
-    built = folder.bakery("build", "--no-load", "--summary")
+    built = folder.bakery("build", "--no-load", "--summary", "--timeline", "run.html", "--trace", "run.json")
     assert built.stdout == ""
+    assert '"stages":["build"]' in (folder.path / "run.html").read_text()
+    events = json.loads((folder.path / "run.json").read_text())["traceEvents"]
+    assert [event["args"]["target"] for event in events if event["name"] == "build"] == ["app-1-0-0-scratch"]
     assert "Build Summary (1 target)" in built.stderr

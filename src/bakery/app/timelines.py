@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from bakery.errors import BakeryError
@@ -11,19 +13,25 @@ if TYPE_CHECKING:
     from bakery.report.model import Run
 
 _MAX_BYTES: Final = 512 * 1024 * 1024
+_NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def write_recordings(run: Run, *, timeline: Path | None = None, trace: Path | None = None) -> None:
-    """Write the timeline as a page of HTML, and the run as a trace. Raises BakeryError if a file cannot be written."""
+def write_recordings(
+    run: Run, *, timeline: Path | None = None, trace: Path | None = None, names: Mapping[str, str] = _NO_NAMES
+) -> None:
+    """Write the timeline as a page of HTML, and the run as a trace. Raises BakeryError if a file cannot be written.
+
+    names: what to write in place of addresses: a rehearsal has the names of the registries that its own stand for.
+    """
     if timeline is not None:
         from bakery.report.timeline_page import timeline_page
 
-        _write(timeline, timeline_page(run))
+        _write(timeline, _named(timeline_page(run), names))
     if trace is not None:
         from bakery.report import trace as traces
         from bakery.text import json_text
 
-        _write(trace, json_text(traces.trace(run)) + "\n")
+        _write(trace, _named(json_text(traces.trace(run)), names) + "\n")
 
 
 def run_of_journal(file: Path) -> Run:
@@ -36,6 +44,12 @@ def run_of_journal(file: Path) -> Run:
     except OSError as error:
         raise BakeryError("cannot read the journal", about=file, why=str(error.strerror or error)) from error
     return runs(entries(raw.decode("utf-8", "replace").splitlines()))[-1]
+
+
+def _named(text: str, names: Mapping[str, str]) -> str:
+    for address, name in names.items():
+        text = text.replace(address, name)
+    return text
 
 
 def _write(file: Path, text: str) -> None:

@@ -26,11 +26,14 @@ class Recordings(Struct, frozen=True):
         check_writable("--timeline", self.timeline)
         check_writable("--trace", self.trace)
 
-    def write(self, run: Run) -> None:
-        """Write the files. Raises BakeryError if that fails; the result of the run is on the terminal by then."""
+    def write(self, run: Run, *, names: Mapping[str, str] | None = None) -> None:
+        """Write the files. Raises BakeryError if that fails; the result of the run is on the terminal by then.
+
+        names: what to write in place of addresses.
+        """
         from bakery.app.timelines import write_recordings
 
-        write_recordings(run, timeline=self.timeline, trace=self.trace)
+        write_recordings(run, timeline=self.timeline, trace=self.trace, names=names or {})
 
 
 def check_writable(option: str, file: Path | None) -> None:
