@@ -22,12 +22,21 @@ ROOMS = {
         ("tests/registry/test_plans.py", "tests/registry/test_gate.py"),
     ),
     "build": Room(
-        ("build/progress.py", "build/metadata.py", "build/plan.py", "build/argv.py", "build/outcome.py"),
         (
-            "tests/build/test_progress.py",
+            "build/argv.py",
+            "build/check.py",
+            "build/metadata.py",
+            "build/outcome.py",
+            "build/plan.py",
+            "build/progress.py",
+            "build/record.py",
+        ),
+        (
             "tests/build/test_metadata.py",
-            "tests/build/test_plan.py",
             "tests/build/test_outcome.py",
+            "tests/build/test_plan.py",
+            "tests/build/test_progress.py",
+            "tests/build/test_record.py",
         ),
     ),
     "soci": Room(

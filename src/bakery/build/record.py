@@ -46,7 +46,7 @@ class Record:
             self.state, self.failure = State.BUILT, None
             self.metadata = entry if isinstance(entry, dict) else None
         elif done is None and seen.result != "failed" and seen.failed_step is None:
-            self.state = State.STOPPED
+            self.state, self.failure = State.STOPPED, None
         else:
             self.state, self.failure = State.FAILED, self._failure(progress, done, content.decode(errors="replace"))
 
@@ -75,7 +75,7 @@ class Record:
             file, line = seen.place
         if line and (not file or f"/{self.build.target.containerfile}".endswith(f"/{file}")):
             file = self.build.target.containerfile
-        tail = tuple(step.tail if step and step.tail else seen.tail)
+        tail = tuple(step.tail if step else seen.tail)
         if not seen.steps and progress.reason:
             tail = ()  # the command failed before it built any target: its reason says all
         elif not tail and done is not None:
@@ -94,4 +94,4 @@ class Record:
 def _shared(progress: Progress, containerfile: str) -> Step | None:
     """Return the failed step of another target that this Containerfile has as well: BuildKit runs it once."""
     failed = [one.failed_step for one in progress.targets.values()]
-    return next((one for one in failed if one and one.numbered and line_of_step(containerfile, one.name)), None)
+    return next((one for one in failed if one and line_of_step(containerfile, one.name)), None)
