@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -164,8 +165,10 @@ async def test_an_interrupt_while_tags_move_restores_them_before_the_process_end
         while b" -> sha256:" not in (line := await process.stderr.readline()):  # the first tag has moved
             assert line
         process.send_signal(signum)
+        sent = time.monotonic()
         _, err = await process.communicate()
     assert process.returncode == 128 + signum, err.decode()
+    assert time.monotonic() - sent < 10
     assert place.tags() == before
 
 

@@ -1,6 +1,7 @@
 """Sets over both engines: whole or not at all, and tags that go back to what they named before."""
 
 import pytest
+from msgspec.structs import replace
 
 from bakery.errors import ExitCode, NotFound
 from bakery.oci import media_type as mt
@@ -9,6 +10,7 @@ from bakery.oci.index import encode_index
 from bakery.oci.reference import Repository
 from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
+from bakery.publish.policy import TagPolicy
 from bakery.publish.sets import Whole
 from bakery.rehearsal.faults import Refuse
 from tests.engines.workload import add_target, plan
@@ -60,3 +62,20 @@ async def test_a_tag_is_set_to_a_manifest_of_its_repository_and_read_as_it_is_no
         with pytest.raises(NotFound):
             await working.set_tag(tag, Digest.of(b"nothing"))
     assert one.tags(PATH) == {"again": digest, "latest": digest}
+
+
+async def test_an_older_version_leaves_a_tag_where_it_is_and_moves_its_own(engine, registries):
+    source, one, _ = registries
+
+    async def release(version, *tags):
+        planned = add_target(source, (one,), version, tags=tags)
+        planned = replace(planned, version=version, annotations={"org.opencontainers.image.version": version})
+        planned = replace(planned, policy=TagPolicy(no_downgrade=True))
+        return await Pipeline(plan(planned), engine(), options=PipelineOptions(jobs=4)).execute()
+
+    newer = await release("2.0.0", "latest")
+    older = await release("1.9.0", "1.9.0", "latest")
+    assert older.exit_code == ExitCode.DONE
+    assert one.tags(PATH) == {"latest": newer.targets[0].digest, "1.9.0": older.targets[0].digest}
+    states = {tag.tag: tag.state for tag in older.targets[0].destinations[0].tags}
+    assert states == {"latest": State.SKIPPED, "1.9.0": State.PUBLISHED}
