@@ -39,7 +39,7 @@ class RunTarget(Struct, frozen=True):
 
 
 class RunStarted(Struct, frozen=True):
-    """A run began. doing: `publish`, `rehearse`, `build`, `clean` or `test`. targets: in the order to show them in."""
+    """A run began. doing: publish, convert, rehearse, build, clean or test. targets: in the order to show them in."""
 
     doing: str
     targets: tuple[RunTarget, ...] = ()

@@ -49,8 +49,8 @@ class PublishOptions(Struct, frozen=True):
     tag policy of every target (publish.policy). keep_previous: prefix of the tags that keep what tags named before.
     referrers: copy what refers to the sources. attach: FILE:MEDIA-TYPE each. sign: the program that signs; sign_key and
     sign_option are for it. before_commit: a command that may veto every tag. delete_sources: of targets that
-    are published everywhere. environment: credentials, proxies, programs and retry variables (pipeline.md 10). Raises
-    UsageError for an unknown engine.
+    are published everywhere. environment: credentials, proxies, programs and retry variables (pipeline.md 10).
+    doing: what it is called where it is shown. Raises UsageError for an unknown engine.
     """
 
     context: Path = Path()
@@ -74,6 +74,7 @@ class PublishOptions(Struct, frozen=True):
     before_commit: str = ""
     delete_sources: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    doing: Literal["publish", "convert"] = "publish"
 
     def __post_init__(self) -> None:
         if self.engine not in _JOBS:
@@ -120,6 +121,7 @@ class PublishOptions(Struct, frozen=True):
 
         jobs = resolve_max_workers(self.jobs, targets, default=_JOBS[self.engine], environment=self.environment)
         return PipelineOptions(
+            doing=self.doing,
             jobs=min(jobs, shares(1).commands) if self.engine == "cli" else jobs,
             wait_limit_s=self.wait_timeout,
             time_budget_s=self.time_budget,

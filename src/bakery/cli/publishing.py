@@ -117,10 +117,10 @@ def run(wanted: Publishing) -> None:
 
 def finish(plan: Plan | None, wanted: Publishing) -> None:
     """Carry out a plan, if there is anything to publish. Ends the command with its exit code."""
-    report, reporting = (report_outcome, wanted.reporting)
+    report, how, reporting = (report_outcome, wanted.options, wanted.reporting)
     if wanted.request.only_soci:  # nothing to survey: no tag moves
-        report, reporting = _report_conversions, replace(reporting, offline=True)
-    raise click.exceptions.Exit(ExitCode.DONE if plan is None else carry_out(plan, wanted.options, reporting, report))
+        report, how, reporting = _report_conversions, replace(how, doing="convert"), replace(reporting, offline=True)
+    raise click.exceptions.Exit(ExitCode.DONE if plan is None else carry_out(plan, how, reporting, report))
 
 
 Report = Callable[["Outcome", "Run", PublishOptions, Reporting], None]
@@ -142,10 +142,11 @@ def carry_out(
 
         return show_plan(plan, how, reporting, emit=show or output.emit)
     from bakery.app.publishing import Interrupted, publish
+    from bakery.report.frame import title as headline
     from bakery.text import plural
 
     interrupted: Interrupted | None = None
-    title = f"Publishing {plural(len(plan.targets), 'target')}"
+    title = f"{headline(how.doing)} {plural(len(plan.targets), 'target')}"
     with watching(title, journal=reporting.journal, show=show) as recorder:
         try:
             outcome = publish(plan, how, emit=recorder)
