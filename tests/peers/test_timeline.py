@@ -165,6 +165,17 @@ def test_zoom_by_buttons_keys_wheel_and_by_dragging_over_the_overview(show):
     page.wait_for_function("getComputedStyle(document.getElementById('chart')).getPropertyValue('--span') < 1")
 
 
+def test_a_row_whose_bars_are_out_of_sight_says_on_which_side_they_are(show):
+    page = show(small()).page
+    expect(page.locator(".earlier, .later")).to_have_count(0)
+    for _ in range(3):
+        page.keyboard.press("+")
+    for _ in range(20):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator(".row.later")).to_have_count(20 - 11)  # of the first 16, one begins each tenth of a second
+    expect(page.locator(".row.earlier")).to_have_count(0)
+
+
 def test_everything_can_be_done_by_keyboard(show):
     shown = show(small())
     page = shown.page

@@ -240,6 +240,10 @@ function show(from, span) {
   brush.style.width = `${view.span * 100}%`;
   brush.classList.toggle("whole", view.span === 1);
   one("fit").disabled = view.span === 1;
+  data.targets.forEach((target, index) => {   // where the bars of a row without any in sight are
+    rows[index].classList.toggle("earlier", (target.began + target.time) / total < view.from);
+    rows[index].classList.toggle("later", target.began / total > view.from + view.span);
+  });
   ticks();
 }
 
