@@ -62,6 +62,7 @@ def test_the_class_of_a_tag_follows_from_the_version_of_its_image(tag, version, 
         (facts("1.9.0"), facts("2.0.0"), True),
         (facts("2.0.0"), facts("1.9.0"), False),
         (facts("1.10.0"), facts("1.9.0"), False),
+        (facts("11.0"), facts("2.0"), False),
         (facts("1.0.0-rc1"), facts("1.0.0"), True),
         (facts("v1.9.0"), facts("2"), True),
         (facts("1.9.0", LATE), facts("2.0.0", EARLY), True),
@@ -97,6 +98,8 @@ def test_by_default_a_floating_tag_goes_back_with_a_warning_that_names_both():
     assert verdict.action is Action.MOVE
     assert "1.9.0" in verdict.text
     assert "2.0.0" in verdict.text
+    dated = judge("latest", rules, facts("1.9.0", EARLY, B), facts("2.0.0", LATE))
+    assert "2.0.0, created 2026-02-01T00:00:00Z (" in dated.text
     assert judge("latest", rules, facts("2.1.0"), facts("2.0.0")).text == ""
 
 

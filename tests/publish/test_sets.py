@@ -353,3 +353,33 @@ async def test_the_end_of_the_time_budget_while_tags_move_restores_them(monkeypa
     assert outcome.exit_code == ExitCode.FAILED
     assert tag_states(outcome)[f"{ONE}:1.0"] is State.RESTORED
     assert tag_states(outcome)[f"{TWO}:1.0"] is State.UNSURE
+
+
+async def test_the_gate_waits_for_what_is_staged_last_and_knows_what_failed():
+    engine, staged, asked = DictionaryEngine(), list[str](), []
+
+    async def on_stage(image, repository):
+        if str(repository) == TWO:
+            for _ in range(50):  # long after the other destination
+                await asyncio.sleep(0)
+        staged.append(str(repository))
+
+    async def before_commit(all_staged):
+        asked.append((list(staged), [one.error is None for one in all_staged]))
+
+    engine.on_stage = on_stage
+    bad = target(builds(engine, salt="bad"), (("three.example/app", ("1",)),), uid="bad")
+    engine.refuse = refusing(("stage", "three.example/app"))
+    await publish(engine, target(builds(engine), BOTH), bad, hooks=Hooks(before_commit=before_commit))
+    assert asked == [([ONE, TWO], [True, True, False])]
+
+
+async def test_a_missing_build_of_another_image_does_not_hold_an_image_back():
+    engine = DictionaryEngine()
+    there = target(builds(engine))
+    plan = Plan((there,), skipped=(SkippedTarget("lost", "no name", "other"),))
+    assert (await pipeline_of(engine, plan, whole=Whole.IMAGE).execute()).exit_code == ExitCode.DONE
+    plan = Plan((there,), skipped=(SkippedTarget("lost", "no name", "app"),))
+    engine.tags.clear()
+    assert (await pipeline_of(engine, plan, whole=Whole.IMAGE).execute()).exit_code == ExitCode.FAILED
+    assert engine.tags == {}
