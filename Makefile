@@ -45,7 +45,7 @@ $(INSTALLED): requirements.lock requirements-build.lock pyproject.toml hatch_bui
 	@touch $(INSTALLED)
 
 $(DEVELOPED): requirements-dev.lock $(INSTALLED)
-	@echo "installing development tools: $$(grep -c == requirements-dev.lock) packages, about 300 MB"
+	@echo "installing development tools: $$(grep -c == requirements-dev.lock) packages, about 550 MB"
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $(DEVELOPED)
 
