@@ -134,7 +134,7 @@ async def test_missing_content_is_named_up_to_three_digests(lost, more):
     registry.blobs -= set(gone)
     (text,) = await problems(registry, Expected(ONE.with_tag("1.0")))
     assert text.startswith("content is missing: ")
-    assert text.endswith(more)
+    assert text.partition(" and ")[1:] == ((" and ", "1 more") if more else ("", ""))
     assert sum(str(digest) in text for _, digest in gone) == min(lost, 3)
 
 
@@ -256,6 +256,21 @@ async def test_an_entry_without_a_platform_has_none_and_a_reference_by_digest_is
     one, two, again = await check(registry, *group)
     assert (one.platforms, one.problems) == ((), ())
     assert two.problems == again.problems == ()
+
+
+async def test_tags_that_do_not_exist_do_not_count_as_what_most_of_a_group_name():
+    registry = MemoryRegistry()
+    registry.release(ONE, "1.0")
+    found = await check(registry, *(Expected(place.with_tag("1.0"), group="app") for place in (TWO, ONE, THREE)))
+    assert [one.problems for one in found] == [("the tag does not exist",), (), ("the tag does not exist",)]
+
+
+async def test_an_unknown_platform_is_no_platform():
+    registry = MemoryRegistry()
+    unknown = registry.image(ONE, "unknown/unknown")
+    registry.tags[ONE, "1.0"] = registry.index(ONE, registry.image(ONE, "linux/amd64"), unknown).digest
+    (one,) = await check(registry, Expected(ONE.with_tag("1.0")))
+    assert (one.platforms, one.attestations) == (("linux/amd64",), 0)
 
 
 RIGHT = Checked(Expected(ONE.with_tag("1.0")))

@@ -9,7 +9,7 @@ from bakery.publish import pipeline as pipeline_module
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, target
+from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
 
 ONE, TWO = "one.example/app", "two.example/app"
 TAGS = ("1.0", "latest")
@@ -86,3 +86,43 @@ async def test_work_cancelled_by_other_code_is_a_failure_and_no_target_hangs():
     assert outcome.targets[0].state is State.FAILED
     assert outcome.exit_code == ExitCode.FAILED
     assert not engine.tags
+
+
+async def test_the_end_of_the_budget_leaves_what_has_ended_as_it_is():
+    engine = DictionaryEngine()
+    engine.on_stage = lambda image, repository: for_ever() if str(repository) == TWO else asyncio.sleep(0)
+    engine.refuse = lambda action, repository: refusal() if str(repository) == "three.example/app" else None
+    done = target(builds(engine, "done"), ((ONE, ("done",)),), uid="done")
+    incomplete = target(builds(engine, "incomplete")[:1], ((ONE, ("incomplete",)),), uid="incomplete")
+    places = ((TWO, ("1",)), ("three.example/app", ("1",)), ("four.example/app", ("1",)))
+    mixed = target(builds(engine, "mixed"), places, uid="mixed")
+    outcome = await publish(engine, done, incomplete, mixed, time_budget_s=0.3)
+    first, second, third = outcome.targets
+    assert (first.state, first.failures) == (State.PUBLISHED, ())
+    assert second.failure.step is Step.ASSEMBLE
+    hanging, refused, complete = third.destinations
+    assert isinstance(hanging.failure.error, BudgetSpent)
+    assert "403" in str(refused.failure.error)
+    assert complete.failure is None
+
+
+async def test_what_is_left_of_the_budget_counts_from_the_start_of_the_run():
+    clock = Clock()
+    clock.time = 1000.0
+
+    class SlowStart(DictionaryEngine):
+        async def __aenter__(self):
+            clock.time += 2
+            return self
+
+    absent = build(add_image(DictionaryEngine(), "linux/amd64"))
+    outcome = await publish(SlowStart(), target([absent]), clock=clock, wait_limit_s=600, time_budget_s=3)
+    assert isinstance(outcome.targets[0].failure.error, NotFound)
+    assert 1002 < clock.time <= 1003
+
+
+async def test_a_run_has_a_clock_of_its_own():
+    engine = DictionaryEngine()
+    planned = target(builds(engine), ((ONE, TAGS),))
+    outcome = await Pipeline(Plan((planned,)), engine, options=PipelineOptions()).execute()
+    assert outcome.exit_code == ExitCode.DONE

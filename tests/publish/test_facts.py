@@ -89,6 +89,8 @@ async def test_a_config_is_not_read_if_the_annotations_tell_everything_that_coun
 
     monkeypatch.setattr(engine, "read_blob", read_blob)
     assert await read(engine, digest, labels=False) == ImageFacts(digest, "", DAY[2])
+    told = index(engine, image(engine), annotations={CREATED: "2026-01-02T00:00:00Z", VERSION: "1.0.0"})
+    assert await read(engine, told, labels=True) == ImageFacts(told, "1.0.0", DAY[2])
 
 
 async def test_a_single_image_is_read_as_well():

@@ -26,6 +26,7 @@ from tests.publish.fakes import target as planned
 
 OLD, NEW = Digest.of(b"old"), Digest.of(b"new")
 LAYER = Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", Digest.of(b"layer"), 1000)
+OTHER = Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", Digest.of(b"other layer"), 500)
 CONFIG = Descriptor("application/vnd.oci.image.config.v1+json", Digest.of(b"config"), 10)
 
 
@@ -163,11 +164,14 @@ def test_nothing_is_held_if_everything_would_be_published_and_all_if_a_part_is_m
 
 
 def test_the_requests_of_a_target_are_counted():
-    blobs = {LAYER.digest: "tmp.example", CONFIG.digest: "ghcr.io", Digest.of(b"there"): "tmp.example"}
+    blobs = {LAYER.digest: "tmp.example", OTHER.digest: "tmp.example", CONFIG.digest: "ghcr.io"}
     place = DestinationForecast(
-        Repository.parse("ghcr.io/a"), compare(["1", "2", "3"], {"2": OLD, "3": NEW}, NEW), (LAYER, CONFIG), manifests=3
+        Repository.parse("ghcr.io/a"),
+        compare(["1", "2", "3"], {"2": OLD, "3": NEW}, NEW),
+        (LAYER, OTHER, CONFIG),
+        manifests=3,
     )
     cost = cost_of([TargetForecast("a", NEW, (), (), (place,), blobs)], {})
     # At ghcr.io: the list of tags, a look for each blob, two for each manifest, a look for each tag and two more for
-    # each that moves, two to send the layer, one to mount the config. At tmp.example: one to read the layer.
-    assert cost.requests == (1 + 3 + 2 * 3 + 3 + 2 * 2 + 2 + 1) + 1
+    # each that moves, two to send each layer, one to mount the config. At tmp.example: one to read each layer.
+    assert cost.requests == (1 + 3 + 2 * 3 + 3 + 2 * 2 + 2 * 2 + 1) + 2

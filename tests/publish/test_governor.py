@@ -115,10 +115,10 @@ async def test_after_the_window_an_older_image_is_replaced_and_a_newer_one_left_
 
 async def test_what_a_rule_does_to_a_tag_is_told_once_and_a_refusal_is_raised():
     one = Governed(
-        TagPolicy(latest=Rule.NO_DOWNGRADE, other=Rule.WARN, version=Rule.IF_NEWER), "latest", "edge", "2.0.0"
+        TagPolicy(latest=Rule.NO_DOWNGRADE, other=Rule.WARN, version=Rule.IF_NEWER), "latest", "edge", "2.0.0", "2"
     )
-    newer = one.release("3.0.0")
-    governor = await one.make(latest=newer, edge=newer, **{"2_0_0": newer})
+    newer, older = one.release("3.0.0"), one.release("1.0.0")
+    governor = await one.make(latest=newer, edge=newer, **{"2_0_0": newer, "2": older})
     await governor.foresee(is_whole=False)
     assert sorted(note.removeprefix(f"{HERE}: ").split()[0] for note in one.notes) == ["edge", "latest"]
     assert one.place.held == {"latest", "2.0.0"}

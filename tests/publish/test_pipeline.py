@@ -90,7 +90,9 @@ class FailingEngine(DictionaryEngine):
         raise self.error
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("bug"), ExceptionGroup("tasks", [OSError(24, "too many files")])])
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("bug"), refusal(), ExceptionGroup("tasks", [OSError(24, "too many files")])]
+)
 async def test_a_bug_in_the_engines_shutdown_loses_no_outcome(error):
     engine, events = FailingEngine("end", error), list[Event]()
     outcome = await publish(engine, target(builds(engine), BOTH), events=events)

@@ -92,9 +92,11 @@ async def test_tags_may_move_when_every_delivery_of_the_set_is_staged():
     assert await has_returned(first)
 
 
-async def test_without_a_set_nothing_is_waited_for():
-    made, (a, *_) = release(*TARGETS)
+async def test_without_a_set_nothing_is_waited_for_and_a_failure_holds_nothing_else():
+    made, (a, b, _) = release(*TARGETS)
     await made.may_move(a)
+    made.failed(b, NO)
+    assert made.set_of(b).held_back() is None
 
 
 async def test_a_failure_before_the_first_tag_holds_the_set_and_names_the_cause():
@@ -246,6 +248,18 @@ async def test_a_tag_whose_move_was_never_acknowledged_and_did_not_happen_is_nei
     moved.engine.tags[ONE, "1"] = OLD
     await moved.restore(one)
     assert (moved.place.taken, moved.place.restored) == (set(), set())
+
+
+async def test_a_tag_that_still_reads_as_before_after_it_was_moved_is_put_back_too(monkeypatch):
+    moved = Moved("1")
+    one = await moved.make()
+    moved.engine.tags[ONE, "1"] = OLD  # the registry lags
+
+    async def verify_tag(reference: object, digest: Digest, *, previous: Digest | None) -> None: ...
+
+    monkeypatch.setattr(moved.engine, "verify_tag", verify_tag)
+    await moved.restore(one)
+    assert (moved.place.restored, moved.place.taken) == ({"1"}, set())
 
 
 async def test_what_cannot_be_put_back_is_listed_with_its_reason():

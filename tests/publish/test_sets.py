@@ -7,8 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from bakery.errors import AuthError, BakeryError, ExitCode
+from bakery.events import Event, TargetFinished
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
+from bakery.publish.engine import TagChanged
 from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan, RefusedTarget, SkippedTarget
@@ -383,3 +385,34 @@ async def test_a_missing_build_of_another_image_does_not_hold_an_image_back():
     engine.tags.clear()
     assert (await pipeline_of(engine, plan, whole=Whole.IMAGE).execute()).exit_code == ExitCode.FAILED
     assert engine.tags == {}
+
+
+async def test_no_target_of_a_set_ends_before_its_tags_were_restored():
+    engine, events = DictionaryEngine(), list[Event]()
+    old_tags(engine, *BOTH)
+    engine.refuse = refusing(("tag", TWO))
+    good, bad = target(builds(engine), BOTH[:1], uid="good"), target(builds(engine), BOTH[1:], uid="bad")
+    await publish(engine, good, bad, whole=Whole.RUN, events=events)
+    ends = {event.target: event.state for event in events if isinstance(event, TargetFinished)}
+    assert ends == {"good": "failed", "bad": "failed"}
+
+
+async def test_a_set_whose_last_target_never_stages_ends():
+    engine = DictionaryEngine()
+    engine.refuse = refusing(("stage", ONE))
+    absent = build(add_image(DictionaryEngine(), "linux/amd64"))
+    late = target([absent], BOTH[1:], uid="late")
+    async with asyncio.timeout(5):
+        outcome = await publish(engine, target(builds(engine), BOTH[:1]), late, whole=Whole.RUN, wait_limit_s=3)
+    assert [one.state for one in outcome.targets] == [State.FAILED] * 2
+
+
+async def test_a_tag_that_changes_before_every_conditional_write_is_a_failure_in_the_end(monkeypatch):
+    engine = DictionaryEngine()
+
+    async def changed(image, reference, **more):
+        raise TagChanged("cannot move tag", about=reference, why="it changed")
+
+    monkeypatch.setattr(engine, "tag", changed)
+    outcome = await publish(engine, target(builds(engine), BOTH[:1]))
+    assert isinstance(outcome.targets[0].destinations[0].failure.error, TagChanged)
