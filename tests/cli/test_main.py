@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -197,6 +198,19 @@ def test_a_time_limit_must_be_a_non_negative_number(limit):
     done = bakery("ci", "publish", "--time-budget", limit, "x")
     assert done.returncode == ExitCode.USAGE
     assert "--time-budget" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("command", ["version", "explain"])
+def test_a_full_disk_is_an_error_and_no_bug(command):
+    words = [sys.executable, "-c", "from bakery.cli.main import run; run()", command]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr == (
+        "error[run/failed]: cannot write: no space left on device\n"
+        "hint: free some space, then run the same command again\n"
+    )
 
 
 def test_a_working_directory_that_was_deleted_is_an_error_and_no_crash(tmp_path):

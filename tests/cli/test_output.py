@@ -250,4 +250,4 @@ async def test_a_terminal_in_another_locale_gets_ascii(two):
     )
     assert code == ExitCode.DONE
     assert written.isascii()
-    assert any(row.startswith("ok: Publish completed") for row in rows)
+    assert any(row.startswith("ok: Publish completed | ") for row in rows)

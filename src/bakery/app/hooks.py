@@ -59,6 +59,9 @@ class Preparations:
         self._command = parse_command(options.before_commit) if options.before_commit else ()
         if options.sign_option and options.sign is None:
             raise UsageError("missing option --sign", why="--sign-option is for signing")
+        # The option reads COSIGN_KEY as well, and a workflow may set that for all its steps.
+        if options.sign is None and options.sign_key not in {"", options.environment.get("COSIGN_KEY")}:
+            raise UsageError("missing option --sign", why="--sign-key is for signing")
         self._artifacts: Artifacts | None = None
         self._cosign: Cosign | None = None
         self._veto: Veto | None = None

@@ -110,6 +110,10 @@ class Creating(Struct, frozen=True):
     metadata_file: Path | None = None
     progress: _Progress = "auto"
 
+    def __post_init__(self) -> None:
+        if self.offline and not self.reporting.dry_run:
+            raise UsageError("cannot use --offline", why="it is about a dry run", hint="pass --dry-run")
+
 
 class _CreateCommand(Command):
     """A command whose --soci has an optional value: what follows it is a source, unless it is KEY=VALUE."""

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from errno import ENOSPC
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -158,6 +159,11 @@ def guarded(action: Callable[[], Any]) -> int:
         if isinstance(error, OSError) and not _has_working_directory():
             why = "the working directory does not exist any more"
             return _failed(BakeryError("cannot run", why=why, hint="change to a directory that exists"))
+        if isinstance(error, OSError) and error.errno == ENOSPC:
+            hint = "free some space, then run the same command again"
+            return _failed(
+                BakeryError("cannot write", about=error.filename or "", why="no space left on device", hint=hint)
+            )
         if general.is_debugging():
             import traceback
 

@@ -184,8 +184,17 @@ sign_option = click.option(
     "--sign-option", metavar="OPTION", multiple=True,
     help="Pass this option to `cosign sign`, such as --signing-config=FILE; repeatable.",
 )  # fmt: skip
+
+
+def _command(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    """Return the command, or "" if none is given. Raises UsageError for an empty one, as of an unset variable."""
+    if value is not None and not value.strip():
+        raise UsageError("invalid value for --before-commit", about=repr(value), why="expected a command")
+    return value or ""
+
+
 before_commit = click.option(
-    "--before-commit", metavar="COMMAND", default="", show_default=False,
+    "--before-commit", metavar="COMMAND", default=None, show_default=False, callback=_command,
     help="Run this command once, with what is staged as JSON on stdin, before any tag moves; it may veto.",
 )  # fmt: skip
 delete_sources = click.option(

@@ -33,7 +33,9 @@ from bakery.events import (
 )
 from bakery.text import clean, json_text, without_commands
 
-_PLAIN = str.maketrans({"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", "⚠": "!", "…": "...", "→": "->", "—": "-"})
+_PLAIN = str.maketrans(
+    {"✅": "ok:", "❌": "FAILED:", "✓": "+", "✗": "x", "⚠": "!", "…": "...", "→": "->", "—": "-", "·": "|"}
+)
 _COLOURS: Final = {"e": "1;31", "w": "1;33", "h": "36", "✅": "32", "❌": "31"}
 _STARTS: Final = re.compile(r"^(?:error(?:\[[\w/-]+\])?:|warning:|hint:|✅|❌)", re.MULTILINE)
 _REPORTED: Final = re.compile(r"^(error|warning)(?:\[([\w/-]+)\])?: (.*(?:\nhint: .*)?)$", re.MULTILINE)

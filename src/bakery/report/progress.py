@@ -87,7 +87,7 @@ class Progress:
                 return [Line(logging.DEBUG, f"failed: {why}", uid, members=members)]
             self._failures.add(why)
             place = f"{step.name} {step.place}".rstrip() if step else ""
-            return [Line(logging.INFO, clean(f"failed: {place}: {why}"), uid, members=members)]
+            return [Line(logging.INFO, clean(": ".join(filter(None, ("failed", place, why)))), uid, members=members)]
         level = logging.INFO if event.state in _CHANGED else logging.DEBUG
         return [Line(level, f"{clean(event.state)} in {duration(event.elapsed_s)}", uid, members=members)]
 
