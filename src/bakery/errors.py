@@ -249,7 +249,7 @@ def hint_of(error: BaseException) -> str:
     """Return the user's next step, or ""."""
     if isinstance(error, BakeryError):
         return " ".join(clean(error.hint).split())
-    return _limit(error)[1] or "run again with --debug and report the traceback"
+    return _limit(error)[1] or "set BAKERY_DEBUG=1, run the command again, and report the traceback"
 
 
 def limit_of_files(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """The command line as a whole: help is fast, mistakes name the nearest match, no traceback is shown."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,25 @@ def test_the_module_runs_as_the_program_does():
         [sys.executable, "-m", "bakery", "ci", "--help"], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == bakery("ci", "--help").stdout
+
+
+STARTING = """
+import os, signal, sys
+import bakery.__main__ as program
+
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == "bakery.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+program.run()
+"""
+
+
+def test_an_interrupt_while_the_program_is_starting_leaves_no_traceback():
+    done = subprocess.run([sys.executable, "-c", STARTING], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 WRONG_USAGE = {

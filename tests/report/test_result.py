@@ -170,7 +170,7 @@ def test_a_failure_is_one_line_and_a_bug_has_a_hint_to_show_its_traceback():
     bug = target(failure=Failure(Step.SOCI, RuntimeError("a\nbug")), state=State.FAILED)
     assert outcome_lines(Outcome((bug,))).splitlines()[1:3] == [
         "error[run/internal]: hello-1.0.0: [soci] internal error: RuntimeError: a bug",
-        "hint: run again with --debug and report the traceback",
+        "hint: set BAKERY_DEBUG=1, run the command again, and report the traceback",
     ]
 
 

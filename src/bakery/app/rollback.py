@@ -30,7 +30,7 @@ class RollbackRequest(Struct, frozen=True):
 
 
 def read_changes(request: RollbackRequest) -> tuple[Change, ...]:
-    """Return the changes that the file records. Raises UsageError if it cannot be read, and BadDocument."""
+    """Return the changes that the file records. Raises UsageError if it cannot be read or is empty, and BadDocument."""
     from bakery.files import read_regular
     from bakery.oci.canonical import parse_object
     from bakery.publish.changes import changes_of_journal, changes_of_summary, is_summary
@@ -39,6 +39,9 @@ def read_changes(request: RollbackRequest) -> tuple[Change, ...]:
         raw = read_regular(request.file, limit_bytes=_MAX_BYTES)
     except OSError as error:
         raise UsageError("cannot read", about=request.file, why=error.strerror or str(error)) from error
+    if not raw.strip():
+        hint = "pass the journal or the JSON summary of the run"
+        raise UsageError("cannot read", about=request.file, why="it is empty", hint=hint)
     if is_summary(raw):
         document = parse_object(raw, about=request.file, limit_bytes=_MAX_BYTES)
         return changes_of_summary(document, about=request.file)

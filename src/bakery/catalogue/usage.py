@@ -121,7 +121,7 @@ ENTRIES: Final = (
             "If a plugin is named in the traceback, report it to the plugin's authors.",
         ),
         "error[run/internal]: internal error: KeyError: 'digest'\n"
-        "hint: run again with --debug and report the traceback",
+        "hint: set BAKERY_DEBUG=1, run the command again, and report the traceback",
     ),
     Entry(
         "system/limit",

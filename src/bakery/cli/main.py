@@ -136,7 +136,7 @@ def app() -> None:
 def guarded(action: Callable[[], Any]) -> int:
     """Run `action` and return the exit code: its own, if it returns one. Every error is printed on stderr as a message.
 
-    Tracebacks are shown only with --debug.
+    Tracebacks are shown only with --debug or BAKERY_DEBUG.
     """
     try:
         with interruptible(to_the_end=True):

@@ -51,9 +51,9 @@ def command(
 
     environment = options.overlaid(os.environ, **{name: access[name] for name in ACCESS_NAMES})
     request = RollbackRequest(Path(file), time_budget, environment)
+    changes = rollback.read_changes(request)
     if not (yes or dry_run or sys.stdin.isatty()):
         raise UsageError("cannot ask whether to roll back", why="stdin is not a terminal", hint="pass --yes")
-    changes = rollback.read_changes(request)
     if dry_run or not yes:
         planned = rollback.survey(changes, request, emit=output.emit)
         if dry_run:
