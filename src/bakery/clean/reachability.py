@@ -43,10 +43,15 @@ class Graph:
                 self._referrers[content.subject].append(digest)
             for referrer in content.referrers:
                 self._referrers[digest].append(referrer)
+        self._roots = {item.digest for item in items.values() if item.ordinary_tags}
         self._tagged: dict[str, list[Digest]] = defaultdict(list)
         for item in items.values():
             for owner in {owner_of(tag) for tag in item.tags} - {""}:
                 self._tagged[owner].append(item.digest)
+
+    def has_tag(self, digest: Digest) -> bool:
+        """Return whether a manifest has a tag of its own, so that somebody may pull it."""
+        return digest in self._roots
 
     def below(self, digest: Digest) -> list[Link]:
         """Return what belongs to a manifest: children, SOCI indexes, referrers, signatures."""
@@ -90,8 +95,12 @@ def in_order(going: Iterable[Digest], graph: Graph) -> list[list[Digest]]:
         indexes.update({link.to for link in links if link.how == CHILD})
     rounds = []
     while left:
-        # A tag may make an index the signature of its own child: then only indexes count. They form no circle.
-        ready = [one for one in left if not owners[one]] or [one for one in left if not indexes[one]]
+        ready = [one for one in left if not owners[one]]
+        if not ready:
+            # A circle: a tag may make an index the signature of its own child, an image may be the referrer of its SOCI
+            # index. Then only indexes count, which form no circle, and what somebody may pull goes first.
+            circle = [one for one in left if not indexes[one]]
+            ready = [one for one in circle if graph.has_tag(one)] or circle
         rounds.append(ready)
         for digest in ready:
             del left[digest]
