@@ -40,7 +40,7 @@ def test_the_tests_of_a_row_exist(row):
 def run_time_distributions() -> dict[str, metadata.Distribution]:
     """Return what `pip install bakery` installs here: its dependencies, and theirs."""
     found: dict[str, metadata.Distribution] = {}
-    pending = list(metadata.requires("bakery") or [])
+    pending = list(metadata.requires("bakery-images") or [])
     while pending:
         requirement = pending.pop()
         name = re.match(r"[\w.-]+", requirement)

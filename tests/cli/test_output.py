@@ -168,7 +168,7 @@ async def on_terminal(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RUN, *arguments, cwd=stage.folder, stderr=theirs, stdout=asyncio.subprocess.DEVNULL,
-        env=os.environ | {"TERM": "xterm-256color", **environment},
+        env=os.environ | {"TERM": "xterm-256color", "CI": "", **environment},
     )  # fmt: skip
     os.close(theirs)
     loop.add_reader(ours, take)

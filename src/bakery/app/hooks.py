@@ -56,7 +56,7 @@ class Preparations:
 
         self._plan, self._options, self._emit = plan, options, emit
         self._attachments = parse_attachments(options.attach)
-        self._command = parse_command(options.before_commit) if options.before_commit else ()
+        self._command = () if options.before_commit is None else parse_command(options.before_commit)
         if options.sign_option and options.sign is None:
             raise UsageError("missing option --sign", why="--sign-option is for signing")
         # The option reads COSIGN_KEY as well, and a workflow may set that for all its steps.

@@ -71,7 +71,7 @@ class PublishOptions(Struct, frozen=True):
     sign: Literal["cosign"] | None = None
     sign_key: str = ""
     sign_option: tuple[str, ...] = ()
-    before_commit: str = ""
+    before_commit: str | None = None
     delete_sources: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     doing: Literal["publish", "convert"] = "publish"

@@ -186,11 +186,11 @@ sign_option = click.option(
 )  # fmt: skip
 
 
-def _command(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
-    """Return the command, or "" if none is given. Raises UsageError for an empty one, as of an unset variable."""
+def _command(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Return the command. Raises UsageError for an empty one, as of an unset variable."""
     if value is not None and not value.strip():
         raise UsageError("invalid value for --before-commit", about=repr(value), why="expected a command")
-    return value or ""
+    return value
 
 
 before_commit = click.option(
