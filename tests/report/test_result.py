@@ -45,13 +45,13 @@ def target(*places, version: str = "1.0.0", image: str = "hello", state: State =
 
 def test_a_change_is_one_line_with_tags_and_what_they_named_before():
     assert outcome_lines(Outcome((target(),))).splitlines()[0] == (
-        f"hello 1.0.0  linux/amd64 linux/arm64  {SHORT}  → ghcr.io/acme/hello  :1.0.0 :latest (was {SHORT_OLD})"
+        f"hello 1.0.0  linux/amd64 linux/arm64  {SHORT}  → ghcr.io/acme/hello  :1.0.0 :latest (was {OLD})"
     )
 
 
 def test_repositories_that_got_the_same_tags_are_named_together():
     line = outcome_lines(Outcome((target(place(), place(HUB)),))).splitlines()[0]
-    assert line.endswith(f"→ ghcr.io/acme/hello, docker.io/acme/hello  :1.0.0 :latest (was {SHORT_OLD})")
+    assert line.endswith(f"→ ghcr.io/acme/hello, docker.io/acme/hello  :1.0.0 :latest (was {OLD})")
 
 
 def test_only_what_changed_is_listed_and_the_rest_is_a_count():
@@ -66,7 +66,7 @@ def test_only_what_changed_is_listed_and_the_rest_is_a_count():
 
 def test_tags_that_named_one_image_share_its_digest():
     tags = tuple(TagOutcome(tag, State.PUBLISHED, OLD) for tag in ("1", "1.0"))
-    assert f":1 :1.0 (were {SHORT_OLD})" in outcome_lines(Outcome((target(place(tags=tags)),)))
+    assert f":1 :1.0 (were {OLD})" in outcome_lines(Outcome((target(place(tags=tags)),)))
 
 
 def test_a_repaired_image_says_so():

@@ -93,7 +93,7 @@ async def test_an_unknown_name_is_given_up_after_5_seconds():
     async with make_client(clock=clock, lookup=lookup) as client:
         with pytest.raises(UnknownHost, match="Name or service not known"):
             await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
-    assert 5 < sum(clock.slept) < 20
+    assert sum(clock.slept) == pytest.approx(5)
 
 
 async def test_a_host_that_refuses_every_connection_is_given_up_after_20_seconds():
@@ -103,7 +103,7 @@ async def test_a_host_that_refuses_every_connection_is_given_up_after_20_seconds
     async with make_client(clock=clock) as client:
         with pytest.raises(NotConnected):
             await client.blobs(Repository(f"127.0.0.1:{port}", "acme/app")).has(LAYER)
-    assert 20 < sum(clock.slept) < 60
+    assert sum(clock.slept) == pytest.approx(20)
 
 
 async def test_a_kept_connection_that_ends_without_a_byte_is_replaced_silently():

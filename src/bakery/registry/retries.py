@@ -6,6 +6,7 @@ The one layer that retries. The time budget ends it; the number of attempts coun
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -168,10 +169,12 @@ class Retries:
         """Wait after a failure, before the next attempt. Raises the error if no time or attempt is left."""
         self.failures += 1
         state, policy = self._state, self._state.policy
+        longest_s = math.inf
         if isinstance(error, NotConnected):
             now = state.clock.now()
             since = self._endpoint.down_since = now if self._endpoint.down_since is None else self._endpoint.down_since
-            if now - since > (_UNKNOWN_S if isinstance(error, UnknownHost) else _UNREACHABLE_S):
+            longest_s = since - now + (_UNKNOWN_S if isinstance(error, UnknownHost) else _UNREACHABLE_S)
+            if longest_s <= 0:
                 raise error
         elif isinstance(error.__cause__, TimeoutError) and not self._endpoint.is_alive:
             raise error  # silent for so long to every request: another try would wait as long
@@ -181,7 +184,7 @@ class Retries:
                 raise error
         if policy.attempts_were_set and self.failures >= policy.max_attempts:
             raise error
-        wait_s = policy.delay_for(self.failures)
+        wait_s = min(policy.delay_for(self.failures), longest_s)  # the last try is at the limit, not after it
         if isinstance(error, Unavailable) and error.retry_after_s is not None:
             wait_s += error.retry_after_s  # the jitter keeps clients with the same Retry-After from returning at once
         if state.clock.now() + wait_s > state.deadline:

@@ -5,7 +5,8 @@
     hint: …
     ❌ Publish failed: 1 failure · 1 published · 1 failed · 12 s · 24.1 MB sent · 312 requests (45 saved)
 
-Failures are in `report.outcome`. Unchanged targets are a count. Digests are short unless `full`; JSON has them whole.
+Failures are in `report.outcome`. Unchanged targets are a count. Digests are short unless `full`; JSON has them whole. A
+log has what a tag named before whole as well: somebody may have to put it back by hand.
 """
 
 from __future__ import annotations
@@ -151,7 +152,8 @@ def _words(place: DestinationOutcome, look: Look) -> str:
             by_previous.setdefault(str(tag.previous or ""), []).append(f":{tag.tag}")
     words = by_previous.pop("", [])
     for previous, tags in by_previous.items():
-        was = f"{'was' if len(tags) == 1 else 'were'} {previous if look.full else short_digest(previous)}"
+        named = previous if look.full or look.width is None else short_digest(previous)
+        was = f"{'was' if len(tags) == 1 else 'were'} {named}"
         words += [*tags[:-1], f"{tags[-1]} ({was})"]
     return " ".join(words)
 
