@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 LIMIT_S: Final = 30.0  # for everything together
+_BACKOFF_S: Final = 0.1  # of the one retry: an unknown size is better than a long wait
 _DOCKER_LIMIT_S: Final = 20.0
 _DOCKER_JOBS: Final = 4
 
@@ -59,7 +60,7 @@ async def _in_registries(outcome: BuildOutcome, environment: Mapping[str, str]) 
     if not images and not caches:
         return {}
     clock = SystemClock()
-    policy = RetryPolicy(max_attempts=2, attempts_were_set=True)
+    policy = RetryPolicy(max_attempts=2, attempts_were_set=True, base_delay=_BACKOFF_S)
     client = make_client(environment, policy=policy, clock=clock, deadline=clock.now() + LIMIT_S)
 
     async def size_of(key: str, size: Callable[[], Awaitable[Size | None]]) -> tuple[str, Size | None]:
