@@ -15,7 +15,7 @@ from tests.clean.making import index_of, pointer, push, push_image, signature_ta
 
 RUN = "from bakery.cli.main import run; run()"
 NAME = "acme/app"
-MOMENTS = 40
+MOMENTS = 100
 
 
 def fill(registry: EmbeddedRegistry) -> set[Digest]:
@@ -73,6 +73,7 @@ def check_whole(registry: EmbeddedRegistry, stays: set[Digest]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_after_kill_9_at_any_moment_every_kept_tag_is_whole_and_the_same_command_completes_it(tmp_path):
     async with EmbeddedRegistry() as registry:
         stays = fill(registry)
