@@ -416,3 +416,23 @@ async def test_a_tag_that_changes_before_every_conditional_write_is_a_failure_in
     monkeypatch.setattr(engine, "tag", changed)
     outcome = await publish(engine, target(builds(engine), BOTH[:1]))
     assert isinstance(outcome.targets[0].destinations[0].failure.error, TagChanged)
+
+
+async def test_an_interrupt_restores_a_set_of_which_only_a_part_has_begun(monkeypatch):
+    monkeypatch.setattr("bakery.publish.pipeline.IN_FLIGHT_S", 0.01)
+    engine, reached = DictionaryEngine(), asyncio.Event()
+    old_tags(engine, (ONE, ("1", "latest", "2")))
+    tag = engine.tag
+
+    async def stops_at_latest(image, reference, **more):
+        if reference.tag == "latest":
+            reached.set()
+            await asyncio.Event().wait()
+        await tag(image, reference, **more)
+
+    monkeypatch.setattr(engine, "tag", stops_at_latest)
+    first = target(builds(engine), ((ONE, ("1", "latest")),), uid="first")
+    waits = target(builds(engine, salt="waits"), ((ONE, ("2",)),), uid="waits")  # for the first one: one repository
+    outcome = await interrupted(engine, pipeline_of(engine, Plan((first, waits)), whole=Whole.RUN), reached)
+    assert tag_states(outcome)[f"{ONE}:1"] is State.RESTORED
+    assert set(engine.tags.values()) == {OLD}
