@@ -51,6 +51,7 @@ ROOMS = {
             "tests/wire/test_connections.py",
             "tests/wire/test_downloads.py",
             "tests/wire/test_proxies.py",
+            "tests/wire/test_socks.py",
             "tests/wire/test_hostile_hosts.py",
             "tests/wire/test_security_login.py",
         ),

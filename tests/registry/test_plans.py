@@ -489,6 +489,18 @@ def test_a_409_is_a_conflict_until_the_third_one_finds_the_tag_at_other_content(
         put(scripted(*once, *once, HttpResponse(409), OTHER), is_tag=True)
 
 
+@pytest.mark.parametrize("named", [OTHER, None])
+def test_a_condition_that_does_not_hold_is_told_with_what_the_tag_names_and_only_a_412_says_so(named):
+    def conditional(*results: Any) -> list[Any]:
+        flow = put_plan.put(DIGEST, about="x", is_tag=True, names=list, ours=lambda _: False, is_conditional=True)
+        return follow(flow, scripted(*results))
+
+    with pytest.raises(put_plan.ConditionFailed) as caught:
+        conditional(HttpResponse(412), named)
+    assert caught.value.found == named
+    assert len(conditional(HttpResponse(409), named, None, HttpResponse(201))) == 4
+
+
 def test_a_409_is_never_taken_for_immutable_while_the_tag_cannot_be_read():
     unread = (HttpResponse(409), None, None)
     assert len(put(scripted(*unread * 5, HttpResponse(201)), is_tag=True)) == 16

@@ -21,6 +21,7 @@ async def test_work_on_one_key_happens_once_and_every_caller_gets_the_result():
         results = [owner.create_task(ledger.once("key", work)) for _ in range(5)]
     assert {task.result() for task in results} == {"done"}
     assert len(runs) == 1
+    assert ledger.saved == 4
 
 
 async def test_cancelling_one_caller_does_not_cancel_the_work_for_another():

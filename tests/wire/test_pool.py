@@ -105,6 +105,21 @@ async def test_a_connection_to_a_server_that_cannot_be_trusted_is_closed(pool: P
             await asyncio.gather(*(wire.closed for wire in pool._open))
 
 
+async def test_the_tls_of_a_kept_connection_is_known_by_its_origin(tmp_path: Path):
+    tls = Tls(tmp_path)
+    pool = Pool(replace(HttpConfig(), ca_file=tls.file), RESOLVER, reach_of)
+    async with raw_server(silent, tls=tls.server(HOST), name=HOST) as host, raw_server(silent) as plain:
+        secure, other = route_to(host, scheme="https"), route_to(plain)
+        assert secure.origin is not None
+        assert other.origin is not None
+        for route in (other, secure):
+            pool.give_back(route, await pool.take(route))
+        assert pool.tls_of(secure.origin) is not None
+        assert pool.tls_of(other.origin) is None
+        assert pool.tls_of(Origin.parse("https://elsewhere.example")) is None
+        await pool.close()
+
+
 async def accepts_tunnels(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 300 No\r\nContent-Length: 0\r\n\r\n")
