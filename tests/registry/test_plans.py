@@ -14,7 +14,7 @@ from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismat
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.registry import put_plan, upload_plan
-from bakery.registry.failure import ContentMissing, LoginEnded
+from bakery.registry.failure import ConditionFailed, ContentMissing, LoginEnded
 from bakery.registry.http.failure import BodyCut, NotConnected
 from bakery.registry.http.message import Fields, HttpResponse
 from bakery.registry.http.url import Url
@@ -495,7 +495,7 @@ def test_a_condition_that_does_not_hold_is_told_with_what_the_tag_names_and_only
         flow = put_plan.put(DIGEST, about="x", is_tag=True, names=list, ours=lambda _: False, is_conditional=True)
         return follow(flow, scripted(*results))
 
-    with pytest.raises(put_plan.ConditionFailed) as caught:
+    with pytest.raises(ConditionFailed) as caught:
         conditional(HttpResponse(412), named)
     assert caught.value.found == named
     assert len(conditional(HttpResponse(409), named, None, HttpResponse(201))) == 4
