@@ -40,7 +40,7 @@ def of_description(text: str) -> str | None:
 
 
 def _version_of_git() -> str | None:
-    if not (_HERE / ".git").exists():  # an sdist inside somebody's repository does not have that repository's version
+    if not (_HERE / ".git").exists():  # an sdist inside another repository has its own version
         return None
     described = of_description(_git("describe", "--tags", "--long", "--dirty", "--match", "v[0-9]*.[0-9]*.[0-9]*"))
     if described is not None:

@@ -1,4 +1,4 @@
-"""How long a healthy destination takes beside a hostile one: `python -m bench.hostile [REPEAT]`.
+"""How long a healthy destination takes next to a hostile one: `python -m bench.hostile [REPEAT]`.
 
 Eight small targets to two destinations, in one process together with the registries. The peer is the same publish with
 two healthy destinations; what is compared is the time until the last tag of the first destination has moved.
@@ -80,7 +80,7 @@ async def last_tag_s(serve: Serve | None) -> float:
 
 
 async def main(repeat: int) -> None:
-    """Measure all by turns and print the medians."""
+    """Measure each in turn, and print the medians."""
     kinds: dict[str, Serve | None] = {"a second healthy destination": None, **HOSTILE}
     times: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(repeat):

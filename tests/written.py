@@ -1,7 +1,7 @@
 """Checks every summary and journal that a test makes Bakery write against the published schemas.
 
-`conftest.py` wraps what writes them in this process, and looks through the temporary folder for those of others.
-Members that a schema does not name are refused here, so that none is written that is not published.
+`conftest.py` wraps what writes them in this process, and looks through the temporary folder for those of child
+processes. Members that a schema does not name are refused here, so that only published members are written.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ STATES = {
     "metadata, ended by a signal": (ENTRY, None, "", State.BUILT),
     "done without metadata": (None, DONE, "", State.BUILT),
     "failed": (None, FAILED, "", State.FAILED),
-    "metadata that is no object": ("x", FAILED, "", State.FAILED),
+    "metadata that is not an object": ("x", FAILED, "", State.FAILED),
     "ended by a signal": (None, None, "#1 [x-1 1/2] COPY a b\n", State.STOPPED),
     "failed before a signal": (None, None, "#1 [x-1 1/2] COPY a b\n#1 ERROR: no\n", State.FAILED),
     "result before a signal": (None, None, "#1 [internal] target results\n#1 x-1: failed done\n", State.FAILED),

@@ -1,4 +1,4 @@
-"""The timeline in a real Chromium: it is drawn, can be used with mouse and keyboard, and can be read by everybody."""
+"""The timeline in a real Chromium: it is drawn, works with mouse and keyboard, and is accessible."""
 
 from __future__ import annotations
 

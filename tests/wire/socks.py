@@ -13,8 +13,8 @@ _CONNECT, _NAME = 1, 3
 class SocksProxy:
     """Tunnels lead to one port of this machine, whatever host was requested.
 
-    login: the only user name and password that are accepted; None accepts everybody. reply: the code of the reply to a
-    request; only 0 opens a tunnel. mute: it closes each connection without a byte.
+    login: the only user name and password that are accepted; None accepts every client. reply: the code of the reply
+    to a request; only 0 opens a tunnel. mute: it closes each connection without a byte.
     """
 
     def __init__(self, port: int, *, login: tuple[str, str] | None = None, reply: int = 0, mute: bool = False) -> None:

@@ -96,7 +96,7 @@ async def test_29_referrers_that_refer_to_each_other_are_copied_once(tmp_path: P
     async with EmbeddedRegistry(traits=Traits(referrers=False)) as source, EmbeddedRegistry() as destination:
         one, raw = push_image(source, "one")
         other, raw_other = push_image(source, "other", subject=pointer(raw, mt.OCI_MANIFEST))
-        # The index under a fallback tag is whatever somebody writes: here each lists the other one, and itself.
+        # Any client that may push can write the index under a fallback tag: here each lists the other, and itself.
         push(source, index_of([raw_other, raw]), signature_tag(one, ""))
         push(source, index_of([raw, raw_other]), signature_tag(other, ""))
         code, err = await bakery(

@@ -65,7 +65,7 @@ class Criteria(Struct, frozen=True):
             return datetime.min.replace(tzinfo=UTC)
 
     def matching(self, tags: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the tags that an expression matches; all of them if there is none."""
+        """Return the tags that an expression matches, or all of them without an expression."""
         return tuple(tag for tag in tags if not self.tags or any(re.search(text, tag) for text in self.tags))
 
 

@@ -125,7 +125,7 @@ def _stands_alone(digest: Digest, found: Findings, criteria: Criteria, now: date
 
 
 def _is_doubtful(error: BakeryError | None) -> bool:
-    """Return whether a manifest may be more than it seems. One that is none refers to nothing, and may go."""
+    """Return whether a manifest may be more than it seems. What is not a manifest refers to nothing, and may go."""
     return error is not None and not isinstance(error, BadDocument)
 
 

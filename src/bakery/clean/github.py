@@ -209,7 +209,7 @@ class GitHubPlace:
 
 
 def item_of(version: Mapping[str, Any]) -> Item | None:
-    """Return a version as an item; None for one that is no manifest."""
+    """Return a version as an item; None if it is not a manifest."""
     try:
         digest = Digest.parse(version.get("name"))
     except BadDigest:

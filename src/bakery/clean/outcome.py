@@ -17,14 +17,14 @@ class Fate(StrEnum):
 
     PLANNED = "planned"
     DELETED = "deleted"
-    GONE = "gone"  # somebody else deleted it
+    GONE = "gone"  # another client deleted it
     REFUSED = "refused"  # the registry does not allow it
     KEPT = "kept"  # it became needed, or what it belongs to was refused
     FAILED = "failed"
 
 
 class NotAllowed(BakeryError):
-    """The registry never lets this be deleted, whoever asks. Not a failure of the clean-up."""
+    """The registry does not allow any user to delete this. Not a failure of the clean-up."""
 
     error_code = "registry/unsupported"
 

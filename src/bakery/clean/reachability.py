@@ -50,7 +50,7 @@ class Graph:
                 self._tagged[owner].append(item.digest)
 
     def has_tag(self, digest: Digest) -> bool:
-        """Return whether a manifest has a tag of its own, so that somebody may pull it."""
+        """Return whether a manifest has its own tag, so that users may pull it."""
         return digest in self._roots
 
     def below(self, digest: Digest) -> list[Link]:
@@ -98,7 +98,7 @@ def in_order(going: Iterable[Digest], graph: Graph) -> list[list[Digest]]:
         ready = [one for one in left if not owners[one]]
         if not ready:
             # A circle: a tag may make an index the signature of its own child, an image may be the referrer of its SOCI
-            # index. Then only indexes count, which form no circle, and what somebody may pull goes first.
+            # index. Then only indexes count, which form no circle, and what users may pull goes first.
             circle = [one for one in left if not indexes[one]]
             ready = [one for one in circle if graph.has_tag(one)] or circle
         rounds.append(ready)

@@ -131,7 +131,7 @@ class Surveyor:
         return tuple(found)
 
     async def _created(self, config: Descriptor) -> datetime | None:
-        """Return the time in an image config; None if it has none or cannot be read: then it is not known to be old."""
+        """Return the time in an image config; None if it is unknown: then the image does not count as old."""
         reference = self.place.repository.with_digest(config.digest)
         if config.size > _MAX_CONFIG_BYTES:
             return None

@@ -1,6 +1,6 @@
 """Clean one repository: decide, then delete what is still to be deleted when it has been looked at again.
 
-A repository is read again right before the first deletion: what somebody pushed or tagged since the plan was shown is
+A repository is read again right before the first deletion: what was pushed or tagged after the plan was shown is
 kept. What is deleted is never more than what was shown. An index goes before its children; if it cannot be deleted,
 they stay.
 """
@@ -106,7 +106,7 @@ class Sweep:
         for one in again.deletions:
             if one.reference in approved and isinstance(one.reference, DigestReference):
                 self._emit(ManifestDeleting(self._name, self._name, str(one.digest), one.why))
-        # What belongs to something that is not deleted: because nobody has seen that it would be, or by a refusal.
+        # What belongs to something that is not deleted: because the plan did not show it, or the registry refused.
         blocked = self._below(again, (one.digest for one in again.deletions if one.reference not in approved))
         for _, batch in groupby((one for one in again.deletions if one.reference in approved), lambda one: one.order):
             done = await together(self._delete(one, one.digest in blocked) for one in batch)

@@ -62,7 +62,7 @@ def log_level() -> int:
 
 
 def form() -> Form:
-    """Return how lines are written: with the time wherever nobody watches them."""
+    """Return how lines are written: with the time unless they go to an interactive terminal."""
     from bakery.report.lines import Form, is_github
 
     return Form(

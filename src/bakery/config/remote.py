@@ -25,7 +25,7 @@ _REGISTRY_OF_FORGE: Final = {
 
 
 def web_address(remote: str) -> str:
-    """Return the web address of a git remote, without login, port of SSH and `.git`, or "" if it has none."""
+    """Return the web address of a git remote, without login, port of SSH and `.git`, or "" if it does not have one."""
     short = _SHORT_FORM.fullmatch(remote)
     text = f"ssh://{short[1]}/{short[2]}" if short else remote if "://" in remote else f"https://{remote}"
     try:

@@ -1,7 +1,7 @@
 """Signing with the real cosign: every digest of an image at every destination, once, before any tag moves.
 
 With a key, a digest that cosign can verify with it is not signed again. Keyless signatures cannot be recognized without
-knowing whose they should be, so they are made anew. Source: cosign 3.1; docs/signing.md.
+knowing whose they should be, so they are made again. Source: cosign 3.1; docs/signing.md.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Vetoed(BakeryError):
 
 
 def parse_command(text: str) -> tuple[str, ...]:
-    """Return the words of a command line. No shell runs it. Raises UsageError if it is none."""
+    """Return the words of a command line. No shell runs it. Raises UsageError if it cannot be parsed."""
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:

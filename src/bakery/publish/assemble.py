@@ -135,7 +135,7 @@ def read_config(raw: bytes, *, about: object) -> ConfigFacts:
 
 
 def _label(document: Mapping[str, Any], name: str) -> str:
-    """Return a label of an image config, or "" if it has none."""
+    """Return a label of an image config, or "" if it is missing."""
     found: Any = document
     for part in ("config", "Labels", name):
         found = found.get(part) if isinstance(found, Mapping) else None

@@ -13,7 +13,7 @@ class Expected(Struct, frozen=True):
     """A tag, or a digest, and what must hold for it.
 
     digest: what it must name; None if any image will do. platforms: that must be there, such as "linux/amd64". group:
-    tags of one group must name the same digest and have the same attestations and signatures; "" is no group.
+    tags of one group must name the same digest and have the same attestations and signatures; "" is not compared.
     """
 
     reference: Reference

@@ -142,9 +142,9 @@ def undecided(
 def cost_of(targets: Sequence[TargetForecast], round_trip_s: Mapping[str, float]) -> Cost:
     """Return what publishing these targets transfers. round_trip_s: measured, by registry.
 
-    A blob is sent once to each registry, whoever needs it; from then on, and if its source is in the same registry, it
-    is mounted. Every lacking blob takes two requests (or one for a mount) and every lacking manifest two; what is
-    there takes one, and so does each tag that is equal.
+    A blob is sent once to each registry, however many targets need it; from then on, and if its source is in the same
+    registry, it is mounted. Every lacking blob takes two requests (or one for a mount) and every lacking manifest two;
+    what is there takes one, and so does each tag that is equal.
     """
     sent: set[tuple[str, Digest]] = set()
     send_bytes = send_blobs = mount_blobs = 0

@@ -1,7 +1,7 @@
 """Reads the journal of a run, of any version of Bakery, and adds up its events. Pure.
 
 A journal may be cut off by a kill, may have several runs one after another, and may be newer than this code: a line
-that is no event that we know is left out, and so is a member that we do not know.
+that is not a known event is left out, and so is an unknown member.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Entry(Struct, frozen=True):
 
 
 def entries(lines: Iterable[str]) -> list[Entry]:
-    """Return the events of a journal, in order. Raises BadDocument if there is none."""
+    """Return the events of a journal, in order. Raises BadDocument if it does not contain any."""
     found = [entry for line in lines if (entry := _entry(line)) is not None]
     if not found:
         raise BadDocument("invalid journal", why="none of its lines is an event")

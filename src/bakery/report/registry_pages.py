@@ -1,6 +1,6 @@
 """Where people look at a repository: the web page that a registry has for it. Pure.
 
-Known are GHCR, Docker Hub, Quay and the public gallery of ECR. The others have no page that everybody can open.
+Known are GHCR, Docker Hub, Quay and the public gallery of ECR. Other registries do not have public pages.
 """
 
 from __future__ import annotations

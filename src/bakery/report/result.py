@@ -6,7 +6,7 @@
     ❌ Publish failed: 1 failure · 1 published · 1 failed · 12 s · 24.1 MB sent · 312 requests (45 saved)
 
 Failures are in `report.outcome`. Unchanged targets are a count. Digests are short unless `full`; JSON has them whole. A
-log has what a tag named before whole as well: somebody may have to put it back by hand.
+log also has the whole digest that a tag named before, so that a user can restore it by hand.
 """
 
 from __future__ import annotations

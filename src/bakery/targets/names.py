@@ -54,7 +54,7 @@ def unmatched(project: Project, selection: Selection, looked_up: Sequence[Pair] 
     """Return the first filter that matches nothing in the project, given the filters before it; None if all match.
 
     looked_up: selected versions that bakery.yaml does not list. A version without variants or systems passes the
-    filters on those, as it does when targets are selected; if all do, such a filter is no mistake.
+    filters on those, as it does when targets are selected; if all do, such a filter is not a mistake.
     """
     return unmatched_image(project, selection.image_name) or _unmatched_target(project, selection, looked_up)
 

@@ -1,4 +1,4 @@
-"""Stands for the real soci where there is none: its command line, our own converter behind it.
+"""Stands in for the real soci where it is not installed: its command line, our own converter behind it.
 
 That the bytes are the real tool's is shown by the golden cases of the soci room; here only the way there is tested.
 """

@@ -199,7 +199,7 @@ def _check_socks(name: str, scheme: str) -> None:
 
 
 def _with_port(host: str) -> str:
-    """Return the authority with the port of SOCKS if it has none."""
+    """Return the authority with the default port of SOCKS if it names no port."""
     return host if re.search(r":[0-9]*$", host) and not host.endswith("]") else f"{host}:{_SOCKS_PORT}"
 
 

@@ -86,7 +86,7 @@ class Pool:
         return next((reach for reach in (Reach.PUBLIC, Reach.PRIVATE, Reach.LOOPBACK) if reach in found), Reach.PUBLIC)
 
     def tls_of(self, origin: Origin) -> TlsFacts | None:
-        """Return what is known of the TLS session of an idle connection to this origin; None if there is none."""
+        """Return what is known of the TLS session of an idle connection to this origin; None without one."""
         idle = [wire for route, wires in self._idle.items() if route.origin == origin for wire in wires]
         return idle[-1].tls if idle else None
 

@@ -103,7 +103,7 @@ class OpenResponse:
         return size
 
     def _watch(self, size: int) -> None:
-        """Raise TimeoutError if the body trickles: a byte now and then would keep a request alive for ever."""
+        """Raise TimeoutError if the body trickles: a byte now and then would keep a request alive indefinitely."""
         self._window_bytes += size
         now = asyncio.get_running_loop().time()
         if now > self._window_ends:

@@ -15,7 +15,9 @@ from bakery.registry.http.tls import Tls
 
 TURN_BYTES: Final = 8 * 1024 * 1024  # the most that one turn moves
 BUFFER_BYTES: Final = 256 * 1024  # fits the processor's cache between the socket, the hash and the file
-RECORDS_BYTES: Final = 64 * 1024  # encrypted at once; larger results are mapped anew by malloc, which doubles the CPU
+RECORDS_BYTES: Final = (
+    64 * 1024
+)  # encrypted at once; larger results are mapped by malloc each time, which doubles the CPU
 _NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 Take = Callable[[memoryview], object]
