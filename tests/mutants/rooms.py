@@ -15,7 +15,7 @@ class Room:
 
 ROOMS = {
     "oci": Room(("oci/*.py",), ("tests/oci",)),
-    "transfer": Room(("transfer/*.py",), ("tests/transfer",)),
+    "transfer": Room(("transfer/*.py", "ledger.py"), ("tests/transfer", "tests/test_ledger.py")),
     "publish": Room(("publish/*.py",), ("tests/publish",)),
     "registry": Room(
         ("registry/upload_plan.py", "registry/put_plan.py", "registry/gate.py"),

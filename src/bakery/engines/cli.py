@@ -21,10 +21,10 @@ from bakery.engines.argv import Oras, soci_convert
 from bakery.engines.commands import Commands
 from bakery.engines.credential_helper import run_helper
 from bakery.engines.layouts import Layouts
-from bakery.engines.owner import owning
 from bakery.engines.soci_program import keep_only_tagged, read_converted
 from bakery.errors import BadDocument, DigestMismatch, NotFound, Unavailable
 from bakery.events import Emit, ignore
+from bakery.ledger import Ledger, owning
 from bakery.oci import canonical
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
@@ -51,7 +51,6 @@ from bakery.registry.credentials import Credentials
 from bakery.registry.loopback import over_tls
 from bakery.retry import Clock, RetryPolicy, SystemClock
 from bakery.tasks import together
-from bakery.transfer.ledger import Ledger
 
 if TYPE_CHECKING:
     from bakery.config.schema.options import SociOptions

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from bakery.defaults import SPOOL_BYTES, SPOOL_FILES
 from bakery.engines.layouts import Layouts, LayoutStore
-from bakery.engines.owner import owning
 from bakery.errors import BadDocument, NotFound, RegistryError
 from bakery.events import Emit, RequestsSaved, ignore
+from bakery.ledger import Ledger, owning
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
@@ -36,7 +36,6 @@ from bakery.registry.client import Client
 from bakery.registry.failure import ConditionFailed, ContentMissing
 from bakery.tasks import together
 from bakery.transfer.copy import Mover
-from bakery.transfer.ledger import Ledger
 from bakery.transfer.spool import Spools
 from bakery.transfer.store import Store
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from bakery.engines.soci_settings import settings_for
 from bakery.errors import BakeryError
 from bakery.extent import Piece
+from bakery.ledger import Ledger
 from bakery.oci import manifest as views
 from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
@@ -29,7 +30,6 @@ from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.options import SociSettings
 from bakery.soci.plan import LayerWork, plan_conversion
 from bakery.tasks import in_thread, together
-from bakery.transfer.ledger import Ledger
 from bakery.transfer.spool import Spools
 from bakery.transfer.store import Store
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Hashable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bakery.errors import BakeryError
+from bakery.ledger import Ledger, owning
 from bakery.oci import manifest as views
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -24,7 +26,6 @@ from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.audited import Audit, Checked, Expected
 from bakery.tasks import together
 
-T = TypeVar("T")
 MAX_DEPTH: Final = 4
 _SHOWN: Final = 3  # of the digests in one problem
 
@@ -61,8 +62,9 @@ class _Content(Struct):
 
 async def audit(expected: Sequence[Expected], reader: Reader, *, needs_signature: bool = False) -> Audit:
     """Check every reference. needs_signature: one that is not signed differs from what is expected."""
-    auditor = _Auditor(reader, needs_signature)
-    checked = await together(auditor.check(one) for one in expected)
+    async with owning() as owner:
+        auditor = _Auditor(reader, needs_signature, Ledger(owner))
+        checked = await together(auditor.check(one) for one in expected)
     return Audit(tuple(_compared(checked)))
 
 
@@ -96,9 +98,8 @@ def _differences(one: Checked, usual: Checked) -> list[str]:
 
 
 class _Auditor:
-    def __init__(self, reader: Reader, needs_signature: bool) -> None:
-        self._reader, self._needs_signature = reader, needs_signature
-        self._work: dict[Hashable, asyncio.Future[Any]] = {}
+    def __init__(self, reader: Reader, needs_signature: bool, work: Ledger[Any]) -> None:
+        self._reader, self._needs_signature, self._work = reader, needs_signature, work
 
     async def check(self, expected: Expected) -> Checked:
         """Check one reference. A registry that fails is in the result."""
@@ -120,7 +121,8 @@ class _Auditor:
             problems.append(f"names {digest}, expected {expected.digest}")
         place = repository.with_digest(digest)
         content, signatures = await asyncio.gather(
-            self._once(place, self._content(place)), self._once((place, "sig"), self._reader.count_signatures(place))
+            self._work.once(place, partial(self._content, place)),
+            self._work.once((place, "signatures"), partial(self._reader.count_signatures, place)),
         )
         if content.lost:
             shown = ", ".join(str(lost) for lost in content.lost[:_SHOWN])
@@ -147,9 +149,7 @@ class _Auditor:
         for _ in range(MAX_DEPTH + 1):
             level = [(place, entry) for place, entry in level if place.digest not in content.manifests]
             content.manifests |= {place.digest for place, _ in level}
-            found = await together(
-                self._once(("manifest", place), self._reader.read_manifest(place)) for place, _ in level
-            )
+            found = await together(self._read(place) for place, _ in level)
             following: list[tuple[DigestReference, Descriptor | None]] = []
             images: list[Manifest] = []
             for (place, entry), raw in zip(level, found, strict=True):
@@ -172,7 +172,7 @@ class _Auditor:
         blobs = {blob.digest: blob for image in images for blob in image.blobs if blob.digest not in content.blobs}
         content.blobs |= blobs.keys()
         there = await together(
-            self._once(("blob", repository, digest), self._reader.has_blob(repository, blob))
+            self._work.once((repository, digest), partial(self._reader.has_blob, repository, blob))
             for digest, blob in blobs.items()
         )
         # A layer that only exists at URLs need not be in the registry.
@@ -180,15 +180,11 @@ class _Auditor:
             blob.digest for blob, one in zip(blobs.values(), there, strict=True) if not one and not blob.urls
         ]
 
-    async def _once(self, key: Hashable, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work on a key once; every caller gets its result."""
-        task = self._work.get(key)
-        if task is None:
-            task = self._work[key] = asyncio.ensure_future(work)
-        else:
-            work.close()
-        result: T = await asyncio.shield(task)
-        return result
+    async def _read(self, place: DigestReference) -> RawManifest | None:
+        found: RawManifest | None = await self._work.once(
+            ("manifest", place), partial(self._reader.read_manifest, place)
+        )
+        return found
 
 
 def _describe(content: _Content, entry: Descriptor | None) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from bakery.errors import BakeryError, ExitCode, NotFound, reason
 from bakery.events import Emit, RunFinished, RunStarted, TagMoved, TagMoving, ignore
+from bakery.ledger import Ledger, owning
 from bakery.oci import manifest as views
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index
@@ -29,7 +31,7 @@ VERIFY_S: Final = 60.0  # how long a tag that was restored may be read with anot
 
 async def survey(changes: Sequence[Change], engine: Engine) -> Rollback:
     """Return what a rollback would do. Registries are only read."""
-    return await _each(changes, _Rolling(engine, ignore, is_dry=True))
+    return await _each(changes, engine, ignore, is_dry=True)
 
 
 async def roll_back(changes: Sequence[Change], engine: Engine, *, emit: Emit) -> Rollback:
@@ -39,28 +41,29 @@ async def roll_back(changes: Sequence[Change], engine: Engine, *, emit: Emit) ->
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
-        done = await _each(changes, _Rolling(engine, emit, is_dry=False))
+        done = await _each(changes, engine, emit, is_dry=False)
         state = "done" if done.exit_code is ExitCode.DONE else "failed"
         return done
     finally:
         emit(RunFinished(state, loop.time() - started))
 
 
-async def _each(changes: Sequence[Change], rolling: _Rolling) -> Rollback:
+async def _each(changes: Sequence[Change], engine: Engine, emit: Emit, *, is_dry: bool) -> Rollback:
     ordinary = [change for change in changes if change.tag.tag != LATEST]
     latest = [change for change in changes if change.tag.tag == LATEST]
     done: list[RolledBack] = []
-    for batch in (ordinary, latest):
-        done += await together(rolling.one(change) for change in batch)
+    async with owning() as owner:
+        rolling = _Rolling(engine, emit, Ledger(owner), is_dry=is_dry)
+        for batch in (ordinary, latest):
+            done += await together(rolling.one(change) for change in batch)
     return Rollback(tuple(done))
 
 
 class _Rolling:
     """The tags of one rollback, and the manifests that are known to be readable."""
 
-    def __init__(self, engine: Engine, emit: Emit, *, is_dry: bool) -> None:
-        self._engine, self._emit, self._is_dry = engine, emit, is_dry
-        self._readable: dict[DigestReference, asyncio.Future[None]] = {}
+    def __init__(self, engine: Engine, emit: Emit, readable: Ledger[None], *, is_dry: bool) -> None:
+        self._engine, self._emit, self._readable, self._is_dry = engine, emit, readable, is_dry
 
     async def one(self, change: Change) -> RolledBack:
         try:
@@ -77,7 +80,8 @@ class _Rolling:
         if named not in change.ours:
             return RolledBack(change, Found.LEFT, named)
         if change.before is not None:
-            await self._check_readable(change.tag.repository.with_digest(change.before))
+            reference = change.tag.repository.with_digest(change.before)
+            await self._readable.once(reference, partial(self._check_readable, reference))
         if self._is_dry:
             return RolledBack(change, Found.RESTORE, named)
         fields = ("", str(change.tag), str(change.before or ""), str(named or ""))
@@ -102,13 +106,7 @@ class _Rolling:
             ) from None
 
     async def _check_readable(self, reference: DigestReference) -> None:
-        """Raise NotFound unless a manifest and, if it is an index, each manifest in it can be read. Once each."""
-        known = self._readable.get(reference)
-        if known is None:
-            known = self._readable[reference] = asyncio.ensure_future(self._read(reference))
-        await asyncio.shield(known)
-
-    async def _read(self, reference: DigestReference) -> None:
+        """Raise NotFound unless a manifest and, if it is an index, each manifest in it can be read."""
         found = await self._engine.find(reference)
         lost = [reference] if found is None else []
         if found is not None:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
+from bakery.ledger import Ledger
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.media_type import NONDISTRIBUTABLE
-from bakery.transfer.ledger import Ledger
 from bakery.transfer.spool import Spools
 from bakery.transfer.store import Store
 

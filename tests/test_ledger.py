@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bakery.errors import ConnectionFailed
-from bakery.transfer.ledger import Ledger
+from bakery.ledger import Ledger
 
 
 async def test_work_on_one_key_happens_once_and_every_caller_gets_the_result():

@@ -1,9 +1,10 @@
-"""Work that is done once, however many callers need its result."""
+"""Work that is done once, however many callers need its result, and the task group that owns it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -47,3 +48,24 @@ class Ledger(Generic[T]):
         except Exception as error:  # noqa: BLE001  # returned: raised here, it would cancel the owner's whole group
             self._tasks.pop(key, None)
             return error
+
+
+class _RunEnded(Exception):
+    """Cancels the tasks of the group; never visible outside."""
+
+
+@asynccontextmanager
+async def owning() -> AsyncIterator[asyncio.TaskGroup]:
+    """Return the group that owns the work targets share. Tasks still running at the end are cancelled."""
+    failure: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            try:
+                yield group
+            except BaseException as error:  # noqa: BLE001  # raised below, after the tasks have ended
+                failure = error
+            raise _RunEnded
+    except* _RunEnded:
+        pass
+    if failure is not None:
+        raise failure
