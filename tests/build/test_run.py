@@ -18,22 +18,10 @@ from bakery.build.outcome import State
 from bakery.errors import BakeryError, ConfigurationError, UsageError
 from bakery.events import Event, StepOutput, StepRetried, TargetFinished
 from tests.build.making import BREAD, CAKE, ROLL, UIDS, standin, write_project
+from tests.clock import JumpingClock
 
 REGISTRY = "temp.example/acme"
 DIGEST = f"sha256:{BREAD.encode().hex():0<64.64}"
-
-
-class JumpingClock:
-    """A clock that moves only while a task sleeps."""
-
-    def __init__(self):
-        self.slept = []
-
-    def now(self):
-        return sum(self.slept)
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
 
 
 @pytest.fixture

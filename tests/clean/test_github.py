@@ -14,7 +14,8 @@ from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.retry import RetryPolicy
 from tests.clean.ghcr import GitHubStandIn, github
 from tests.clean.making import NAME, NOW, image_of, index_of, pointer, push, push_image, signature_tag, sweep_of
-from tests.wire.making import JumpingClock, make_client
+from tests.clock import JumpingClock
+from tests.wire.making import make_client
 
 UNTAGGED = Criteria(untagged=True)
 OLD = "2026-01-01T00:00:00Z"

@@ -17,6 +17,7 @@ from bakery.parallel import spawn
 from bakery.parallel.program import ProgramMissing, find_program
 from bakery.registry.config import RegistryConfig
 from bakery.retry import RetryPolicy
+from tests.clock import JumpingClock
 
 ONE = RetryPolicy(max_attempts=2, base_delay=0, jitter=False)
 REFERENCE = Repository("ghcr.io", "acme/app").with_digest(Digest("sha256", "a" * 64))
@@ -106,16 +107,7 @@ async def test_a_tag_is_never_deleted_because_oras_would_delete_its_manifest(tmp
 
 
 async def test_no_command_starts_after_the_time_budget_is_spent(tmp_path):
-    class Clock:
-        time = 0.0
-
-        def now(self):
-            return self.time
-
-        async def sleep(self, seconds):
-            self.time += seconds
-
-    clock = Clock()
+    clock = JumpingClock()
     async with engine(tmp_path, "exit 0", clock=clock, deadline=10.0) as cli:
         clock.time = 11.0
         with pytest.raises(BudgetSpent, check=lambda error: "--time-budget" in error.hint):

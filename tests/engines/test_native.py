@@ -18,8 +18,8 @@ from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from bakery.retry import RetryPolicy
+from tests.clock import JumpingClock
 from tests.engines.workload import add_target, digest_of, layer, plan
-from tests.wire.making import JumpingClock
 
 
 @pytest.fixture

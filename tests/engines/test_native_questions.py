@@ -16,9 +16,9 @@ from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
 from bakery.rehearsal.profiles import ECR
 from bakery.rehearsal.routes import ApiRoute
+from tests.clock import JumpingClock
 from tests.engines.test_native import assert_published, client, publish, registries
 from tests.engines.workload import add_image, add_target
-from tests.wire.making import JumpingClock
 
 __all__ = ["registries"]
 

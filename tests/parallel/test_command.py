@@ -11,19 +11,7 @@ from bakery.events import Event, StepFinished, StepRetried, StepStarted
 from bakery.parallel import RetryPolicy, ShellJob, ShellTask, run, run_jobs
 from bakery.parallel.command import CommandRunner, Surroundings, run_shell_jobs
 from bakery.parallel.transient import looks_transient
-
-
-class JumpingClock:
-    """A clock that moves only while a task sleeps."""
-
-    def __init__(self):
-        self.slept = []
-
-    def now(self):
-        return sum(self.slept)
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
+from tests.clock import JumpingClock
 
 
 def flaky(tmp_path, failures, stderr="503: Service Unavailable", code=1):

@@ -5,7 +5,6 @@ It knows what an engine promises: nothing is tagged that was not staged, staging
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -29,21 +28,6 @@ from bakery.publish.image import AssembledImage
 from bakery.publish.plan import Destination, PlannedTarget, Source
 
 TEMPORARY = Repository.parse("registry.example/tmp/app/tmp")
-
-
-class Clock:
-    """A clock that jumps when a task sleeps."""
-
-    def __init__(self) -> None:
-        self.time, self.slept = 0.0, list[float]()
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += seconds
-        await asyncio.sleep(0)
 
 
 class DictionaryEngine:

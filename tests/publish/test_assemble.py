@@ -20,15 +20,16 @@ from bakery.publish.choose import choose
 from bakery.publish.image import ConfigFacts
 from bakery.publish.read import read_sources
 from bakery.publish.sources import wait_for_sources
+from tests.clock import JumpingClock
 from tests.engines.workload import digest_of
-from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
+from tests.publish.fakes import TEMPORARY, DictionaryEngine, add_image, build, target
 
 LAYOUT = Path(__file__).parents[2] / "examples" / "hello" / "builds" / "layout"
 
 
 async def resolved(engine, builds):
     planned = target(builds)
-    found = await wait_for_sources(planned, engine, limit_s=1, clock=Clock(), emit=lambda event: None)
+    found = await wait_for_sources(planned, engine, limit_s=1, clock=JumpingClock(), emit=lambda event: None)
     return await read_sources(planned, engine, found)
 
 

@@ -9,7 +9,8 @@ from bakery.publish import pipeline as pipeline_module
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, refusal, target
 
 ONE, TWO = "one.example/app", "two.example/app"
 TAGS = ("1.0", "latest")
@@ -25,7 +26,7 @@ def builds(engine, salt=""):
 
 
 async def publish(engine, *targets, clock=None, **options):
-    pipeline = Pipeline(Plan(targets), engine, options=PipelineOptions(**options), clock=clock or Clock())
+    pipeline = Pipeline(Plan(targets), engine, options=PipelineOptions(**options), clock=clock or JumpingClock())
     async with asyncio.timeout(10):
         return await pipeline.execute()
 
@@ -66,7 +67,7 @@ async def test_targets_that_never_started_are_failures():
 
 
 async def test_waiting_for_sources_ends_with_the_budget_even_if_the_wait_may_be_longer():
-    engine, clock = DictionaryEngine(), Clock()
+    engine, clock = DictionaryEngine(), JumpingClock()
     absent = build(add_image(DictionaryEngine(), "linux/amd64"))
     outcome = await publish(engine, target([absent]), clock=clock, wait_limit_s=600, time_budget_s=3)
     error = outcome.targets[0].failure.error
@@ -107,7 +108,7 @@ async def test_the_end_of_the_budget_leaves_what_has_ended_as_it_is():
 
 
 async def test_what_is_left_of_the_budget_counts_from_the_start_of_the_run():
-    clock = Clock()
+    clock = JumpingClock()
     clock.time = 1000.0
 
     class SlowStart(DictionaryEngine):

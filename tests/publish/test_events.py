@@ -23,7 +23,8 @@ from bakery.publish.assemble import AssemblyOptions
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan, RefusedTarget
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, refusal, target
 
 ONE = "one.example/app"
 
@@ -33,7 +34,7 @@ class SlowEngine(DictionaryEngine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Clock()
+        self.clock = JumpingClock()
         self.clock.time = 100.0
 
     async def stage(self, image, repository):

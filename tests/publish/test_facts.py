@@ -22,7 +22,8 @@ from bakery.publish.facts import facts_of, read_facts, trusts_labels
 from bakery.publish.policy import ImageFacts
 from bakery.publish.read import read_sources
 from bakery.publish.sources import wait_for_sources
-from tests.publish.fakes import Clock, DictionaryEngine, build, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, build, target
 
 HERE = Repository.parse("one.example/app")
 DAY = {day: datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)}
@@ -171,7 +172,7 @@ async def test_a_version_that_the_annotation_tells_is_not_replaced_by_that_of_a_
 async def assembled(engine: DictionaryEngine, *children: Descriptor, annotations: dict[str, str]) -> ImageFacts:
     planned = target([build(one, HERE) for one in children], platforms=())
     planned = replace(planned, annotations=annotations, rules=replace(planned.rules, sets_created=False), version="1.0")
-    found = await wait_for_sources(planned, engine, limit_s=0, clock=Clock(), emit=lambda event: None)
+    found = await wait_for_sources(planned, engine, limit_s=0, clock=JumpingClock(), emit=lambda event: None)
     made = assemble_target(planned, await read_sources(planned, engine, found))
     assert trusts_labels(made, "7.0") is any(child.config.version == "7.0" for child in made.children)
     return facts_of(planned, made, planned.destinations[0])

@@ -14,7 +14,8 @@ from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
 from bakery.publish.policy import Rule, TagPolicy
 from bakery.publish.sets import Whole
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, refusal, target
 
 ONE = "one.example/app"
 HERE = Repository.parse(ONE)
@@ -31,7 +32,9 @@ def release(engine, version, *tags, policy=None, created=None, uid=None):
 
 
 async def publish(engine, *targets, clock=None, **options):
-    return await Pipeline(Plan(targets), engine, options=PipelineOptions(**options), clock=clock or Clock()).execute()
+    return await Pipeline(
+        Plan(targets), engine, options=PipelineOptions(**options), clock=clock or JumpingClock()
+    ).execute()
 
 
 def states(outcome):
@@ -133,7 +136,7 @@ async def test_a_tag_that_changed_since_it_was_read_is_judged_again_right_before
 
 
 async def test_the_newer_of_two_racing_runs_reads_back_after_the_window_and_moves_its_tag_once_more():
-    engine, clock = DictionaryEngine(), Clock()
+    engine, clock = DictionaryEngine(), JumpingClock()
     older = await published(engine, "1.9.0", "1.9.0")
     writes = []
 

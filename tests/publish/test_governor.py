@@ -15,7 +15,8 @@ from bakery.publish.policy import Action, PolicyRefused, Rule, TagPolicy
 from bakery.publish.progress import DestinationProgress
 from bakery.publish.read import read_sources
 from bakery.publish.sources import wait_for_sources
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, target
 
 HERE = Repository.parse("one.example/app")
 DATES = {"1.0.0": "2026-01-01T00:00:00Z", "2.0.0": "2026-02-01T00:00:00Z", "3.0.0": "2026-03-01T00:00:00Z"}
@@ -25,7 +26,7 @@ class Governed:
     """A governor for version 2.0.0 of an image, over an engine in memory."""
 
     def __init__(self, policy: TagPolicy, *tags: str) -> None:
-        self.engine, self.clock, self.notes = DictionaryEngine(), Clock(), list[str]()
+        self.engine, self.clock, self.notes = DictionaryEngine(), JumpingClock(), list[str]()
         self.clock.time = 100.0
         self.policy, self.tags = policy, tags
 

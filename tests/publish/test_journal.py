@@ -11,7 +11,8 @@ from bakery.oci.digest import Digest
 from bakery.publish.journal import Journal
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, target
 
 MOVED = TagMoved("app", "registry.example/app:1", str(Digest.of(b"new")), str(Digest.of(b"old")))
 
@@ -48,7 +49,9 @@ async def test_a_run_writes_every_tag_that_it_moves(tmp_path):
     engine = DictionaryEngine()
     builds = [build(add_image(engine, name)) for name in ("linux/amd64", "linux/arm64")]
     with Journal(tmp_path / "j.jsonl") as journal:
-        pipeline = Pipeline(Plan((target(builds),)), engine, options=PipelineOptions(), clock=Clock(), emit=journal)
+        pipeline = Pipeline(
+            Plan((target(builds),)), engine, options=PipelineOptions(), clock=JumpingClock(), emit=journal
+        )
         await pipeline.execute()
     lines = [json.loads(line) for line in (tmp_path / "j.jsonl").read_text().splitlines()]
     assert [line["reference"] for line in lines if line["event"] == "TagMoved"] == [

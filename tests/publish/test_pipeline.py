@@ -13,7 +13,8 @@ from bakery.publish.assemble import AssemblyOptions
 from bakery.publish.outcome import State, Step
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, refusal, target
 from tests.report.texts import outcome_lines
 
 ONE, TWO = "one.example/app", "two.example/app"
@@ -26,7 +27,9 @@ def builds(engine, **more):
 
 async def publish(engine, *targets, clock=None, events=None, **options):
     emit = (events if events is not None else []).append
-    pipeline = Pipeline(Plan(targets), engine, options=PipelineOptions(**options), clock=clock or Clock(), emit=emit)
+    pipeline = Pipeline(
+        Plan(targets), engine, options=PipelineOptions(**options), clock=clock or JumpingClock(), emit=emit
+    )
     return await pipeline.execute()
 
 
@@ -164,7 +167,7 @@ async def test_targets_of_one_repository_commit_in_push_order_whatever_the_order
 
 
 async def test_waiting_for_sources_holds_no_job_slot_and_polls_less_and_less_often():
-    engine, clock = DictionaryEngine(), Clock()
+    engine, clock = DictionaryEngine(), JumpingClock()
     events: list[Event] = []
     late_build = builds(engine, salt="late")
     hidden = engine.content.pop((late_build[0].reference.repository, late_build[0].reference.digest))
@@ -187,7 +190,7 @@ async def test_waiting_for_sources_holds_no_job_slot_and_polls_less_and_less_oft
 
 
 async def test_sources_that_never_arrive_fail_their_target_after_the_limit_and_are_named():
-    engine, clock = DictionaryEngine(), Clock()
+    engine, clock = DictionaryEngine(), JumpingClock()
     made = builds(engine)
     del engine.content[made[1].reference.repository, made[1].reference.digest]
     outcome = await publish(engine, target(made), clock=clock, wait_limit_s=600)
@@ -201,7 +204,7 @@ async def test_sources_that_never_arrive_fail_their_target_after_the_limit_and_a
 
 
 async def test_a_wrong_password_ends_the_waiting_at_once():
-    engine, clock = DictionaryEngine(), Clock()
+    engine, clock = DictionaryEngine(), JumpingClock()
     engine.refuse = lambda action, repository: AuthError("reading", status=401) if action == "find" else None
     outcome = await publish(engine, target(builds(engine)), clock=clock)
     assert clock.slept == []
@@ -246,7 +249,7 @@ async def test_an_interrupt_leaves_an_outcome_with_what_was_done():
             await asyncio.Event().wait()
 
     engine.on_stage = on_stage
-    pipeline = Pipeline(Plan((done, stuck)), engine, options=PipelineOptions(), clock=Clock())
+    pipeline = Pipeline(Plan((done, stuck)), engine, options=PipelineOptions(), clock=JumpingClock())
     task = asyncio.ensure_future(pipeline.execute())
     async with asyncio.timeout(5):
         await reached.wait()
@@ -270,7 +273,7 @@ async def test_a_tag_in_flight_when_the_run_was_stopped_is_reported_as_possibly_
 
     monkeypatch.setattr(engine, "tag", no_answer)
     plan = Plan((target(builds(engine), ((ONE, ("1.0", "latest")),)),))
-    pipeline = Pipeline(plan, engine, options=PipelineOptions(), clock=Clock())
+    pipeline = Pipeline(plan, engine, options=PipelineOptions(), clock=JumpingClock())
     task = asyncio.ensure_future(pipeline.execute())
     async with asyncio.timeout(5):
         await asked.wait()

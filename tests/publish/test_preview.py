@@ -9,12 +9,13 @@ from bakery.config.schema.options import SociOptions
 from bakery.errors import NotFound
 from bakery.publish.pipeline import PipelineOptions
 from bakery.publish.preview import preview
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, target
 
 
 @pytest.mark.parametrize("limits", [{"wait_limit_s": 1.0}, {"time_budget_s": 1.0}])
 async def test_a_missing_source_is_waited_for_as_long_as_either_limit_allows(limits):
-    clock, absent = Clock(), build(add_image(DictionaryEngine(), "linux/amd64"))
+    clock, absent = JumpingClock(), build(add_image(DictionaryEngine(), "linux/amd64"))
     with pytest.raises(NotFound):
         await preview(target([absent]), DictionaryEngine(), options=PipelineOptions(**limits), clock=clock)
     assert clock.time <= 1
@@ -29,5 +30,5 @@ async def test_an_image_is_converted_only_if_its_target_says_so(monkeypatch, soc
 
     monkeypatch.setattr(engine, "convert", convert)
     made = [build(add_image(engine, name)) for name in ("linux/amd64", "linux/arm64")]
-    found = await preview(target(made, soci=soci), engine, options=PipelineOptions(), clock=Clock())
+    found = await preview(target(made, soci=soci), engine, options=PipelineOptions(), clock=JumpingClock())
     assert found.image.notes == (("converted",) if soci else ())

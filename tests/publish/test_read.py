@@ -15,14 +15,15 @@ from bakery.publish.choose import ResolvedSource
 from bakery.publish.plan import Source
 from bakery.publish.read import read_sources
 from bakery.publish.sources import wait_for_sources
-from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import TEMPORARY, DictionaryEngine, add_image, build, target
 
 AMD = Platform("linux", "amd64")
 
 
 async def resolved(engine: DictionaryEngine, *builds: Source) -> tuple[ResolvedSource, ...]:
     planned = target(builds)
-    found = await wait_for_sources(planned, engine, limit_s=1, clock=Clock(), emit=lambda event: None)
+    found = await wait_for_sources(planned, engine, limit_s=1, clock=JumpingClock(), emit=lambda event: None)
     return await read_sources(planned, engine, found)
 
 

@@ -22,7 +22,8 @@ from bakery.publish.read import read_sources
 from bakery.publish.restore import restore_set
 from bakery.publish.sets import Delivery, Hooks, OnFailure, Release, ReleaseSet, Staged, Whole
 from bakery.publish.sources import wait_for_sources
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, refusal, target
 
 ONE = Repository.parse("one.example/app")
 OLD = Digest.of(b"what the tags named before")
@@ -184,7 +185,7 @@ class Moved:
 
     async def make(self, *, broken: str = "it") -> ReleaseSet:
         one = target([build(add_image(self.engine, "linux/amd64"))], ((str(ONE), self.tags),), platforms=())
-        found = await wait_for_sources(one, self.engine, limit_s=0, clock=Clock(), emit=lambda event: None)
+        found = await wait_for_sources(one, self.engine, limit_s=0, clock=JumpingClock(), emit=lambda event: None)
         self.image: AssembledImage = assemble_target(one, await read_sources(one, self.engine, found))
         self.place = DestinationProgress(one.destinations[0], previous=dict.fromkeys(self.tags, OLD))
         self.place.begun |= set(self.tags)

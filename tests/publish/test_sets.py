@@ -15,7 +15,8 @@ from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan, RefusedTarget, SkippedTarget
 from bakery.publish.sets import Hooks, OnFailure, Whole
-from tests.publish.fakes import Clock, DictionaryEngine, add_image, build, refusal, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import DictionaryEngine, add_image, build, refusal, target
 from tests.report.texts import outcome_lines
 
 ONE, TWO = "one.example/app", "two.example/app"
@@ -35,7 +36,7 @@ def old_tags(engine, *places):
 def pipeline_of(engine, plan, *, hooks=None, events=None, **options):
     emit = (events if events is not None else []).append
     how = PipelineOptions(**options)
-    return Pipeline(plan, engine, options=how, clock=Clock(), emit=emit, hooks=hooks)
+    return Pipeline(plan, engine, options=how, clock=JumpingClock(), emit=emit, hooks=hooks)
 
 
 async def publish(engine, *targets, **more):
@@ -258,7 +259,7 @@ async def test_an_interrupt_while_tags_move_restores_them_and_waits_for_a_move_i
     monkeypatch.setattr(engine, "tag", slow)
     options = PipelineOptions(whole=Whole.RUN)
     plan = Plan((target(builds(engine), BOTH),))
-    pipeline = Pipeline(plan, engine, options=options, clock=Clock(), postpone_end=granted.append)
+    pipeline = Pipeline(plan, engine, options=options, clock=JumpingClock(), postpone_end=granted.append)
     outcome = await interrupted(engine, pipeline, reached)
     assert set(engine.tags.values()) == {OLD}
     assert tag_states(outcome)[f"{TWO}:1.0"] is State.RESTORED

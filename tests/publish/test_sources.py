@@ -20,7 +20,8 @@ from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import AssemblyRules, KeepSource, OnDuplicate, Plan, Source
 from bakery.publish.read import read_sources
 from bakery.publish.sources import wait_for_sources
-from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import TEMPORARY, DictionaryEngine, add_image, build, target
 
 PLAIN = AssemblyRules(sets_created=False, in_source_order=True, on_duplicate=OnDuplicate.REFUSE)
 
@@ -30,7 +31,7 @@ def wanted(sources, *, platforms=(), annotations=(), **rules):
 
 
 async def assembled(engine, planned, **options):
-    found = await wait_for_sources(planned, engine, limit_s=1, clock=Clock(), emit=lambda event: None)
+    found = await wait_for_sources(planned, engine, limit_s=1, clock=JumpingClock(), emit=lambda event: None)
     return assemble_target(planned, await read_sources(planned, engine, found), AssemblyOptions(**options))
 
 
@@ -64,7 +65,7 @@ async def test_a_tag_is_resolved_once_and_its_digest_is_reported():
     reference = TEMPORARY.with_tag("edge")
     planned = wanted([Source(reference), Source(reference)])
     outcome = await Pipeline(
-        Plan((planned,)), engine, options=PipelineOptions(), clock=Clock(), emit=events.append
+        Plan((planned,)), engine, options=PipelineOptions(), clock=JumpingClock(), emit=events.append
     ).execute()
     assert outcome.targets[0].state is State.PUBLISHED
     assert engine.found == [reference]
@@ -75,7 +76,7 @@ async def test_a_source_is_waited_for_as_long_as_the_limit_says_and_no_longer():
     reference = TEMPORARY.with_digest(Digest.of(b"absent"))
     first, second = islice(poll_delays(), 2)
     for limit_s, waits in ((first, [first]), (first + second, [first, second]), (first + second / 2, [first])):
-        clock, events = Clock(), list[Event]()
+        clock, events = JumpingClock(), list[Event]()
         clock.time = 100.0
         with pytest.raises(NotFound, match=f"still missing after {sum(waits):.0f} s"):
             await wait_for_sources(
@@ -86,7 +87,7 @@ async def test_a_source_is_waited_for_as_long_as_the_limit_says_and_no_longer():
 
 
 async def test_a_source_that_must_exist_is_not_waited_for():
-    clock, reference = Clock(), TEMPORARY.with_tag("edge")
+    clock, reference = JumpingClock(), TEMPORARY.with_tag("edge")
     planned = wanted([Source(reference, must_exist=True)])
     with pytest.raises(NotFound, match="must exist already") as raised:
         await wait_for_sources(planned, DictionaryEngine(), limit_s=600, clock=clock, emit=lambda event: None)

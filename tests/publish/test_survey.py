@@ -16,7 +16,8 @@ from bakery.publish.plan import Plan, RefusedTarget, SkippedTarget
 from bakery.publish.policy import Rule, TagPolicy
 from bakery.publish.sets import Whole
 from bakery.publish.survey import survey
-from tests.publish.fakes import TEMPORARY, Clock, DictionaryEngine, add_image, build, refusal, target
+from tests.clock import JumpingClock
+from tests.publish.fakes import TEMPORARY, DictionaryEngine, add_image, build, refusal, target
 
 ONE, TWO = Repository.parse("one.example/app"), Repository.parse("two.example/app")
 LAYER = Descriptor.of(b"layer", "application/vnd.oci.image.layer.v1.tar")
@@ -28,7 +29,7 @@ class Surveyed(DictionaryEngine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Clock()
+        self.clock = JumpingClock()
         self.clock.time = 50.0
 
     async def lacks(self, image: AssembledImage, repository: Repository) -> Lacking:

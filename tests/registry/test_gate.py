@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from bakery.events import Event, HostPaused
 from bakery.registry.gate import Gate, Lane
-from tests.wire.making import JumpingClock
+from tests.clock import JumpingClock
 
 
 def make_gate(*, small: int = 4, clock: JumpingClock | None = None, events: list[Event] | None = None) -> Gate:

@@ -11,24 +11,10 @@ from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.rehearsal import EmbeddedRegistry
 from bakery.rehearsal.faults import Cut, Drop, Lag, Refuse, Slow, Stale, Wait
+from tests.clock import JumpingClock
 from tests.rehearsal.content import LAYER, REPO, Http, finish, index
 
 DIGEST = Digest.of(LAYER)
-
-
-class JumpingClock:
-    """Time that only passes when a task sleeps or the test moves it."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += seconds
 
 
 async def test_a_lost_response_leaves_the_blob_stored(http, registry):

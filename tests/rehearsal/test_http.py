@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from bakery.rehearsal import EmbeddedRegistry
 from bakery.rehearsal.faults import Slow
 from bakery.rehearsal.http import ChunkedBody, MalformedRequest, parse_head
+from tests.clock import JumpingClock
 from tests.rehearsal.content import LAYER, REPO, Http
-from tests.rehearsal.test_faults import JumpingClock
 
 
 def test_a_head_is_parsed_with_its_query_and_repeated_headers():

@@ -28,8 +28,8 @@ from bakery.rehearsal.profiles import (
 )
 from bakery.rehearsal.serving import ServeOptions, registry_for_profile
 from bakery.rehearsal.traits import MIB
+from tests.clock import JumpingClock
 from tests.rehearsal.content import CONFIG, LAYER, REPO, Http, finish, image, index
-from tests.rehearsal.test_faults import JumpingClock
 
 NOWHERE = Digest.of(b"never pushed")
 DIGEST = Digest.of(LAYER)

@@ -9,8 +9,8 @@ import pytest
 
 from bakery.oci.digest import Digest
 from bakery.rehearsal import Access, EmbeddedRegistry, Scheme
+from tests.clock import JumpingClock
 from tests.rehearsal.content import LAYER, REPO, Http, Reply, finish, index
-from tests.rehearsal.test_faults import JumpingClock
 
 USERS = {"baker": "flour:and water"}
 LOGIN = "Basic " + base64.b64encode(b"baker:flour:and water").decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -15,25 +14,10 @@ from bakery.oci.reference import Repository
 from bakery.registry.client import Client
 from bakery.registry.config import RegistryConfig
 from bakery.retry import RetryPolicy
+from tests.clock import JumpingClock
 from tests.wire.script import ScriptedServer
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-
-
-class JumpingClock:
-    """A clock on which time passes only during `sleep`."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += seconds
-        await asyncio.sleep(0)
 
 
 def make_client(

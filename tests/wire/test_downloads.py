@@ -10,8 +10,9 @@ from bakery.errors import BakeryError, ConnectionFailed, InvalidContent, NotFoun
 from bakery.oci.descriptor import Descriptor
 from bakery.registry.client import Client
 from bakery.retry import RetryPolicy
+from tests.clock import JumpingClock
 from tests.wire.channel import Channel
-from tests.wire.making import JumpingClock, blob, repository
+from tests.wire.making import blob, repository
 from tests.wire.script import Response, ScriptedServer
 
 CONTENT = bytes(range(251)) * 4000  # a megabyte

@@ -23,7 +23,8 @@ from bakery.rehearsal import Access, EmbeddedRegistry, Scheme, Traits
 from bakery.rehearsal.faults import Drop, Lag, Refuse, Rule, Stale, When
 from bakery.rehearsal.profiles import PROFILES
 from bakery.rehearsal.routes import ApiRoute
-from tests.wire.making import LAYER_TYPE, JumpingClock, body_of, errors, image, make_client
+from tests.clock import JumpingClock
+from tests.wire.making import LAYER_TYPE, body_of, errors, image, make_client
 from tests.wire.publishing import SHARED, Publication, publication, pull, push
 
 READS = "GET HEAD"

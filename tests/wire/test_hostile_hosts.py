@@ -14,7 +14,8 @@ from bakery.oci.reference import Repository, TagReference
 from bakery.registry.config import RegistryConfig
 from bakery.registry.http.failure import NotConnected, UnknownHost
 from bakery.retry import RetryPolicy
-from tests.wire.making import JumpingClock, blob, make_client, repository
+from tests.clock import JumpingClock
+from tests.wire.making import blob, make_client, repository
 from tests.wire.script import ScriptedServer, raw_server
 
 LAYER, CONTENT = blob(b"some layer" * 1000)

@@ -13,8 +13,9 @@ from bakery.errors import AuthError, message
 from bakery.registry.client import Client
 from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
+from tests.clock import JumpingClock
 from tests.wire.channel import PLAIN, Channel
-from tests.wire.making import JumpingClock, blob, body_of, expect_proof, headers_of, image, make_client, repository
+from tests.wire.making import blob, body_of, expect_proof, headers_of, image, make_client, repository
 from tests.wire.script import Received, Response, ScriptedServer
 
 DESCRIPTOR, RAW = image(b"a")

@@ -11,7 +11,7 @@ from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Drop, Refuse
 from bakery.retry import RetryPolicy
-from tests.wire.making import JumpingClock
+from tests.clock import JumpingClock
 
 
 @pytest.mark.parametrize(("absent", "longest_s"), [(0, 6.0), (3, 2.5)])

@@ -12,7 +12,8 @@ from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import RawManifest
 from bakery.registry.failure import TagTaken
-from tests.wire.making import JumpingClock, errors, headers_of, image, make_client, repository
+from tests.clock import JumpingClock
+from tests.wire.making import errors, headers_of, image, make_client, repository
 from tests.wire.script import Response, ScriptedServer
 
 

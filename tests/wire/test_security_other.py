@@ -20,6 +20,7 @@ from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.traits import Traits
 from tests.clean.making import image_of, index_of, pointer, push, push_image, signature_tag
+from tests.clock import JumpingClock
 from tests.wire.attacks import PASSWORD, login
 from tests.wire.making import headers_of, image, make_client
 from tests.wire.script import Response, ScriptedServer
@@ -142,7 +143,6 @@ async def test_githubs_api_gets_the_token_and_a_redirect_of_it_does_not_nor_is_i
     from bakery.clean.github import GitHub
     from bakery.errors import BakeryError
     from bakery.retry import RetryPolicy
-    from tests.wire.making import JumpingClock
 
     clock = JumpingClock()
     async with ScriptedServer() as a, ScriptedServer() as b:

@@ -10,8 +10,9 @@ from bakery.errors import ConnectionFailed, DigestMismatch, RegistryError, Unava
 from bakery.events import Event, HostPaused
 from bakery.oci.manifest import RawManifest
 from bakery.retry import RetryPolicy
+from tests.clock import JumpingClock
 from tests.wire.channel import Channel
-from tests.wire.making import JumpingClock, blob, body_of, errors, expect_proof, image, make_client, repository
+from tests.wire.making import blob, body_of, errors, expect_proof, image, make_client, repository
 from tests.wire.script import Received, Response, ScriptedServer
 
 UPLOADS = "/v2/acme/app/blobs/uploads/"
