@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from bakery.publish.outcome import State
 from bakery.retry import RetryPolicy
 from bakery.targets.expand import defined_targets
 from bakery.targets.metadata import find_files, read_metadata
+from tests.program import PROGRAM
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 POLICY = RetryPolicy(base_delay=0.01)
@@ -57,7 +57,7 @@ async def test_the_faults_of_real_registries_are_survived(profile):
 
 
 def test_the_command_prints_a_table_for_people_and_json_for_machines():
-    command = [sys.executable, "-c", "from bakery.cli.main import run; run()", "rehearse", str(HELLO)]
+    command = [*PROGRAM, "rehearse", str(HELLO)]
     done = subprocess.run(
         [*command, "--summary-format", "json"], capture_output=True, text=True, timeout=60, check=False
     )

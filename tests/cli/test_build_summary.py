@@ -3,14 +3,12 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.build.making import BREAD, CAKE, ROLL, UIDS, standin, write_project
-
-RUN = "from bakery.cli.main import run; run()"
+from tests.program import PROGRAM
 
 
 @pytest.fixture
@@ -20,7 +18,7 @@ def project(tmp_path):
 
 def start(project, tool, *words, **environment):
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, "build", "--context", project, "--no-load", *words],
+        [*PROGRAM, "build", "--context", project, "--no-load", *words],
         env=tool.environment | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project,
     )  # fmt: skip
 

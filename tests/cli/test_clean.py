@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import pty
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.tokens import Access
 from tests.clean.ghcr import GitHubStandIn, github
 from tests.clean.making import index_of, push, push_image, signature_tag
+from tests.program import PROGRAM
 
-RUN = "from bakery.cli.main import run; run()"
 PROJECT = """\
 repository:
   url: https://github.com/acme/images
@@ -52,7 +51,7 @@ class Kitchen:
     async def clean(self, *arguments: str, environment: dict[str, str] | None = None, stdin: int | None = None):
         clean = {name: text for name, text in os.environ.items() if name not in ("GITHUB_TOKEN", "GH_TOKEN")}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, "clean", *arguments, cwd=self.folder, env={**clean, **(environment or {})},
+            *PROGRAM, "clean", *arguments, cwd=self.folder, env={**clean, **(environment or {})},
             stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE if stdin is None else stdin,
         )  # fmt: skip

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import random
-import sys
 
 import pytest
 
@@ -12,8 +11,8 @@ from bakery.oci.digest import Digest
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.log import LoggedRequest
 from tests.clean.making import index_of, pointer, push, push_image, signature_tag
+from tests.program import PROGRAM
 
-RUN = "from bakery.cli.main import run; run()"
 NAME = "acme/app"
 MOMENTS = 100
 
@@ -41,7 +40,7 @@ def fill(registry: EmbeddedRegistry) -> set[Digest]:
 async def clean(registry: EmbeddedRegistry, folder: str, *, killed_after: int = 0) -> int:
     """Run the command; kill it once the registry has had so many requests."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUN, "clean", "repository", f"{registry.address}/{NAME}", "--tag", "^pr-", "--yes",
+        *PROGRAM, "clean", "repository", f"{registry.address}/{NAME}", "--tag", "^pr-", "--yes",
         "--journal", "clean.jsonl",
         cwd=folder, env=os.environ, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

@@ -1,19 +1,16 @@
 """The examples of docs/coming-from.md run as they are printed, with registries of the test."""
 
-import asyncio
-import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from tests.engines.workload import add_image, layer
+from tests.program import run_bakery
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from.md"
-RUN = "from bakery.cli.main import run; run()"
 
 
 def examples() -> dict[str, list[str]]:
@@ -32,11 +29,6 @@ async def test_the_examples_of_a_section_work(section, tmp_path):
             one.put_manifest("tmp", one.manifest("tmp", image.digest)[1], name)
         for command in commands:
             command = command.replace("registry.example", one.address).replace("other.example", two.address)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", RUN, *shlex.split(command)[1:], cwd=tmp_path, env=os.environ,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            async with asyncio.timeout(60):
-                _, err = await process.communicate()
-            assert process.returncode == 0, f"{command}\n{err.decode()}"
+            done = await run_bakery(tmp_path, *shlex.split(command)[1:])
+            assert done.code == 0, f"{command}\n{done.err}"
         assert any(one.tags(repository) for repository in one.repositories() if repository.startswith("acme/"))

@@ -1,9 +1,6 @@
 """`imagetools create`, `copy`, `tag` and `inspect` as processes: what they push and print, and their exit codes."""
 
-import asyncio
 import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,7 @@ from bakery.oci.digest import Digest
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from tests.cli.running import bakery
 from tests.engines.workload import add_image, layer
-
-RUN = "from bakery.cli.main import run; run()"
+from tests.program import Done, run_bakery
 
 
 @dataclass
@@ -36,15 +32,8 @@ class Registry:
     def source(self, architecture: str) -> str:
         return f"{self.host}/tmp@{self.images[architecture].digest}"
 
-    async def imagetools(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, "imagetools", *arguments, cwd=self.folder, env=os.environ,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        async with asyncio.timeout(50):
-            out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+    async def imagetools(self, *arguments: str, stdin: str = "") -> Done:
+        return await run_bakery(self.folder, "imagetools", *arguments, stdin=stdin)
 
     async def create(self, *arguments: str, stdin: str = "") -> str:
         """Run `imagetools create`, which must succeed, and return its stdout."""

@@ -11,8 +11,8 @@ from bakery.config.load import load_project
 from bakery.defaults import SCHEMA_URL
 from tests.cli.running import bakery
 from tests.config.repositories import git
+from tests.program import PROGRAM, RUN
 
-RUN = "from bakery.cli.main import run; run()"
 WHO = ("--vendor", "Acme", "--maintainer", "Images <images@acme.example>")
 
 
@@ -199,7 +199,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(folder):
 def on_a_terminal(folder, *lines, words=()):
     """Run `bakery init` on a pty with these answers; return exit code and what the terminal showed."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", RUN, "init", *words]
+    command = [*PROGRAM, "init", *words]
     with subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs) as process:
         os.close(theirs)
         os.write(ours, "".join(lines).encode())

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import random
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,8 +19,8 @@ from bakery.oci.digest import Digest
 from bakery.oci.index import encode_index
 from bakery.oci.manifest import Index, Manifest
 from bakery.rehearsal.embedded import EmbeddedRegistry
+from tests.program import PROGRAM
 
-RUN = "from bakery.cli.main import run; run()"
 MOMENTS = 100
 AT_ONCE = 2
 TARGETS = tuple(build(Shape(images=2, versions=2, layers=1, layer_bytes=300)))
@@ -53,7 +52,7 @@ class Release:
     async def start(self, *words: str) -> asyncio.subprocess.Process:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("BAKERY_", "GITHUB_"))}
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, *words, cwd=self.folder, env=environment, stdin=asyncio.subprocess.DEVNULL,
+            *PROGRAM, *words, cwd=self.folder, env=environment, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 

@@ -11,10 +11,11 @@ import pytest
 
 from bakery.cli import main
 from bakery.errors import AuthError, ConfigurationError, ExitCode
+from tests.program import PROGRAM
 
 
 def bakery(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from bakery.cli.main import run; run()", *arguments]
+    command = [*PROGRAM, *arguments]
     variables = os.environ | environment
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=variables)
 
@@ -222,7 +223,7 @@ def test_a_time_limit_must_be_a_non_negative_number(limit):
 
 @pytest.mark.parametrize("command", ["version", "explain"])
 def test_a_full_disk_is_an_error_and_no_bug(command):
-    words = [sys.executable, "-c", "from bakery.cli.main import run; run()", command]
+    words = [*PROGRAM, command]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == ExitCode.FAILED

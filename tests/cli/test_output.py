@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import signal
-import sys
 from contextlib import AsyncExitStack
 
 import pyte
@@ -18,7 +17,8 @@ from bakery.errors import ExitCode
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Lag, Refuse
 from tests.cli.running import bakery
-from tests.cli.test_publish import RUN, Stage
+from tests.cli.test_publish import Stage
+from tests.program import PROGRAM
 
 IMAGES = tuple(f"app{number}" for number in range(7))
 GITHUB = {"GITHUB_ACTIONS": "true", "CI": "true"}
@@ -167,7 +167,7 @@ async def on_terminal(
 
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUN, *arguments, cwd=stage.folder, stderr=theirs, stdout=asyncio.subprocess.DEVNULL,
+        *PROGRAM, *arguments, cwd=stage.folder, stderr=theirs, stdout=asyncio.subprocess.DEVNULL,
         env=os.environ | {"TERM": "xterm-256color", "CI": "", **environment},
     )  # fmt: skip
     os.close(theirs)

@@ -1,8 +1,6 @@
 """What happens between staging and the first tag: attachments, copies of referrers, the command that may veto."""
 
-import asyncio
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,8 @@ from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.traits import Traits
 from tests.clean.making import image_of, index_of, pointer, push, push_image, signature_tag
 from tests.engines.workload import add_image, layer
+from tests.program import run_bakery
 
-RUN = "from bakery.cli.main import run; run()"
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 SPDX = "application/spdx+json"
 
@@ -42,14 +40,8 @@ class Kitchen:
         return f"{self.source.address}/tmp@{self.image.digest}"
 
     async def imagetools(self, *arguments: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, "imagetools", *arguments, cwd=self.folder, env=os.environ,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        async with asyncio.timeout(50):
-            _, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, err.decode()
+        code, _, err = await run_bakery(self.folder, "imagetools", *arguments)
+        return code, err
 
     async def create(self, *arguments: str) -> None:
         code, err = await self.imagetools("create", *self.destinations, self.reference, *arguments)

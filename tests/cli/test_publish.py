@@ -19,8 +19,7 @@ from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse, Slow
 from tests.engines.workload import add_image, layer
-
-RUN = "from bakery.cli.main import run; run()"
+from tests.program import PROGRAM, RUN
 
 
 @dataclass
@@ -77,7 +76,7 @@ images:
 
     async def bakery(self, *arguments: str, environment=None, before_wait=None):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, *arguments, cwd=self.folder, env=os.environ | (environment or {}),
+            *PROGRAM, *arguments, cwd=self.folder, env=os.environ | (environment or {}),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         async with asyncio.timeout(50):

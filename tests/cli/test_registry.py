@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 
 import pytest
 
-SERVE = [sys.executable, "-c", "from bakery.cli.main import run; run()", "registry", "serve"]
+from tests.program import PROGRAM
+
+SERVE = [*PROGRAM, "registry", "serve"]
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from bakery.oci.digest import Digest
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Wait
 from tests.engines.workload import add_image, layer
+from tests.program import PROGRAM, Done, run_bakery
 
-RUN = "from bakery.cli.main import run; run()"
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("BAKERY_", "GITHUB_"))}
 
 
@@ -39,16 +38,12 @@ class Place:
         self, *arguments: str, stdin: int | IO[bytes] = asyncio.subprocess.DEVNULL
     ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, *arguments, cwd=self.folder, env=ENVIRONMENT, stdin=stdin,
+            *PROGRAM, *arguments, cwd=self.folder, env=ENVIRONMENT, stdin=stdin,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
-    async def bakery(self, *arguments: str) -> tuple[int, str, str]:
-        process = await self.start(*arguments)
-        async with asyncio.timeout(50):
-            out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+    async def bakery(self, *arguments: str) -> Done:
+        return await run_bakery(self.folder, *arguments, environment=ENVIRONMENT)
 
     def create(self, salt: str, *options: str) -> tuple[str, ...]:
         tags = [word for host in (self.one, self.two) for word in ("-t", f"{host.address}/app:1,2,latest")]

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.program import PROGRAM
 from tests.soci.golden_cases import CASES, GOLDEN, REAL_TOOL
 
 INPUTS = GOLDEN / "inputs"
 
 
 def bakery(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from bakery.cli.main import run; run()", "imagetools", *map(str, arguments)]
+    command = [*PROGRAM, "imagetools", *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **(env or {})}
     )

@@ -2,7 +2,6 @@
 
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.plan import Destination, Plan, PlannedTarget, Source
 from bakery.registry.config import RegistryConfig
+from tests.program import PROGRAM
 
 A, B = ("sha256:" + letter * 64 for letter in "ab")
 HUB = Oras("oras", RegistryConfig())
@@ -145,7 +145,7 @@ def test_a_dry_run_prints_the_commands_and_needs_no_program(tmp_path):
     )
     done = subprocess.run(
         [
-            *(sys.executable, "-c", "from bakery.cli.main import run; run()", "ci", "publish", "--dry-run"),
+            *(*PROGRAM, "ci", "publish", "--dry-run"),
             *("--engine", "cli", "--context", str(tmp_path), str(tmp_path / "m.json")),
         ],
         capture_output=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.clean.making import image_of
 from tests.peers.conftest import StartRegistry
 from tests.peers.programs import need, run
 from tests.peers.registries import Basic, RealRegistry
+from tests.program import PROGRAM
 
 PASSWORD = "password of the tests"
 
@@ -50,7 +50,7 @@ class Signing:
     def publish(self, *arguments: str, expected: int = 0) -> str:
         sources = [f"{self.source.host}/tmp@{digest}" for digest in self.digests]
         command = ("imagetools", "create", "-t", f"{self.destination.host}/app:1", *sources, "--journal", "journal")
-        words = [sys.executable, "-c", "from bakery.cli.main import run; run()", *command, *arguments]
+        words = [*PROGRAM, *command, *arguments]
         done = subprocess.run(
             words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False
         )
@@ -175,7 +175,7 @@ def test_attachments_are_found_by_oras_and_signatures_are_copied(signing: Signin
     types = {one["artifactType"] for one in found["referrers"]}
     assert types == {"application/spdx+json", "application/vnd.dev.sigstore.bundle.v0.3+json"}
     copy = ("imagetools", "copy", f"{signing.destination.host}/app:1", f"{signing.source.host}/copy:1", "--referrers")
-    words = [sys.executable, "-c", "from bakery.cli.main import run; run()", *copy]
+    words = [*PROGRAM, *copy]
     subprocess.run(words, cwd=signing.folder, env=signing.environment, timeout=120, check=True)
     for one in (digest, *signing.digests):
         signing.cosign(

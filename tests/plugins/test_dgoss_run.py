@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,9 @@ from bakery.plugins.dgoss import DgossPlugin
 from bakery.plugins.dgoss.result import GossStatus
 from tests.peers.programs import need
 from tests.plugins.examples import make_project
+from tests.program import PROGRAM
 
-BAKERY = [sys.executable, "-c", "from bakery.cli.main import run; run()"]
+BAKERY = [*PROGRAM]
 STANDIN = Path(__file__).parent / "standin"
 PASSES = """
 command:

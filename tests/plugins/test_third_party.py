@@ -5,16 +5,16 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.plugins.examples import make_project
+from tests.program import PROGRAM
 
 ROOT = Path(__file__).parents[2]
-BAKERY = [sys.executable, "-c", "from bakery.cli.main import run; run()"]
+BAKERY = [*PROGRAM]
 PROJECT = """
 repository: {url: github.com/acme/images, vendor: Acme, maintainer: {name: A, email: a@acme.test}}
 registries: [{host: registry.acme.test, namespace: acme}]

@@ -5,10 +5,7 @@ The numbers are the rows of registry.md 7; tests without one guard what that tab
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,22 +18,10 @@ from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.traits import Traits
 from tests.clean.making import image_of, index_of, pointer, push, push_image, signature_tag
 from tests.clock import JumpingClock
+from tests.program import run_bakery
 from tests.wire.attacks import PASSWORD, login
 from tests.wire.making import headers_of, image, make_client
 from tests.wire.script import Response, ScriptedServer
-
-RUN = "from bakery.cli.main import run; run()"
-
-
-async def bakery(folder: Path, *arguments: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUN, *arguments, cwd=folder, env=os.environ,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(50):
-        _, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, err.decode()
 
 
 async def test_10_a_mirror_that_docker_or_podman_has_is_never_used_and_gets_no_login(tmp_path: Path):
@@ -70,7 +55,7 @@ async def test_19_names_in_manifests_never_become_paths(tmp_path: Path, title: s
         document["layers"][0]["annotations"] = {"org.opencontainers.image.title": title.format(outside=tmp_path)}
         digest = push(registry, json.dumps(document).encode(), *blobs)
         before = files_in(tmp_path)
-        code, err = await bakery(
+        code, _, err = await run_bakery(
             work, "imagetools", "copy", f"{registry.address}/acme/app@{digest}", f"{destination.address}/app:1"
         )
         assert code == 0, err
@@ -100,7 +85,7 @@ async def test_29_referrers_that_refer_to_each_other_are_copied_once(tmp_path: P
         # Any client that may push can write the index under a fallback tag: here each lists the other, and itself.
         push(source, index_of([raw_other, raw]), signature_tag(one, ""))
         push(source, index_of([raw, raw_other]), signature_tag(other, ""))
-        code, err = await bakery(
+        code, _, err = await run_bakery(
             tmp_path, "imagetools", "copy", f"{source.address}/acme/app@{one}", f"{destination.address}/app:1",
             "--referrers",
         )  # fmt: skip
