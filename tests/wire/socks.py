@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import struct
+
+from tests.wire.tunnels import LoopbackProxy
 
 _NONE, _LOGIN, _UNACCEPTABLE = 0, 2, 0xFF
 _CONNECT, _NAME = 1, 3
 
 
-class SocksProxy:
-    """Tunnels lead to one port of this machine, whatever host was requested.
+class SocksProxy(LoopbackProxy):
+    """Speaks SOCKS5, and never resolves a name.
 
     login: the only user name and password that are accepted; None accepts every client. reply: the code of the reply
     to a request; only 0 opens a tunnel. mute: it closes each connection without a byte.
     """
 
     def __init__(self, port: int, *, login: tuple[str, str] | None = None, reply: int = 0, mute: bool = False) -> None:
+        super().__init__(port)
         self.asked: list[tuple[str, int]] = []  # host and port of each request
-        self.passed = bytearray()  # what clients sent through tunnels
-        self._port, self._login, self._reply, self._mute = port, login, reply, mute
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._login, self._reply, self._mute = login, reply, mute
 
-    async def __aenter__(self) -> SocksProxy:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.host = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await asyncio.sleep(0)  # closed transports report it in the next iteration of the loop
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        with contextlib.suppress(asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
-            if not self._mute and await self._greet(reader, writer) and await self._open(reader, writer):
-                await self._tunnel(reader, writer)
-        writer.transport.abort()
+    async def opens(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        return not self._mute and await self._greet(reader, writer) and await self._open(reader, writer)
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         version, count = await reader.readexactly(2)
@@ -72,21 +53,3 @@ class SocksProxy:
     async def _text(self, reader: asyncio.StreamReader) -> bytes:
         (length,) = await reader.readexactly(1)
         return await reader.readexactly(length)
-
-    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, seen: bytearray) -> None:
-            with contextlib.suppress(ConnectionError):
-                while piece := await source.read(65536):
-                    seen += piece
-                    sink.write(piece)
-                    await sink.drain()
-            sink.close()
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(pump(reader, inner_writer, self.passed))
-                group.create_task(pump(inner_reader, writer, bytearray()))
-        finally:
-            inner_writer.transport.abort()

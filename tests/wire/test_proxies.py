@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import ssl
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from bakery.retry import RetryPolicy
 from tests.wire.attacks import Tls, login, names
 from tests.wire.making import blob, make_client, repository
 from tests.wire.script import Response, ScriptedServer, raw_server
+from tests.wire.tunnels import LoopbackProxy
 
 LAYER, CONTENT = blob(b"some layer" * 1000)
 BLOB = f"/v2/acme/app/blobs/{LAYER.digest}"
@@ -29,53 +29,21 @@ def proxies(url: str, *, bypass: str = "") -> Proxies:
     return Proxies.from_environment({"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": bypass})
 
 
-class Tunnel:
-    """A proxy whose tunnels all lead to one port of this machine, whatever host was requested."""
+class Tunnel(LoopbackProxy):
+    """Opens a tunnel for whatever head of a request it gets."""
 
     def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(port, tls=tls)
         self.asked: list[bytes] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._port, self._tls = port, tls
 
-    async def __aenter__(self) -> Tunnel:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.url = f"http://robot:pr%40xy@127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
+    @property
+    def url(self) -> str:
+        return f"http://robot:pr%40xy@{self.host}"
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await asyncio.sleep(0)  # closed transports report it in the next iteration of the loop
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._tunnel(reader, writer)
-
-    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def opens(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         self.asked.append(await reader.readuntil(b"\r\n\r\n"))
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError):
-                while piece := await source.read(65536):
-                    sink.write(piece)
-                    await sink.drain()
-            sink.close()
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(pump(reader, inner_writer))
-                group.create_task(pump(inner_reader, writer))
-        finally:
-            inner_writer.transport.abort()
-            writer.transport.abort()
+        return True
 
 
 async def test_https_goes_through_a_tunnel_and_the_proxy_sees_neither_login_nor_path(tmp_path: Path):
