@@ -74,21 +74,25 @@ class CleanOptions(Struct, frozen=True):
 
 
 def temporary_repositories(
-    registry: str, kind: Literal["tmp", "cache"], context: Path, filters: Filters, *, emit: Emit = ignore
+    registry: str,
+    kind: Literal["tmp", "cache"],
+    context: Path,
+    filters: Filters,
+    *,
+    named: Sequence[Repository] = (),
+    emit: Emit = ignore,
 ) -> tuple[Repository, ...]:
     """Return the repositories of a project's images in a registry for builds (tmp) or caches.
 
-    Those of a folder without a bakery.yaml are none: then files must name what is there.
+    named: repositories that files name. They are added, and make a project unnecessary.
     """
-    from bakery.errors import BadReference
-    from bakery.oci.reference import Repository
+    from bakery.config.load import project_in
 
-    base = registry.rstrip("/")
+    if named and project_in(context) is None:
+        return tuple(named)
     targets = select_targets(open_project(context, emit=emit), filters, emit=emit).targets
-    try:
-        return tuple(dict.fromkeys(Repository.parse(f"{base}/{target.image}/{kind}") for target in targets))
-    except BadReference as error:
-        raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
+    found = parse_repositories([f"{registry.rstrip('/')}/{target.image}/{kind}" for target in targets])
+    return tuple(dict.fromkeys((*found, *named)))
 
 
 def parse_repositories(names: Sequence[str]) -> tuple[Repository, ...]:

@@ -87,7 +87,7 @@ def diagnose(
 
 
 def _repositories(request: DoctorRequest, emit: Emit) -> list[Repository]:
-    from bakery.config.load import NAMES
+    from bakery.config.load import project_in
 
     if request.repositories:
         if hosts := [text for text in request.repositories if "/" not in text]:
@@ -99,7 +99,7 @@ def _repositories(request: DoctorRequest, emit: Emit) -> list[Repository]:
             return list(dict.fromkeys(Repository.parse(text) for text in request.repositories))
         except InvalidContent as error:
             raise UsageError(error.what, about=error.about, why=error.why) from error
-    if not any((request.context / name).exists() for name in NAMES):
+    if project_in(request.context) is None:
         return []
     from bakery.app.planning import project_targets
 

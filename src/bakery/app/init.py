@@ -42,12 +42,11 @@ class Started(Struct, frozen=True):
 
 def check_new(context: Path) -> None:
     """Raise BakeryError if the folder has a bakery.yaml already."""
-    from bakery.config.load import NAMES
+    from bakery.config.load import project_in
 
-    for name in NAMES:
-        if os.path.lexists(context / name):
-            why = f"{context / name} already exists"
-            raise BakeryError("cannot start a project", why=why, hint="run `bakery check` to see what it defines")
+    if (found := project_in(context)) is not None:
+        hint = "run `bakery check` to see what it defines"
+        raise BakeryError("cannot start a project", why=f"{found} already exists", hint=hint)
 
 
 def suggestions(context: Path, given: Answers) -> Answers:

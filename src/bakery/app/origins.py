@@ -73,11 +73,14 @@ def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | 
         raise UsageError("cannot combine --digests", why="it excludes --bake and other sources")
     if origin.bake and (direct or origin.tag):
         raise UsageError("cannot combine --bake", why="the bake file has the tags: it excludes --tag and other sources")
-    if not (origin.digests or origin.bake or origin.tag or direct) and (project := _project_in(request.context)):
-        _chosen(emit, f"the project {project}")
-        if not request.metadata:
-            raise UsageError("missing METADATA", why="a project is published from the metadata files of its builds")
-        return planning.plan(request, emit=emit)
+    if not (origin.digests or origin.bake or origin.tag or direct):
+        from bakery.config.load import project_in
+
+        if (project := project_in(request.context)) is not None:
+            _chosen(emit, f"the project {project}")
+            if not request.metadata:
+                raise UsageError("missing METADATA", why="a project is published from the metadata files of its builds")
+            return planning.plan(request, emit=emit)
     for name in _PROJECT_ONLY:
         if getattr(request, name):
             option = "--" + name.replace("_", "-")
@@ -91,12 +94,6 @@ def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | 
         return None
     except InvalidContent as error:
         raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
-
-
-def _project_in(folder: Path) -> Path | None:
-    from bakery.config.load import NAMES
-
-    return next((found for name in NAMES if (found := folder / name).exists()), None)
 
 
 def _plan_images(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan:

@@ -177,13 +177,11 @@ def _clean_project(
 
     how.criteria()
     known = known_to(how, journal=given.journal, within=registry)
-    named = tuple(known.manifests)
-    has_project = any((context / name).exists() for name in ("bakery.yaml", "bakery.yml"))
-    found = (
-        temporary_repositories(registry, kind, context, wanted, emit=output.emit) if has_project or not named else ()
+    repositories = temporary_repositories(
+        registry, kind, context, wanted, named=tuple(known.manifests), emit=output.emit
     )
     given = replace(given, yes=given.yes or not _is_terminal())
-    _clean(tuple(dict.fromkeys((*found, *named))), how, known, given)
+    _clean(repositories, how, known, given)
 
 
 def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, given: Given) -> None:

@@ -32,20 +32,24 @@ NAMES = ("bakery.yaml", "bakery.yml")
 _MAX_BYTES = 64 * 1024 * 1024  # a thousand times the size of a large project
 
 
+def project_in(context: Path) -> Path | None:
+    """Return what has the name of a project file in a directory, whatever it is. Parents are not searched."""
+    paths = (context / name for name in NAMES)
+    return next((path for path in paths if path.exists() or path.is_symlink()), None)
+
+
 def find_project(context: Path) -> Path:
-    """Return the project file of a directory. Parents are not searched. Raises ConfigurationError if it is missing."""
-    for name in NAMES:
-        path = context / name
-        if path.is_file():
-            _check_inside(path, context)
-            return path
-        if path.exists() or path.is_symlink():
-            why = "it is not a regular file, or a link to nowhere"
-            raise ConfigurationError("cannot read", about=path, why=why)
-    raise ConfigurationError(
-        f"cannot find {' or '.join(NAMES)} in", about=context.absolute(),
-        hint="run in the directory of a project, or name it with --context",
-    )  # fmt: skip
+    """Return the project file of a directory. Raises ConfigurationError if it is missing or cannot be read."""
+    path = project_in(context)
+    if path is None:
+        raise ConfigurationError(
+            f"cannot find {' or '.join(NAMES)} in", about=context.absolute(),
+            hint="run in the directory of a project, or name it with --context",
+        )  # fmt: skip
+    if not path.is_file():
+        raise ConfigurationError("cannot read", about=path, why="it is not a regular file, or a link to nowhere")
+    _check_inside(path, context)
+    return path
 
 
 def _check_inside(path: Path, context: Path) -> None:
