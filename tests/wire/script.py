@@ -155,7 +155,10 @@ class ScriptedServer:
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        raw = await reader.readuntil(b"\r\n\r\n")
+        if raw.startswith(b"\x16\x03"):
+            return False  # a TLS handshake, by which a client finds out that this server speaks plain HTTP
+        head = raw.decode("latin-1").split("\r\n")
         method, target, _ = head[0].split(" ")
         headers = tuple((k, v.strip()) for k, _, v in (line.partition(":") for line in head[1:] if line))
         length = int(next((v for k, v in headers if k.lower() == "content-length"), "0"))

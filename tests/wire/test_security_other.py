@@ -33,7 +33,7 @@ async def test_10_a_mirror_that_docker_or_podman_has_is_never_used_and_gets_no_l
         (home / ".docker").mkdir()
         (home / ".docker" / "daemon.json").write_text(json.dumps({"registry-mirrors": [mirror.origin.__str__()]}))
         logins = login(a.host).inline
-        environment = {"HOME": str(home), "DOCKER_AUTH_CONFIG": logins, "BAKERY_PLAIN_HTTP": a.host}
+        environment = {"HOME": str(home), "DOCKER_AUTH_CONFIG": logins}
         descriptor, raw = image(b"layer")
         a.expect("GET", "/v2/acme/app/manifests/1", Response(200, headers_of(descriptor), raw))
         async with make_client(config=RegistryConfig.from_environment(environment)) as client:
