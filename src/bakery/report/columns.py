@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,13 +24,9 @@ def display_width(text: str) -> int:
     """Return how many columns of a terminal the text takes."""
     if text.isascii():
         return len(text)
-    return sum(_character_width(character) for character in text)
+    from rich.cells import cell_len  # most texts are ASCII
 
-
-def _character_width(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+    return cell_len(text)
 
 
 def shown(text: str, *, unicode: bool = True) -> str:
@@ -49,13 +44,11 @@ def clip(text: str, width: int, *, unicode: bool = True) -> str:
     text = shown(text, unicode=unicode)
     if display_width(text) <= width:
         return text
-    kept, taken = "", 0
-    for character in text:
-        taken += _character_width(character)
-        if taken > width - 1:
-            break
-        kept += character
-    return kept + ("…" if unicode else "~") if width > 0 else ""
+    if width <= 0:
+        return ""
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width - 1) + ("…" if unicode else "~")
 
 
 def pad(text: str, width: int) -> str:
