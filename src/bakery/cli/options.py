@@ -186,15 +186,8 @@ sign_option = click.option(
 )  # fmt: skip
 
 
-def _command(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    """Return the command. Raises UsageError for an empty one, as of an unset variable."""
-    if value is not None and not value.strip():
-        raise UsageError("invalid value for --before-commit", about=repr(value), why="expected a command")
-    return value
-
-
 before_commit = click.option(
-    "--before-commit", metavar="COMMAND", default=None, show_default=False, callback=_command,
+    "--before-commit", metavar="COMMAND", default=None, show_default=False,
     help="Run this command once, with what is staged as JSON on stdin, before any tag moves; it may veto.",
 )  # fmt: skip
 delete_sources = click.option(
