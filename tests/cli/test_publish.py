@@ -508,3 +508,16 @@ class TestDeleteSources:
         assert code == 0, err
         assert image.digest in stage.destination.manifests("acme/app")
         assert "images are published there" in err
+
+
+async def test_a_selected_target_without_a_build_holds_a_run_that_is_whole_and_an_image_only_if_it_is_of_it(stage):
+    stage.project("app", "other")
+    built = stage.build("app")
+    code, _, err = await stage.bakery("ci", "publish", "--all-or-nothing", "run", *built)
+    assert code == ExitCode.FAILED
+    assert "no metadata file has a build of it" in err
+    assert stage.published("app") == set()
+    for narrower in (("--all-or-nothing", "image"), ("--all-or-nothing", "run", "--image-name", "app"), ()):
+        code, _, err = await stage.bakery("ci", "publish", *narrower, *built)
+        assert code == ExitCode.DONE, err
+    assert stage.published("app") == TAGS

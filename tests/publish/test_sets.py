@@ -90,13 +90,15 @@ async def test_a_failing_target_stops_the_targets_of_its_image_only():
     assert [one.state for one in outcome.targets] == [State.FAILED, State.FAILED, State.PUBLISHED]
 
 
-@pytest.mark.parametrize("left_out", ["skipped", "refused"])
+@pytest.mark.parametrize("left_out", ["skipped", "refused", "unbuilt"])
 async def test_a_target_whose_build_is_missing_counts_as_not_staged(left_out):
     engine = DictionaryEngine()
     there = target(builds(engine), uid="there")
     lost = target(builds(engine), ((TWO, ("1",)),), uid="lost")
     if left_out == "skipped":
         plan = Plan((there,), skipped=(SkippedTarget("lost", "no name", "app"),))
+    elif left_out == "unbuilt":
+        plan = Plan((there,), unbuilt=(SkippedTarget("lost", "no build", "app"),))
     else:
         plan = Plan((there,), refused=(RefusedTarget(lost, BakeryError("cannot publish tag")),))
     outcome = await pipeline_of(engine, plan, whole=Whole.RUN).execute()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from abc import ABC, abstractmethod
 from typing import Self
 
 
-class LoopbackProxy:
+class LoopbackProxy(ABC):
     """A server that passes bytes on. What opens a tunnel, and how, is left to the proxies that derive from it."""
 
     def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
@@ -29,9 +30,9 @@ class LoopbackProxy:
             await asyncio.wait(self._tasks)
         await asyncio.sleep(0)  # closed transports report it in the next iteration of the loop
 
+    @abstractmethod
     async def opens(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Read what a client requests, and answer. Return whether a tunnel follows."""
-        raise NotImplementedError
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

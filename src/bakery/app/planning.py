@@ -60,7 +60,9 @@ def plan(request: PublishRequest, *, emit: Emit = ignore) -> Plan | None:
     selected = _selected(request, metadata, emit)
     if not selected:
         return None
-    emit(Noted("", f"Found {plural(len(selected), 'target')} in {plural(len(metadata.files), 'file')}", warning=False))
+    uids = set(metadata.uids)
+    built = sum(target.uid in uids for target in selected)
+    emit(Noted("", f"Found {plural(built, 'target')} in {plural(len(metadata.files), 'file')}", warning=False))
     made = plan_project(selected, metadata, with_soci=request.with_soci)
     if not made.targets and not made.refused:
         _nothing_to_publish(request, "; ".join(f"{item.uid}: {item.reason}" for item in made.skipped), emit)
@@ -105,7 +107,10 @@ def _read_metadata(request: PublishRequest, emit: Emit) -> Metadata | None:
 
 
 def _selected(request: PublishRequest, metadata: Metadata, emit: Emit) -> Sequence[Target]:
-    """The targets of the project that the files name and the request selects; none if that is not an error."""
+    """The targets that the request selects, with those that have no build; none if no build is selected.
+
+    Targets without a build are of a kind (development, matrix) that the files have builds of.
+    """
     from bakery.targets.names import unmatched_image
 
     project = open_project(request.context, emit=emit)
@@ -113,25 +118,33 @@ def _selected(request: PublishRequest, metadata: Metadata, emit: Emit) -> Sequen
     targets = _find_targets(project, request, metadata.uids, emit)
     uids = set(metadata.uids)
     named = [target for target in targets if target.uid in uids]
-    unknown = sorted(uids - {target.uid for target in targets})
-    for uid in unknown[:MOST_UNKNOWN]:
-        emit(Noted("", f"{uid} is in the metadata files but not a target of bakery.yaml"))
-    if len(unknown) > MOST_UNKNOWN:
-        emit(Noted("", f"{len(unknown) - MOST_UNKNOWN:,} more are not targets of bakery.yaml either"))
+    _emit_unknown(sorted(uids - {target.uid for target in targets}), emit)
     if not named:
         entries = plural(len(uids), "entry", "entries")
         _nothing_to_publish(request, f"the files name no target of bakery.yaml ({entries} read)", emit)
         return ()
+    kinds = {(target.development, target.matrix) for target in named}
     expression = _expression("--image-name", request.image_name)
-    selected = [target for target in named if expression.search(target.image)]
-    if not selected:
+    selected = [
+        target for target in targets if (target.development, target.matrix) in kinds and expression.search(target.image)
+    ]
+    if uids.isdisjoint(target.uid for target in selected):
         built = plural(len(named), "built target")
         emit(Noted("", f"--image-name {request.image_name} matches none of the {built}"))
-    elif request.shard:
+        return ()
+    if request.shard:
         selected = _in_shard(project, selected, request.shard)
-        if not selected:
+        if uids.isdisjoint(target.uid for target in selected):
             emit(Noted("", f"no image of the built targets is in shard {request.shard}"))
+            return ()
     return selected
+
+
+def _emit_unknown(uids: Sequence[str], emit: Emit) -> None:
+    for uid in uids[:MOST_UNKNOWN]:
+        emit(Noted("", f"{uid} is in the metadata files but not a target of bakery.yaml"))
+    if len(uids) > MOST_UNKNOWN:
+        emit(Noted("", f"{len(uids) - MOST_UNKNOWN:,} more are not targets of bakery.yaml either"))
 
 
 def _in_shard(project: Project, targets: Sequence[Target], text: str) -> list[Target]:

@@ -36,6 +36,7 @@ def plan_project(targets: Sequence[Target], metadata: Metadata, *, with_soci: bo
     """
     planned: list[PlannedTarget] = []
     skipped: list[SkippedTarget] = []
+    unbuilt: list[SkippedTarget] = []
     warnings: list[str] = []
     for target in sorted(targets, key=lambda target: target.push_key()):
         builds = metadata.results.get(target.uid, ())
@@ -44,12 +45,15 @@ def plan_project(targets: Sequence[Target], metadata: Metadata, *, with_soci: bo
             planned.append(_planned(target, builds, with_soci))
         elif target.uid in metadata.incomplete:
             skipped.append(SkippedTarget(target.uid, "; ".join(metadata.incomplete[target.uid]), target.image))
-    return refuse_clashes(
+        else:
+            unbuilt.append(SkippedTarget(target.uid, "no metadata file has a build of it", target.image))
+    plan = refuse_clashes(
         planned,
         skipped=tuple(skipped),
         warnings=tuple(warnings),
         hint="change tagPatterns in bakery.yaml, or publish one of them with --image-name",
     )
+    return replace(plan, unbuilt=tuple(unbuilt))
 
 
 def conversion_only(plan: Plan) -> Plan:

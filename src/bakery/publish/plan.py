@@ -143,12 +143,24 @@ class RefusedTarget(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """The targets in push order (the newest is pushed last), and what is left out."""
+    """The targets in push order (the newest is pushed last), and what is left out.
+
+    unbuilt: selected targets of which there is no build. They are not published, and only matter for sets that are
+    published whole or not at all.
+    """
 
     targets: tuple[PlannedTarget, ...]
     refused: tuple[RefusedTarget, ...] = ()
     skipped: tuple[SkippedTarget, ...] = ()
     warnings: tuple[str, ...] = ()
+    unbuilt: tuple[SkippedTarget, ...] = ()
+
+    @property
+    def not_staged(self) -> tuple[tuple[str, str, BakeryError], ...]:
+        """What will never be staged, and not on purpose: the image, the uid, and why."""
+        refused = [(item.target.image, item.target.uid, item.error) for item in self.refused]
+        left_out = [(item.image, item.uid, BakeryError(item.reason)) for item in (*self.skipped, *self.unbuilt)]
+        return (*refused, *(one for one in left_out if one[0]))
 
     @property
     def repositories(self) -> tuple[Repository, ...]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from bakery.errors import BakeryError, reason
+from bakery.errors import reason
 from bakery.oci.reference import Repository
 from bakery.publish.image import AssembledImage
 from bakery.publish.outcome import SetFailed
@@ -176,9 +176,7 @@ class Release:
         """What the plan leaves out is not staged: the set that it belongs to is broken from the start."""
         if whole not in (Whole.IMAGE, Whole.RUN):
             return
-        missing = [(item.target.image, item.target.uid, item.error) for item in plan.refused]
-        missing += [(item.image, item.uid, BakeryError(item.reason)) for item in plan.skipped if item.image]
-        for image, uid, error in missing:
+        for image, uid, error in plan.not_staged:
             for one in self.sets:
                 if whole is Whole.RUN or one.name == f"image {image}":
                     one.break_off(uid, error)

@@ -82,7 +82,7 @@ async def survey(
 
 def _broken(plan: Plan, whole: Whole) -> set[str]:
     """Return the sets that a part is missing from: a target that is refused, or that has no build."""
-    left_out = [item.target.image for item in plan.refused] + [item.image for item in plan.skipped if item.image]
+    left_out = [image for image, _, _ in plan.not_staged]
     if whole is Whole.TARGET or not left_out:
         return set()
     return {"run"} if whole is Whole.RUN else {f"image {image}" for image in left_out}
