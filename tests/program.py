@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests import written
+
 RUN: Final = "from bakery.cli.main import run; run()"
 PROGRAM: Final = (sys.executable, "-c", RUN)
 _LIMIT_S: Final = 60
@@ -33,4 +35,5 @@ async def run_bakery(
     async with asyncio.timeout(_LIMIT_S):
         out, err = await process.communicate(stdin.encode())
     assert process.returncode is not None
+    written.check_text(out.decode())
     return Done(process.returncode, out.decode(), err.decode())

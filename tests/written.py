@@ -1,4 +1,4 @@
-"""Checks every summary and journal that a test makes Bakery write against the published schemas.
+"""Checks every document and journal that a test makes Bakery write against the published schemas.
 
 `conftest.py` wraps what writes them in this process, and looks through the temporary folder for those of child
 processes. Members that a schema does not name are refused here, so that only published members are written.
@@ -18,15 +18,20 @@ import jsonschema
 
 from bakery.events import FORMAT as JOURNAL_FORMAT
 from bakery.publish import journal
-from bakery.report import build_summary, summary
-from bakery.report.build_format import BuildSummary
-from bakery.report.summary_format import FORMAT as SUMMARY_FORMAT
-from bakery.report.summary_format import Summary
+from bakery.report import records
+from bakery.report.schemas import FORMATS
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
-BUILD = SCHEMAS / f"build-summary-{SUMMARY_FORMAT}.schema.json"
-SUMMARY = SCHEMAS / f"summary-{SUMMARY_FORMAT}.schema.json"
+OF_FORMAT = {name: SCHEMAS / f"{one.name}-{one.number}.schema.json" for name, one in FORMATS.items()}
+OF_RECORD = {one.record: OF_FORMAT[name] for name, one in FORMATS.items()}
+SUMMARY = OF_FORMAT["summary"]
+# The member that only documents of one format have.
+TOLD_BY = {
+    "build_targets": "summary", "survey": "plan", "checks": "doctor", "references": "verify", "tags": "rollback",
+    "repositories": "clean", "images": "images",
+}  # fmt: skip
 JOURNAL = SCHEMAS / f"journal-{JOURNAL_FORMAT}.schema.json"
+HEAD = '{\n  "format": '
 _LARGEST = 8 * 1024 * 1024  # bytes of a file that is looked into
 
 
@@ -61,9 +66,12 @@ def kind_of_line(event: str) -> jsonschema.Draft202012Validator:
     return _validator({"$ref": f"#/$defs/{event}", "$defs": _strict_parts(published(JOURNAL))})
 
 
-def check_summary(document: dict[str, Any]) -> None:
-    """Raise ValidationError for a summary, of a publish or a build, that is not as published."""
-    strict(BUILD if document["kind"] == "build" else SUMMARY).validate(document)
+def check_document(document: dict[str, Any]) -> None:
+    """Raise ValidationError for a document that is not as published."""
+    names = [name for member, name in TOLD_BY.items() if member in document]
+    assert len(names) == 1, f"a document without a published format: {list(document)}"
+    name = "build" if document.get("kind") == "build" else names[0]
+    strict(OF_FORMAT[name]).validate(document)
 
 
 def check_line(line: str) -> None:
@@ -75,12 +83,12 @@ def check_line(line: str) -> None:
 @contextmanager
 def checking() -> Iterator[None]:
     """Check what this process writes."""
-    members, line_of = summary.members, journal.line_of
+    record_object, line_of = records._object, journal.line_of
 
-    def checked_members(record):
-        made = members(record)
-        if isinstance(record, Summary | BuildSummary):
-            check_summary(made)
+    def checked_object(record):
+        made = record_object(record)
+        if (schema := OF_RECORD.get(type(record))) is not None:
+            strict(schema).validate(json.loads(json.dumps(made)))
         return made
 
     def checked_line(event, when):
@@ -89,11 +97,21 @@ def checking() -> Iterator[None]:
         return line
 
     with (
-        mock.patch.object(summary, "members", checked_members),
-        mock.patch.object(build_summary, "members", checked_members),
+        mock.patch.object(records, "_object", checked_object),
         mock.patch.object(journal, "line_of", checked_line),
     ):
         yield
+
+
+def check_text(text: str) -> None:
+    """Check what a process printed, if it is a document with a format. Anything else is left alone."""
+    if not text.startswith(HEAD):
+        return
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return  # it was cut off, or more follows
+    check_document(document)
 
 
 def check_files(folder: Path) -> None:
@@ -106,5 +124,5 @@ def check_files(folder: Path) -> None:
             if head.startswith(b'{"time": ') and b"\n" in (rest := stream.read()):
                 for line in (head + rest).decode().splitlines():
                     check_line(line)
-            elif head.startswith(b'{\n  "format": ') and b'"build_targets"' in (rest := stream.read()):
-                check_summary(json.loads(head + rest))
+            elif head.startswith(HEAD.encode()):
+                check_text((head + stream.read()).decode(errors="replace"))

@@ -25,7 +25,8 @@ from bakery.rehearsal.routes import ApiRoute
 from bakery.rehearsal.serving import ServeOptions, registry_for_profile
 from bakery.rehearsal.tokens import Access
 from bakery.rehearsal.traits import Traits
-from bakery.report.diagnosis import Check, Diagnosis, Health, diagnosis_json, diagnosis_text
+from bakery.report.diagnosis import Check, Diagnosis, diagnosis_json, diagnosis_text
+from bakery.report.documents import Health
 from bakery.tasks import in_thread
 from tests.wire.attacks import Tls
 from tests.wire.script import Response, ScriptedServer

@@ -13,7 +13,7 @@ from tests.peers.builder import BuildKit
 from tests.peers.conftest import StartRegistry
 from tests.peers.programs import need
 from tests.peers.publishing import BAKERY
-from tests.written import check_summary
+from tests.written import check_document
 
 WHO = ("--vendor", "Acme", "--maintainer", "Images <images@acme.example>", "--url", "git.example.org/acme/app")
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -50,7 +50,7 @@ class Folder:
         )
         (self.path / f"{name}.json").write_text(done.stdout)
         summary: dict[str, Any] = json.loads(done.stdout)
-        check_summary(summary)
+        check_document(summary)
         return summary
 
 

@@ -127,7 +127,7 @@ def test_sizes_are_decimal_and_unknown_ones_a_dash(size_bytes, text):
 
 
 def test_the_published_schema_describes_what_is_written_and_refuses_other_types():
-    validator = jsonschema.Draft202012Validator(written.published(written.BUILD))
+    validator = jsonschema.Draft202012Validator(written.published(written.OF_FORMAT["build"]))
     for made in (document(), document(sizes={}), document(builds.outcome(targets=()))):
         assert [error.message for error in validator.iter_errors(made)] == []
     assert list(validator.iter_errors(document() | {"platform_builds": "5"}))

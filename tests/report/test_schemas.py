@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from bakery.cli import get
 from bakery.errors import BadDocument
 from bakery.events import FORMAT, RequestsSaved, RunStarted
 from bakery.publish.journal import line_of
@@ -15,7 +16,7 @@ from bakery.report.journals import entries, runs
 from bakery.report.merging import merge
 from bakery.report.page import summary_page
 from bakery.report.reading import read_summary
-from bakery.report.schemas import build_schema, journal_schema, summary_schema
+from bakery.report.schemas import FORMATS, document_schema, journal_schema
 from bakery.report.summary import dump, to_json
 from tests import written
 from tests.report.test_summary import target
@@ -25,19 +26,26 @@ SUMMARIES = sorted(SAMPLES.glob("summary-*.json"))
 JOURNALS = sorted(SAMPLES.glob("journal-*.jsonl"))
 
 
-@pytest.mark.parametrize(
-    ("file", "schema", "command"),
-    [
-        (written.SUMMARY, summary_schema, "summary"),
-        (written.BUILD, build_schema, "build"),
-        (written.JOURNAL, journal_schema, "journal"),
-    ],
-)
-def test_the_committed_schema_is_current(file, schema, command):
-    assert file.read_text() == f"{json.dumps(schema(), indent=2)}\n", (
-        f"run: bakery get schema {command} > docs/schemas/{file.name}; "
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_committed_schema_of_a_document_is_current(name):
+    file = written.OF_FORMAT[name]
+    assert file.read_text() == f"{json.dumps(document_schema(name), indent=2)}\n", (
+        f"run: bakery get schema {name} > docs/schemas/{file.name}; "
         "if that format was released, give it a new number and record a sample of the old one"
     )
+
+
+def test_the_committed_schema_of_a_journal_is_current():
+    assert written.JOURNAL.read_text() == f"{json.dumps(journal_schema(), indent=2)}\n", (
+        f"run: bakery get schema journal > docs/schemas/{written.JOURNAL.name}"
+    )
+
+
+def test_every_schema_is_of_a_format_and_has_a_name_on_the_command_line():
+    published = {written.JOURNAL, written.SCHEMAS / "bakery.schema.json", *written.OF_FORMAT.values()}
+    assert set(written.SCHEMAS.iterdir()) == published
+    assert {*written.TOLD_BY.values(), "build"} == set(FORMATS)
+    assert set(get._SCHEMAS) == {"project", "journal", *FORMATS}
 
 
 def test_there_is_a_sample_of_every_format():
@@ -113,10 +121,10 @@ def fresh_summary():
 def test_a_member_that_is_not_published_is_noticed():
     summary = fresh_summary()
     with pytest.raises(jsonschema.ValidationError, match="'extra' was unexpected"):
-        written.check_summary(summary | {"extra": 1})
+        written.check_document(summary | {"extra": 1})
     summary["targets"][0]["extra"] = 1
     with pytest.raises(jsonschema.ValidationError, match="'extra' was unexpected"):
-        written.check_summary(summary)
+        written.check_document(summary)
     line = json.loads(line_of(RequestsSaved(1), datetime.now(UTC)))
     with pytest.raises(jsonschema.ValidationError, match="'extra' was unexpected"):
         written.check_line(json.dumps(line | {"extra": 1}))

@@ -19,7 +19,8 @@ from bakery import __version__
 from bakery.errors import RAISE_FILES, BakeryError, InvalidContent, UsageError
 from bakery.events import Emit, ignore
 from bakery.oci.reference import Repository
-from bakery.report.diagnosis import Check, Diagnosis, Health, failed
+from bakery.report.diagnosis import Check, Diagnosis, failed
+from bakery.report.documents import Health
 
 if TYPE_CHECKING:
     from bakery.registry.client import Client

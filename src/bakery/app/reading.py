@@ -73,16 +73,14 @@ def configuration(
     return tree.only_images(made, names)
 
 
-def schema(what: Literal["project", "summary", "build", "journal"] = "project") -> Mapping[str, Any]:
-    """Return a JSON Schema: of bakery.yaml with the options of every installed plugin, of the summary of a publish or a
-    build, or of one line of a journal.
+def schema(what: str = "project") -> Mapping[str, Any]:
+    """Return a JSON Schema: of bakery.yaml with the options of every installed plugin, of one line of a journal, or of
+    a document, by its name in `report.schemas.FORMATS`.
     """
     if what != "project":
         from bakery.report import schemas
 
-        return {"summary": schemas.summary_schema, "build": schemas.build_schema, "journal": schemas.journal_schema}[
-            what
-        ]()
+        return schemas.journal_schema() if what == "journal" else schemas.document_schema(what)
     from bakery.config.schema.json_schema import project_schema
     from bakery.plugin_api import options_registry
 

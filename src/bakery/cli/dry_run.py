@@ -22,15 +22,16 @@ def show_plan(plan: Plan, how: PublishOptions, reporting: Reporting, *, emit: Em
     """Print what a run would do, after a survey of the registries unless that is not wanted."""
     from bakery.app.engine import command_lines
     from bakery.app.surveying import survey
-    from bakery.report.forecast import forecast_json, forecast_lines, forecast_page, plan_page
+    from bakery.report.forecast import forecast_lines, forecast_page, plan_page
     from bakery.report.outcome import plan_table
+    from bakery.report.planned import planned_json
     from bakery.report.summary import dump
 
     found = None if reporting.offline else survey(plan, how, emit=emit)
     text = (
         plan_table(plan) if found is None else forecast_lines(found, full=general.is_verbose(), fails=reporting.strict)
     )
-    document = dump(forecast_json(plan, found))
+    document = dump(planned_json(plan, found))
     page = plan_page(plan) if found is None else forecast_page(found)
     if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):
         sys.stdout.write(document)

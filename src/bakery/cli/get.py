@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import click
 
@@ -11,6 +11,10 @@ from bakery.app.selecting import Filters
 from bakery.cli import completing, filters, general, options
 from bakery.cli.group import Group
 from bakery.cli.output import emit, write, write_json
+
+_SCHEMAS: Final = (
+    "project", "summary", "build", "journal", "images", "plan", "doctor", "verify", "rollback", "clean",
+)  # fmt: skip
 
 
 @click.group("get", cls=Group)
@@ -104,12 +108,12 @@ def config_command(
 @group.command("schema")
 @click.argument(
     "what",
-    type=click.Choice(["project", "summary", "build", "journal"]),
+    type=click.Choice(_SCHEMAS),
     default="project",
-    help="bakery.yaml, the summary of a publish or of a build, or a line of the journal.",
+    help="bakery.yaml, the summary of a publish or of a build, a line of the journal, or the JSON of a command.",
 )
 @general.options
-def schema_command(what: Literal["project", "summary", "build", "journal"]) -> None:
+def schema_command(what: str) -> None:
     """Print a JSON Schema, by default that of bakery.yaml with the options of every installed plugin."""
     from bakery.app import reading
 

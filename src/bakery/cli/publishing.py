@@ -187,7 +187,7 @@ def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: R
     if reporting.summary:
         append_page(summary, how.environment)
     if reporting.result == "json":
-        document = dump({"images": images_json(outcome)})
+        document = dump(images_json(outcome))
     if reporting.result == "json" or (reporting.summary and reporting.summary_format == "json"):
         try:
             sys.stdout.write(document)

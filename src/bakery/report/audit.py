@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Literal
 
-from bakery.errors import code_of, hint_of, reason
 from bakery.publish.audited import Audit, Checked
+from bakery.report.documents import VerifiedRecord, VerifyDocument, problem
 from bakery.report.outcome import error_lines
+from bakery.report.records import members
 from bakery.report.table import aligned
 from bakery.text import clean, plural
-
-FORMAT: Final = 1
 
 
 def audit_table(audit: Audit) -> str:
@@ -38,32 +37,27 @@ def audit_lines(audit: Audit) -> str:
 
 def audit_json(audit: Audit) -> dict[str, Any]:
     """Return what was found as a JSON value."""
-    return {
-        "format": FORMAT,
-        "exit_code": int(audit.exit_code),
-        "references": [_reference(one) for one in audit.checked],
-    }
+    references = tuple(_reference(one) for one in audit.checked)
+    return members(VerifyDocument(exit_code=int(audit.exit_code), references=references))
 
 
-def _state(one: Checked) -> str:
+def _state(one: Checked) -> Literal["ok", "drift", "unknown"]:
     if one.error is not None:
         return "unknown"
     return "drift" if one.problems else "ok"
 
 
-def _reference(one: Checked) -> dict[str, Any]:
-    return {
-        "reference": str(one.expected.reference),
-        "state": _state(one),
-        "digest": str(one.digest) if one.digest else None,
-        "expected": str(one.expected.digest) if one.expected.digest else None,
-        "platforms": list(one.platforms),
-        "attestations": one.attestations,
-        "signatures": one.signatures,
-        "manifests": one.manifests,
-        "blobs": one.blobs,
-        "problems": [clean(problem) for problem in one.problems],
-        "error": None
-        if one.error is None
-        else {"code": code_of(one.error), "message": reason(one.error), "hint": hint_of(one.error) or None},
-    }
+def _reference(one: Checked) -> VerifiedRecord:
+    return VerifiedRecord(
+        reference=str(one.expected.reference),
+        state=_state(one),
+        digest=str(one.digest) if one.digest else None,
+        expected=str(one.expected.digest) if one.expected.digest else None,
+        platforms=one.platforms,
+        attestations=one.attestations,
+        signatures=one.signatures,
+        manifests=one.manifests,
+        blobs=one.blobs,
+        problems=tuple(clean(text) for text in one.problems),
+        error=None if one.error is None else problem(one.error),
+    )

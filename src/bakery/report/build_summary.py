@@ -8,7 +8,7 @@ from typing import Any, Final
 from bakery.build.outcome import BuildFailure, BuildOutcome, TargetBuild
 from bakery.build.sizes import NOT_MEASURED, TargetSizes
 from bakery.report.build_format import BuildError, BuildSummary, BuiltTarget
-from bakery.report.summary import members
+from bakery.report.records import members
 from bakery.report.summary_format import FORMAT
 from bakery.report.table import aligned
 from bakery.report.units import size

@@ -5,50 +5,52 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bakery.clean.outcome import CleanOutcome, Deletion, Fate, RepositoryOutcome
-from bakery.errors import hint_of, message, reason
+from bakery.errors import message
 from bakery.oci.digest import Digest
+from bakery.report.documents import CleanDocument, CleanedRecord, DeletedRecord, KeptRecord, problem
+from bakery.report.records import members
 from bakery.report.table import aligned
 from bakery.report.units import size
 from bakery.text import clean, plural
 
-FORMAT: Final = 1
 _SHORT: Final = 19  # characters of a digest in the table: sha256: and twelve more
 
 
 def cleaning_json(outcome: CleanOutcome) -> dict[str, Any]:
     """Return a clean-up as a JSON value."""
-    return {
-        "format": FORMAT,
-        "dry_run": outcome.is_plan,
-        "exit_code": int(outcome.exit_code),
-        "bytes": _total(outcome),
-        "repositories": [_repository_json(place) for place in outcome.repositories],
-    }
+    document = CleanDocument(
+        dry_run=outcome.is_plan,
+        exit_code=int(outcome.exit_code),
+        bytes=_total(outcome),
+        repositories=tuple(_repository(place) for place in outcome.repositories),
+    )
+    return members(document)
 
 
-def _repository_json(place: RepositoryOutcome) -> dict[str, Any]:
+def _repository(place: RepositoryOutcome) -> CleanedRecord:
     plan = place.plan
-    return {
-        "repository": str(plan.repository),
-        "exists": place.exists,
-        "bytes": plan.freed_bytes,
-        "stays": plan.stays,
-        "versions": [
-            {
-                "reference": str(one.reference),
-                "digest": str(one.digest),
-                "tags": list(one.tags),
-                "why": clean(one.why),
-                "bytes": one.size_bytes,
-                "state": str(one.fate),
-                "detail": clean(one.detail) or None,
-            }
-            for one in plan.deletions
-        ],
-        "kept": [{"digest": str(one.digest), "tags": list(one.tags), "kept_by": clean(one.why)} for one in plan.kept],
-        "notes": [clean(note) for note in plan.notes],
-        "errors": [{"message": reason(error), "hint": hint_of(error) or None} for error in place.all_errors],
-    }
+    deletions = (
+        DeletedRecord(
+            reference=str(one.reference),
+            digest=str(one.digest),
+            tags=one.tags,
+            why=clean(one.why),
+            bytes=one.size_bytes,
+            state=one.fate,
+            detail=clean(one.detail) or None,
+        )
+        for one in plan.deletions
+    )
+    return CleanedRecord(
+        repository=str(plan.repository),
+        exists=place.exists,
+        bytes=plan.freed_bytes,
+        stays=plan.stays,
+        versions=tuple(deletions),
+        kept=tuple(KeptRecord(digest=str(one.digest), tags=one.tags, kept_by=clean(one.why)) for one in plan.kept),
+        notes=tuple(clean(note) for note in plan.notes),
+        errors=tuple(problem(error) for error in place.all_errors),
+    )
 
 
 def plan_table(outcome: CleanOutcome) -> str:

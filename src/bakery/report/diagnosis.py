@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 from itertools import groupby
 from typing import Any, Final
 
 from msgspec import Struct
 
 from bakery.errors import AuthError, ExitCode, code_of, hint_of, reason
+from bakery.report.documents import CheckRecord, DoctorDocument, Health
+from bakery.report.records import members
 from bakery.text import clean, plural
-
-
-class Health(StrEnum):
-    """How a check ended. UNKNOWN: it could not be made, or there is nothing to judge."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
 
 MARKS: Final = {Health.OK: "ok", Health.WARNING: "warn", Health.FAILED: "FAIL", Health.UNKNOWN: "-"}
 
@@ -75,21 +66,18 @@ def diagnosis_text(found: Diagnosis) -> str:
 
 def diagnosis_json(found: Diagnosis) -> dict[str, Any]:
     """Return the checks as a JSON value."""
-    return {
-        "format": 1,
-        "exit_code": int(found.exit_code),
-        "checks": [
-            {
-                "area": check.area,
-                "about": check.about,
-                "health": str(check.health),
-                "text": clean(check.text),
-                "hint": clean(check.hint) or None,
-                "code": check.code or None,
-            }
-            for check in found.checks
-        ],
-    }
+    checks = (
+        CheckRecord(
+            area=check.area,
+            about=check.about,
+            health=check.health,
+            text=clean(check.text),
+            hint=clean(check.hint) or None,
+            code=check.code or None,
+        )
+        for check in found.checks
+    )
+    return members(DoctorDocument(exit_code=int(found.exit_code), checks=tuple(checks)))
 
 
 def _closing(checks: Iterable[Check]) -> str:

@@ -1,9 +1,9 @@
-"""What a run would do, for a terminal, for programs, and as Markdown for a pull request. Pure."""
+"""What a run would do, for a terminal, and as Markdown for a pull request. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from bakery.errors import code_of, hint_of, reason
 from bakery.oci.digest import Digest
@@ -11,7 +11,6 @@ from bakery.publish.forecast import Change, DestinationForecast, Forecast, TagFo
 from bakery.publish.plan import Plan
 from bakery.report.markdown import code, escape, head, row, size
 from bakery.report.outcome import error_lines
-from bakery.report.summary import plan_json
 from bakery.report.table import aligned
 from bakery.report.units import duration
 from bakery.text import clean, plural
@@ -63,39 +62,6 @@ def closing(found: Forecast) -> str:
         parts.append(f"{cost.mount_blobs:,} mounted")
     parts.append(f"about {plural(cost.requests, 'request')} and {duration(cost.seconds)}")
     return "; ".join(parts) + ("; the run would fail" if found.would_fail else "")
-
-
-def forecast_json(plan: Plan, found: Forecast | None) -> dict[str, Any]:
-    """Return the plan as a JSON value, with what the survey found; without a survey, its member is null."""
-    document = plan_json(plan)
-    document["survey"] = None
-    if found is None:
-        return document
-    for target, seen in zip(document["targets"], found.targets, strict=True):
-        target |= {
-            "digest": str(seen.digest) if seen.digest else None,
-            "platforms_found": list(seen.platforms),
-            "platforms_missing": list(seen.missing_platforms),
-            "error": _error(seen.failure),
-            "notes": [clean(note) for note in seen.notes],
-        }
-        for place, there in zip(target["destinations"], seen.destinations, strict=True):
-            place |= {
-                "changes": [_change(tag) for tag in there.tags],
-                "blobs_lacking": len(there.lacking),
-                "manifests_lacking": there.manifests,
-                "error": _error(there.failure),
-            }
-    cost = found.cost
-    document["survey"] = {
-        "would_fail": found.would_fail,
-        "send_bytes": cost.send_bytes,
-        "send_blobs": cost.send_blobs,
-        "mount_blobs": cost.mount_blobs,
-        "requests": cost.requests,
-        "estimated_s": round(cost.seconds, 1),
-    }
-    return document
 
 
 def plan_page(plan: Plan) -> str:
@@ -207,19 +173,3 @@ def _shown(digest: Digest, *, full: bool) -> str:
 
 def _short(digest: Digest) -> str:
     return f"{digest.algorithm}:{digest.hex[:_SHOWN_DIGITS]}"
-
-
-def _change(tag: TagForecast) -> dict[str, Any]:
-    return {
-        "tag": tag.tag,
-        "change": str(tag.change),
-        "now": str(tag.now) if tag.now else None,
-        "then": str(tag.then) if tag.then else None,
-        "reason": clean(tag.reason) or None,
-    }
-
-
-def _error(error: Exception | None) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    return {"code": code_of(error), "message": reason(error), "hint": hint_of(error) or None}

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from bakery.publish.outcome import Outcome, State, TargetOutcome
+from bakery.report.documents import ImageRecord, ImagesDocument
+from bakery.report.records import members
 
 _THERE = (State.PUBLISHED, State.UNCHANGED)
 
 
-def images_json(outcome: Outcome) -> list[dict[str, Any]]:
+def images_json(outcome: Outcome) -> dict[str, Any]:
     """Return one object per target. tags: full references of what was read back with this digest."""
-    return [_image(target) for target in outcome.targets]
+    return members(ImagesDocument(images=tuple(_image(target) for target in outcome.targets)))
 
 
 def github_output(outcome: Outcome, summary: Path) -> str:
@@ -21,7 +23,7 @@ def github_output(outcome: Outcome, summary: Path) -> str:
 
     `tags` has one reference a line, as docker/metadata-action has it.
     """
-    images = images_json(outcome)
+    images = images_json(outcome)["images"]
     lines = [f"images={json.dumps(images)}", f"summary={summary}"]
     if len(images) == 1:
         (image,) = images
@@ -30,14 +32,14 @@ def github_output(outcome: Outcome, summary: Path) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _image(target: TargetOutcome) -> dict[str, Any]:
+def _image(target: TargetOutcome) -> ImageRecord:
     there = [(place, tag) for place in target.destinations for tag in place.tags if tag.state in _THERE]
     repositories = [str(place.repository) for place in target.destinations]
-    return {
-        "uid": target.uid,
-        "image": repositories[0] if repositories else None,
-        "state": str(target.state),
-        "digest": str(target.digest) if target.digest else None,
-        "tags": [f"{place.repository}:{tag.tag}" for place, tag in there],
-        "platforms": [item.platform for item in target.platforms],
-    }
+    return ImageRecord(
+        uid=target.uid,
+        image=repositories[0] if repositories else None,
+        state=target.state,
+        digest=str(target.digest) if target.digest else None,
+        tags=tuple(f"{place.repository}:{tag.tag}" for place, tag in there),
+        platforms=tuple(item.platform for item in target.platforms),
+    )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from bakery.errors import hint_of, reason
 from bakery.publish.rolled_back import Found, Rollback, RolledBack
+from bakery.report.documents import RollbackDocument, RolledBackRecord, problem
 from bakery.report.outcome import error_lines
+from bakery.report.records import members
 from bakery.report.table import aligned
 from bakery.text import clean, plural
-
-FORMAT: Final = 1
 
 
 def rollback_table(rollback: Rollback) -> str:
@@ -43,19 +42,15 @@ def rollback_lines(rollback: Rollback, journal: Path | None) -> str:
 
 def rollback_json(rollback: Rollback) -> dict[str, Any]:
     """Return a rollback as a JSON value."""
-    return {
-        "format": FORMAT,
-        "exit_code": int(rollback.exit_code),
-        "tags": [_tag(one) for one in rollback.tags],
-    }
+    tags = tuple(_tag(one) for one in rollback.tags)
+    return members(RollbackDocument(exit_code=int(rollback.exit_code), tags=tags))
 
 
-def _tag(one: RolledBack) -> dict[str, Any]:
-    return {
-        "tag": str(one.change.tag),
-        "state": str(one.found),
-        "named": str(one.named) if one.named else None,
-        "before": str(one.change.before) if one.change.before else None,
-        "message": None if one.error is None else reason(one.error),
-        "hint": (hint_of(one.error) or None) if one.error is not None else None,
-    }
+def _tag(one: RolledBack) -> RolledBackRecord:
+    return RolledBackRecord(
+        tag=str(one.change.tag),
+        state=one.found,
+        named=str(one.named) if one.named else None,
+        before=str(one.change.before) if one.change.before else None,
+        error=None if one.error is None else problem(one.error),
+    )

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what a run writes for programs: summaries, and the lines of the journal. Pure.
+"""The JSON Schemas of what commands write for programs: summaries, other documents, lines of the journal. Pure.
 
 `docs/schemas` has them, one file per format number; a format that was released never changes. They say what we write:
 a reader should ignore members that it does not know, since a later format may add some.
@@ -6,6 +6,7 @@ a reader should ignore members that it does not know, since a later format may a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import cleandoc
 from typing import Any, Final, get_args
 
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from bakery.events import FORMAT as JOURNAL_FORMAT
 from bakery.events import Event, RunStarted
+from bakery.report import documents
 from bakery.report.build_format import BuildSummary
 from bakery.report.summary_format import FORMAT as SUMMARY_FORMAT
 from bakery.report.summary_format import Summary
@@ -21,25 +23,44 @@ from bakery.report.summary_format import Summary
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-def summary_schema() -> dict[str, Any]:
-    """Return the schema of the JSON summary of a publish."""
-    return _of(Summary, "Summary of a publish by Bakery")
+class Format(Struct, frozen=True):
+    """The format of a document, in docs/schemas/<name>-<number>.schema.json."""
+
+    name: str
+    number: int
+    record: type[Struct]
+    title: str
 
 
-def build_schema() -> dict[str, Any]:
-    """Return the schema of the JSON summary of a build."""
-    return _of(BuildSummary, "Summary of a build by Bakery")
+FORMATS: Final[Mapping[str, Format]] = {
+    "summary": Format("summary", SUMMARY_FORMAT, Summary, "Summary of a publish by Bakery"),
+    "build": Format("build-summary", SUMMARY_FORMAT, BuildSummary, "Summary of a build by Bakery"),
+    "images": Format("images", documents.IMAGES_FORMAT, documents.ImagesDocument, "Images published by Bakery"),
+    "plan": Format("plan", documents.PLAN_FORMAT, documents.PlanDocument, "Dry run of a publish by Bakery"),
+    "doctor": Format("doctor", documents.DOCTOR_FORMAT, documents.DoctorDocument, "Checks by bakery doctor"),
+    "verify": Format(
+        "verify", documents.VERIFY_FORMAT, documents.VerifyDocument, "References checked by bakery verify"
+    ),
+    "rollback": Format("rollback", documents.ROLLBACK_FORMAT, documents.RollbackDocument, "Rollback by Bakery"),
+    "clean": Format("clean", documents.CLEAN_FORMAT, documents.CleanDocument, "Clean-up by Bakery"),
+}
 
 
-def _of(kind: type[Struct], title: str) -> dict[str, Any]:
+def document_schema(name: str) -> dict[str, Any]:
+    """Return the schema of a document, by its name in FORMATS."""
+    one = FORMATS[name]
+    return _of(one.record, one.number, one.title)
+
+
+def _of(kind: type[Struct], number: int, title: str) -> dict[str, Any]:
     (reference,), defined = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     top = _required(defined.pop(reference["$ref"].rpartition("/")[2]))
-    top["properties"]["format"] = {"const": SUMMARY_FORMAT}
+    top["properties"]["format"] = {"const": number}
     return {
         "$schema": _DRAFT,
         **top,
         "title": title,
-        "$defs": {name: _required(part) for name, part in sorted(defined.items())},
+        "$defs": {name: _required(part) if "properties" in part else part for name, part in sorted(defined.items())},
     }
 
 

@@ -1,4 +1,4 @@
-"""The plan and the outcome of a run as JSON. Pure. `report.merging` merges the summaries of several runs.
+"""The outcome of a run as JSON. Pure. `report.merging` merges the summaries of several runs.
 
 The JSON has the members of pipeline.md 6.2, and digests, states and failures. An unknown size is null, never 0.
 """
@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from bakery.errors import code_of, hint_of, reason
-from bakery.oci.annotation import format_time
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
-from bakery.publish.plan import Plan
 from bakery.report.merging import totals
 from bakery.report.model import Run
+from bakery.report.records import members
 from bakery.report.summary_format import (
-    FORMAT,
     DestinationRecord,
     ErrorRecord,
     SkippedRecord,
@@ -47,59 +43,6 @@ def summarize(outcome: Outcome, run: Run | None = None) -> Summary:
         skipped=tuple(SkippedRecord(uid=item.uid, reason=clean(item.reason)) for item in outcome.skipped),
         warnings=tuple(clean(text) for text in outcome.warnings),
     )
-
-
-def members(record: Struct) -> dict[str, Any]:
-    """Return a record of a format as a JSON value."""
-
-    def as_json(value: Any) -> Any:
-        if isinstance(value, Struct):
-            return {name: as_json(getattr(value, name)) for name in value.__struct_fields__}
-        return [as_json(item) for item in value] if isinstance(value, tuple) else value
-
-    return {name: as_json(getattr(record, name)) for name in record.__struct_fields__}
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return what a run would do as a JSON value: builds, and destinations with their tags in the order of writing."""
-    return {
-        "format": FORMAT,
-        "targets": [
-            {
-                "uid": target.uid,
-                "image_name": target.image,
-                "version": target.version,
-                "os": target.os or None,
-                "variant": target.variant or None,
-                "platforms": list(target.platforms),
-                "sources": [
-                    {
-                        "reference": str(source.reference),
-                        "platform": str(source.platform) if source.platform else None,
-                        "created": format_time(source.created) if source.created else None,
-                    }
-                    for source in target.sources
-                ],
-                "destinations": [
-                    {"repository": str(place.repository), "tags": list(place.tags)} for place in target.destinations
-                ],
-                "annotations": dict(target.annotations),
-                "soci": target.soci is not None,
-            }
-            for target in plan.targets
-        ],
-        "refused": [
-            {
-                "uid": item.target.uid,
-                "code": code_of(item.error),
-                "reason": reason(item.error),
-                "hint": hint_of(item.error) or None,
-            }
-            for item in plan.refused
-        ],
-        "skipped": [{"uid": item.uid, "reason": clean(item.reason)} for item in plan.skipped],
-        "warnings": [clean(text) for text in plan.warnings],
-    }
 
 
 def dump(value: Mapping[str, Any]) -> str:
