@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ import yaml
 from tests.workflows.expressions import as_text, filled, is_true
 
 ROOT = Path(__file__).resolve().parents[2]
+EXECUTED: set[str] = (
+    set()
+)  # every script that a test of this session ran; test_every_line.py compares it with the files
 
 
 @dataclass
@@ -73,6 +76,7 @@ class Runner:
         self._tools, self._variables = tools, variables
         self._runs = 0
         self.server = "https://github.com"
+        self.uploaded = folder / "uploaded to PyPI"
         self._page, self._log = folder / "page.md", folder / "log.txt"
         folder.mkdir(parents=True, exist_ok=True)
         self._page.touch()
@@ -99,7 +103,8 @@ class Runner:
             wanted = [wanted] if isinstance(wanted, str) else wanted
             assert all(one in needs for one in wanted), f"{name} is listed before what it needs"
             contexts = self._contexts(given, secrets or {}) | {"needs": {one: needs[one] for one in wanted}}
-            needs[name] = self._job(name, job, contexts)
+            env = {**document.get("env", {}), **job.get("env", {})}
+            needs[name] = self._job(name, {**job, "env": env}, contexts)
         outputs = filled(
             {name: one["value"] for name, one in called.get("outputs", {}).items()},
             {"jobs": needs},
@@ -116,7 +121,8 @@ class Runner:
             "repository_owner": "Acme",
             "event": {},
         }
-        return {"inputs": dict(inputs), "secrets": dict(secrets), "github": github, "matrix": {}, "strategy": {}}
+        given = {"inputs": dict(inputs), "secrets": dict(secrets), "vars": {"HUB_USER": "someone"}}
+        return {**given, "github": github, "matrix": {}, "strategy": {}}
 
     def _job(self, name: str, job: Mapping[str, Any], contexts: dict[str, Any]) -> dict[str, Any]:
         results = [one["result"] for one in contexts["needs"].values()]
@@ -132,7 +138,7 @@ class Runner:
         (axis, values) = next(iter(matrix.items())) if matrix else ("", [None])
         outcomes = []
         for number, value in enumerate(values):
-            own = {**contexts, "matrix": {axis: value}, "steps": {}}
+            own = {**contexts, "matrix": value if axis == "include" else {axis: value}, "steps": {}}
             outcomes.append(self._run_job(f"{name}-{number}", job, own))
         result = "failure" if any(one.failed for one in outcomes) else "success"
         return {"result": result, "outputs": filled(job.get("outputs", {}), outcomes[-1].contexts)}
@@ -141,7 +147,8 @@ class Runner:
         folder = self._folder / str(self._runs) / name
         for one in ("workspace", "temp"):
             (folder / one).mkdir(parents=True)
-        running = Job(folder, {**contexts, "runner": {"temp": str(folder / "temp"), "os": "Linux"}}, {})
+        env = {name: as_text(one) for name, one in filled(job["env"], contexts).items()}
+        running = Job(folder, {**contexts, "runner": {"temp": str(folder / "temp"), "os": "Linux"}}, env)
         filled(job["runs-on"], contexts)
         for step in job["steps"]:
             self._step(step, running, running.contexts)
@@ -159,6 +166,7 @@ class Runner:
 
     def _bash(self, step: Mapping[str, Any], job: Job, contexts: dict[str, Any], action: Path | None) -> dict[str, str]:
         assert "${{" not in step["run"], "an expression reaches a shell"
+        EXECUTED.add(step["run"])
         files = {name: job.folder / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH")}
         for file in files.values():
             file.write_text("")
@@ -170,6 +178,8 @@ class Runner:
             **{name: str(file) for name, file in files.items()},
             "CI": "true",
             "GITHUB_ACTIONS": "true",
+            "GITHUB_SERVER_URL": self.server,
+            "GITHUB_REPOSITORY": job.contexts["github"]["repository"],
             "GITHUB_STEP_SUMMARY": str(self._page),
             "GITHUB_WORKSPACE": str(job.workspace),
             "GITHUB_ACTION_PATH": str(action or ""),
@@ -213,7 +223,7 @@ class Runner:
 
     def _checkout(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
         assert given["persist-credentials"] is False
-        shutil.copytree(self._project, job.workspace, dirs_exist_ok=True)
+        shutil.copytree(self._project, job.workspace, dirs_exist_ok=True, symlinks=True)
         return {}
 
     def _cache(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
@@ -228,6 +238,27 @@ class Runner:
     def _setup_buildx_action(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
         return {}
 
+    def _configure_aws_credentials(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
+        assert given["role-to-assume"]
+        return {}
+
+    def _auth(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
+        assert given["workload_identity_provider"]
+        return {"access_token": "a-google-token"}
+
+    def _attest_build_provenance(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
+        if sums := given.get("subject-checksums"):
+            assert (job.workspace / sums).read_text()
+        else:
+            assert given["subject-name"]
+            assert given["subject-digest"].startswith("sha256:")
+        return {}
+
+    def _gh_action_pypi_publish(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
+        """Keep what the action uploads: everything in dist."""
+        shutil.copytree(job.workspace / "dist", self.uploaded)
+        return {}
+
     def _cosign_installer(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
         return {}
 
@@ -235,7 +266,7 @@ class Runner:
         found = [
             file
             for line in given["path"].splitlines()
-            for file in job.workspace.glob(line.partition("#")[0].strip())
+            for file in _found(job.workspace, line.partition("#")[0].strip())
             if file.is_file()
         ]
         if not found:
@@ -268,6 +299,11 @@ class Runner:
         names = [f"{image}:{tag}" for image in given["images"].split() for tag in tags]
         job.variables["DOCKER_METADATA_OUTPUT_JSON"] = json.dumps({"tags": names, "annotations": []})
         return {"tags": "\n".join(names)}
+
+
+def _found(workspace: Path, pattern: str) -> Iterable[Path]:
+    """Return what a path of an action means: a glob pattern in the workspace, or a file elsewhere."""
+    return [Path(pattern)] if pattern.startswith("/") else workspace.glob(pattern)
 
 
 def settings(text: str) -> dict[str, str]:

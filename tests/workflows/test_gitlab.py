@@ -16,6 +16,7 @@ import yaml
 from tests.cli.running import bakery
 from tests.install.trees import ROOT
 from tests.workflows.conftest import DOCKER, PLATFORMS, Scene, platforms
+from tests.workflows.runner import EXECUTED
 from tests.workflows.test_publish_images import project
 
 TEMPLATE = ROOT / "examples/gitlab-ci.yml"
@@ -58,7 +59,9 @@ def run(scene: Scene, name: str, folder: Path, **variables: str) -> subprocess.C
         "TEMP_REGISTRY": f"{scene.builds.address}/acme",
         **variables,
     }
-    script = "\n".join([*job(name)["before_script"], *job(name)["script"]])
+    lines = [*job(name)["before_script"], *job(name)["script"]]
+    EXECUTED.update(lines)
+    script = "\n".join(lines)
     return subprocess.run(
         ["bash", "-eo", "pipefail", "-c", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False, timeout=100,

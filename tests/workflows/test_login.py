@@ -10,6 +10,13 @@ from tests.workflows.conftest import runner
 
 pytestmark = [pytest.mark.slow]
 
+AWS = """#!/bin/bash
+case "$1 $2" in
+"sts get-caller-identity") echo 123456789012 ;;
+"ecr get-login-password") echo "a-password-of-$4" ;;
+*) exit 2 ;;
+esac
+"""
 LOGINS = {
     "GHCR": ("https://github.com", "ghcr.io/acme", "login ghcr.io someone a-token\n"),
     "an Enterprise server": ("https://git.acme.example", "containers.git.acme.example/acme", None),
@@ -18,12 +25,32 @@ LOGINS = {
 }
 
 
+async def run(made, given):
+    step = {"uses": "OWNER/bakery/.github/actions/login", "with": given}
+    return await asyncio.to_thread(made.run_document, {"jobs": {"one": {"runs-on": "x", "steps": [step]}}}, {})
+
+
 @pytest.mark.parametrize(("server", "registry", "expected"), LOGINS.values(), ids=LOGINS)
 async def test_a_token_is_only_used_at_the_registry_of_its_server(scene, sources, tools, server, registry, expected):
     made = runner(scene, sources, tools, scene.folder)
     made.server = server
     given = {"registry": registry, "token": "${{ github.token }}"}
-    step = {"uses": "OWNER/bakery/.github/actions/login", "with": given}
-    ran = await asyncio.to_thread(made.run_document, {"jobs": {"one": {"runs-on": "x", "steps": [step]}}}, {})
+    ran = await run(made, given)
     assert ran.is_green, ran.log
     assert scene.notes == (f"login {registry.partition('/')[0]} someone a-token\n" if expected is None else expected)
+
+
+async def test_a_role_logs_in_at_ecr_and_an_identity_at_artifact_registry(scene, sources, tools):
+    made = runner(scene, sources, tools, scene.folder, aws=AWS)
+    aws = {"aws-role": "arn:aws:iam::123456789012:role/push", "aws-region": "eu-west-1"}
+    google = {
+        "google-provider": "projects/1/x",
+        "google-service-account": "a@b",
+        "google-registry": "eu-docker.pkg.dev",
+    }
+    ran = await run(made, {**aws, **google})
+    assert ran.is_green, ran.log
+    assert scene.notes.splitlines() == [
+        "login 123456789012.dkr.ecr.eu-west-1.amazonaws.com AWS a-password-of-eu-west-1",
+        "login eu-docker.pkg.dev oauth2accesstoken a-google-token",
+    ]
