@@ -114,6 +114,20 @@ def test_only_what_failed_is_built_again_five_seconds_later(project, tmp_path, o
     assert ended == dict.fromkeys(UIDS, "done")
 
 
+@pytest.mark.parametrize(("options", "rules"), STRATEGIES)
+def test_the_end_of_a_target_is_announced_with_the_time_it_took(project, tmp_path, options, rules):
+    class Ticking(JumpingClock):
+        def now(self) -> float:
+            self.time += 1.0
+            return self.time
+
+    events: list[Event] = []
+    outcome, _ = built(project, standin(tmp_path / "tool", **rules), Ticking(), events.append, **options)
+    told = {event.target: event.elapsed_s for event in events if isinstance(event, TargetFinished)}
+    assert told == {one.uid: one.seconds for one in outcome.targets}
+    assert min(told.values()) >= 1.0
+
+
 def test_a_target_that_fails_each_time_is_reported_once_with_its_attempts(project, tmp_path):
     events: list[Event] = []
     outcome, _ = built(project, standin(tmp_path / "tool", fail={CAKE: 9}), emit=events.append, retry=1)

@@ -52,7 +52,17 @@ def test_every_example_is_a_command_line_that_parses(path, line, tmp_path, monke
 
 
 def test_the_examples_are_of_commands_that_exist():
-    assert {f"bakery {path}" for path in EXAMPLES} <= set(LEAVES)
+    assert {f"bakery {path}".strip() for path in EXAMPLES} <= {"bakery", *COMMANDS}
+
+
+GROUPS = [path for path, command in COMMANDS.items() if isinstance(command, click.Group)]
+
+
+@pytest.mark.parametrize("path", GROUPS)
+def test_every_group_has_an_example_in_its_help(path):
+    ran = bakery(*path.split()[1:], "--help")
+    assert examples(path)
+    assert "\nExamples:\n" + "".join(f"  {line}\n" for line in examples(path)) in ran.out
 
 
 def test_every_name_in_a_section_is_an_option_of_a_command_or_planned():
@@ -79,7 +89,7 @@ def test_old_names_are_in_a_group_of_their_own_at_the_end():
         lines = bakery(*words, "--help").out.splitlines()
         start = lines.index("Old names:")
         assert [line.split()[0] for line in lines[start + 1 :] if line.strip()] == list(old)
-        before = [line.split()[0] for line in lines[:start] if line.startswith("  ")]
+        before = [line.split()[0] for line in lines[: lines.index("Examples:")] if line.startswith("  ")]
         assert not set(old) & set(before)
 
 

@@ -135,6 +135,9 @@ def test_help_lists_commands_in_the_order_of_a_publish_with_whole_sentences():
         "publish",
         "summary",
         "timeline",
+        "Examples:",
+        "bakery",
+        "bakery",
         "Old",  # names
         "merge",
     ]

@@ -82,6 +82,10 @@ async def test_a_reference_is_checked_for_what_it_names(place):
     code, _, err = await verify(place, "no-such-file")
     assert code == ExitCode.USAGE
     assert "neither a file" in err
+    (place.folder / "metadata.json").write_text("{}")
+    code, _, err = await place.bakery("verify", "metadata.json")
+    assert code == ExitCode.FAILED
+    assert "hint: pass the JSON summary of a publish" in err
 
 
 async def test_a_signature_that_one_registry_lacks_is_drift_and_a_missing_one_if_it_is_required(place):

@@ -42,7 +42,8 @@ def test_a_full_disk_ends_the_journal_but_not_the_publish(caplog):
 
     with Journal(Path("/dev/full")) as journal:
         journal(MOVED)
-    assert "cannot write to the journal" in caplog.text
+        journal(MOVED)
+    assert caplog.messages == ["cannot write to the journal /dev/full: No space left on device"]
 
 
 async def test_a_run_writes_every_tag_that_it_moves(tmp_path):

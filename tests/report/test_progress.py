@@ -107,6 +107,21 @@ def test_the_same_failure_of_many_targets_is_one_line():
 
 
 @pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        ("cannot open upload x/app: 403 DENIED: permission_denied: write", "403 DENIED: permission_denied: write"),
+        ('failed to compute cache key: "/nothere": not found', '"/nothere": not found'),
+        ("the builder is gone", "the builder is gone"),
+    ],
+)  # fmt: skip
+def test_the_line_of_a_failure_has_the_whole_reason(error, why):
+    shown = Shown()
+    shown(StepStarted("a", "build"))
+    shown(StepFinished("a", "build", 1.0, error))
+    assert shown(TargetFinished("a", "failed", 1.0)) == [f"a: failed: build: {why}"]
+
+
+@pytest.mark.parametrize(
     "event",
     [
         retried(1),

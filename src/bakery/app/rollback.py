@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from bakery.defaults import TIME_BUDGET_S
-from bakery.errors import UsageError
+from bakery.errors import BadDocument, UsageError
 from bakery.events import Emit, ignore
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bakery.publish.rolled_back import Rollback
 
 _MAX_BYTES: Final = 256 * 1024 * 1024
+_HINT: Final = "pass the journal or the JSON summary of the run"
 
 
 class RollbackRequest(Struct, frozen=True):
@@ -40,12 +41,15 @@ def read_changes(request: RollbackRequest) -> tuple[Change, ...]:
     except OSError as error:
         raise UsageError("cannot read", about=request.file, why=error.strerror or str(error)) from error
     if not raw.strip():
-        hint = "pass the journal or the JSON summary of the run"
-        raise UsageError("cannot read", about=request.file, why="it is empty", hint=hint)
-    if is_summary(raw):
-        document = parse_object(raw, about=request.file, limit_bytes=_MAX_BYTES)
-        return changes_of_summary(document, about=request.file)
-    return changes_of_journal(raw, about=request.file)
+        raise UsageError("cannot read", about=request.file, why="it is empty", hint=_HINT)
+    try:
+        if is_summary(raw):
+            document = parse_object(raw, about=request.file, limit_bytes=_MAX_BYTES)
+            return changes_of_summary(document, about=request.file)
+        return changes_of_journal(raw, about=request.file)
+    except BadDocument as error:
+        error.hint = _HINT
+        raise
 
 
 def survey(changes: Sequence[Change], request: RollbackRequest, *, emit: Emit = ignore) -> Rollback:

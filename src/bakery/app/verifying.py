@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from bakery.defaults import TIME_BUDGET_S
-from bakery.errors import InvalidContent, NothingSelected, UsageError
+from bakery.errors import BadDocument, InvalidContent, NothingSelected, UsageError
 from bakery.events import Emit, ignore
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ def _expected(text: str, request: VerifyRequest, emit: Emit) -> Sequence[Expecte
             project_targets(path, request.image_name, allow_empty=request.allow_empty, emit=emit)
         )
     if path.is_file():
-        return expected_of_summary(_read(path), about=text)
+        try:
+            return expected_of_summary(_read(path), about=text)
+        except BadDocument as error:
+            error.hint = "pass the JSON summary of a publish (--summary-file), a folder, or a reference"
+            raise
     try:
         return expected_of_references([text])
     except InvalidContent as error:

@@ -59,6 +59,11 @@ class TargetProgress:
         self.result = self.digest = ""
 
     @property
+    def seconds(self) -> float:
+        """How long it took so far, from its first line to its last."""
+        return max(0.0, self.ended - self.began)
+
+    @property
     def numbered(self) -> list[Step]:
         """The steps of its Containerfile that ran, or came from the cache, under its name."""
         return [step for step in self.steps if step.numbered]

@@ -36,7 +36,7 @@ class Record:
         entry: of the metadata file, or None. warnings: of each Containerfile, by its content; None if unknown.
         """
         seen = progress.targets[self.build.uid]
-        self.seconds += max(0.0, seen.ended - seen.began)
+        self.seconds += seen.seconds
         self._steps = len(seen.numbered)
         self._cached = sum(step.cached for step in seen.numbered)
         content = self._content()

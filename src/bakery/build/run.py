@@ -104,7 +104,7 @@ class BuildRun:
         file = self._work / f"metadata-{attempt}.json"
         only = uids if len(uids) < len(self._records) else ()
         command = argv.bake(builder.command, self._plan, file, only, defer_error=True)
-        progress = Progress(uids, on_start=self._start, on_end=self._end_built)
+        progress = Progress(uids, on_start=self._start, on_end=lambda uid: self._end_built(uid, progress))
         for uid in uids:
             self._records[uid].attempts += 1
         done: Exit | None = None
@@ -220,23 +220,23 @@ class BuildRun:
             record.state, record.failure = State.FAILED, BuildFailure(reason(result.exception))
         self._end(result.key)
 
-    def _end_built(self, uid: str) -> None:
+    def _end_built(self, uid: str, progress: Progress) -> None:
         """Announce the end of a target while the same command still builds others."""
-        self._announce_end(uid, "done", "")
+        seconds = self._records[uid].seconds + progress.targets[uid].seconds
+        self._announce_end(uid, "done", "", seconds)
 
     def _end(self, uid: str) -> None:
         record = self._records[uid]
         word = {State.BUILT: "done", State.FAILED: "failed", State.STOPPED: "stopped"}[record.state]
-        self._announce_end(uid, word, record.failure.reason if record.failure else "")
+        self._announce_end(uid, word, record.failure.reason if record.failure else "", record.seconds)
 
-    def _announce_end(self, uid: str, word: str, error: str) -> None:
+    def _announce_end(self, uid: str, word: str, error: str, seconds: float) -> None:
         if uid in self._ended:
             return
         self._ended.add(uid)
-        record = self._records[uid]
-        if record.announced:
-            self._emit(StepFinished(uid, STEP, record.seconds, error))
-        self._emit(TargetFinished(uid, word, record.seconds))
+        if self._records[uid].announced:
+            self._emit(StepFinished(uid, STEP, seconds, error))
+        self._emit(TargetFinished(uid, word, seconds))
 
 
 async def check_containerfiles(plan: BuildPlan, *, environment: Mapping[str, str]) -> tuple[CheckResult, ...]:

@@ -15,7 +15,7 @@ from bakery.cli.group import Command
 from bakery.cli.options import into
 from bakery.cli.output import emit, print_line, write, write_json
 from bakery.cli.pages import Recordings, append_page
-from bakery.cli.watching import watching
+from bakery.cli.watching import look, watching
 from bakery.errors import BakeryError, ExitCode, UsageError, message
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _summarize(outcome: BuildOutcome, *, as_json: bool) -> None:
     if as_json:
         write_json(build_json(summary))
     else:
-        print_text(sizes_table(summary))
+        print_text(sizes_table(summary, width=look().width))
     try:
         append_page(build_json(summary), os.environ)
     except BakeryError as error:

@@ -19,7 +19,7 @@ from bakery.cli.general import CommandFunction, Declared
 from bakery.cli.group import Group
 from bakery.cli.options import declare, gather
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES
-from bakery.cli.watching import watching
+from bakery.cli.watching import look, watching
 from bakery.errors import ExecutorInterrupted, UsageError
 from bakery.text import plural
 
@@ -195,7 +195,7 @@ def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, 
         outcome = survey(repositories, how, known=known, emit=recorder)
     wanted = bool(outcome.deletions) and not how.dry_run
     if wanted and not given.yes:
-        print_text(plan_table(outcome) + summary_lines(outcome))
+        print_text(plan_table(outcome, width=look().width) + summary_lines(outcome))
         wanted = output.confirm(f"Delete {plural(len(outcome.deletions), 'manifest or tag', 'manifests and tags')}?")
     interrupted: ExecutorInterrupted | None = None
     if wanted:
@@ -218,7 +218,7 @@ def _report(outcome: CleanOutcome, how: CleanOptions, form: Form) -> None:
     if form == "json":
         output.write_json(cleaning_json(outcome))
     elif how.dry_run:
-        output.write(plan_table(outcome), end="")
+        output.write(plan_table(outcome, width=look(sys.stdout).width), end="")
     output.report(summary_lines(outcome))
 
 

@@ -32,6 +32,7 @@ from bakery.cli.publishing import (
     carry_out,
     report_outcome,
 )
+from bakery.cli.watching import look
 from bakery.errors import BakeryError, ExitCode, UsageError
 from bakery.events import Emit, Event, Noted
 
@@ -228,7 +229,7 @@ def _dry_run(made: CreatePlan, how: Creating, show: Emit | None) -> ExitCode:
 
         return show_plan(made.plan, how.options, how.reporting, emit=show or output.emit)
     if how.offline:
-        print_text(plan_table(made.plan))
+        print_text(plan_table(made.plan, width=look().width))
         return ExitCode.DONE
     found = imagetools.preview(made, how.options, emit=show or output.emit)
     for note in found.image.notes:

@@ -11,6 +11,7 @@ from bakery.app.publishing import PublishOptions
 from bakery.cli import general, output
 from bakery.cli.pages import write_file
 from bakery.cli.publishing import Reporting, print_report
+from bakery.cli.watching import look
 from bakery.errors import ExitCode
 from bakery.events import Emit
 
@@ -29,7 +30,9 @@ def show_plan(plan: Plan, how: PublishOptions, reporting: Reporting, *, emit: Em
 
     found = None if reporting.offline else survey(plan, how, emit=emit)
     text = (
-        plan_table(plan) if found is None else forecast_lines(found, full=general.is_verbose(), fails=reporting.strict)
+        plan_table(plan, width=look().width)
+        if found is None
+        else forecast_lines(found, full=general.is_verbose(), fails=reporting.strict)
     )
     document = dump(planned_json(plan, found))
     page = plan_page(plan) if found is None else forecast_page(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Final, Literal
 
@@ -11,6 +12,7 @@ from bakery.app.selecting import Filters
 from bakery.cli import completing, filters, general, options
 from bakery.cli.group import Group
 from bakery.cli.output import emit, write, write_json
+from bakery.cli.watching import look
 
 _SCHEMAS: Final = (
     "project", "summary", "build", "journal", "images", "plan", "doctor", "verify", "rollback", "clean",
@@ -59,7 +61,7 @@ def targets_command(context: Path, output: Literal["table", "json"], wanted: Fil
     if output == "json":
         write_json([described(target) for target in targets])
     else:
-        write(targets_table(targets))
+        write(targets_table(targets, width=look(sys.stdout).width))
 
 
 @group.command("version")

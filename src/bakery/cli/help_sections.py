@@ -45,7 +45,18 @@ EXIT_CODES: Final = (
 _METADATA: Final = "metadata-*.json"
 _CREATED: Final = "bakery imagetools create -t ghcr.io/acme/app:1.2.3,latest"
 EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "": ("bakery init", "bakery rehearse", f"bakery ci publish {_METADATA}", "bakery help ci publish"),
+    "get": ("bakery get targets", "bakery get tags --latest"),
+    "ci": ("bakery ci matrix --base-ref origin/main", f"bakery ci publish {_METADATA}"),
+    "imagetools": ("bakery imagetools copy ghcr.io/acme/app:1.2.3 docker.io/acme/app:1.2.3,latest",),
+    "oras": (f"bakery oras merge {_METADATA}",),
+    "soci": ("bakery soci inspect ghcr.io/acme/app:1.2.3",),
+    "clean": ("bakery clean temp-registry ghcr.io/acme --older-than 3 --dry-run",),
+    "registry": ("bakery registry serve --port 5000",),
+    "dgoss": (f"bakery dgoss run --metadata-file '{_METADATA}'",),
+    "run": ("bakery run dgoss --image-name app",),
     "init": ("bakery init", "bakery init --registry ghcr.io/acme --image app --yes"),
+    "create": ("bakery create project --registry ghcr.io/acme",),
     "create project": ("bakery create project --registry ghcr.io/acme",),
     "get tags": ("bakery get tags --image-name app", "bakery get tags --output uid --latest"),
     "get targets": ("bakery get targets", "bakery get targets --output json --image-platform arm64"),

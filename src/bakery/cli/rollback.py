@@ -14,6 +14,7 @@ from bakery.cli import general, options, output
 from bakery.cli.group import Command
 from bakery.cli.options import declaring
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES
+from bakery.cli.watching import look
 from bakery.errors import UsageError
 from bakery.events import Event
 
@@ -52,8 +53,6 @@ def command(
     environment = options.overlaid(os.environ, **{name: access[name] for name in ACCESS_NAMES})
     request = RollbackRequest(Path(file), time_budget, environment)
     changes = rollback.read_changes(request)
-    if not (yes or dry_run or sys.stdin.isatty()):
-        raise UsageError("cannot ask whether to roll back", why="stdin is not a terminal", hint="pass --yes")
     if dry_run or not yes:
         planned = rollback.survey(changes, request, emit=output.emit)
         if dry_run:
@@ -67,14 +66,16 @@ def command(
 
 
 def _ask(planned: Rollback) -> None:
-    """Show the plan and ask; ends the command unless the answer is yes."""
+    """Show the plan and ask; ends the command unless the answer is yes. Raises UsageError without a terminal."""
     from bakery.publish.rolled_back import Found
     from bakery.report.printing import print_text
     from bakery.report.rollback import rollback_table
     from bakery.text import plural
 
-    print_text(rollback_table(planned))
+    print_text(rollback_table(planned, look()))
     count = sum(one.found is Found.RESTORE for one in planned.tags)
+    if count and not sys.stdin.isatty():
+        raise UsageError("cannot ask whether to roll back", why="stdin is not a terminal", hint="pass --yes")
     if count:
         click.confirm(f"Restore {plural(count, 'tag')}?", abort=True, err=True)
 
@@ -98,5 +99,5 @@ def _show(done: Rollback, result: str, journal: Path | None) -> None:
     if result == "json":
         output.write_json(rollback_json(done))
     else:
-        output.report(rollback_table(done))
+        output.report(rollback_table(done, look()))
     output.report(rollback_lines(done, journal))

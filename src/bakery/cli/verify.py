@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Literal
 
 import click
@@ -11,6 +12,7 @@ from bakery.cli import filters, general, options, output
 from bakery.cli.group import Command
 from bakery.cli.options import declaring
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES
+from bakery.cli.watching import look
 
 
 @click.command("verify", cls=Command)
@@ -45,6 +47,6 @@ def command(
     if result == "json":
         output.write_json(audit_json(found))
     else:
-        output.write(audit_table(found), end="")
+        output.write(audit_table(found, look(sys.stdout)), end="")
     output.report(audit_lines(found))
     raise click.exceptions.Exit(found.exit_code)

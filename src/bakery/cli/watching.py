@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from bakery.cli import general, output
 from bakery.events import Emit
@@ -57,15 +57,16 @@ def watching(title: str, *, journal: Path | None = None, show: Emit | None = Non
         yield recorder
 
 
-def look(*, everything: bool = False) -> Look:
-    """Return how the result of a run is laid out on stderr. everything: see Look."""
+def look(stream: TextIO | None = None, *, everything: bool = False) -> Look:
+    """Return how the result of a run is laid out on a stream, by default stderr. everything: see Look."""
     from bakery.report.result import Look
 
     full = general.is_verbose()
-    if not sys.stderr.isatty() or general.logs_json():
+    stream = stream or sys.stderr
+    if not stream.isatty() or general.logs_json():
         return Look(full=full, everything=everything)
     from bakery.report.live import terminal_of
 
-    terminal = terminal_of(sys.stderr)
+    terminal = terminal_of(stream)
     width = None if full else terminal.width
     return Look(width=width, unicode=terminal.unicode, full=full, everything=everything)

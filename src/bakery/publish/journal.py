@@ -51,11 +51,12 @@ def line_of(event: Event, when: datetime) -> str:
 class Journal:
     """An `Emit` that writes events to a file. Use it as a context manager. Raises UsageError if it cannot be opened.
 
-    If the file cannot be written later, for example because the disk is full, a warning is logged; the publish goes on.
+    If the file cannot be written later, for example because the disk is full, one warning is logged; the run goes on.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], datetime] = _now) -> None:
         self._path, self._now = path, now
+        self._warned = False
         try:
             self._file = path.open("a", encoding="utf-8", buffering=1)  # by line: a kill loses at most one
             if not _ends_with_line(path):
@@ -74,4 +75,7 @@ class Journal:
         try:
             self._file.write(line_of(event, self._now()))
         except (OSError, ValueError) as error:
-            _log.warning("cannot write to the journal %s: %s", self._path, error)
+            if not self._warned:
+                why = error.strerror if isinstance(error, OSError) and error.strerror else error
+                _log.warning("cannot write to the journal %s: %s", self._path, why)
+            self._warned = True

@@ -8,18 +8,19 @@ from bakery.publish.audited import Audit, Checked
 from bakery.report.documents import VerifiedRecord, VerifyDocument, problem
 from bakery.report.outcome import error_lines
 from bakery.report.records import members
+from bakery.report.result import Look
 from bakery.report.table import aligned
 from bakery.text import clean, plural
 
 
-def audit_table(audit: Audit) -> str:
-    """Return one row per reference: its state, what it names, and what that has."""
+def audit_table(audit: Audit, look: Look) -> str:
+    """Return one row per reference: its state, what it names, and what that has. On a terminal, digests are short."""
     rows = [("STATE", "REFERENCE", "DIGEST", "PLATFORMS", "ATTESTATIONS", "SIGNATURES")]
     for one in audit.checked:
         platforms = ",".join(one.platforms) or "-"
         counts = ("-", "-") if one.digest is None else (str(one.attestations), str(one.signatures))
-        rows.append((_state(one), str(one.expected.reference), str(one.digest or "-"), platforms, *counts))
-    return aligned(rows)
+        rows.append((_state(one), str(one.expected.reference), look.digest(one.digest) or "-", platforms, *counts))
+    return aligned(rows, width=look.width)
 
 
 def audit_lines(audit: Audit) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from bakery.build.outcome import BuildFailure, BuildOutcome, TargetBuild
 from bakery.build.sizes import NOT_MEASURED, TargetSizes
 from bakery.report.build_format import BuildError, BuildSummary, BuiltTarget
+from bakery.report.columns import display_width
 from bakery.report.records import members
 from bakery.report.summary_format import FORMAT
 from bakery.report.table import aligned
@@ -58,17 +59,24 @@ def counts_table(targets: int, platform_builds: int, tags: int) -> str:
     return f"{aligned(rows, right={1})}Tags include aliases such as latest.\n"
 
 
-def sizes_table(summary: BuildSummary) -> str:
-    """Return one line per target, sorted by image, version, OS and variant, and their total."""
+def sizes_table(summary: BuildSummary, *, width: int | None = None) -> str:
+    """Return one line per target, sorted by image, version, OS and variant, and their total.
+
+    width: of the terminal; in a narrower one, each target is a paragraph. None: no terminal.
+    """
     targets = sorted(summary.targets, key=lambda one: (one.image_name, one.version, one.os, one.variant))
-    rows = [_HEADINGS, *_without_repeats([_row(target) for target in targets])]
+    rows = [_row(target) for target in targets]
     total = (
         "Total", "", "", "", "", f"{summary.elapsed_s:.1f} s", "", str(summary.platform_builds),
         str(summary.registry_tags), "", size_text(summary.registry_size_bytes), size_text(summary.local_size_bytes),
         size_text(summary.cache_size_bytes),
     )  # fmt: skip
     heading = f"Build Summary ({plural(len(targets), 'target')})\n"
-    return heading + aligned([*rows, total], right=set(range(5, len(_HEADINGS))), total=True)
+    right = set(range(5, len(_HEADINGS)))
+    table = aligned([_HEADINGS, *_without_repeats(rows), total], right=right, total=True)
+    if width is not None and any(display_width(line) > width for line in table.splitlines()):
+        table = aligned([_HEADINGS, *rows, total], width=width)  # each paragraph has the name of its image
+    return heading + table
 
 
 def size_text(size_bytes: int | None) -> str:

@@ -53,8 +53,11 @@ def _repository(place: RepositoryOutcome) -> CleanedRecord:
     )
 
 
-def plan_table(outcome: CleanOutcome) -> str:
-    """Return what would be deleted, with its reason and size, and what is kept although it is selected."""
+def plan_table(outcome: CleanOutcome, *, width: int | None = None) -> str:
+    """Return what would be deleted, with its reason and size, and what is kept although it is selected.
+
+    width: of the terminal; None: no terminal.
+    """
     going = [
         (*_names(place, one.digest, one.tags), size(one.size_bytes), one.why)
         for place in outcome.repositories
@@ -65,9 +68,11 @@ def plan_table(outcome: CleanOutcome) -> str:
     ]
     tables = []
     if going:
-        tables.append(aligned([("repository", "manifest", "tags", "size", "why"), *going], right={3}))
+        tables.append(aligned([("repository", "manifest", "tags", "size", "why"), *going], right={3}, width=width))
     if kept:
-        tables.append("Selected, but kept:\n" + aligned([("repository", "manifest", "tags", "kept by"), *kept]))
+        tables.append(
+            "Selected, but kept:\n" + aligned([("repository", "manifest", "tags", "kept by"), *kept], width=width)
+        )
     return "\n".join(tables)
 
 

@@ -51,9 +51,10 @@ def clip(text: str, width: int, *, unicode: bool = True) -> str:
     return set_cell_size(text, width - 1) + ("…" if unicode else "~")
 
 
-def pad(text: str, width: int) -> str:
-    """Return the text with spaces up to a width."""
-    return text + " " * (width - display_width(text))
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """Return the text with spaces up to a width. right: aligned right."""
+    spaces = " " * (width - display_width(text))
+    return f"{spaces}{text}" if right else f"{text}{spaces}"
 
 
 def fitting(parts: Sequence[tuple[int, str]], width: int, separator: str) -> str:

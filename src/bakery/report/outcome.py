@@ -27,8 +27,11 @@ def stand_ins_table(
     return aligned(rows)
 
 
-def plan_table(plan: Plan) -> str:
-    """Return what a run would do: one row per target and destination, then the sources of each target."""
+def plan_table(plan: Plan, *, width: int | None = None) -> str:
+    """Return what a run would do: one row per target and destination, then the sources of each target.
+
+    width: of the terminal; None: no terminal.
+    """
     rows = [("TARGET", "SOURCES", "SOCI", "DESTINATION", "TAGS")]
     for target in plan.targets:
         for destination in target.destinations:
@@ -43,7 +46,7 @@ def plan_table(plan: Plan) -> str:
     for item in plan.refused:
         lines += error_lines(f"{item.target.uid}: ", item.error)
     lines += [f"skipped: {item.uid}: {item.reason}" for item in plan.skipped]
-    return aligned(rows) + "".join(f"{clean(line)}\n" for line in lines)
+    return aligned(rows, width=width) + "".join(f"{clean(line)}\n" for line in lines)
 
 
 def failure_report(outcome: Outcome) -> list[Line]:

@@ -37,7 +37,9 @@ _MOVED: Final = {
     "published": "", "moved": "not verified", "unsure": "possibly moved", "restored": "restored",
     "taken": "moved again by something else",
 }  # fmt: skip
-_MARKS: Final = {"moved": "❔", "unsure": "❔", "restored": "↩️", "taken": "⚠️"}  # of a tag; any other is ❌
+_MARKS: Final = {  # of a tag; any other is ❌
+    "moved": "❔", "unsure": "❔", "restored": "↩️", "taken": "⚠️", "stopped": "⏹️", "skipped": "⏭️", "refused": "⛔",
+}  # fmt: skip
 
 
 def summary_page(merged: Merged, *, disclaimer: str = "", limit_bytes: int = LIMIT_BYTES) -> str:

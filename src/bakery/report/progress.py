@@ -82,7 +82,8 @@ class Progress:
         uid = clean(event.target)
         if event.state == "failed":
             step = target.errors[-1] if target.errors else None
-            why = clean(step.error.partition(" (hint: ")[0].rpartition(": ")[2]) if step else ""
+            said = step.error.partition(" (hint: ")[0] if step else ""
+            why = clean(said.partition(": ")[2] or said)  # what was tried is known from the step
             if why in self._failures:
                 return [Line(logging.DEBUG, f"failed: {why}", uid, members=members)]
             self._failures.add(why)

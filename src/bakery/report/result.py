@@ -19,6 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from bakery.oci.digest import Digest
 from bakery.publish.outcome import DestinationOutcome, Outcome, State, TargetOutcome
 from bakery.report.columns import display_width, pad, shown, wrapped
 from bakery.report.lines import Form, Line, render
@@ -38,6 +39,11 @@ class Look(Struct, frozen=True):
     unicode: bool = True
     full: bool = False
     everything: bool = False
+
+    def digest(self, digest: Digest | None) -> str:
+        """Return a digest, short on a terminal; "" without one."""
+        text = str(digest or "")
+        return text if self.full or self.width is None else short_digest(text)
 
 
 class _Change(Struct, frozen=True):

@@ -10,17 +10,23 @@ from bakery.publish.rolled_back import Found, Rollback, RolledBack
 from bakery.report.documents import RollbackDocument, RolledBackRecord, problem
 from bakery.report.outcome import error_lines
 from bakery.report.records import members
+from bakery.report.result import Look
 from bakery.report.table import aligned
 from bakery.text import clean, plural
 
 
-def rollback_table(rollback: Rollback) -> str:
-    """Return one row per tag: what becomes of it, what it names, and what it named before the run."""
+def rollback_table(rollback: Rollback, look: Look) -> str:
+    """Return one row per tag: what becomes of it, what it names, and what it named before the run.
+
+    On a terminal, digests are short.
+    """
     rows = [("STATE", "TAG", "NAMES", "BEFORE")]
     for one in rollback.tags:
-        named = "-" if one.found is Found.FAILED else str(one.named or "nothing")
-        rows.append((str(one.found), str(one.change.tag), named, str(one.change.before or "nothing: it was new")))
-    return aligned(rows)
+        named = "-" if one.found is Found.FAILED else (look.digest(one.named) or "nothing")
+        rows.append(
+            (str(one.found), str(one.change.tag), named, look.digest(one.change.before) or "nothing: it was new")
+        )
+    return aligned(rows, width=look.width)
 
 
 def rollback_lines(rollback: Rollback, journal: Path | None) -> str:
