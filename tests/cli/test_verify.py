@@ -5,8 +5,12 @@ import json
 import pytest
 
 from bakery.errors import ExitCode
+from bakery.oci import media_type as mt
 from bakery.oci.digest import Digest
+from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.faults import Refuse
+from bakery.rehearsal.traits import Traits
+from tests.clean.making import pointer, push_image, signature_tag
 from tests.cli.test_rollback import Place, place
 from tests.engines.workload import layer
 
@@ -98,6 +102,59 @@ async def test_a_signature_that_one_registry_lacks_is_drift_and_a_missing_one_if
     assert code == ExitCode.FAILED
     assert set(problems) == {"2:1", "2:2", "2:latest"}
     assert "has 0 of the 1 signatures" in problems["2:latest"][0]
+
+
+@pytest.fixture
+async def older(tmp_path):
+    """Two registries, the second of which has no referrers API."""
+    async with EmbeddedRegistry() as one, EmbeddedRegistry(traits=Traits(referrers=False)) as two:
+        yield Place(one, two, tmp_path)
+
+
+async def test_an_attachment_that_is_gone_is_drift(older):
+    place = older
+    (place.folder / "sbom.json").write_text("{}")
+    await place.publish("it", "--summary-file", "summary.json", "--attach", "sbom.json:application/spdx+json")
+    assert (await verify(place, "summary.json"))[:2] == (ExitCode.DONE, {})
+    summary = json.loads((place.folder / "summary.json").read_text())
+    (added,) = summary["targets"][0]["destinations"][1]["artifacts"]
+    assert (added["subject"], added["kind"]) == (summary["targets"][0]["digest"], "application/spdx+json")
+    place.two.delete_manifest("app", Digest.parse(added["digest"]))
+    code, problems, _ = await verify(place, "summary.json")
+    assert code == ExitCode.FAILED
+    assert set(problems) == {"2:1", "2:2", "2:latest"}
+    assert problems["2:1"] == [f"the application/spdx+json {added['digest']} of {added['subject']} is missing"]
+
+
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["by the API", "by the fallback tag, as cosign writes it"])
+@pytest.mark.parametrize(
+    ("kind", "annotations", "signatures", "attestations"),
+    [
+        (BUNDLE, {"dev.sigstore.bundle.predicateType": "https://sigstore.dev/cosign/sign/v1"}, 1, 0),
+        (BUNDLE, {"dev.sigstore.bundle.predicateType": "https://slsa.dev/provenance/v1"}, 0, 1),
+        (BUNDLE, {"dev.sigstore.bundle.content": "message-signature"}, 1, 0),
+        ("application/vnd.cncf.notary.signature", {}, 1, 0),
+        ("application/vnd.in-toto+json", {}, 0, 1),
+        ("application/spdx+json", {}, 0, 0),
+    ],
+)
+async def test_referrers_count_as_what_they_are(older, listed, kind, annotations, signatures, attestations):
+    await published(older)
+    registry = older.one if listed else older.two
+    index = registry.manifest("app", "latest")[1]
+    more = {"artifactType": kind, "annotations": annotations}
+    made, raw = push_image(registry, "referrer", name="app", subject=pointer(index, mt.OCI_INDEX), **more)
+    if not listed:
+        entry = {"mediaType": mt.OCI_MANIFEST, "digest": str(made), "size": len(raw), "artifactType": kind}
+        fallback = {"schemaVersion": 2, "mediaType": mt.OCI_INDEX, "manifests": [entry]}
+        tag = signature_tag(older.tags()["2:latest"], "")
+        registry.put_manifest("app", json.dumps(fallback).encode(), tag, media_type=mt.OCI_INDEX)
+    _, out, _ = await older.bakery("verify", "--output", "json", f"{registry.address}/app:latest")
+    (found,) = json.loads(out)["references"]
+    assert (found["signatures"], found["attestations"]) == (signatures, attestations)
 
 
 async def test_a_registry_that_refuses_is_an_error_of_its_tags_only(place):

@@ -7,6 +7,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,3 +192,31 @@ def test_attachments_and_referrers_do_not_depend_on_the_engine(signing: Signing)
         run("oras", "discover", "--plain-http", "--registry-config", config, "--format", "json", reference)
     )
     assert [one["artifactType"] for one in found["referrers"]] == ["application/spdx+json"]
+
+
+def test_verify_tells_signatures_from_attestations_and_notices_a_signature_that_is_gone(signing: Signing):
+    signing.sign("--summary-file", "summary.json")
+
+    def verify() -> tuple[int, list[dict[str, Any]]]:
+        words = [*PROGRAM, "verify", "--output", "json", "summary.json"]
+        done = subprocess.run(
+            words, cwd=signing.folder, env=signing.environment, capture_output=True, timeout=120, check=False
+        )
+        return done.returncode, json.loads(done.stdout)["references"]
+
+    (place,) = json.loads((signing.folder / "summary.json").read_text())["targets"][0]["destinations"]
+    digest, children = index_digest(signing), signing.digests
+    assert {one["subject"] for one in place["artifacts"]} == {digest, *children}
+    code, (found,) = verify()
+    assert (code, found["signatures"], found["attestations"]) == (0, 1, 0)
+    (signing.folder / "predicate.json").write_text("{}")
+    attest = ("attest", "--yes", "--key", "cosign.key", "--signing-config=config.sigstore", "--type", "custom")
+    signing.cosign(*attest, "--predicate", "predicate.json", f"{signing.destination.host}/app@{digest}")
+    code, (found,) = verify()
+    assert (code, found["signatures"], found["attestations"]) == (0, 1, 1)
+    # That of a child, which no tag names: cosign keeps it under the fallback tag of the child.
+    tag = f"{signing.destination.host}/app:{children[0].replace(':', '-')}"
+    config = signing.folder / "config.json"
+    run("oras", "manifest", "delete", "--plain-http", "--registry-config", config, "--force", tag)
+    code, (found,) = verify()
+    assert (code, found["problems"]) == (1, [f"the signature of {children[0]} is missing"])

@@ -16,7 +16,8 @@ from bakery.oci.manifest import ATTESTATION_OF, ATTESTATION_TYPE, RawManifest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.audit import MAX_DEPTH, audit
-from bakery.publish.audited import Audit, Checked, Expected
+from bakery.publish.audited import Attached, Audit, Checked, Expected
+from bakery.publish.outcome import SIGNATURE, ArtifactOutcome
 
 ONE, TWO, THREE = (Repository.parse(f"{name}.example/app") for name in ("one", "two", "three"))
 
@@ -29,6 +30,7 @@ class MemoryRegistry:
         self.blobs: set[tuple[Repository, Digest]] = set()
         self.tags: dict[tuple[Repository, str], Digest] = {}
         self.signatures: Counter[DigestReference] = Counter()
+        self.attestations: Counter[DigestReference] = Counter()
         self.read: Counter[object] = Counter()
         self.error: BakeryError | None = None
 
@@ -45,9 +47,9 @@ class MemoryRegistry:
         self.read[repository, blob.digest] += 1
         return (repository, blob.digest) in self.blobs
 
-    async def count_signatures(self, reference: DigestReference) -> int:
-        self.read["signatures", reference] += 1
-        return self.signatures[reference]
+    async def attached(self, reference: DigestReference) -> Attached:
+        self.read["attached", reference] += 1
+        return Attached(self.signatures[reference], self.attestations[reference])
 
     def put(self, repository: Repository, document: dict[str, object], media_type: str) -> Descriptor:
         raw = RawManifest.of(json.dumps({"schemaVersion": 2, "mediaType": media_type, **document}).encode(), media_type)
@@ -222,6 +224,34 @@ async def test_tags_without_a_group_and_tags_that_do_not_exist_are_not_compared(
         Expected(ONE.with_tag("1.0"), group="app"),
     )
     assert [one.problems for one in found] == [(), (), ("the tag does not exist",), ()]
+
+
+async def test_fewer_attestations_than_elsewhere_are_a_difference():
+    registry = MemoryRegistry()
+    for place, count in ((ONE, 1), (TWO, 2)):
+        registry.attestations[place.with_digest(registry.release(place, "1.0"))] = count
+    expected = [Expected(place.with_tag("1.0"), group="app") for place in (ONE, TWO)]
+    one, two = await check(registry, *expected)
+    assert two.is_right
+    assert two.attestations == 3, "that of the index counts as well"
+    assert one.problems == (f"has 2 of the 3 attestations at {TWO.with_tag('1.0')}",)
+
+
+async def test_what_a_run_signed_or_attached_and_is_gone_is_a_problem():
+    registry = MemoryRegistry()
+    root = registry.release(ONE, "1.0")
+    sbom = registry.image(ONE, "linux/amd64").digest
+    child = registry.image(ONE, "linux/arm/v7").digest
+    wanted = (ArtifactOutcome(root, SIGNATURE), ArtifactOutcome(child, SIGNATURE), ArtifactOutcome(root, "x/y", sbom))
+    expected = Expected(ONE.with_tag("1.0"), root, artifacts=wanted)
+    for digest in (root, child):
+        registry.signatures[ONE.with_digest(digest)] = 1
+    assert await problems(registry, expected) == ()
+    del registry.signatures[ONE.with_digest(child)]
+    assert await problems(registry, expected) == (f"the signature of {child} is missing",)
+    gone = Digest.of(b"gone")
+    expected = replace(expected, artifacts=(ArtifactOutcome(root, "x/y", gone),))
+    assert await problems(registry, expected) == (f"the x/y {gone} of {root} is missing",)
 
 
 async def test_fewer_signatures_than_elsewhere_are_a_difference():

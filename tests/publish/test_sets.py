@@ -11,7 +11,7 @@ from bakery.events import Event, TargetFinished
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.engine import TagChanged
-from bakery.publish.outcome import State
+from bakery.publish.outcome import SIGNATURE, ArtifactOutcome, State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan, RefusedTarget, SkippedTarget
 from bakery.publish.sets import Hooks, OnFailure, Whole
@@ -320,6 +320,7 @@ async def test_a_failure_after_staging_counts_as_not_staged():
     async def sign(staged):
         if str(staged.repository) == TWO:
             raise BakeryError("cannot sign")
+        return [ArtifactOutcome(staged.image.digest, SIGNATURE)]
 
     outcome = await publish(engine, target(builds(engine), BOTH), hooks=Hooks(after_staging=sign), whole=Whole.RUN)
     assert engine.tags == {}
@@ -327,6 +328,7 @@ async def test_a_failure_after_staging_counts_as_not_staged():
         "no tag of the run moved",
         "cannot sign",
     ]
+    assert [len(place.artifacts) for place in outcome.targets[0].destinations] == [1, 0]
 
 
 async def test_content_that_was_put_back_without_moving_a_tag_is_reported_as_repaired():

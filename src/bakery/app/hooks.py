@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bakery.engines.cosign import Cosign
     from bakery.engines.veto import Veto
     from bakery.publish.engine import Engine
+    from bakery.publish.outcome import ArtifactOutcome
     from bakery.publish.plan import Plan
     from bakery.publish.sets import Hooks, Staged
     from bakery.retry import Clock
@@ -86,11 +87,9 @@ class Preparations:
                 self._veto = self._made_veto(clock, deadline)
             yield
 
-    async def _after_staging(self, staged: Staged) -> None:
-        if self._artifacts is not None:
-            await self._artifacts.add(staged)
-        if self._cosign is not None:
-            await self._cosign.sign(staged)
+    async def _after_staging(self, staged: Staged) -> Sequence[ArtifactOutcome]:
+        added = [] if self._artifacts is None else await self._artifacts.add(staged)
+        return [*added, *([] if self._cosign is None else await self._cosign.sign(staged))]
 
     async def _before_commit(self, deliveries: Sequence[Staged]) -> None:
         assert self._veto is not None

@@ -22,6 +22,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.manifest import Manifest, RawManifest
 from bakery.oci.reference import DigestReference, Repository
 from bakery.publish.image import AssembledImage, Child
+from bakery.publish.outcome import ArtifactOutcome
 from bakery.publish.sets import Staged
 from bakery.tasks import together
 
@@ -64,16 +65,19 @@ class Artifacts:
         self._engine, self._client, self._emit = engine, engine.client, emit
         self._attachments, self._copies = attachments, copies
 
-    async def add(self, staged: Staged) -> None:
-        """Add everything to an image at one destination. Raises BakeryError: then the image is not staged."""
-        if staged.image is None:
-            return
-        for attachment in self._attachments:
-            await self._attach(staged, staged.image, attachment)
-        if self._copies:
-            await _Copy(self._engine, staged, staged.image, self._emit).run()
+    async def add(self, staged: Staged) -> list[ArtifactOutcome]:
+        """Add everything to an image at one destination, and return it.
 
-    async def _attach(self, staged: Staged, image: AssembledImage, attachment: Attachment) -> None:
+        Raises BakeryError: then the image is not staged.
+        """
+        if staged.image is None:
+            return []
+        added = [await self._attach(staged, staged.image, attachment) for attachment in self._attachments]
+        if self._copies:
+            added += await _Copy(self._engine, staged, staged.image, self._emit).run()
+        return added
+
+    async def _attach(self, staged: Staged, image: AssembledImage, attachment: Attachment) -> ArtifactOutcome:
         content, blobs = attachment.artifact_for(image.index.descriptor)
         view = views.parse(content.raw)
         assert isinstance(view, Manifest)
@@ -81,6 +85,7 @@ class Artifacts:
         await self._engine.stage(artifact, staged.repository)
         subject = str(staged.repository.with_digest(image.digest))
         self._emit(ArtifactAdded(staged.target.uid, subject, attachment.media_type, str(artifact.digest)))
+        return ArtifactOutcome(image.digest, attachment.media_type, artifact.digest)
 
 
 class _Copy:
@@ -91,18 +96,21 @@ class _Copy:
         self._staged, self._image, self._to = staged, image, staged.repository
         self._seen: set[DigestReference] = set()
         self._count = 0
+        self._copied: list[ArtifactOutcome] = []
 
-    async def run(self) -> None:
+    async def run(self) -> list[ArtifactOutcome]:
+        """Copy everything, and return what is at the destination now."""
         level: Collection[DigestReference] = await self._subjects()
         for _ in range(MAX_DEPTH):
             if not level:
-                return
+                return self._copied
             self._seen.update(level)
             found = await together(self._copy_of(subject) for subject in level)
             level = [one for one in dict.fromkeys(ref for refs in found for ref in refs) if one not in self._seen]
         if level:
             why = f"they refer to each other more than {MAX_DEPTH} times"
             raise BakeryError("cannot copy the referrers of", about=self._image.digest, why=why)
+        return self._copied
 
     async def _subjects(self) -> list[DigestReference]:
         """Return where the image and its parts come from; what is at the destination already needs no copy."""
@@ -187,3 +195,4 @@ class _Copy:
     def _report(self, subject: DigestReference, kind: str, digest: Digest) -> None:
         at = str(self._to.with_digest(subject.digest))
         self._emit(ArtifactAdded(self._staged.target.uid, at, kind, str(digest)))
+        self._copied.append(ArtifactOutcome(subject.digest, kind, digest))

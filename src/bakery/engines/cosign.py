@@ -19,6 +19,7 @@ from bakery.engines.argv import Command
 from bakery.engines.commands import Commands
 from bakery.events import ArtifactAdded, Emit
 from bakery.oci.reference import DigestReference
+from bakery.publish.outcome import SIGNATURE, ArtifactOutcome
 from bakery.publish.sets import Staged
 from bakery.registry.config import RegistryConfig
 from bakery.registry.origin import api_origin
@@ -52,16 +53,20 @@ class Cosign:
     def __exit__(self, *exception: object) -> None:
         self._folder.cleanup()
 
-    async def sign(self, staged: Staged) -> None:
-        """Sign the index and every manifest in it at one destination. Raises BakeryError if one cannot be signed."""
+    async def sign(self, staged: Staged) -> list[ArtifactOutcome]:
+        """Sign the index and every manifest in it at one destination, and return their signatures.
+
+        Raises BakeryError if one cannot be signed.
+        """
         image = staged.image
         if image is None:
-            return
+            return []
         contents = [image.index, *image.nested, *(child.content for child in image.children)]
         digests = dict.fromkeys(content.descriptor.digest for content in contents)
         await each_to_its_end(
             self._sign(staged.target.uid, staged.repository.with_digest(digest)) for digest in digests
         )
+        return [ArtifactOutcome(digest, SIGNATURE) for digest in digests]
 
     async def _sign(self, uid: str, reference: DigestReference) -> None:
         async with self._once[reference]:  # two targets may have it
@@ -69,7 +74,7 @@ class Cosign:
                 return
             if not await self._is_signed(reference):
                 await self._commands.run(self._command(_SIGN, "--yes", reference=reference), _SIGN, reference)
-                self._emit(ArtifactAdded(uid, str(reference), "signature"))
+                self._emit(ArtifactAdded(uid, str(reference), SIGNATURE))
             self._signed.add(reference)
 
     async def _is_signed(self, reference: DigestReference) -> bool:

@@ -10,6 +10,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import Repository, parse_reference
 from bakery.publish.audited import Expected
+from bakery.publish.outcome import ArtifactOutcome
 
 if TYPE_CHECKING:
     from bakery.targets.target import Target
@@ -18,13 +19,14 @@ _THERE: Final = ("published", "unchanged")  # states of a tag that names the dig
 
 
 def expected_of_summary(summary: Mapping[str, Any], *, about: object = "") -> tuple[Expected, ...]:
-    """Return what a run left: its tags, each with its digest and platforms. Raises BadDocument."""
+    """Return what a run left: its tags, each with its digest, platforms and signatures. Raises BadDocument."""
     expected = []
     for target in _objects(summary, "targets", about):
         platforms = target.get("platforms")
         if not isinstance(platforms, list):
             platforms = []  # a number, in summaries of the tool that Bakery replaces
         for place in _objects(target, "destinations", about):
+            artifacts = _artifacts(place, about)
             for tag in _objects(place, "tags", about):
                 if tag.get("state") not in _THERE:
                     continue
@@ -32,7 +34,8 @@ def expected_of_summary(summary: Mapping[str, Any], *, about: object = "") -> tu
                 digest, names = Digest.parse(target.get("digest")), tuple(str(name) for name in platforms if name)
                 for name in names:
                     Platform.parse(name)
-                expected.append(Expected(reference, digest, names, f"{target.get('uid')}:{tag.get('tag')}"))
+                group = f"{target.get('uid')}:{tag.get('tag')}"
+                expected.append(Expected(reference, digest, names, group, artifacts))
     return tuple(expected)
 
 
@@ -49,6 +52,19 @@ def expected_of_targets(targets: Iterable[Target]) -> tuple[Expected, ...]:
 def expected_of_references(texts: Sequence[str]) -> tuple[Expected, ...]:
     """Return what references name. Raises BadReference."""
     return tuple(Expected(parse_reference(text)) for text in texts)
+
+
+def _artifacts(place: Mapping[str, Any], about: object) -> tuple[ArtifactOutcome, ...]:
+    """Return what belongs to an image at a destination; nothing, if the summary is older than that."""
+    listed = _objects(place, "artifacts", about) if "artifacts" in place else []
+    return tuple(
+        ArtifactOutcome(
+            Digest.parse(one.get("subject")),
+            str(one.get("kind")),
+            None if one.get("digest") is None else Digest.parse(one.get("digest")),
+        )
+        for one in listed
+    )
 
 
 def _objects(document: Mapping[str, Any], key: str, about: object) -> list[Mapping[str, Any]]:

@@ -23,7 +23,8 @@ from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.platform import Platform
 from bakery.oci.reference import DigestReference, Repository, TagReference
-from bakery.publish.audited import Audit, Checked, Expected
+from bakery.publish.audited import Attached, Audit, Checked, Expected
+from bakery.publish.outcome import ArtifactOutcome
 from bakery.tasks import together
 
 MAX_DEPTH: Final = 4
@@ -45,8 +46,8 @@ class Reader(Protocol):
         """Return whether the blob is there."""
         ...
 
-    async def count_signatures(self, reference: DigestReference) -> int:
-        """Return how many signatures refer to a manifest: a cosign tag, and referrers that are signatures."""
+    async def attached(self, reference: DigestReference) -> Attached:
+        """Return how many signatures and attestations refer to a manifest, by cosign's tags or as referrers."""
         ...
 
 
@@ -94,6 +95,8 @@ def _differences(one: Checked, usual: Checked) -> list[str]:
         return [f"names {one.digest}, but {usual.expected.reference} names {usual.digest}"]
     if one.signatures < usual.signatures:
         return [f"has {one.signatures} of the {usual.signatures} signatures at {usual.expected.reference}"]
+    if one.attestations < usual.attestations:
+        return [f"has {one.attestations} of the {usual.attestations} attestations at {usual.expected.reference}"]
     return []
 
 
@@ -120,9 +123,8 @@ class _Auditor:
         if expected.digest is not None and digest != expected.digest:
             problems.append(f"names {digest}, expected {expected.digest}")
         place = repository.with_digest(digest)
-        content, signatures = await asyncio.gather(
-            self._work.once(place, partial(self._content, place)),
-            self._work.once((place, "signatures"), partial(self._reader.count_signatures, place)),
+        content, attached, missing = await asyncio.gather(
+            self._read_content(place), self._attached(place), self._missing_artifacts(expected)
         )
         if content.lost:
             shown = ", ".join(str(lost) for lost in content.lost[:_SHOWN])
@@ -130,18 +132,39 @@ class _Auditor:
             problems.append(f"content is missing: {shown}{more}")
         else:
             problems += [f"{name} is missing" for name in _missing(expected.platforms, content.platforms)]
-        if self._needs_signature and not signatures:
+        if self._needs_signature and not attached.signatures:
             problems.append("it is not signed")
+        problems += missing
         return Checked(
             expected,
             digest,
             tuple(content.platforms),
-            content.attestations,
-            signatures,
+            content.attestations + attached.attestations,
+            attached.signatures,
             len(content.manifests),
             len(content.blobs),
             tuple(problems),
         )
+
+    async def _read_content(self, place: DigestReference) -> _Content:
+        found: _Content = await self._work.once(place, partial(self._content, place))
+        return found
+
+    async def _attached(self, place: DigestReference) -> Attached:
+        found: Attached = await self._work.once((place, "attached"), partial(self._reader.attached, place))
+        return found
+
+    async def _missing_artifacts(self, expected: Expected) -> list[str]:
+        """Return what belongs to the image and is not in the repository any more."""
+        found = await together(self._has_artifact(expected, one) for one in expected.artifacts)
+        missing = [one for one, there in zip(expected.artifacts, found, strict=True) if not there]
+        return [f"{_described(one)} is missing" for one in missing]
+
+    async def _has_artifact(self, expected: Expected, artifact: ArtifactOutcome) -> bool:
+        repository = expected.reference.repository
+        if artifact.digest is None:
+            return bool((await self._attached(repository.with_digest(artifact.subject))).signatures)
+        return not (await self._read_content(repository.with_digest(artifact.digest))).lost
 
     async def _content(self, root: DigestReference) -> _Content:
         content = _Content([], 0, set(), set(), [])
@@ -185,6 +208,11 @@ class _Auditor:
             ("manifest", place), partial(self._reader.read_manifest, place)
         )
         return found
+
+
+def _described(artifact: ArtifactOutcome) -> str:
+    what = artifact.kind if artifact.digest is None else f"{artifact.kind} {artifact.digest}"
+    return f"the {what} of {artifact.subject}"
 
 
 def _describe(content: _Content, entry: Descriptor | None) -> None:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from bakery.errors import AuthError, BakeryError, ExitCode
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Reference
+from bakery.publish.outcome import ArtifactOutcome
 
 
 class Expected(Struct, frozen=True):
@@ -14,19 +15,28 @@ class Expected(Struct, frozen=True):
 
     digest: what it must name; None if any image will do. platforms: that must be there, such as "linux/amd64". group:
     tags of one group must name the same digest and have the same attestations and signatures; "" is not compared.
+    artifacts: signatures, attachments and referrers that must be in the repository.
     """
 
     reference: Reference
     digest: Digest | None = None
     platforms: tuple[str, ...] = ()
     group: str = ""
+    artifacts: tuple[ArtifactOutcome, ...] = ()
+
+
+class Attached(Struct, frozen=True):
+    """How many signatures and attestations refer to a manifest."""
+
+    signatures: int = 0
+    attestations: int = 0
 
 
 class Checked(Struct, frozen=True):
     """What was found at one reference. problems: in what it differs from what is expected; none if it is right.
 
-    attestations: of its index and children. signatures: cosign tags and referrers of the index. blobs, manifests: how
-    many were looked for. error: why it could not be checked.
+    attestations: in the index, and cosign tags and referrers of the index. signatures: cosign tags and referrers of the
+    index. blobs, manifests: how many were looked for. error: why it could not be checked.
     """
 
     expected: Expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -11,6 +12,8 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.plan import SkippedTarget
+
+SIGNATURE: Final = "signature"  # the kind of such an artifact
 
 
 class Step(StrEnum):
@@ -76,6 +79,18 @@ class TagOutcome(Struct, frozen=True):
     problem: str = ""
 
 
+class ArtifactOutcome(Struct, frozen=True):
+    """Something that belongs to an image and is at a destination: a signature, an attachment, a copied referrer.
+
+    subject: the index, or one of its children. kind: "signature", "referrer", "cosign.sig" (or .att, .sbom), or the
+    media type of an attachment. digest: None if the program that made it does not report it.
+    """
+
+    subject: Digest
+    kind: str
+    digest: Digest | None = None
+
+
 class DestinationOutcome(Struct, frozen=True):
     """One repository of one target."""
 
@@ -83,6 +98,7 @@ class DestinationOutcome(Struct, frozen=True):
     state: State
     tags: tuple[TagOutcome, ...]
     failure: Failure | None = None
+    artifacts: tuple[ArtifactOutcome, ...] = ()
 
 
 class PlatformOutcome(Struct, frozen=True):

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from bakery.oci.digest import Digest
 from bakery.publish.image import AssembledImage
 from bakery.publish.outcome import (
+    ArtifactOutcome,
     DestinationOutcome,
     Failure,
     PlatformOutcome,
@@ -34,6 +35,7 @@ class DestinationProgress(Struct):
     taken: set[str] = field(default_factory=set)  # tags that something else moved after this run did
     stuck: dict[str, str] = field(default_factory=dict)  # why a tag could not be restored
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # of the tag policy, for tags that exist
+    artifacts: tuple[ArtifactOutcome, ...] = ()  # what belongs to the image and is here
     verified: set[str] = field(default_factory=set)
     staged: asyncio.Event = field(default_factory=asyncio.Event)  # or failed: it no longer transfers content
     step: Step = Step.STAGE  # the current or last one
@@ -64,7 +66,7 @@ class DestinationProgress(Struct):
             state = State.STOPPED
         else:
             state = self.done_state
-        return DestinationOutcome(self.destination.repository, state, tags, self.failure)
+        return DestinationOutcome(self.destination.repository, state, tags, self.failure, self.artifacts)
 
     @property
     def is_refused(self) -> bool:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from bakery.errors import reason
 from bakery.oci.reference import Repository
 from bakery.publish.image import AssembledImage
-from bakery.publish.outcome import SetFailed
+from bakery.publish.outcome import ArtifactOutcome, SetFailed
 from bakery.publish.plan import Plan, PlannedTarget
 from bakery.publish.progress import DestinationProgress, TargetProgress
 
@@ -51,12 +51,13 @@ class Staged(Struct, frozen=True):
 class Hooks(Struct, frozen=True):
     """What else happens between staging and the first tag. Both may take their time, and both fail by raising.
 
-    after_staging: once for each delivery that is staged, concurrently; a failure counts as not staged.
+    after_staging: once for each delivery that is staged, concurrently; returns what it put next to the image, or found
+    there. A failure counts as not staged.
     before_commit: once per run, when every delivery is staged or has failed and at least one is staged; a failure is a
     veto: no tag of the run moves.
     """
 
-    after_staging: Callable[[Staged], Awaitable[None]] | None = None
+    after_staging: Callable[[Staged], Awaitable[Sequence[ArtifactOutcome]]] | None = None
     before_commit: Callable[[Sequence[Staged]], Awaitable[None]] | None = None
 
 
@@ -188,7 +189,7 @@ class Release:
     async def prepare(self, delivery: Delivery) -> None:
         """Run `after_staging` for a delivery. Raises what it raises."""
         if self._hooks.after_staging is not None:
-            await self._hooks.after_staging(delivery.staged(None))
+            delivery.place.artifacts = tuple(await self._hooks.after_staging(delivery.staged(None)))
 
     async def may_move(self, delivery: Delivery) -> None:
         """Record that a delivery is staged, and return when its tags may move.

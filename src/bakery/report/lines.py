@@ -149,7 +149,7 @@ def _line_of(event: Event) -> Line:
             return Line(logging.INFO, text, event.target, "commit")
         case ArtifactAdded():
             text = f"{event.kind} of {event.subject}" + (f": {event.digest}" if event.digest else "")
-            return Line(logging.INFO, text, event.target, "stage")
+            return Line(logging.DEBUG, text, event.target, "stage")
         case ManifestDeleted():
             return Line(logging.INFO, f"deleted {event.reference} ({event.reason})", event.target)
         case Noted():

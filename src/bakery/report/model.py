@@ -21,6 +21,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from bakery.events import (
+    ArtifactAdded,
     Event,
     HostPaused,
     HostTraffic,
@@ -245,6 +246,7 @@ class Run(Struct):
     marks: list[Mark] = field(default_factory=list)
     notes: list[Noted] = field(default_factory=list)  # of the run as a whole
     saved: int = 0
+    artifacts: int = 0  # signatures, attachments and referrers
 
     # Counts, in all
 
@@ -327,6 +329,8 @@ class Run(Struct):
                 self._mark(Mark(at, "pause", event.wait_s, event.reason, event.host))
             case RequestsSaved():
                 self.saved = event.count
+            case ArtifactAdded():
+                self.artifacts += 1
             case Noted():
                 if event.target:
                     self._target(event.target).notes.append(event.message)
@@ -334,8 +338,6 @@ class Run(Struct):
                     self.notes.append(event)
             case StepStarted() | StepFinished() | StepRetried() | SourcesMissing() | TagMoved() | TargetFinished():
                 self._of_target(event, self._target(event.target), at)
-            case _:
-                pass
 
     def _of_target(self, event: Event, target: Target, at: float) -> None:
         match event:

@@ -108,6 +108,7 @@ def closing(outcome: Outcome, run: Run, *, doing: str, look: Look) -> Line:
         duration(outcome.elapsed_s),
         f"{size(run.bytes_out)} sent" if run.bytes_out else "",
         f"{size(run.bytes_spared)} reused" if run.bytes_spared else "",
+        plural(run.artifacts, "artifact") if run.artifacts else "",
         requests if run.requests else "",
         plural(run.retries, "retry", "retries") if run.retries else "",
     ]

@@ -14,6 +14,7 @@ from bakery.report.merging import totals
 from bakery.report.model import Run
 from bakery.report.records import members
 from bakery.report.summary_format import (
+    ArtifactRecord,
     DestinationRecord,
     ErrorRecord,
     SkippedRecord,
@@ -98,7 +99,11 @@ def _destination(place: DestinationOutcome) -> DestinationRecord:
         )
         for tag in place.tags
     )
-    return DestinationRecord(repository=str(place.repository), state=str(place.state), tags=tags)
+    artifacts = tuple(
+        ArtifactRecord(subject=str(one.subject), kind=one.kind, digest=str(one.digest) if one.digest else None)
+        for one in place.artifacts
+    )
+    return DestinationRecord(repository=str(place.repository), state=str(place.state), tags=tags, artifacts=artifacts)
 
 
 def _error(step: str, destination: str | None, error: Exception) -> ErrorRecord:

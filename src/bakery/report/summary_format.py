@@ -34,12 +34,25 @@ class TagRecord(Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
+class ArtifactRecord(Struct, frozen=True, kw_only=True):
+    """Something that belongs to an image: a signature, an attachment, a copied referrer. subject: the digest it is for.
+
+    kind: signature, referrer, cosign.sig, cosign.att, cosign.sbom, or the media type of an attachment. digest: null if
+    the program that made it does not report it.
+    """
+
+    subject: DigestText = ""
+    kind: str = ""
+    digest: DigestText | None = None
+
+
 class DestinationRecord(Struct, frozen=True, kw_only=True):
-    """One repository of a target, and its tags in the order of writing."""
+    """One repository of a target, its tags in the order of writing, and the artifacts that belong to its image."""
 
     repository: str = ""
     state: str = ""
     tags: tuple[TagRecord, ...] = ()
+    artifacts: tuple[ArtifactRecord, ...] = ()
 
 
 class ErrorRecord(Struct, frozen=True, kw_only=True):
