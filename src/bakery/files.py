@@ -11,6 +11,15 @@ class UnreadableFile(OSError):
     """The path names something other than a regular file, or a file that is too large. `strerror` says which."""
 
 
+def cannot_write(path: Path) -> str:
+    """Return why a file cannot be written, or "" if nothing is known that forbids it. Nothing is opened."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    if path.is_dir():
+        return "it is a folder"
+    return "" if os.access(path if path.exists() else path.parent, os.W_OK) else "permission denied"
+
+
 def read_regular(path: Path, *, limit_bytes: int) -> bytes:
     """Return the content of a regular file. Raises OSError, whose strerror is the reason.
 

@@ -21,6 +21,19 @@ _SHORT_SECRET: Final = 8  # characters; a shorter one is only hidden where it is
 _SHOWN_START: Final = 12  # characters of a long secret that give it away even if the rest was cut off
 _MASK: Final = "***"
 _secrets: set[str] = set()
+# By how the messages of Python's parser begin.
+_PROBLEMS: Final = {
+    "Expecting value": "expected a value",
+    "Expecting ','": "expected a comma or the end of the list or object",
+    "Expecting ':'": "expected a colon",
+    "Expecting property name": "expected a key in double quotes",
+    "Illegal trailing comma": "unexpected comma",
+    "Extra data": "unexpected text after the end of the document",
+    "Unterminated string": "expected the end of the string that starts",
+    "Invalid control character": "unexpected control character",
+    "Invalid \\": "invalid escape",
+    "Unexpected UTF-8 BOM": "unexpected byte order mark",
+}
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -57,6 +70,21 @@ def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False
 
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     return _JSON_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def json_problem(error: ValueError) -> str:
+    """Return what is wrong with a text that is not JSON, without the words of Python's parser."""
+    import json
+
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not text: byte {error.start} is not valid UTF-8"
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)[:300]  # of the code that calls the parser
+    if not error.doc.strip():
+        return "it is empty"
+    problem = next((ours for start, ours in _PROBLEMS.items() if error.msg.startswith(start)), "it is not JSON")
+    end = ", where the text ends" if error.pos >= len(error.doc.rstrip()) else ""
+    return f"{problem} in line {error.lineno}, column {error.colno}{end}"
 
 
 def hide(secret: str) -> None:

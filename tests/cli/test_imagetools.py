@@ -399,7 +399,7 @@ async def test_inspect_of_a_named_image_of_a_layout_reads_only_the_layout(regist
 async def test_an_image_that_a_layout_does_not_name_is_an_error_with_the_names_it_has(registry, layout, command, name):
     words = [command[0], f"oci-layout://layout{name}", *(one.replace("HOST", registry.host) for one in command[1:])]
     code, out, err = await registry.imagetools(*words)
-    assert (code, out) == (ExitCode.FAILED, "")
+    assert (code, out) == (ExitCode.CONFIGURATION, "")
     assert "old" in err
     assert "new" in err
     assert registry.embedded.count("PUT") == 0

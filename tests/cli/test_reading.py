@@ -102,6 +102,16 @@ def test_a_build_plan_with_a_summary_counts_what_it_makes_on_stderr():
     assert counts["Registry Tags"] == str(sum(len(target["tags"]) for target in targets))
 
 
+def test_output_json_of_tags_is_their_default_form():
+    context = projects.HERE / "atlas-app"
+    plain, as_json = (
+        bakery("get", "tags", "--context", context),
+        bakery("get", "tags", "--output", "json", "--context", context),
+    )
+    assert as_json.out == plain.out
+    assert json.loads(plain.out)
+
+
 MISTAKES = {
     "an image": (("--image-name", "^atlas-sever$"), "pass --image-name atlas-server"),
     "an image that resembles none": (("--image-name", "zzz"), "expected one of: atlas-server, atlas-init"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakery.errors import BakeryError
+from bakery.errors import BadDocument, BakeryError
 from bakery.events import RunFinished, RunStarted, RunTarget, TagMoved, TagMoving, TagRestored
 from bakery.oci.digest import Digest
 from bakery.publish.changes import Change, changes_of_journal, changes_of_summary, is_summary
@@ -163,3 +163,17 @@ def test_what_is_no_list_of_objects_or_no_tag_is_an_error_that_says_so():
     named_by_digest = {"repository": "one.example/app", "tags": [{"tag": f"x@{A}", "state": "published"}]}
     with pytest.raises(BakeryError, match="expected a reference with a tag"):
         changes_of_summary({"targets": [{"digest": str(A), "destinations": [named_by_digest]}]})
+
+
+NO_JOURNALS = {
+    "no text": (b"\xff\xfe\n", "byte 0 is not valid UTF-8"),
+    "a list": (b"[1]\n", "expected an object"),
+    "other objects": (b'{"x": 1}\n{"y": 1}\n', "none of its lines is an event"),
+    "one line that was cut": (b'{"event": "RunSt', "expected the end of the string"),
+}
+
+
+@pytest.mark.parametrize(("raw", "why"), NO_JOURNALS.values(), ids=NO_JOURNALS)
+def test_a_file_without_an_event_is_not_a_journal_of_a_run_that_moved_nothing(raw, why):
+    with pytest.raises(BadDocument, match=why):
+        changes_of_journal(raw)

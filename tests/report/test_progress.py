@@ -11,6 +11,7 @@ from bakery.events import (
     HostPaused,
     Noted,
     RequestRetried,
+    RunStarted,
     SourcesMissing,
     StepFinished,
     StepOutput,
@@ -79,9 +80,33 @@ def test_single_retries_are_there_for_debugging():
 
 def test_awaited_builds_are_one_line_for_all_targets_now_and_then():
     shown = Shown()
-    assert shown(SourcesMissing("a", ("x", "y"), 1.0, 600.0), 1.0) == ["waiting for 2 builds of 1 target (1 of 600 s)"]
+    first, second = "1 of 600 s; --wait-timeout sets the limit", "31 of 600 s; --wait-timeout sets the limit"
+    assert shown(SourcesMissing("a", ("x", "y"), 1.0, 600.0), 1.0) == [
+        f"waiting for 2 builds of 1 target, such as x ({first})"
+    ]
     assert shown(SourcesMissing("b", ("z",), 1.0, 600.0), 1.0) == []
-    assert shown(SourcesMissing("a", ("y",), 31.0, 600.0), 31.0) == ["waiting for 2 builds of 2 targets (31 of 600 s)"]
+    assert shown(SourcesMissing("a", ("y",), 31.0, 600.0), 31.0) == [
+        f"waiting for 2 builds of 2 targets, such as y ({second})"
+    ]
+
+
+def test_one_awaited_build_is_named():
+    (line,) = Shown()(SourcesMissing("a", ("host/x:1",), 1.0, 600.0), 1.0)
+    assert line == "waiting for host/x:1 (1 of 600 s; --wait-timeout sets the limit)"
+
+
+def test_a_rehearsal_names_no_option_that_it_has_not():
+    shown = Shown()
+    shown(RunStarted("rehearse", ()))
+    (line,) = shown(SourcesMissing("a", ("host/x:1",), 1.0, 600.0), 1.0)
+    assert line == "waiting for host/x:1 (1 of 600 s)"
+
+
+def test_next_to_a_live_view_only_a_long_wait_for_builds_is_a_line():
+    shown = Shown(is_live=True)
+    assert shown(SourcesMissing("a", ("x",), 9.0, 600.0), 9.0) == []
+    assert len(shown(SourcesMissing("a", ("x",), 11.0, 600.0), 11.0)) == 1
+    assert shown(SourcesMissing("a", ("x",), 12.0, 600.0), 12.0) == []
 
 
 def test_a_target_that_changed_is_a_line_and_one_that_did_not_is_none():

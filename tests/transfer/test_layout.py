@@ -484,10 +484,34 @@ def test_an_index_json_without_a_schema_version_is_read(tmp_path):
 def test_a_file_that_is_not_a_tar_and_a_pipe_are_refused_by_what_they_are(tmp_path):
     (tmp_path / "text").write_text("no tar" * 200)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(BadLayout, match="it is not a tar", check=lambda error: "decompress" in error.hint):
+    with pytest.raises(BadLayout, match="it is not a tar", check=lambda error: "type=oci" in error.hint):
         open_layout(tmp_path / "text")
     with pytest.raises(BadLayout, match="neither a directory nor a file"):
         open_layout(tmp_path / "pipe")
+
+
+BEGINNINGS = {
+    "nothing": (b"", "it is empty", "export the image again"),
+    "gzip": (b"\x1f\x8b\x08", "it is compressed with gzip", "decompress it"),
+    "zstd": (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "decompress it"),
+    "xz": (b"\xfd7zXZ\x00", "it is compressed with xz", "decompress it"),
+    "bzip2": (b"BZh9", "it is compressed with bzip2", "decompress it"),
+}
+
+
+@pytest.mark.parametrize(("content", "why", "hint"), BEGINNINGS.values(), ids=BEGINNINGS)
+def test_a_file_that_is_not_a_tar_is_named_by_what_it_is(tmp_path, content, why, hint):
+    (tmp_path / "image.tar").write_bytes(content + bytes(600 if content else 0))
+    with pytest.raises(BadLayout, match=why, check=lambda error: hint in error.hint):
+        open_layout(tmp_path / "image.tar")
+
+
+def test_a_tar_without_its_end_is_damaged(tmp_path):
+    content, _ = simple()
+    whole = content.tar(tmp_path / "whole.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(whole[:700])
+    with pytest.raises(BadLayout, match="it is damaged, or its end is missing"):
+        open_layout(tmp_path / "cut.tar")
 
 
 def test_a_directory_that_ends_in_tar_stays_a_directory(tmp_path):

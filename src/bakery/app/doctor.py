@@ -92,7 +92,7 @@ def _repositories(request: DoctorRequest, emit: Emit) -> list[Repository]:
 
     if request.repositories:
         if hosts := [text for text in request.repositories if "/" not in text]:
-            why = "expected a repository: a permission is one of a repository"
+            why = "expected a repository: registries grant permissions per repository"
             raise UsageError(
                 "invalid repository", about=repr(hosts[0]), why=why, hint="name one, as in ghcr.io/acme/app"
             )

@@ -55,6 +55,7 @@ def plan(wanted: Create) -> CreatePlan:
 
     Raises UsageError, and MetadataError for a metadata file.
     """
+    from bakery.app.sources import check_layouts
     from bakery.plans.create import CreateRequest, parse_sources, plan_create, soci_options, sources_in
     from bakery.publish.plan import OnDuplicate
 
@@ -64,6 +65,7 @@ def plan(wanted: Create) -> CreatePlan:
         sources += sources_in(text, wanted.tag, base, about=file)
     sources += (_built(file, wanted.target) for file in wanted.metadata)
     sources += parse_sources(wanted.sources, wanted.tag, base)
+    check_layouts(sources)
     return plan_create(
         CreateRequest(
             tags=wanted.tag,

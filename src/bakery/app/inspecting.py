@@ -19,6 +19,7 @@ def inspect(
 ) -> InspectedImage:
     """Return what an image in a registry or a layout consists of. Raises UsageError for an invalid name."""
     from bakery.app.engine import make_client
+    from bakery.app.sources import check_layouts
     from bakery.engines.image_inspection import inspect_image
     from bakery.engines.native import NativeEngine
     from bakery.oci.platform import Platform
@@ -27,14 +28,16 @@ def inspect(
     from bakery.plans.references import parse_source
 
     try:
-        reference = parse_source(with_tag(text), Path.cwd()).reference
+        source = parse_source(with_tag(text), Path.cwd())
         wanted = Platform.parse(platform) if platform else None
     except InvalidContent as error:
         raise UsageError(error.what, about=error.about, why=error.why) from error
 
+    check_layouts([source])
+
     async def inspecting() -> InspectedImage:
         client = make_client(environment, emit=emit)
         async with NativeEngine(client) as engine:
-            return await inspect_image(reference, engine, client, platform=wanted)
+            return await inspect_image(source.reference, engine, client, platform=wanted)
 
     return run_interruptible(inspecting())

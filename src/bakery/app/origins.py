@@ -62,9 +62,11 @@ def plan_publish(request: PublishRequest, origin: OriginRequest, *, emit: Emit =
 
 
 def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | None:
+    from bakery.app.sources import refuse_misnamed
     from bakery.plans.references import is_source
 
     direct = any(is_source(text) for text in request.metadata)
+    refuse_misnamed((text for text in request.metadata if not is_source(text)), Path.cwd())
     if len(origin.repositories) > max(1, len(origin.digests)) or (origin.repositories and not origin.digests):
         raise UsageError("cannot use --from", why="each --from needs a folder of digests", hint="pass --digests DIR")
     if origin.digests and not origin.repositories:
@@ -94,6 +96,15 @@ def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | 
         return None
     except InvalidContent as error:
         raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
+
+
+def is_of_project(request: PublishRequest, origin: OriginRequest) -> bool:
+    """Return whether a bakery.yaml in reach is what is published."""
+    from bakery.config.load import project_in
+    from bakery.plans.references import is_source
+
+    outside = origin.digests or origin.bake or origin.tag or any(is_source(text) for text in request.metadata)
+    return not outside and project_in(request.context) is not None
 
 
 def _plan_images(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan:
@@ -145,6 +156,7 @@ def _of_digests(origin: OriginRequest, places: Sequence[Destination]) -> tuple[S
 
 def _of_files(request: PublishRequest) -> tuple[Sequence[NamedSources], str]:
     """Return the sources of each image: of metadata files, layouts and references. Flat files are one image."""
+    from bakery.app.sources import check_layouts, refuse_repeated
     from bakery.plans.image import NamedSources
     from bakery.plans.project import source_of
     from bakery.plans.references import is_source, parse_source
@@ -155,6 +167,8 @@ def _of_files(request: PublishRequest) -> tuple[Sequence[NamedSources], str]:
     images: dict[str, list[Source]] = {}
     if direct:
         images[FLAT] = [parse_source(text, Path.cwd()) for text in direct]
+        refuse_repeated(direct, images[FLAT])
+        check_layouts(images[FLAT])
     if files:
         metadata = _read_files(files)
         if problems := [reason for reasons in metadata.incomplete.values() for reason in reasons]:

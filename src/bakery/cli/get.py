@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal, get_args
 
 import click
 
@@ -14,9 +14,9 @@ from bakery.cli.group import Group
 from bakery.cli.output import emit, write, write_json
 from bakery.cli.watching import look
 
-_SCHEMAS: Final = (
-    "project", "summary", "build", "journal", "images", "plan", "doctor", "verify", "rollback", "clean",
-)  # fmt: skip
+_Schema = Literal[
+    "project", "summary", "build", "journal", "images", "plan", "doctor", "verify", "rollback", "clean"
+]  # fmt: skip
 
 
 @click.group("get", cls=Group)
@@ -27,8 +27,9 @@ def group() -> None:
 @group.command("tags")
 @options.context
 @click.option(
-    "--output", type=click.Choice(["component", "uid"]), default="component", help="Group by names or by uid."
-)
+    "--output", type=click.Choice(["component", "uid", "json"]), default="component",
+    help="Group the JSON by names or by uid; json is the default, as of other commands.",
+)  # fmt: skip
 @filters.taking(
     options.image_name, filters.image_version, filters.image_variant, filters.image_os, filters.latest,
     filters.dev_versions, filters.dev_channel, filters.dev_stream, filters.matrix_versions, filters.offline,
@@ -36,7 +37,7 @@ def group() -> None:
 )  # fmt: skip
 @filters.strict
 @general.options
-def tags_command(context: Path, output: Literal["component", "uid"], wanted: Filters, strict: bool) -> None:
+def tags_command(context: Path, output: Literal["component", "uid", "json"], wanted: Filters, strict: bool) -> None:
     """Print the tags of the selected targets as JSON."""
     from bakery.app import reading
     from bakery.targets.listing import tags_by_component, tags_by_uid
@@ -110,12 +111,12 @@ def config_command(
 @group.command("schema")
 @click.argument(
     "what",
-    type=click.Choice(_SCHEMAS),
+    type=click.Choice(get_args(_Schema)),
     default="project",
     help="bakery.yaml, the summary of a publish or of a build, a line of the journal, or the JSON of a command.",
 )
 @general.options
-def schema_command(what: str) -> None:
+def schema_command(what: _Schema) -> None:
     """Print a JSON Schema, by default that of bakery.yaml with the options of every installed plugin."""
     from bakery.app import reading
 

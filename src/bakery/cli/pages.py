@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from bakery.errors import BakeryError, UsageError
+from bakery.files import cannot_write
 
 if TYPE_CHECKING:
     from bakery.report.model import Run
@@ -38,8 +38,9 @@ class Recordings(Struct, frozen=True):
 
 def check_writable(option: str, file: Path | None) -> None:
     """Raise UsageError for a file that cannot be written, before anything is done."""
-    if file is not None and not (file.parent.is_dir() and os.access(file if file.exists() else file.parent, os.W_OK)):
-        raise UsageError(f"invalid value for {option}", about=repr(str(file)), why="the file cannot be written")
+    if file is not None and (why := cannot_write(file)):
+        hint = "pass a file in a folder that exists and that you may write to"
+        raise UsageError(f"invalid value for {option}", about=repr(str(file)), why=why, hint=hint)
 
 
 def append_page(summary: Mapping[str, Any], environment: Mapping[str, str]) -> None:

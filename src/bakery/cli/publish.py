@@ -12,6 +12,7 @@ from bakery.cli import general, options, output
 from bakery.cli.group import Command
 from bakery.cli.options import into
 from bakery.cli.publishing import Publishing, finish, publishing
+from bakery.errors import UsageError
 
 if TYPE_CHECKING:
     from bakery.app.origins import OriginRequest
@@ -39,8 +40,12 @@ _sources = click.argument(
 @general.options
 def command(wanted: Publishing, origin: OriginRequest) -> None:
     """Publish what was built per platform: assemble, copy to every registry, move tags, verify."""
-    from bakery.app.origins import plan_publish
+    from bakery.app.origins import is_of_project, plan_publish
 
     if origin.bake == "-":
         origin = replace(origin, stdin=sys.stdin.buffer.read())
-    finish(plan_publish(wanted.request, origin, emit=output.emit), wanted)
+    plan = plan_publish(wanted.request, origin, emit=output.emit)
+    if wanted.request.offline and not wanted.reporting.dry_run and not is_of_project(wanted.request, origin):
+        why = "it is about product APIs of a bakery.yaml, or a dry run"
+        raise UsageError("cannot use --offline", why=why, hint="pass --dry-run")
+    finish(plan, wanted)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from bakery.errors import BadDocument
+from bakery.text import json_problem
 
 MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024  # OCI distribution-spec: registries accept at least this much, many no more
 
@@ -103,8 +104,8 @@ def parse_json(raw: bytes, *, about: object = "", limit_bytes: int = MAX_MANIFES
         )
     except RecursionError:
         raise BadDocument(what, about=about, why="it is nested too deeply") from None
-    except (UnicodeDecodeError, ValueError) as error:
-        raise BadDocument(what, about=about, why=str(error)[:300]) from None
+    except ValueError as error:
+        raise BadDocument(what, about=about, why=json_problem(error)) from None
 
 
 def json_type(value: object) -> str:

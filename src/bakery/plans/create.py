@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from bakery.errors import BadDocument, BadReference, InvalidContent, MetadataError, UsageError
 from bakery.oci import media_type as mt
-from bakery.oci.canonical import parse_object
+from bakery.oci.canonical import json_type, parse_json, parse_object
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.platform import Platform
@@ -131,9 +131,12 @@ def sources_in(text: str, tags: Sequence[str], base: Path, *, about: object) -> 
             raise UsageError("cannot use", about=about, why="the file is empty")
         return parse_sources(lines, tags, base)
     try:
-        listed = json.loads(text)
-    except ValueError as error:
-        raise UsageError("cannot use", about=about, why=f"it is not JSON: {error}") from None
+        listed = parse_json(text.encode())
+    except BadDocument as error:
+        raise UsageError("cannot use", about=about, why=error.why) from None
+    if wrong := [one for one in listed if not isinstance(one, str | dict)]:
+        why = f"expected sources as text, or descriptors, got {json_type(wrong[0])}"
+        raise UsageError("cannot use", about=about, why=why)
     return parse_sources((one if isinstance(one, str) else json.dumps(one) for one in listed), tags, base)
 
 

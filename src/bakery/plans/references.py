@@ -35,7 +35,13 @@ def parse_source(text: str, base: Path, *, repository: Repository | None = None)
     if is_layout(text):
         layout = parse_layout(text, base)
         if not Path(layout.layout.path).exists():
-            raise MetadataError("cannot open image layout", about=layout.layout.path, why="it does not exist")
+            raise MetadataError(
+                "cannot open image layout",
+                about=layout.layout.path,
+                why="it does not exist",
+                hint="check the path, and that the build which writes it has succeeded",
+                error_code="content/layout",
+            )
         return Source(layout)
     if repository is not None and text.startswith(("sha256:", "sha512:")):
         return Source(repository.with_digest(Digest.parse(text)))

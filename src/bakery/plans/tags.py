@@ -14,6 +14,7 @@ from msgspec import Struct
 from bakery.errors import BadReference, InvalidContent, MetadataError, UsageError
 from bakery.oci.reference import Repository, TagReference
 from bakery.publish.plan import Destination, destinations
+from bakery.text import json_problem
 
 OUTPUT_JSON: Final = "DOCKER_METADATA_OUTPUT_JSON"
 OUTPUT_TAGS: Final = "DOCKER_METADATA_OUTPUT_TAGS"
@@ -69,7 +70,7 @@ def _json(text: str) -> MetadataAction:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise _unreadable(f"it is not JSON: {error}") from None
+        raise _unreadable(json_problem(error)) from None
     if not isinstance(document, dict):
         raise _unreadable("expected an object")
 

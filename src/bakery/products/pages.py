@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bakery.targets.catalog import LookupFailed
+from bakery.text import json_problem
 
 
 class PageSource(Protocol):
@@ -53,8 +54,10 @@ class Pages:
         """Return the document parsed as JSON. Raises LookupFailed."""
         try:
             return json.loads(self.content(url))
-        except (ValueError, RecursionError) as error:
-            raise unexpected(url, f"it is not valid JSON: {error}") from error
+        except ValueError as error:
+            raise unexpected(url, f"it is not valid JSON: {json_problem(error)}") from error
+        except RecursionError as error:
+            raise unexpected(url, "it is nested too deeply") from error
 
     def status(self, url: str) -> int:
         """Return the status of a HEAD request. Raises LookupFailed."""

@@ -11,6 +11,7 @@ from bakery.config.schema.declarations import CHANNELS
 from bakery.config.yaml.problem import alternatives
 from bakery.errors import UsageError
 from bakery.products.channels import VERSION
+from bakery.text import json_problem
 
 _KEYS = ("version", "channel", "release_branch")
 _EXAMPLE = '{"version": "2026.04.0-dev+3", "channel": "daily"}'
@@ -29,7 +30,7 @@ class DevSpec(Struct, frozen=True):
         try:
             raw = json.loads(text)
         except ValueError as error:
-            raise _wrong(text, f"invalid JSON: {error}") from error
+            raise _wrong(text, f"invalid JSON: {json_problem(error)}") from error
         except RecursionError:
             raise _wrong(text, "the JSON is nested too deeply") from None
         if not isinstance(raw, dict):

@@ -17,6 +17,7 @@ from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository, TagReference, parse_reference
 
 _MOVES: Final = ("TagMoving", "TagMoved", "TagRestored")
+_HINT: Final = "pass the journal or the JSON summary of the run"
 _OURS: Final = ("published", "moved", "unsure", "taken")  # states of a tag that a run may have moved
 
 
@@ -44,7 +45,7 @@ def changes_of_journal(raw: bytes, *, about: object = "") -> tuple[Change, ...]:
 
     An attempt belongs to it if it did the same for the same targets and was not successful. Raises BadDocument.
     """
-    runs, cut = [_Run(None)], None
+    runs, cut, is_journal = [_Run(None)], None, False
     for number, line in enumerate(raw.split(b"\n"), 1):
         if not line.strip():
             continue
@@ -60,6 +61,9 @@ def changes_of_journal(raw: bytes, *, about: object = "") -> tuple[Change, ...]:
             raise cut
         cut = None
         _read_line(runs, document, place)
+        is_journal = is_journal or "event" in document
+    if not is_journal:
+        raise cut or BadDocument("invalid journal", about=about, why="none of its lines is an event", hint=_HINT)
     moved = [run for run in runs if run.moves]
     belongs = moved[-1:]
     for run in reversed(moved[:-1]):

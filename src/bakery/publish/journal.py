@@ -18,6 +18,7 @@ from msgspec import to_builtins
 
 from bakery.errors import UsageError
 from bakery.events import FORMAT, Event, RunStarted
+from bakery.files import cannot_write
 from bakery.oci.annotation import format_time
 from bakery.text import clean, json_text
 
@@ -62,7 +63,9 @@ class Journal:
             if not _ends_with_line(path):
                 self._file.write("\n")
         except OSError as error:
-            raise UsageError("cannot open the journal", about=path, why=str(error.strerror)) from error
+            why = cannot_write(path) or str(error.strerror)
+            hint = "pass a file in a folder that exists and that you may write to"
+            raise UsageError("cannot open the journal", about=path, why=why, hint=hint) from error
 
     def __enter__(self) -> Self:
         return self

@@ -27,6 +27,7 @@ from bakery.text import clean, plural
 
 _EVERY_S: Final = 10.0  # the least time between two lines about one registry and reason
 _WAITING_EVERY_S: Final = 30.0  # and about the builds that are awaited
+_LIVE_AFTER_S: Final = 10.0  # a live view shows short waits by itself; it has no room for names and the option
 _CHANGED: Final = frozenset({"published", "repaired", "built", "done"})
 
 
@@ -49,7 +50,7 @@ class Progress:
             case StepOutput():
                 return [] if self._is_live else [replace(line_of(event), style="output")]
             case SourcesMissing():
-                return [] if self._is_live else self._missing(event, run, at)
+                return [] if self._is_live and event.waited_s < _LIVE_AFTER_S else self._missing(event, run, at)
             case TargetFinished():
                 return [] if self._is_live else self._finished(event, run.targets[event.target])
             case TagRestored() if self._is_live:
@@ -72,9 +73,12 @@ class Progress:
         if at - self._waiting_at >= _WAITING_EVERY_S:
             self._waiting_at = at
             waiting = [target for target in run.targets.values() if target.missing]
-            builds = plural(len({name for target in waiting for name in target.missing}), "build")
-            text = f"waiting for {builds} of {plural(len(waiting), 'target')}"
-            lines.append(Line(logging.INFO, f"{text} ({event.waited_s:.0f} of {event.limit_s:.0f} s)"))
+            names = {name for target in waiting for name in target.missing}
+            text, first = "waiting for ", clean(event.missing[0])
+            if len(names) > 1:
+                text += f"{plural(len(names), 'build')} of {plural(len(waiting), 'target')}, such as "
+            limit = "" if run.doing == "rehearse" else "; --wait-timeout sets the limit"  # which rehearse has not
+            lines.append(Line(logging.INFO, f"{text}{first} ({event.waited_s:.0f} of {event.limit_s:.0f} s{limit})"))
         return lines
 
     def _finished(self, event: TargetFinished, target: Target) -> list[Line]:

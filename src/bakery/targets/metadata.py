@@ -97,6 +97,10 @@ def read_metadata(files: Sequence[Path], *, flat: bool = False) -> Metadata:
     for file in files:
         try:
             raw, entries = _entries(file, flat=flat)
+        except FileNotFoundError:
+            problems.append(f"{file}: it does not exist")
+            hint = "check the path, and that the build which writes it has succeeded" if len(files) == 1 else hint
+            continue
         except OSError as error:
             problems.append(f"{file}: {error.strerror or error}")
             continue

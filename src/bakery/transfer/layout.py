@@ -41,6 +41,10 @@ _CANNOT_OPEN: Final = "cannot open image layout"
 _CANNOT_READ: Final = "cannot read image layout"
 
 
+_COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
+_EXPORT: Final = "export the image again, for example with `docker buildx build --output type=oci,dest=image.tar`"
+
+
 class BadLayout(InvalidContent):
     """A directory or tar that is not a valid OCI image layout."""
 
@@ -268,9 +272,10 @@ class _Archive:
         self._path, self._descriptor = path, descriptor
         self._members: dict[str, tuple[int, int]] = {}
         self._refused: dict[str, str] = {}
-        count = 0
+        count, size = 0, os.fstat(descriptor).st_size
+        if size == 0:
+            raise BadLayout(_CANNOT_OPEN, about=path, why="it is empty", hint=_EXPORT)
         try:
-            size = os.fstat(descriptor).st_size
             with (
                 io.BufferedReader(_Part(descriptor, 0, size)) as file,
                 tarfile.open(fileobj=file, mode="r:", errorlevel=2) as archive,
@@ -280,9 +285,14 @@ class _Archive:
                     if count > _MAX_MEMBERS:
                         raise self._bad(f"it has more than {_MAX_MEMBERS} members")
                     self._add(member)
-        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError) as error:
-            hint = "decompress a compressed layout first" if isinstance(error, tarfile.ReadError) else ""
-            raise BadLayout(_CANNOT_OPEN, about=path, why=f"it is not a tar: {error}", hint=hint) from None
+        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError):
+            start = os.pread(descriptor, 8, 0)
+            method = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), "")
+            if method:
+                why, hint = f"it is compressed with {method}", "decompress it first"
+            else:
+                why, hint = "it is not a tar" if count == 0 else "it is damaged, or its end is missing", _EXPORT
+            raise BadLayout(_CANNOT_OPEN, about=path, why=why, hint=hint) from None
 
     def open(self, *path: str) -> IO[bytes] | None:
         name = "/".join(path)

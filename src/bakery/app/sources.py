@@ -1,0 +1,69 @@
+"""Sources that a command line names are looked at before anything is done, so that a wrong one is reported at once."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakery.errors import InvalidContent, MetadataError, UsageError
+from bakery.oci.reference import LayoutReference, TagReference, parse_reference
+
+if TYPE_CHECKING:
+    from bakery.publish.plan import Source
+
+_WHAT = "invalid source"
+
+
+def check_layouts(sources: Iterable[Source]) -> None:
+    """Raise MetadataError for a source that is not a layout, or that does not have the one image that is wanted.
+
+    Only its mark and its index are read; blobs are checked when they are.
+    """
+    named = dict.fromkeys(source.reference for source in sources if isinstance(source.reference, LayoutReference))
+    for reference in named:
+        from bakery.transfer.layout import BadLayout, open_layout  # most runs read none
+
+        try:
+            with open_layout(Path(reference.layout.path)) as layout:
+                layout.root(reference.select)
+        except InvalidContent as error:
+            raise MetadataError(
+                error.what, about=error.about, why=error.why, hint=error.hint, error_code=BadLayout.error_code
+            ) from error
+
+
+def refuse_repeated(texts: Sequence[str], sources: Sequence[Source]) -> None:
+    """Raise UsageError if two of the texts name the same source: then another one is probably missing."""
+    seen = dict[object, str]()
+    for text, source in zip(texts, sources, strict=True):
+        if before := seen.get(source.reference):
+            why = "it is given twice" if text == before else f"it is {before} again"
+            raise UsageError(_WHAT, about=text, why=why, hint="name each build once")
+        seen[source.reference] = text
+
+
+def refuse_misnamed(texts: Iterable[str], base: Path) -> None:
+    """Raise UsageError for a text that stands where a metadata file is expected, and is a layout or a tag.
+
+    base: the folder of relative paths.
+    """
+    for text in texts:
+        path = base / text
+        if path.is_dir():
+            hint = f"write oci-layout:{text} for a layout" if (path / "oci-layout").exists() else ""
+            raise UsageError(_WHAT, about=text, why="it is a folder", hint=hint or f"name the files, as in '{text}/*'")
+        if path.is_file() and not text.endswith(".json") and tarfile.is_tarfile(path):
+            raise UsageError(_WHAT, about=text, why="it is a tar", hint=f"write oci-archive:{text} for a layout")
+        if not path.exists() and _is_tag(text):
+            why = "no file has this name, and a reference must have a digest, since a tag may move"
+            hint = "run 'bakery imagetools inspect' for the digest, or 'bakery imagetools create' for sources by tag"
+            raise UsageError(_WHAT, about=text, why=why, hint=hint)
+
+
+def _is_tag(text: str) -> bool:
+    try:
+        return isinstance(parse_reference(text), TagReference)
+    except InvalidContent:
+        return False

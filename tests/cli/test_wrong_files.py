@@ -1,0 +1,141 @@
+"""Files that cannot be used: one exit code for each kind, a reason without the words of Python, a hint that helps."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bakery.errors import ExitCode
+from tests.cli.running import bakery
+
+ROOT = Path(__file__).parents[2]
+TAG = ("--tag", "registry.acme.test/app:1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("amd64.tar", "arm64.tar"):
+        shutil.copy(ROOT / "examples/start" / name, tmp_path)
+    return tmp_path
+
+
+LAYOUTS = {
+    "missing": (None, "it does not exist", "check the path"),
+    "empty": (b"", "it is empty", "export the image again"),
+    "not a tar": (b"words " * 100, "it is not a tar", "export the image again"),
+    "compressed": (b"\x1f\x8b\x08" + bytes(600), "it is compressed with gzip", "decompress it"),
+}
+COMMANDS = {
+    "publish": ("publish", *TAG),
+    "imagetools create": ("imagetools", "create", *TAG),
+    "imagetools inspect": ("imagetools", "inspect"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize(("content", "why", "hint"), LAYOUTS.values(), ids=LAYOUTS)
+def test_an_archive_that_cannot_be_used_is_a_file_that_cannot_be_used_whatever_it_lacks(
+    folder, command, content, why, hint
+):
+    if content is not None:
+        (folder / "image.tar").write_bytes(content)
+    ran = bakery(*command, "oci-archive:image.tar")
+    assert ran.code == ExitCode.CONFIGURATION, ran.err
+    assert f"error[content/layout]: cannot open image layout {folder}/image.tar: {why}\nhint: {hint}" in ran.err
+
+
+def test_a_build_that_is_given_twice_is_refused(folder):
+    for again in ("oci-archive:amd64.tar", "oci-layout://./amd64.tar"):
+        ran = bakery("publish", *TAG, "oci-archive:amd64.tar", again)
+        assert ran.code == ExitCode.USAGE
+        assert "hint: name each build once" in ran.err
+    one = f"registry.acme.test/tmp@sha256:{'a' * 64}"
+    ran = bakery("publish", *TAG, one, one)
+    assert (ran.code, "it is given twice" in ran.err) == (ExitCode.USAGE, True)
+
+
+MISNAMED = {
+    "a tar": ("amd64.tar", "write oci-archive:amd64.tar"),
+    "a folder with a layout": ("layout", "write oci-layout:layout"),
+    "a folder": ("empty", "name the files, as in 'empty/*'"),
+    "a tag": ("localhost:5000/acme/app:1", "run 'bakery imagetools inspect' for the digest"),
+}
+
+
+@pytest.mark.parametrize(("source", "hint"), MISNAMED.values(), ids=MISNAMED)
+def test_what_is_not_a_metadata_file_is_named_by_what_it_is(folder, source, hint):
+    (folder / "empty").mkdir()
+    (folder / "layout").mkdir()
+    (folder / "layout/oci-layout").touch()
+    ran = bakery("publish", *TAG, source)
+    assert ran.code == ExitCode.USAGE
+    assert f"error[usage/invalid]: invalid source {source}: " in ran.err
+    assert hint in ran.err
+
+
+def test_a_metadata_file_that_does_not_exist_is_not_one_of_the_wrong_kind(folder):
+    ran = bakery("publish", *TAG, "nope.json")
+    assert ran.code == ExitCode.CONFIGURATION
+    assert "nope.json: it does not exist\nhint: check the path" in ran.err
+
+
+CONTENTS = {
+    "nothing": (b"", "it is empty"),
+    "no text": (b"\x80\x81", "it is not text: byte 0 is not valid UTF-8"),
+    "half of it": (b'{"target": ', "expected a value in line 1, column 12, where the text ends"),
+    "HCL": (b'target "app" {}', "expected a value in line 1, column 1"),
+}
+READERS = {
+    "a bake file": (("publish", "--bake", "file.json", "x.json"), ExitCode.CONFIGURATION),
+    "build metadata": (("publish", *TAG, "file.json"), ExitCode.CONFIGURATION),
+    "a summary for a page": (("ci", "summary", "file.json", "--output", "page.md"), ExitCode.FAILED),
+    "a summary to verify": (("verify", "file.json"), ExitCode.FAILED),
+    "fault rules": (("rehearse", str(ROOT / "examples/hello"), "--faults", "file.json"), ExitCode.USAGE),
+}
+
+
+@pytest.mark.parametrize(("words", "code"), READERS.values(), ids=READERS)
+@pytest.mark.parametrize(("content", "why"), CONTENTS.values(), ids=CONTENTS)
+def test_a_file_that_is_not_json_is_refused_with_our_words(folder, words, code, content, why):
+    (folder / "file.json").write_bytes(content)
+    ran = bakery(*words)
+    assert ran.code == code, ran.err
+    assert why in ran.err
+    assert "Expecting" not in ran.err
+    assert "codec" not in ran.err
+
+
+@pytest.mark.parametrize("option", ["--journal", "--summary-file", "--timeline", "--trace"])
+def test_a_file_that_cannot_be_written_is_refused_with_a_hint_before_anything_is_done(folder, option):
+    ran = bakery("publish", *TAG, option, "nope/file", "oci-archive:amd64.tar")
+    assert ran.code == ExitCode.USAGE
+    assert "there is no folder nope\nhint: pass a file in a folder that exists" in ran.err
+
+
+def test_offline_is_for_projects_and_dry_runs(folder):
+    ran = bakery("publish", "--offline", *TAG, "oci-archive:amd64.tar")
+    assert (ran.code, "cannot use --offline" in ran.err) == (ExitCode.USAGE, True)
+    assert bakery("publish", "--offline", "--dry-run", *TAG, "oci-archive:amd64.tar").code == ExitCode.DONE
+    assert "cannot tell what to publish" in bakery("publish", "--offline").err
+
+
+def test_a_list_of_sources_has_texts_and_descriptors_only(folder):
+    (folder / "sources.json").write_text('["a/b@sha256:1", 7]')
+    ran = bakery("imagetools", "create", *TAG, "--file", "sources.json")
+    assert ran.code == ExitCode.USAGE
+    assert "expected sources as text, or descriptors, got a number" in ran.err
+
+
+def test_a_rollback_of_a_file_that_is_not_a_journal_is_not_a_success(folder):
+    (folder / "file.json").write_text("[]\n")
+    ran = bakery("rollback", "--yes", "file.json")
+    assert (ran.code, ran.out) == (ExitCode.FAILED, "")
+
+
+def test_the_doctor_wants_a_repository_since_permissions_are_per_repository():
+    ran = bakery("doctor", "registry.acme.test")
+    assert ran.code == ExitCode.USAGE
+    assert "expected a repository: registries grant permissions per repository" in ran.err
