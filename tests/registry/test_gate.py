@@ -221,20 +221,29 @@ async def test_the_lane_for_small_requests_widens_and_the_one_for_bodies_does_no
     assert gate.width(Lane.BODY) == 2
 
 
-async def test_a_lane_widens_by_one_for_a_round_of_good_responses_and_lets_a_waiter_in_at_once():
-    gate = make_gate(small=4)
+async def test_a_round_of_good_responses_doubles_a_lane_and_each_lets_a_waiter_in_at_once():
+    gate = make_gate(small=2)
     async with asyncio.TaskGroup() as group:
         crowd = Crowd(gate, group)
         crowd.come(*range(5))
         await settle()
-        for _ in range(4):
-            gate.succeeded(Lane.SMALL)
-        await settle()
-        assert (gate.width(Lane.SMALL), crowd.inside) == (4, [0, 1, 2, 3])
         gate.succeeded(Lane.SMALL)
         await settle()
-        assert (gate.width(Lane.SMALL), crowd.inside) == (5, [0, 1, 2, 3, 4])
+        assert (gate.width(Lane.SMALL), crowd.inside) == (3, [0, 1, 2])
+        gate.succeeded(Lane.SMALL)
+        await settle()
+        assert (gate.width(Lane.SMALL), crowd.inside) == (4, [0, 1, 2, 3])
         await crowd.go(*range(5))
+
+
+async def test_after_a_complaint_a_round_of_good_responses_widens_a_lane_by_one():
+    gate = make_gate(small=8)
+    gate.narrow()
+    widths = []
+    for _ in range(3):
+        await busy(gate, 1)
+        widths.append(gate.width(Lane.SMALL))
+    assert widths == [4, 5, 6]
 
 
 async def test_after_a_complaint_a_lane_never_exceeds_its_usual_width():

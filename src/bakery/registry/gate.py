@@ -1,8 +1,8 @@
 """One gate per registry host: how many requests at once, and none while the host requests a wait.
 
-Two lanes, so that small requests never queue behind gigabytes. Their widths follow the host (additive increase,
-multiplicative decrease); after a complaint, no lane grows beyond its usual width again. A slot is held for one request
-and never across a wait for another slot.
+Two lanes, so that small requests never queue behind gigabytes. Their widths follow the host, as TCP's window does (RFC
+5681): doubled by each round of good responses, halved by a complaint. After one, a lane grows by one a round, and not
+beyond its usual width. A slot is held for one request and never across a wait for another slot.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Lane(Enum):
 
 
 class _Width(Struct):
-    """How many requests may be in flight: one more per round of successes, half as many after a complaint."""
+    """How many requests of one lane may be in flight."""
 
     usual: int
     most: int
@@ -105,7 +105,8 @@ class Gate:
         """Record a good response: widen the lane a little if it is in use."""
         width = self._lanes[lane]
         if width.now < width.most and width.inside >= int(width.now):
-            width.now = min(width.now + 1 / width.now, width.most)
+            never_complained = width.most > width.usual
+            width.now = min(width.now + (1 if never_complained else 1 / width.now), width.most)
             width.wake()
 
     def pause(self, wait_s: float, reason: str) -> None:
