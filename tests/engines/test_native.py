@@ -210,6 +210,23 @@ async def test_an_empty_layer_and_a_repeated_layer_are_copied_like_others(regist
     assert one.bodies_received(Digest.of(layer("twice"))) == 1
 
 
+async def test_connections_are_opened_ahead_to_all_that_is_read_and_written(registries, monkeypatch):
+    source, one, two = registries
+    target = add_target(source, (one, two), "a")
+    planned, asked = plan(target), []
+
+    async def open_ahead(repositories, *, each):
+        asked.append((repositories, each))
+
+    chosen = client()
+    monkeypatch.setattr(chosen, "open_ahead", open_ahead)
+    engine = NativeEngine(chosen, sources=planned.source_repositories, towards=planned.repositories)
+    outcome = await publish(target, engine=engine)
+    assert outcome.exit_code == ExitCode.DONE, outcome.failures
+    assert asked == [({*planned.source_repositories, *planned.repositories}, 6)]
+    assert {place.registry for place in asked[0][0]} == {source.address, one.address, two.address}
+
+
 async def test_a_bug_in_early_work_at_one_destination_does_not_affect_the_other(registries, monkeypatch):
     source, one, two = registries
     target = add_target(source, (one, two), "a")

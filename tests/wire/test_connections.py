@@ -353,6 +353,21 @@ async def test_a_name_is_looked_up_once_for_many_requests():
     assert lookup.names == ["localhost"]
 
 
+async def until(server: ScriptedServer, connections: int) -> None:
+    async with asyncio.timeout(5):
+        while server.connections != connections:  # noqa: ASYNC110  # the server has no event for it
+            await asyncio.sleep(0)
+
+
+async def test_connections_are_opened_ahead_for_each_repository_as_many_as_the_host_gets_requests_at_once():
+    config = RegistryConfig(small_at_once=5)
+    async with ScriptedServer() as one, ScriptedServer() as two, make_client(config=config) as client:
+        repositories = [Repository(one.host, "acme/a"), Repository(two.host, "acme/a"), Repository(two.host, "acme/b")]
+        await client.open_ahead(repositories, each=3)
+        await until(one, 3)
+        await until(two, 5)
+
+
 async def test_a_proxy_that_refuses_a_tunnel_is_named():
     async with ScriptedServer() as proxy:
         proxy.expect("CONNECT", "registry.example:443", 407)
@@ -373,6 +388,20 @@ async def test_a_registry_on_a_loopback_name_is_asked_over_tls_if_it_speaks_tls(
             for _ in range(2):
                 assert not await client.blobs(repository(server)).has(LAYER)
         assert server.connections == 1  # besides the handshake that found out
+
+
+async def test_connections_are_opened_ahead_to_a_loopback_name_only_when_it_is_known_whether_it_speaks_tls(tls: Tls):
+    config = RegistryConfig(ca_file=tls.file, tries_tls_on_loopback=True)
+    async with (
+        ScriptedServer(tls=tls.server("localhost"), name="localhost") as server,
+        make_client(config=config, lookup=names(localhost="127.0.0.1")) as client,
+    ):
+        await client.open_ahead([repository(server)], each=2)
+        server.expect("HEAD", TARGET, 404)
+        assert not await client.blobs(repository(server)).has(LAYER)
+        assert server.connections == 1
+        await client.open_ahead([repository(server)], each=2)
+        await until(server, 2)
 
 
 async def test_a_registry_on_a_loopback_name_that_does_not_speak_tls_is_asked_over_plain_http():

@@ -16,7 +16,7 @@ from bakery.registry.http.config import HttpConfig, Proxy
 from bakery.registry.http.failure import ProxyRefused, UnsafeTarget
 from bakery.registry.http.pool import Pool, Route, _info
 from bakery.registry.http.url import Origin
-from bakery.registry.http.wire import Wire
+from bakery.registry.http.wire import Broken, Wire
 from tests.wire.attacks import Tls, names
 from tests.wire.script import raw_server
 
@@ -88,6 +88,181 @@ async def test_a_closed_connection_is_forgotten_and_closing_waits_for_the_others
         await pool.close()
         assert two.closed.done()
         assert pool._open == set()
+
+
+class Held(Pool):
+    """A pool whose connections open only when a test lets them, in the order in which they began, or fail."""
+
+    def __init__(self) -> None:
+        super().__init__(HttpConfig(), RESOLVER, reach_of)
+        self.began: list[asyncio.Future[None]] = []
+
+    async def _connect(self, route: Route) -> Wire:
+        self.began.append(asyncio.get_running_loop().create_future())
+        await self.began[-1]
+        return await super()._connect(route)
+
+
+@pytest.fixture
+async def held() -> AsyncIterator[Held]:
+    made = Held()
+    yield made
+    await made.close()
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def idle(pool: Pool) -> int:
+    return sum(len(line.idle) for line in pool._lines.values())
+
+
+async def opened(pool: Pool) -> int:
+    """Wait until nothing is being opened, and return how many connections are kept."""
+    async with asyncio.timeout(5):
+        await asyncio.gather(*pool._opening)
+    return idle(pool)
+
+
+async def test_connections_that_were_opened_ahead_are_used(pool: Pool):
+    async with raw_server(silent) as host:
+        pool.open_ahead(route_to(host), 3)
+        assert await opened(pool) == 3
+        made = set(pool._open)
+        assert {await pool.take(route_to(host)) for _ in range(3)} == made
+
+
+async def test_what_is_kept_or_being_opened_counts_as_opened_ahead(held: Held):
+    async with raw_server(silent) as host:
+        held.open_ahead(route_to(host), 2)
+        await settle()
+        held.open_ahead(route_to(host), 3)
+        await settle()
+        assert len(held.began) == 3
+        for one in held.began:
+            one.set_result(None)
+        assert await opened(held) == 3
+        held.open_ahead(route_to(host), 3)
+        await settle()
+        assert len(held.began) == 3
+
+
+async def test_an_exchange_takes_a_connection_that_is_given_back_before_its_own_is_open(held: Held):
+    async with raw_server(silent) as host:
+        first = asyncio.create_task(held.take(route_to(host)))
+        await settle()
+        held.began[0].set_result(None)
+        wire = await first
+        second = asyncio.create_task(held.take(route_to(host)))
+        await settle()
+        held.give_back(route_to(host), wire)
+        assert await second is wire
+        held.began[1].set_result(None)
+        assert await opened(held) == 1
+
+
+async def test_the_exchange_that_has_waited_longest_gets_the_first_connection(held: Held):
+    async with raw_server(silent) as host:
+        tasks = [asyncio.create_task(held.take(route_to(host))) for _ in range(2)]
+        await settle()
+        held.began[1].set_result(None)
+        await tasks[0]
+        assert not tasks[1].done()
+        held.began[0].set_result(None)
+        await tasks[1]
+
+
+async def test_a_failure_is_that_of_the_exchange_that_it_was_opened_for(held: Held):
+    async with raw_server(silent) as host:
+        held.open_ahead(route_to(host), 1)
+        task = asyncio.create_task(held.take(route_to(host)))
+        await settle()
+        held.began[0].set_exception(ConnectionRefusedError())
+        await settle()
+        assert not task.done()
+        held.began[1].set_exception(ConnectionResetError())
+        with pytest.raises(ConnectionResetError):
+            await task
+
+
+async def test_the_failure_of_an_exchange_that_got_another_connection_is_dropped(held: Held):
+    async with raw_server(silent) as host:
+        tasks = [asyncio.create_task(held.take(route_to(host))) for _ in range(2)]
+        await settle()
+        held.began[1].set_result(None)
+        await tasks[0]
+        held.began[0].set_exception(ConnectionRefusedError())
+        await settle()
+        assert not tasks[1].done()
+        tasks[1].cancel()
+        await asyncio.wait(tasks)
+        assert not any(line.waiting for line in held._lines.values())
+
+
+async def test_a_connection_that_arrives_together_with_a_cancellation_is_kept(held: Held):
+    async with raw_server(silent) as host:
+        first = asyncio.create_task(held.take(route_to(host)))
+        await settle()
+        held.began[0].set_result(None)
+        wire = await first
+        second = asyncio.create_task(held.take(route_to(host)))
+        await settle()
+        held.give_back(route_to(host), wire)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert idle(held) == 1
+
+
+async def test_closing_ends_what_is_being_opened_and_the_exchange_that_waits_for_it():
+    pool = Held()
+    async with raw_server(silent) as host:
+        pool.open_ahead(route_to(host), 2)
+        task = asyncio.create_task(pool.take(route_to(host)))
+        await settle()
+        await pool.close()
+        with pytest.raises(Broken):
+            await task
+        assert pool._opening == set()
+
+
+async def test_a_name_is_looked_up_once_for_all_that_need_it_and_a_failure_is_that_of_all():
+    asked: list[asyncio.Future[list[str]]] = []
+
+    async def lookup(host: str, port: int) -> list[str]:
+        asked.append(asyncio.get_running_loop().create_future())
+        return await asked[-1]
+
+    pool = Pool(HttpConfig(), lookup, reach_of)
+    async with raw_server(silent, name=HOST) as host:
+        tasks = [asyncio.create_task(pool.take(route_to(host))) for _ in range(3)]
+        await settle()
+        asked[0].set_exception(socket.gaierror(socket.EAI_NONAME, "unknown"))
+        await asyncio.wait(tasks)
+        assert [type(task.exception()) for task in tasks] == [socket.gaierror] * 3
+        tasks = [asyncio.create_task(pool.take(route_to(host))) for _ in range(2)]
+        await settle()
+        tasks[0].cancel()  # the others still need the addresses
+        await settle()
+        asked[1].set_result(["127.0.0.1"])
+        await tasks[1]
+        await pool.take(route_to(host))
+        assert len(asked) == 2
+        await pool.close()
+
+
+async def test_closing_ends_a_lookup():
+    async def lookup(host: str, port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    pool = Pool(HttpConfig(), lookup, reach_of)
+    pool.open_ahead(route_to(f"{HOST}:1"), 1)
+    await settle()
+    await pool.close()
+    assert pool._lookups == {}
 
 
 async def test_connections_are_checked_by_the_kernel_while_nothing_is_sent(pool: Pool):

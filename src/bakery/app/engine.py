@@ -74,6 +74,7 @@ def make_native(
     return NativeEngine(
         client,
         soci=SociSettings.from_environment(environment),
+        sources=plan.source_repositories,
         towards=plan.repositories,
         spool_limit_files=shares(hosts).spools,
         emit=emit,

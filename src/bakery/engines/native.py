@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+CONNECTIONS_AHEAD: Final = 6  # a repository: as many as browsers open to a host
 ATTEMPTS: Final = 3  # to put a manifest of which the registry says that it lacks content that it acknowledged
 
 
@@ -53,8 +54,8 @@ class NativeEngine:
     """Publishes without other programs. Enter it once per run; it enters the client too.
 
     spool_limit_bytes, spool_limit_files: the maximum content in transit at one time. spool_directory: None is the
-    system's temporary directory. soci: the settings that all conversions share. towards: where the run will publish;
-    connecting and logging in start there at once.
+    system's temporary directory. soci: the settings that all conversions share. sources and towards: what the run will
+    read from and publish to; connecting starts there at once, and logging in to where it publishes.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class NativeEngine:
         client: Client,
         *,
         soci: SociSettings | None = None,
+        sources: Iterable[Repository] = (),
         towards: Iterable[Repository] = (),
         spool_limit_bytes: int = SPOOL_BYTES,
         spool_limit_files: int = SPOOL_FILES,
@@ -69,6 +71,7 @@ class NativeEngine:
         emit: Emit = ignore,
     ) -> None:
         self._client, self._soci, self._towards = client, soci, tuple(towards)
+        self._sources = tuple(sources)
         self._spool_limits, self._spool_directory = (spool_limit_bytes, spool_limit_files), spool_directory
         self._exits, self._emit = AsyncExitStack(), emit
 
@@ -84,8 +87,11 @@ class NativeEngine:
         self._existing: Ledger[bool] = Ledger(owner)
         self._restored: Ledger[RawManifest] = Ledger(owner)  # by DigestReference: what tags are set back to
         self._tagged: set[TagReference] = set()  # moved by this run, after the listing
-        for repository in self._towards:  # then connections and logins are ready once the builds have been read
+        # Connections and logins are ready once the builds have been read.
+        for repository in self._towards:
             owner.create_task(_early(self._exists(repository)))
+        ahead = self._client.open_ahead({*self._sources, *self._towards}, each=CONNECTIONS_AHEAD)
+        owner.create_task(_early(ahead))
         return self
 
     async def __aexit__(self, *exception: object) -> None:

@@ -168,11 +168,15 @@ class Plan(Struct, frozen=True):
         return tuple(dict.fromkeys(place.repository for target in self.targets for place in target.destinations))
 
     @property
+    def source_repositories(self) -> tuple[Repository, ...]:
+        """Every repository that a source is read from."""
+        sources = (source.reference for target in self.targets for source in target.sources)
+        return tuple(dict.fromkeys(one.repository for one in sources if not isinstance(one, LayoutReference)))
+
+    @property
     def registries(self) -> tuple[str, ...]:
         """The name of every registry, of sources and destinations."""
-        sources = (source.reference for target in self.targets for source in target.sources)
-        read = (one.repository.registry for one in sources if not isinstance(one, LayoutReference))
-        return tuple(dict.fromkeys((*read, *(repository.registry for repository in self.repositories))))
+        return tuple(dict.fromkeys(one.registry for one in (*self.source_repositories, *self.repositories)))
 
 
 def push_order(tags: Iterable[str]) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ everything that speaks to the network, so callers import it when they need it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from typing import Self
 
 from bakery.defaults import WAIT_TIMEOUT_S
@@ -28,6 +29,7 @@ from bakery.registry.operation import ClientStats
 from bakery.registry.probe import Probes
 from bakery.registry.retries import ClientState
 from bakery.retry import Clock, RetryPolicy, SystemClock
+from bakery.tasks import together
 
 
 class Client:
@@ -88,6 +90,18 @@ class Client:
         """Name the repositories that this run will push to: then one token with pull and push replaces two."""
         for repository in repositories:
             self._state.will_write(repository)
+
+    async def open_ahead(self, repositories: Collection[Repository], *, each: int) -> None:
+        """Open so many connections for each repository, for requests that follow soon.
+
+        A host gets no more of them than it gets requests at once.
+        """
+        one_of = {repository.registry: repository for repository in repositories}
+        numbers = Counter(repository.registry for repository in repositories)
+        await together(
+            self._state.endpoint(repository).open_ahead(each * numbers[registry])
+            for registry, repository in one_of.items()
+        )
 
     def extend(self, seconds: float) -> None:
         """Make sure that the time budget does not end within so many seconds."""

@@ -178,6 +178,12 @@ class Endpoint:
                     self._transport.present_certificate_to(self.origin)
                 self._is_settled = True
 
+    async def open_ahead(self, connections: int) -> None:
+        """Open connections for requests that follow soon, so that they need not wait for TCP and TLS."""
+        async with self._settling:  # a request may just be finding out whether the host speaks TLS
+            if self._is_settled:
+                self._transport.open_ahead(self.origin, min(connections, self.gate.width(Lane.SMALL)))
+
     def _own_reach(self) -> Reach:
         return self._transport.reach_of(self.origin)
 

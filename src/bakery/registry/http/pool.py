@@ -10,12 +10,13 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import aiohappyeyeballs
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bakery import __version__
 from bakery.registry.http.address import EVERYWHERE, Reach, literal_reach
@@ -25,7 +26,7 @@ from bakery.registry.http.exchange import Exchange
 from bakery.registry.http.failure import ProxyRefused, UnsafeTarget
 from bakery.registry.http.tls import TLS_ANSWERS, TlsFacts, hello
 from bakery.registry.http.url import Origin
-from bakery.registry.http.wire import Wire
+from bakery.registry.http.wire import Broken, Wire
 
 USER_AGENT: Final = f"bakery/{__version__}"
 _ADDRESS_LIFE_S: Final = 300.0  # one address for one push: geo-replicated registries change it in between
@@ -63,15 +64,24 @@ class Route(Struct, frozen=True):
         return cls(origin if is_tunnel else None, EVERYWHERE, proxy)
 
 
+class _Line(Struct):
+    """The connections of one route that no exchange uses, and the exchanges that wait for one."""
+
+    idle: list[Wire] = field(default_factory=list)  # most recently used last
+    waiting: deque[asyncio.Future[Wire]] = field(default_factory=deque)
+    opening: int = 0
+
+
 class Pool:
-    """All connections of a run."""
+    """All connections of a run. An exchange takes the first that is free, whichever it was opened for."""
 
     def __init__(self, config: HttpConfig, lookup: Lookup, classify: Callable[[str], Reach]) -> None:
         self._config, self._lookup, self._classify = config, lookup, classify
         self._known: dict[str, tuple[float, list[str]]] = {}  # addresses by host, and when they expire
-        self._lookups: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._idle: defaultdict[Route, list[Wire]] = defaultdict(list)  # most recently used last
+        self._lookups: dict[str, asyncio.Task[list[str]]] = {}  # under way, by host
+        self._lines: defaultdict[Route, _Line] = defaultdict(_Line)
         self._open: set[Wire] = set()
+        self._opening: set[asyncio.Task[None]] = set()
         self.contexts = Contexts(
             config.ca_file, config.proxy_ca_file, config.client_certificate, config.certificate_folders
         )
@@ -87,7 +97,7 @@ class Pool:
 
     def tls_of(self, origin: Origin) -> TlsFacts | None:
         """Return what is known of the TLS session of an idle connection to this origin; None without one."""
-        idle = [wire for route, wires in self._idle.items() if route.origin == origin for wire in wires]
+        idle = [wire for route, line in self._lines.items() if route.origin == origin for wire in line.idle]
         return idle[-1].tls if idle else None
 
     async def take(self, route: Route) -> Wire:
@@ -95,14 +105,30 @@ class Pool:
 
         Raises UnsafeTarget, Untrusted, ProxyRefused, Broken, and OSError or TimeoutError if connecting fails.
         """
-        idle, now = self._idle[route], asyncio.get_running_loop().time()
-        while idle:
-            wire = idle.pop()
-            if not wire.has_news and now - wire.idle_since < _KEPT_ALIVE_S:
+        line, loop = self._lines[route], asyncio.get_running_loop()
+        while line.idle:
+            wire = line.idle.pop()
+            if not wire.has_news and loop.time() - wire.idle_since < _KEPT_ALIVE_S:
                 return wire
             wire.close()
-        async with asyncio.timeout(self._config.connect_s):
-            return await self._connect(route)
+        waiter: asyncio.Future[Wire] = loop.create_future()
+        line.waiting.append(waiter)
+        self._start(route, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.give_back(route, waiter.result())  # it arrived together with the cancellation
+            raise
+        finally:
+            if waiter in line.waiting:
+                line.waiting.remove(waiter)
+
+    def open_ahead(self, route: Route, number: int) -> None:
+        """Open so many connections that requests will need soon. A failure is dropped: the request meets its own."""
+        line = self._lines[route]
+        for _ in range(number - line.opening - len(line.idle)):
+            self._start(route)
 
     async def speaks_tls(self, origin: Origin, allowed: frozenset[Reach]) -> bool:
         """Return whether a TLS handshake meets a response that is TLS. Raises OSError or TimeoutError."""
@@ -118,18 +144,56 @@ class Pool:
                     return False
 
     def give_back(self, route: Route, wire: Wire) -> None:
-        """Keep a connection on which the exchange is complete."""
-        wire.idle_since = asyncio.get_running_loop().time()
-        self._idle[route].append(wire)
+        """Pass on or keep a connection on which the exchange is complete."""
+        if wire.has_news:
+            wire.close()
+        else:
+            self._pass_on(route, wire)
 
     async def close(self) -> None:
         """Close all connections. Takes at most a few seconds."""
+        under_way = [*self._opening, *self._lookups.values()]
+        for task in under_way:
+            task.cancel()
+        if under_way:
+            await asyncio.wait(under_way, timeout=_CLOSING_S)
         wires = list(self._open)
         for wire in wires:
             wire.close()
-        self._idle.clear()
+        self._lines.clear()
         if wires:
             await asyncio.wait([wire.closed for wire in wires], timeout=_CLOSING_S)
+
+    def _start(self, route: Route, waiter: asyncio.Future[Wire] | None = None) -> None:
+        self._lines[route].opening += 1
+        task = asyncio.get_running_loop().create_task(self._open_one(route, waiter))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open_one(self, route: Route, waiter: asyncio.Future[Wire] | None) -> None:
+        """Open a connection for the exchange that has waited longest. A failure is for `waiter`, if it still waits."""
+        try:
+            async with asyncio.timeout(self._config.connect_s):
+                wire = await self._connect(route)
+        except (Exception, asyncio.CancelledError) as error:
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error if isinstance(error, Exception) else Broken())
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._pass_on(route, wire)
+        finally:
+            self._lines[route].opening -= 1
+
+    def _pass_on(self, route: Route, wire: Wire) -> None:
+        line = self._lines[route]
+        while line.waiting:
+            waiter = line.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(wire)
+                return
+        wire.idle_since = asyncio.get_running_loop().time()
+        line.idle.append(wire)
 
     async def _connect(self, route: Route) -> Wire:
         opened = await self._open_route(route)
@@ -192,12 +256,9 @@ class Pool:
             raise ProxyRefused(f"the proxy {proxy.origin} responds {exchange.status}")
 
     async def _addresses(self, origin: Origin, allowed: frozenset[Reach]) -> list[str]:
-        async with self._lookups[origin.host]:
-            now = asyncio.get_running_loop().time()
-            expiry, addresses = self._known.get(origin.host, (0.0, []))
-            if expiry < now:
-                addresses = await self._look_up(origin)
-                self._known[origin.host] = (now + _ADDRESS_LIFE_S, addresses)
+        expiry, addresses = self._known.get(origin.host, (0.0, []))
+        if expiry < asyncio.get_running_loop().time():
+            addresses = await self._look_up_once(origin)
         good = [address for address in addresses if self._classify(address) in allowed]
         if not good:
             kinds = ", ".join(sorted({self._classify(address).value for address in addresses})) or "no"
@@ -205,6 +266,19 @@ class Pool:
                 "cannot connect to", about=origin.host, why=f"its name resolves to {kinds} addresses only"
             )
         return good
+
+    async def _look_up_once(self, origin: Origin) -> list[str]:
+        """Look a name up for all that need it now: its addresses, and a failure, are those of all of them."""
+        task = self._lookups.get(origin.host)
+        if task is None:
+            task = self._lookups[origin.host] = asyncio.get_running_loop().create_task(self._look_up(origin))
+            task.add_done_callback(partial(self._looked_up, origin.host))
+        return await asyncio.shield(task)
+
+    def _looked_up(self, host: str, task: asyncio.Task[list[str]]) -> None:
+        del self._lookups[host]
+        if not task.cancelled() and task.exception() is None:
+            self._known[host] = (asyncio.get_running_loop().time() + _ADDRESS_LIFE_S, task.result())
 
     async def _look_up(self, origin: Origin) -> list[str]:
         host = origin.host.strip("[]")

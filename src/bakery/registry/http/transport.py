@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, ConnectionFailed, InvalidContent, limit_of_files
-from bakery.registry.http.address import Reach, reach_of
+from bakery.registry.http.address import EVERYWHERE, Reach, reach_of
 from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.exchange import Exchange, NotHttp
 from bakery.registry.http.failure import BodyCut, NotConnected, ProxyRefused, UnknownHost, Untrusted
@@ -184,6 +184,10 @@ class Transport:
                 raise _failed(error, request, is_cut=not exchange.is_sent) from error
             raise
         return OpenResponse(exchange, request, self, route, counter)
+
+    def open_ahead(self, origin: Origin, number: int) -> None:
+        """Open so many connections to an origin that the user named, for requests that follow soon."""
+        self._pool.open_ahead(Route.to(origin, EVERYWHERE, self.config.proxies.for_origin(origin)), number)
 
     def present_certificate_to(self, registry: Origin) -> None:
         """Present the user's client certificate to this server if it requests one."""
