@@ -8,8 +8,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bakery.events import Event, HostPaused, HostTraffic, StepFinished, StepStarted
 from bakery.report.journals import entries, runs
+from bakery.report.model import Run
 from bakery.report.trace import trace
 from bakery.text import json_text
 from tests.report.runs import run_of
@@ -70,19 +74,60 @@ def test_every_event_has_the_form_of_its_phase(events):
         validator.validate(event)
 
 
-def test_complete_events_of_a_thread_nest(events):
+def check_nesting(events):
+    """Every complete event of a thread is inside of another one, or apart from it, to the microsecond."""
     threads = defaultdict(list)
     for event in events:
-        if event["ph"] == "X" and event["cat"] != "wait":  # pauses of a registry may overlap
+        if event["ph"] == "X":
             threads[event["pid"], event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
-    assert threads
     for spans in threads.values():
-        opened: list[tuple[int, int]] = []
-        for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
-            while opened and opened[-1][1] <= start + 2:  # rounding
+        opened: list[int] = []  # the ends
+        for start, end in spans:
+            while opened and opened[-1] <= start:
                 opened.pop()
-            assert not opened or end <= opened[-1][1] + 2
-            opened.append((start, end))
+            assert not opened or end <= opened[-1]
+            opened.append(end)
+    return threads
+
+
+def check_order(events):
+    """Metadata is first, then everything by time; the values of a counter have times of their own."""
+    times = [event.get("ts", -1) for event in events]
+    assert times == sorted(times)
+    counters = [(event["pid"], event["name"], event["ts"]) for event in events if event["ph"] == "C"]
+    assert len(counters) == len(set(counters))
+
+
+def test_complete_events_of_a_thread_nest(events):
+    assert check_nesting(events)
+
+
+def test_events_are_in_the_order_of_time(events):
+    check_order(events)
+
+
+# A clock of nanoseconds; samples of one registry are never closer than this.
+TIMES = st.integers(1, 1_000_000).map(lambda number: number / 1000 + 0.000_000_7)
+
+
+@given(st.lists(st.tuples(TIMES, TIMES, st.sampled_from(["read", "stage x/a", "stage y/b"])), max_size=20), st.data())
+def test_whatever_the_times_a_trace_has_the_right_form(steps, data):
+    run = Run()
+    happened: list[tuple[float, Event]] = []
+    for number, (start, length, name) in enumerate(steps):
+        uid = f"target-{number}"
+        happened += [(start, StepStarted(uid, name)), (start + length, StepFinished(uid, name, length))]
+        happened.append((start, HostPaused("ghcr.io", data.draw(TIMES), "429")))
+        traffic = HostTraffic("ghcr.io", number, number * 10, number * 20)
+        happened.append((start, traffic))
+    for at, event in sorted(happened, key=lambda one: one[0]):
+        run.apply(event, at)
+    events = json.loads(json_text(trace(run)))["traceEvents"]
+    validator = jsonschema.Draft202012Validator(FORM)
+    for event in events:
+        validator.validate(event)
+    check_nesting(events)
+    check_order(events)
 
 
 def test_every_process_and_thread_that_is_used_has_a_name(events):

@@ -1,9 +1,10 @@
 """A run as a trace for Perfetto and chrome://tracing: the JSON form of Chrome's trace events. Pure.
 
 Targets are threads of one process, with one more thread per destination, since those steps run side by side. Each
-registry is a process with its pauses, and counters of bytes and requests per second. Source: "Trace Event Format", the
-document that the Chromium project publishes: times are in microseconds; X is a complete event, i an instant, C a
-counter, M metadata.
+registry is a process with its pauses, and counters of bytes and requests per second. Events are in the order of time,
+and complete events of a thread nest: Perfetto drops one that only overlaps. Source: "Trace Event Format", the document
+that the Chromium project publishes: times are in microseconds; X is a complete event, i an instant, C a counter, M
+metadata.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ _TARGETS: Final = 1  # the process that has the targets
 
 def trace(run: Run) -> dict[str, Any]:
     """Return the run as a JSON value."""
+    events = [*_targets(run), *_registries(run)]
+    events.sort(
+        key=lambda event: (event.get("ts", -1), -event.get("dur", 0))
+    )  # metadata first, outer ones before inner
     return {
         "displayTimeUnit": "ms",
         "otherData": {"run": run.doing, "state": run.state, "started": format_time(started(run))},
-        "traceEvents": [*_targets(run), *_registries(run)],
+        "traceEvents": events,
     }
 
 
@@ -70,9 +75,16 @@ def _registries(run: Run) -> Iterator[dict[str, Any]]:
         yield _named("process_name", host.name, process)
         yield _sorted(process)
         yield _named("thread_name", "waits and retries", process, 1)
-        for mark in run.marks:
-            if mark.host == host.name:
-                yield _mark(mark, process, 1)
+        busy_until: list[int] = [0]  # in microseconds, of each thread: pauses may overlap
+        for mark in sorted((mark for mark in run.marks if mark.host == host.name), key=lambda mark: mark.at):
+            thread = 0
+            if mark.kind == "pause":
+                thread = next((n for n, end in enumerate(busy_until) if end <= _micros(mark.at)), len(busy_until))
+                if thread == len(busy_until):
+                    busy_until.append(0)
+                    yield _named("thread_name", f"waits {thread + 1}", process, thread + 1)
+                busy_until[thread] = _micros(mark.at + mark.wait_s)
+            yield _mark(mark, process, thread + 1)
         yield from _counters(host, process)
 
 
@@ -101,7 +113,8 @@ def _complete(
 ) -> dict[str, Any]:
     shown = {key: clean(value) if isinstance(value, str) else value for key, value in details.items()}
     return {
-        "ph": "X", "name": clean(name), "cat": category, "ts": _micros(at), "dur": max(0, _micros(length_s)),
+        "ph": "X", "name": clean(name), "cat": category, "ts": _micros(at),
+        "dur": max(0, _micros(at + length_s) - _micros(at)),  # rounded at both ends: inner ones do not stick out
         "pid": process, "tid": thread, "args": shown,
     }  # fmt: skip
 
