@@ -45,6 +45,15 @@ class Kitchen:
         (bin_folder / "buildx").symlink_to(need("buildx"))
         self.bin = bin_folder
 
+    def use_docker(self) -> None:
+        """Have the real Docker CLI in PATH, and buildx only as its plugin, as Docker installs them. No daemon runs."""
+        (self.bin / "buildx").unlink()
+        (self.bin / "docker").symlink_to(need("docker"))
+        plugins = Path(self.environment["DOCKER_CONFIG"]) / "cli-plugins"
+        plugins.mkdir(exist_ok=True)
+        (plugins / "docker-buildx").unlink(missing_ok=True)
+        (plugins / "docker-buildx").symlink_to(need("buildx"))
+
     def write(self, name: str, containerfile: str) -> None:
         (self.folder / name / "1.0" / "Containerfile.ubuntu2404").write_text(containerfile)
 
@@ -88,6 +97,8 @@ WAYS = {
     "bake, one at a time": ("--jobs", "1"),
     "bake, older buildx": (),
     "build": ("--strategy", "build"),
+    "bake, docker": (),
+    "build, docker": ("--strategy", "build"),
     "fail-fast": ("--fail-fast", "--jobs", "3"),
 }
 
@@ -99,6 +110,8 @@ def test_one_of_three_fails_and_the_others_are_in_the_metadata_and_publish(kitch
         (kitchen.bin / "buildx").unlink()
         (kitchen.bin / "buildx").write_text(OLDER.format(buildx=need("buildx")))
         (kitchen.bin / "buildx").chmod(0o755)
+    if "docker" in way:
+        kitchen.use_docker()
     file = tmp_path / "metadata.json"
     built = kitchen.bakery(*kitchen.building(file, *WAYS[way]))
     assert built.returncode == 1, built.stderr
@@ -147,12 +160,17 @@ def test_a_build_that_fails_on_one_platform_only_fails_the_run_and_hides_nothing
     assert kitchen.published() == {"bread": ["amd64", "arm64"], "roll": ["amd64", "arm64"]}
 
 
-def test_the_plan_in_a_pipe_is_the_whole_build(kitchen, tmp_path):
-    words = ("--plan", "--push", "--temp-registry", kitchen.temporary.host, "--image-platform", "linux/arm64")
-    plan = kitchen.bakery("build", *words).stdout
+@pytest.mark.parametrize("words", [("buildx",), ("docker", "buildx")], ids=" ".join)
+def test_the_plan_in_a_pipe_is_the_whole_build(kitchen, tmp_path, words):
+    program = [str(need("buildx"))]
+    if words[0] == "docker":
+        kitchen.use_docker()
+        program = [str(need("docker")), "buildx"]
+    given = ("--plan", "--push", "--temp-registry", kitchen.temporary.host, "--image-platform", "linux/arm64")
+    plan = kitchen.bakery("build", *given).stdout
     file = tmp_path / "metadata.json"
     subprocess.run(
-        [need("buildx"), "bake", "-f", "-", "--metadata-file", file], input=plan, text=True, check=True,
+        [*program, "bake", "-f", "-", "--metadata-file", file], input=plan, text=True, check=True,
         env=kitchen.environment, cwd=kitchen.folder, capture_output=True, timeout=LIMIT_S,
     )  # fmt: skip
     assert set(json.loads(file.read_text())) == set(UIDS)
@@ -194,7 +212,10 @@ def shell(kitchen: Kitchen, name: str, script: str) -> None:
 
 @pytest.mark.parametrize("strategy", ["bake", "build"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_what_was_built_before_a_signal_is_in_the_metadata(kitchen, tmp_path, strategy, number, code):
+@pytest.mark.parametrize("has_docker", [False, True], ids=["buildx", "docker"])
+def test_what_was_built_before_a_signal_is_in_the_metadata(kitchen, tmp_path, strategy, number, code, has_docker):
+    if has_docker:
+        kitchen.use_docker()
     # With `exec`, BuildKit ends the step at once, and buildx writes its file. Without it, it waits for the child of
     # the shell, buildx is killed after 3 s, and the entries come from its output.
     shell(kitchen, "cake", f"echo kneading; {'exec ' if number == signal.SIGTERM else ''}sleep 10")
