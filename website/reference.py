@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 import click
 import msgspec
 
-from website.examples import EXAMPLES, INHERITED
+from website.examples import EXAMPLES, INHERITED, OF_OPTIONS, OPTIONS
 from website.variables import VARIABLES
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
@@ -79,10 +79,9 @@ def _keys() -> str:
         required = part.get("required", ())
         for key, value in part["properties"].items():
             default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
-            inherited = INHERITED.get((name, key), "")
+            inherited = INHERITED.get((name, key)) or (OF_OPTIONS if name in OPTIONS and key != "tool" else "no")
             lines[-1] += f"\n| `{key}` | {_type(value)} | {default} | {inherited} | {_cell(_meaning(value, schema))} |"
-        if name in EXAMPLES:
-            lines.append(f"```yaml\n{EXAMPLES[name].strip()}\n```")
+        lines.append(f"```yaml\n{EXAMPLES[name].strip()}\n```")
         parts.append("\n\n".join(line for line in lines if line))
     return "\n\n".join(parts) + "\n"
 
@@ -91,6 +90,9 @@ def _meaning(value: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Return what is said of a key, or else the first sentence about what it consists of."""
     if value.get("description"):
         return str(value["description"])
+    if "const" in value:
+        return "Says what the entry is."
+    value = next((one for one in value.get("anyOf", ()) if "$ref" in one), value)
     reference = value.get("$ref") or value.get("items", {}).get("$ref") or ""
     defined = schema["$defs"].get(reference.rpartition("/")[2], {})
     return str(defined.get("description", "")).partition(". ")[0]
@@ -105,8 +107,14 @@ def _type(value: Mapping[str, Any]) -> str:
     if "$ref" in value:
         name = value["$ref"].rpartition("/")[2]
         return f"[{_part(name)}](#{_part(name).lower().replace(' ', '-')})"
+    kinds = {one.get("type") for one in value.get("anyOf", ())}
+    for plain in ("boolean", "integer"):  # texts such as `yes` and "5" are read, too: configuration.md
+        if kinds - {"null"} >= {plain, "string"}:
+            return plain
     if "anyOf" in value:
         return " or ".join(dict.fromkeys(_type(one) for one in value["anyOf"] if one.get("type") != "null"))
+    if "oneOf" in value:
+        return " or ".join(_type(one) for one in value["oneOf"])
     if "enum" in value:
         return " or ".join(f"`{json.dumps(one)}`" for one in value["enum"])
     if "const" in value:
@@ -174,6 +182,10 @@ def _formats() -> str:
 def _shape(value: Mapping[str, Any]) -> str:
     if "$ref" in value:
         return f"`{value['$ref'].rpartition('/')[2]}`"
+    kinds = {one.get("type") for one in value.get("anyOf", ())}
+    for plain in ("boolean", "integer"):  # texts such as `yes` and "5" are read, too: configuration.md
+        if kinds - {"null"} >= {plain, "string"}:
+            return plain
     if "anyOf" in value:
         return " or ".join(dict.fromkeys(_shape(one) for one in value["anyOf"]))
     if value.get("type") == "array":

@@ -109,8 +109,70 @@ def test_an_example_of_the_keys_is_valid(part, tmp_path):
     assert part == "The file" or part in schema["$defs"]
 
 
-def test_what_is_said_to_be_inherited_is_a_key():
+def parts():
+    """Every part of bakery.yaml with its keys."""
     from bakery.config.schema.json_schema import project_schema
 
-    defined = project_schema()["$defs"]
-    assert [key for part, key in INHERITED if key not in defined[part]["properties"]] == []
+    schema = project_schema()
+    return {name: part["properties"] for name, part in {"The file": schema, **schema["$defs"]}.items()}
+
+
+def test_what_is_said_to_be_inherited_is_a_key():
+    assert [key for part, key in INHERITED if key not in parts()[part]] == []
+
+
+# Keys of one name that are about different things: the name of an image is not that of its versions.
+DISTINCT = {"name", "subpath", "dependencyConstraints"}
+INSIDE = {
+    "ImagePart": ["VersionPart", "MatrixPart", "VariantPart", "ChannelPart", "StreamPart", "NewestPart"],
+    "The file": ["ImagePart"],
+}
+
+
+def test_a_key_that_a_part_has_in_common_with_the_part_around_it_is_said_to_be_inherited():
+    found = parts()
+    common = {
+        (inner, key)
+        for outer, inside in INSIDE.items()
+        for inner in inside
+        for key in (found[inner].keys() & found[outer].keys()) - DISTINCT
+    }
+    assert len(common) > 10
+    assert common - INHERITED.keys() == set()
+
+
+def test_every_key_has_a_meaning_and_every_part_an_example():
+    rows = [line for line in pages()["bakery-yaml.md"].splitlines() if line.startswith("| `")]
+    assert len(rows) == sum(len(keys) for keys in parts().values())
+    assert [row for row in rows if not all(cell.strip() for cell in row.replace("\\|", "").split("|")[1:-1])] == []
+    assert parts().keys() == EXAMPLES.keys()
+
+
+def test_where_values_come_from_is_what_the_loaded_project_has(tmp_path):
+    from bakery.config.load import load_project
+
+    (tmp_path / "bakery.yaml").write_text(INHERITING)
+    (image,) = load_project(tmp_path).images
+    (version,), (variant,), (dev,) = image.versions, image.variants, image.dev_sources
+    assert version.repositories == dev.repositories == ("a.example/app", "b.example/app")
+    assert version.build_target == "final"
+    assert (variant.options["goss"].wait, variant.options["goss"].timeout) == (7, 30)
+    assert [group.patterns for group in image.tag_patterns] == [("{{ Version }}",)]
+    assert image.tag_policy == {"latest": "no-downgrade", "version": "immutable"}
+
+
+INHERITING = """
+repository: { url: "https://github.com/acme/images" }
+registries: [{ host: a.example }]
+tagPolicy: { latest: warn, version: immutable }
+images:
+  - name: app
+    buildTarget: final
+    extraRegistries: [{ host: b.example }]
+    tagPatterns: [{ patterns: ["{{ Version }}"] }]
+    tagPolicy: { latest: no-downgrade }
+    options: [{ tool: goss, wait: 5, timeout: 30 }]
+    variants: [{ name: Standard, options: [{ tool: goss, wait: 7 }] }]
+    versions: [{ name: 1.2.3 }]
+    devVersions: [{ sourceType: channel, product: connect, channel: daily }]
+"""

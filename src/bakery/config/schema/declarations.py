@@ -38,8 +38,8 @@ _TagRules = Literal["move", "warn", "no-downgrade", "if-newer", "immutable"]
 _PatternFilters = Literal["all", "latest", "primaryOS", "primaryVariant", "latestPatch", "channelLatest"]
 CHANNELS: tuple[str, ...] = get_args(_Channels)
 
-DependencyName = Annotated[_Dependencies, in_order(_Dependencies)]
-ProductName = Annotated[_Products, in_order(_Products)]
+DependencyName = Annotated[_Dependencies, in_order(_Dependencies), doc("The dependency.")]
+ProductName = Annotated[_Products, in_order(_Products), doc("The product.")]
 ChannelName = Annotated[_Channels, in_order(_Channels)]
 UnreleasedChannelName = Annotated[_UnreleasedChannels, in_order(_UnreleasedChannels)]
 TagRule = Annotated[_TagRules, in_order(_TagRules)]
@@ -215,8 +215,8 @@ DevVersionPart = Annotated[ChannelPart | StreamPart | NewestPart, Meta(extra={"c
 class SecretPart(Part, frozen=True):
     """A build secret that is read from an environment variable."""
 
-    id: SecretId
-    env_var: EnvironmentName
+    id: Annotated[SecretId, doc("Name of the secret in the Containerfile: `RUN --mount=type=secret,id=…`.")]
+    env_var: Annotated[EnvironmentName, doc("Variable with its value. Without one, the secret is left out.")]
 
 
 class ImagePart(Part, frozen=True):

@@ -75,35 +75,35 @@ class SociOptions(ToolOptions, frozen=True):
 class HadolintOverride(Struct, frozen=True):
     """Rules whose severity is changed, by their new severity."""
 
-    error: tuple[str, ...] = ()
-    warning: tuple[str, ...] = ()
-    info: tuple[str, ...] = ()
-    style: tuple[str, ...] = ()
+    error: Annotated[tuple[str, ...], doc("Rules that become errors.")] = ()
+    warning: Annotated[tuple[str, ...], doc("Rules that become warnings.")] = ()
+    info: Annotated[tuple[str, ...], doc("Rules that become information.")] = ()
+    style: Annotated[tuple[str, ...], doc("Rules that become matters of style.")] = ()
 
 
 class HadolintOptions(ToolOptions, frozen=True, rename="camel"):
-    """How hadolint checks a Containerfile."""
+    """How hadolint checks a Containerfile. For plugins: no command of Bakery itself runs it."""
 
     tool: Literal["hadolint"] = "hadolint"
-    failure_threshold: str = "error"
+    failure_threshold: Annotated[str, doc("The lowest severity that fails.")] = "error"
     ignored: Annotated[tuple[str, ...], doc("Rules to ignore. [] clears the default.")] = HADOLINT_IGNORED
-    label_schema: dict[str, str] | None = None
-    no_fail: bool = False
-    override: HadolintOverride | None = None
-    strict_labels: bool = False
-    disable_ignore_pragma: bool = False
-    trusted_registries: tuple[str, ...] = ()
+    label_schema: Annotated[dict[str, str] | None, doc("Labels that must exist, each with its format.")] = None
+    no_fail: Annotated[bool, doc("Report findings, and do not fail.")] = False
+    override: Annotated[HadolintOverride | None, doc("Rules with another severity.")] = None
+    strict_labels: Annotated[bool, doc("Allow only the labels of `labelSchema`.")] = False
+    disable_ignore_pragma: Annotated[bool, doc("Ignore comments that turn rules off.")] = False
+    trusted_registries: Annotated[tuple[str, ...], doc("Registries that base images may come from.")] = ()
 
 
 class WizcliOptions(ToolOptions, frozen=True, rename="camel"):
-    """How wizcli scans an image."""
+    """How wizcli scans an image. For plugins: no command of Bakery itself runs it."""
 
     tool: Literal["wizcli"] = "wizcli"
-    projects: tuple[str, ...] = ()
-    policies: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    scan_os_managed_libraries: bool | None = None
-    scan_go_standard_library: bool | None = None
+    projects: Annotated[tuple[str, ...], doc("Projects of the scan.")] = ()
+    policies: Annotated[tuple[str, ...], doc("Policies that are applied.")] = ()
+    tags: Annotated[tuple[str, ...], doc("Tags of the scan.")] = ()
+    scan_os_managed_libraries: Annotated[bool | None, doc("Scan libraries that the system's packages own.")] = None
+    scan_go_standard_library: Annotated[bool | None, doc("Scan the standard library of Go programs.")] = None
 
 
 BUILT_IN: tuple[type[ToolOptions], ...] = (GossOptions, SociOptions, HadolintOptions, WizcliOptions)
