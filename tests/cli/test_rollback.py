@@ -125,6 +125,10 @@ async def test_a_dry_run_only_shows_the_plan(place):
     code, _, err = await place.bakery("rollback", "--dry-run", "record")
     assert (code, place.tags()) == (ExitCode.DONE, after)
     assert err.count("nothing: it was new") == 6
+    assert "✅ Rollback planned: 6 tags (6 to restore)" in err
+    await place.bakery("rollback", "--yes", "record")
+    (place.folder / "nothing").write_text('{"targets": []}')
+    assert (await place.bakery("rollback", "--dry-run", "nothing"))[2] == "✅ Rollback planned: no tag was moved\n"
 
 
 async def test_without_a_terminal_nothing_is_restored_unless_yes_is_given(place):

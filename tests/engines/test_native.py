@@ -1,5 +1,6 @@
 """The native engine over real sockets: what it sends, how often, and what it leaves behind."""
 
+import gc
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,6 +12,7 @@ from bakery.oci import manifest as views
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.manifest import Index, Manifest
+from bakery.oci.reference import Repository
 from bakery.publish.outcome import State
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.registry.client import Client
@@ -60,6 +62,16 @@ async def test_two_targets_are_published_complete_to_two_registries(registries):
     for target in outcome.targets:
         for registry in (one, two):
             assert_published(registry, f"acme/{target.uid}", target.uid, target.digest)
+
+
+async def test_work_ahead_of_time_that_never_began_leaves_no_warning(registries):
+    towards = [Repository(registries[0].address, "acme/app")]
+    async with NativeEngine(client(), towards=towards):
+        pass
+    gc.collect()  # a coroutine that was never awaited would be an error here
+    async with NativeEngine(client()):
+        pass
+    assert registries[0].requests == []
 
 
 async def test_a_second_run_sends_no_write(registries):

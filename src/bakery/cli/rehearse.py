@@ -53,7 +53,8 @@ def command(request: RehearseRequest, summary_format: Literal["table", "json"], 
         done = rehearse_project(request, emit=recorder)
     if summary_format == "json":
         sys.stdout.write(dump(to_json(done.outcome, recorder.run)))
-    output.note(stand_ins_table(done.stand_ins, done.requests, done.faults_met).rstrip("\n"))
+    table = stand_ins_table(done.stand_ins, done.requests, done.faults_met, width=look().width)
+    output.note(table.rstrip("\n"))
     output.say(result_lines(done.outcome, recorder.run, doing="Rehearsal", look=look()))
     recordings.write(recorder.run, names={address: name for name, address in done.stand_ins.items()})
     raise click.exceptions.Exit(done.outcome.exit_code)

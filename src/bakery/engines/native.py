@@ -6,7 +6,7 @@ It joins two rooms that do not know each other: a repository of the client is a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property, partial
 from pathlib import Path
@@ -89,9 +89,9 @@ class NativeEngine:
         self._tagged: set[TagReference] = set()  # moved by this run, after the listing
         # Connections and logins are ready once the builds have been read.
         for repository in self._towards:
-            owner.create_task(_early(self._exists(repository)))
-        ahead = self._client.open_ahead({*self._sources, *self._towards}, each=CONNECTIONS_AHEAD)
-        owner.create_task(_early(ahead))
+            owner.create_task(_early(partial(self._exists, repository)))
+        if places := {*self._sources, *self._towards}:
+            owner.create_task(_early(partial(self._client.open_ahead, places, each=CONNECTIONS_AHEAD)))
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -135,7 +135,8 @@ class NativeEngine:
     ) -> AssembledImage:
         for blob, origin in image.blobs:  # conversion changes no layer, so uploads need not wait for it
             for repository in towards:
-                bringing = self._mover.bring(blob, self._store(origin), self._client.blobs(repository))
+                to = self._client.blobs(repository)
+                bringing = partial(self._mover.bring, blob, self._store(origin), to)
                 self._owner.create_task(_early(bringing))
         return await self._converter.convert(image, options)
 
@@ -287,12 +288,12 @@ class NativeEngine:
         return await self._client.manifests.head(reference) is not None
 
 
-async def _early(work: Coroutine[Any, Any, object]) -> None:
+async def _early(work: Callable[[], Awaitable[object]]) -> None:
     """Do work that nothing waits for yet. A failure is dropped: raised here, it would end the run for everyone.
 
     Whatever needs the result later does the work again, and reports what happens then.
     """
     try:
-        await work
+        await work()
     except Exception as error:  # noqa: BLE001  # see above
         _log.debug("work ahead of time failed, and is left to the step that needs it: %s", error)

@@ -17,14 +17,21 @@ from bakery.text import clean, plural
 
 
 def stand_ins_table(
-    stand_ins: Mapping[str, str], requests: Mapping[str, int], faults_met: Mapping[str, Mapping[str, int]]
+    stand_ins: Mapping[str, str],
+    requests: Mapping[str, int],
+    faults_met: Mapping[str, Mapping[str, int]],
+    *,
+    width: int | None = None,
 ) -> str:
-    """Return one row per registry of a rehearsal: its stand-in, the requests it received, the faults it injected."""
+    """Return one row per registry of a rehearsal: its stand-in, the requests it received, the faults it injected.
+
+    width: of the terminal; None: no terminal.
+    """
     rows = [("REGISTRY", "STAND-IN", "REQUESTS", "FAULTS")]
     for name, address in stand_ins.items():
         faults = ", ".join(f"{fault} x{count}" for fault, count in sorted(faults_met[name].items())) or "none"
         rows.append((name, address, str(requests[name]), faults))
-    return aligned(rows)
+    return aligned(rows, width=width)
 
 
 def plan_table(plan: Plan, *, width: int | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bakery.publish.rolled_back import Found, Rollback, RolledBack
 from bakery.report.documents import RollbackDocument, RolledBackRecord, problem
@@ -14,12 +14,16 @@ from bakery.report.result import Look
 from bakery.report.table import aligned
 from bakery.text import clean, plural
 
+_WORDS: Final = {Found.RESTORE: "to restore"}
+
 
 def rollback_table(rollback: Rollback, look: Look) -> str:
     """Return one row per tag: what becomes of it, what it names, and what it named before the run.
 
     On a terminal, digests are short.
     """
+    if not rollback.tags:
+        return ""
     rows = [("STATE", "TAG", "NAMES", "BEFORE")]
     for one in rollback.tags:
         named = "-" if one.found is Found.FAILED else (look.digest(one.named) or "nothing")
@@ -30,7 +34,7 @@ def rollback_table(rollback: Rollback, look: Look) -> str:
 
 
 def rollback_lines(rollback: Rollback, journal: Path | None) -> str:
-    """Return the end of the report. journal: with which the rollback can be undone; None if nothing was written."""
+    """Return the end of the report. journal: with which the rollback can be undone; None for a plan."""
     lines: list[str] = []
     for one in rollback.tags:
         if one.found is Found.LEFT:
@@ -38,8 +42,11 @@ def rollback_lines(rollback: Rollback, journal: Path | None) -> str:
         if one.error is not None:
             lines += error_lines(f"{one.change.tag}: ", one.error)
     counts = Counter(one.found for one in rollback.tags)
-    told = ", ".join(f"{counts[found]} {found}" for found in Found if counts[found])
-    mark = "❌ Rollback incomplete" if rollback.exit_code else "✅ Rollback completed"
+    told = ", ".join(f"{counts[found]} {_WORDS.get(found, found)}" for found in Found if counts[found])
+    if journal is None:
+        mark = "❌ Rollback would be incomplete" if rollback.exit_code else "✅ Rollback planned"
+    else:
+        mark = "❌ Rollback incomplete" if rollback.exit_code else "✅ Rollback completed"
     lines.append(f"{mark}: {plural(len(rollback.tags), 'tag')} ({told})" if told else f"{mark}: no tag was moved")
     if journal is not None and counts[Found.RESTORED]:
         lines.append(f"to undo it: bakery rollback {journal}")
