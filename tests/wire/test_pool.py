@@ -32,6 +32,11 @@ async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     await reader.read(1)
 
 
+async def says_too_much(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK")
+    await reader.read()
+
+
 def route_to(host: str, *, scheme: str = "http", proxy: Origin | None = None) -> Route:
     return Route(Origin.parse(f"{scheme}://{host}"), EVERYWHERE, None if proxy is None else Proxy(proxy))
 
@@ -60,12 +65,22 @@ async def test_a_kept_connection_is_used_again_and_the_newest_first(pool: Pool):
 async def test_a_connection_that_the_server_ended_while_it_was_kept_is_closed_and_not_used_again(pool: Pool):
     async with raw_server(hangs_up) as host:
         wire = await pool.take(route_to(host))
+        pool.give_back(route_to(host), wire)
         await wire.send(b"x")
         while not wire.has_news:
             await wire.change()
-        pool.give_back(route_to(host), wire)
         assert await pool.take(route_to(host)) is not wire
         await sees_its_end(wire)
+
+
+async def test_a_connection_with_unread_bytes_is_closed_and_not_kept(pool: Pool):
+    async with raw_server(says_too_much) as host:
+        wire = await pool.take(route_to(host))
+        while not wire.has_news:
+            await wire.change()
+        pool.give_back(route_to(host), wire)
+        await sees_its_end(wire)
+        assert idle(pool) == 0
 
 
 @pytest.mark.parametrize(("idle_s", "is_used"), [(14.9, True), (15.0, False)])
@@ -126,6 +141,13 @@ async def opened(pool: Pool) -> int:
     return idle(pool)
 
 
+async def ends_quietly(pool: Pool, left: int) -> None:
+    """Wait until only so many connections are being opened. The failures of the others are raised nowhere."""
+    done, rest = await asyncio.wait(pool._opening, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    assert [task.exception() for task in done] == [None]
+    assert len(rest) == left
+
+
 async def test_connections_that_were_opened_ahead_are_used(pool: Pool):
     async with raw_server(silent) as host:
         pool.open_ahead(route_to(host), 3)
@@ -180,7 +202,7 @@ async def test_a_failure_is_that_of_the_exchange_that_it_was_opened_for(held: He
         task = asyncio.create_task(held.take(route_to(host)))
         await settle()
         held.began[0].set_exception(ConnectionRefusedError())
-        await settle()
+        await ends_quietly(held, 1)
         assert not task.done()
         held.began[1].set_exception(ConnectionResetError())
         with pytest.raises(ConnectionResetError):
@@ -194,7 +216,7 @@ async def test_the_failure_of_an_exchange_that_got_another_connection_is_dropped
         held.began[1].set_result(None)
         await tasks[0]
         held.began[0].set_exception(ConnectionRefusedError())
-        await settle()
+        await ends_quietly(held, 0)
         assert not tasks[1].done()
         tasks[1].cancel()
         await asyncio.wait(tasks)
@@ -228,6 +250,15 @@ async def test_closing_ends_what_is_being_opened_and_the_exchange_that_waits_for
         assert pool._opening == set()
 
 
+@pytest.fixture
+async def no_failure_of_a_callback() -> AsyncIterator[None]:
+    found: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: found.append(context))
+    yield
+    assert found == []
+
+
+@pytest.mark.usefixtures("no_failure_of_a_callback")
 async def test_a_name_is_looked_up_once_for_all_that_need_it_and_a_failure_is_that_of_all():
     asked: list[asyncio.Future[list[str]]] = []
 
@@ -253,6 +284,7 @@ async def test_a_name_is_looked_up_once_for_all_that_need_it_and_a_failure_is_th
         await pool.close()
 
 
+@pytest.mark.usefixtures("no_failure_of_a_callback")
 async def test_closing_ends_a_lookup():
     async def lookup(host: str, port: int) -> list[str]:
         await asyncio.Event().wait()

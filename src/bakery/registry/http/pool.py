@@ -117,7 +117,7 @@ class Pool:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            if waiter not in line.waiting:
                 self.give_back(route, waiter.result())  # it arrived together with the cancellation
             raise
         finally:
