@@ -139,19 +139,22 @@ async def test_without_a_terminal_nothing_is_restored_unless_yes_is_given(place)
     assert err.count("\nrestore  ") == 6, "the plan is shown all the same"
 
 
-async def test_two_rollbacks_at_once_end_in_one_state_and_say_so(place):
+async def test_two_rollbacks_at_once_end_in_one_state_and_say_so_each_with_a_journal_of_its_own(place):
     await place.publish("old")
     before = place.tags()
     await place.publish("new", "--journal", "record")
+    place.one.fault("GET", "/v2/app/manifests/sha256", then=Wait(0.5), times=1)  # the other one begins meanwhile
     async with asyncio.TaskGroup() as group:
-        both = [
-            group.create_task(place.bakery("rollback", "--yes", "--journal", f"undo-{n}", "record")) for n in range(2)
-        ]
+        both = [group.create_task(place.bakery("rollback", "--yes", "record")) for _ in range(2)]
     assert place.tags() == before
     for done in both:
         code, _, err = done.result()
         assert code == ExitCode.DONE, err
         assert "✅ Rollback completed: 6 tags" in err
+    files = sorted(place.folder.glob("record.undo*"))
+    assert [file.name for file in files] == ["record.undo-2.jsonl", "record.undo.jsonl"]
+    for file in files:
+        assert file.read_text().count('"event": "RunStarted"') == 1
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

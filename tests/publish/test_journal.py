@@ -1,14 +1,17 @@
 """The journal: a line a happening, with what each tag named before, and never the end of a publish."""
 
+import errno
+import fcntl
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from bakery.errors import UsageError
 from bakery.events import Noted, TagMoved
 from bakery.oci.digest import Digest
-from bakery.publish.journal import Journal
+from bakery.publish.journal import Journal, JournalBusy
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan
 from tests.clock import JumpingClock
@@ -38,8 +41,6 @@ def test_a_file_that_cannot_be_written_is_reported_before_anything_is_done(tmp_p
 
 
 def test_a_full_disk_ends_the_journal_but_not_the_publish(caplog):
-    from pathlib import Path
-
     with Journal(Path("/dev/full")) as journal:
         journal(MOVED)
         journal(MOVED)
@@ -59,6 +60,30 @@ async def test_a_run_writes_every_tag_that_it_moves(tmp_path):
         "one.example/app:1.0",
         "one.example/app:latest",
     ]
+
+
+def test_two_runs_at_once_cannot_share_a_journal_but_one_after_the_other_can(tmp_path):
+    file = tmp_path / "journal"
+    with Journal(file) as journal:
+        journal(Noted("app", "first"))
+        with pytest.raises(JournalBusy, match="another run is writing to it") as found:
+            Journal(file)
+        assert "--journal" in found.value.hint
+        with Journal(Path("/dev/null")), Journal(Path("/dev/null")):
+            pass  # nothing is kept there
+    with Journal(file) as journal:
+        journal(Noted("app", "second"))
+    assert [json.loads(line)["message"] for line in file.read_text().splitlines()] == ["first", "second"]
+
+
+def test_a_file_system_without_locks_has_journals_without_them(tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with Journal(tmp_path / "journal") as journal:
+        journal(Noted("app", "text"))
+    assert "text" in (tmp_path / "journal").read_text()
 
 
 def test_a_line_that_a_kill_cut_is_ended_before_the_next_run_is_appended(tmp_path):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -21,7 +22,10 @@ from bakery.events import Event
 if TYPE_CHECKING:
     from bakery.app.rollback import RollbackRequest
     from bakery.publish.changes import Change
+    from bakery.publish.journal import Journal
     from bakery.publish.rolled_back import Rollback
+
+_NUMBERS: Final = ("", *(f"-{number}" for number in range(2, 10)))  # of the journals of rollbacks at the same time
 
 
 @click.command("rollback", cls=Command)
@@ -59,8 +63,8 @@ def command(
             _show(planned, result, None)
             raise click.exceptions.Exit(planned.exit_code)
         _ask(planned)
-    record = journal or Path(f"{file}.undo.jsonl")
-    done = _roll_back(changes, request, record)
+    names = [journal] if journal else [Path(f"{file}.undo{number}.jsonl") for number in _NUMBERS]
+    done, record = _roll_back(changes, request, names)
     _show(done, result, record)
     raise click.exceptions.Exit(done.exit_code)
 
@@ -80,17 +84,27 @@ def _ask(planned: Rollback) -> None:
         click.confirm(f"Restore {plural(count, 'tag')}?", abort=True, err=True)
 
 
-def _roll_back(changes: tuple[Change, ...], request: RollbackRequest, journal: Path) -> Rollback:
+def _roll_back(changes: tuple[Change, ...], request: RollbackRequest, names: Sequence[Path]) -> tuple[Rollback, Path]:
+    """Return what became of the tags, and the journal: the first of these that no other rollback is writing to."""
     from bakery.app import rollback
-    from bakery.publish.journal import Journal
 
-    with Journal(journal) if changes else nullcontext(output.emit) as record:
+    with _opened(names) if changes else nullcontext() as record:
 
         def emit(event: Event) -> None:
-            record(event)
+            if record is not None:
+                record(event)
             output.emit(event)
 
-        return rollback.roll_back(changes, request, emit=emit)
+        return rollback.roll_back(changes, request, emit=emit), names[0] if record is None else record.path
+
+
+def _opened(names: Sequence[Path]) -> Journal:
+    from bakery.publish.journal import Journal, JournalBusy
+
+    for name in names[:-1]:
+        with suppress(JournalBusy):
+            return Journal(name)
+    return Journal(names[-1])
 
 
 def _show(done: Rollback, result: str, journal: Path | None) -> None:

@@ -8,11 +8,12 @@ in docs/schemas; `report.journals` reads it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from msgspec import to_builtins
 
@@ -40,6 +41,22 @@ def _ends_with_line(path: Path) -> bool:
         return file.read(1) in (b"", b"\n")
 
 
+def _lock(file: IO[str], path: Path) -> None:
+    """Reserve the file for this run. File systems without locks have none; pipes and devices need none."""
+    if not path.is_file():
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        hint = "name another file with --journal"
+        raise JournalBusy(
+            "cannot open the journal", about=path, why="another run is writing to it", hint=hint
+        ) from error
+    except OSError as error:
+        _log.debug("cannot lock the journal %s: %s", path, error)
+
+
 def line_of(event: Event, when: datetime) -> str:
     """Return the line of an event. The first line of a run has the number of the format."""
     fields = to_builtins(event)
@@ -49,8 +66,15 @@ def line_of(event: Event, when: datetime) -> str:
     return json_text({"time": format_time(when), "event": type(event).__name__, **fields}) + "\n"
 
 
+class JournalBusy(UsageError):
+    """Another run is writing to the journal."""
+
+
 class Journal:
-    """An `Emit` that writes events to a file. Use it as a context manager. Raises UsageError if it cannot be opened.
+    """An `Emit` that writes events to a file. Use it as a context manager.
+
+    Raises UsageError if it cannot be opened, and JournalBusy if another run has it open: the lines of two runs at once
+    could not be told apart. The system releases it when the process ends, however it ends.
 
     If the file cannot be written later, for example because the disk is full, one warning is logged; the run goes on.
     """
@@ -60,12 +84,18 @@ class Journal:
         self._warned = False
         try:
             self._file = path.open("a", encoding="utf-8", buffering=1)  # by line: a kill loses at most one
+            _lock(self._file, path)
             if not _ends_with_line(path):
                 self._file.write("\n")
         except OSError as error:
             why = cannot_write(path) or str(error.strerror)
             hint = "pass a file in a folder that exists and that you may write to"
             raise UsageError("cannot open the journal", about=path, why=why, hint=hint) from error
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
 
     def __enter__(self) -> Self:
         return self
