@@ -168,6 +168,25 @@ def test_no_link_between_documents_is_dead():
     assert dead == []
 
 
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a document."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_no_link_to_a_heading_is_dead():
+    dead = [
+        f"{file.relative_to(ROOT)}: {link}#{anchor}"
+        for file, text in texts(".md")
+        for link, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text)
+        if "://" not in link
+        and (target := file.parent / link if link else file).suffix == ".md"
+        and anchor not in anchors(target.read_text())
+    ]
+    assert dead == []
+
+
 def test_every_decision_is_in_the_index_with_its_title():
     pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
     titles = {page.name: page.read_text().splitlines()[0].partition(": ")[2] for page in pages}

@@ -10,8 +10,6 @@ from typing import Final
 # bakery.yaml
 LABEL_NAMESPACE: Final = "co.posit.image"  # that of the tool Bakery replaces: existing images keep their labels
 
-SCHEMA_URL: Final = "https://raw.githubusercontent.com/acme/bakery/main/docs/schemas/bakery.schema.json"
-
 # A publish
 NATIVE_JOBS: Final = 32  # targets at once: a job of the native engine is a few small requests at a time
 CLI_JOBS: Final = 4  # the cli engine runs a process per job

@@ -2,13 +2,13 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
 import pytest
 
 from bakery.config.load import load_project
-from bakery.defaults import SCHEMA_URL
 from tests.cli.running import bakery
 from tests.config.repositories import git
 from tests.program import PROGRAM, RUN
@@ -59,7 +59,8 @@ def test_the_remote_and_the_options_make_a_project_that_checks_and_rehearses_wit
     assert (ran.code, ran.out.splitlines()) == (0, [str(path) for path in written])
     assert all(path.is_file() for path in written)
     text = written[1].read_text()
-    assert text.startswith(f"# yaml-language-server: $schema={SCHEMA_URL}\n")
+    assert "`bakery get schema > bakery.schema.json`" in text.partition("\n\n")[0]
+    assert not re.search(r"^# yaml-language-server:", text, re.MULTILINE), "a schema that is not there is an error"
     assert "Posit" not in text
     assert "posit." not in text
     project = load_project(folder, strict=True)

@@ -13,7 +13,6 @@ from msgspec import Struct
 from bakery.config.names import default_extension
 from bakery.config.project import ProjectRegistry
 from bakery.config.resolved import scalar
-from bakery.defaults import SCHEMA_URL
 
 VERSION: Final = "1.0.0"
 _SYSTEM: Final = "Scratch"  # what the example is built from: it needs no download and no emulation
@@ -57,9 +56,10 @@ COPY bakery.yaml /bakery.yaml
 
 
 def _head(new: NewProject) -> Iterator[str]:
-    yield f"# yaml-language-server: $schema={SCHEMA_URL}"
     yield "# The images of this project and the registries they are published to."
     yield "# `bakery check` reports every problem; `bakery rehearse` tries it with registries inside the command."
+    yield "# For checks in an editor: `bakery get schema > bakery.schema.json`, and as the first line of this file"
+    yield "#   # yaml-language-server: $schema=bakery.schema.json"
     yield ""
     yield "# Every image has these in its labels."
     yield "repository:"
