@@ -282,3 +282,15 @@ def test_what_was_built_before_a_signal_is_in_the_metadata(project, tmp_path, op
     assert raised.value.exit_code == 143
     assert [one.state for one in raised.value.outcome.targets] == [State.BUILT, State.FAILED, State.STOPPED]
     assert list(json.loads((tmp_path / "metadata.json").read_text())) == [BREAD]
+
+
+def test_a_docker_without_buildx_is_named_by_what_it_says_and_not_by_its_advice(project, tmp_path):
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'docker: unknown command: docker buildx' >&2\n"
+                       "echo \"Run 'docker --help' for more information\" >&2\nexit 1\n")  # fmt: skip
+    program.chmod(0o755)
+    plan = plan_build(BuildRequest(project))
+    with pytest.raises(BakeryError) as caught:
+        build(plan, environment={"PATH": f"{program.parent}:/bin:/usr/bin", "BAKERY_DOCKER": str(program)})
+    assert caught.value.why == f"{program} buildx: docker: unknown command: docker buildx"

@@ -209,6 +209,7 @@ def test_programs_are_listed_with_version_or_purpose(tmp_path):
     result = diagnose(DoctorRequest(offline=True, context=tmp_path, environment=stored(tmp_path)))
     assert of(result, "oras").text == f"1.3.0, {tmp_path}/oras"
     assert (of(result, "soci").health, of(result, "goss").health) == (Health.WARNING, Health.UNKNOWN)
+    assert of(result, "soci").text == f"`{tmp_path}/soci --version` fails: broken"
     assert "used by dgoss run" in of(result, "goss").text
     assert {check.area for check in result.checks} == {MACHINE, PROGRAMS}
     assert sys.version.split()[0] in of(result, "bakery").text

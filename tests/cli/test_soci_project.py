@@ -55,6 +55,7 @@ async def test_a_target_without_soci_is_skipped_with_a_reason(stage):
     code, out, err = await stage.bakery("soci", "convert", *stage.build("app"))
     assert (code, out) == (ExitCode.DONE, ""), err
     assert "SOCI skipped for app-1-0-0-ubuntu-24-04: soci.enabled is false" in err
+    assert "never awaited" not in err
 
 
 async def test_a_dry_run_converts_nothing(stage):

@@ -303,7 +303,8 @@ def _version(path: str, command: Sequence[str], request: DoctorRequest, name: st
     lines = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace").splitlines()
     if done.exception is not None or done.returncode != 0:
         why = str(done.exception or next((line.strip() for line in lines if line.strip()), "no output"))
-        return Check(PROGRAMS, name, Health.WARNING, f"{path} does not run: {why}")
+        command_line = " ".join((path, *command[1:]))
+        return Check(PROGRAMS, name, Health.WARNING, f"`{command_line}` fails: {why}")
     versions = (found[0] for line in lines if (found := _VERSION.search(line)))
     return Check(PROGRAMS, name, Health.OK, f"{next(versions, 'unknown version')}, {path}")
 

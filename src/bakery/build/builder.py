@@ -150,4 +150,5 @@ def _reason(done: Exit) -> str:
     if done.exception is not None:
         return done.exception.why or str(done.exception)
     lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1].removeprefix("ERROR: ") if lines else f"exit code {done.returncode}"
+    said = [line for line in lines if not line.startswith(("Run '", "See '"))] or lines  # docker's advice comes last
+    return said[-1].removeprefix("ERROR: ") if said else f"exit code {done.returncode}"
