@@ -50,6 +50,28 @@ async def test_a_converted_image_is_inspected_and_verified_in_its_registry(stage
     assert report.count("right:") == 2
 
 
+async def test_a_dry_run_knows_the_digest_if_it_converts(stage):
+    enable(stage)
+    files = stage.build("app")
+    words = ("ci", "publish", "--dry-run", "--output", "json", *files)
+    code, out, err = await stage.bakery(*words)
+    (target,) = json.loads(out)["targets"]
+    assert (code, target["digest"]) == (0, None), err
+    assert "pass --convert" in target["notes"][-1]
+    code, out, err = await stage.bakery(*words, "--convert")
+    assert code == 0, err
+    assert stage.published("app") == set()
+    (target,) = json.loads(out)["targets"]
+    assert {change["change"] for change in target["destinations"][0]["changes"]} == {"new"}
+    code, _, err = await stage.bakery("ci", "publish", *files)
+    assert code == 0, err
+    assert str(stage.destination.tags("acme/app")["latest"]) == target["digest"]
+    code, _, err = await stage.bakery(*words, "--convert", "--offline")
+    assert (code, "cannot combine --convert and --offline" in err) == (2, True)
+    code, _, err = await stage.bakery("ci", "publish", "--convert", *files)
+    assert (code, "pass --dry-run" in err) == (2, True)
+
+
 async def test_a_target_without_soci_is_skipped_with_a_reason(stage):
     stage.project("app")
     code, out, err = await stage.bakery("soci", "convert", *stage.build("app"))

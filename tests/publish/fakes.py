@@ -80,7 +80,7 @@ class DictionaryEngine:
     async def convert(
         self, image: AssembledImage, options: SociOptions, *, towards: Sequence[Repository]
     ) -> AssembledImage:
-        self._check("convert", towards[0])
+        self._check("convert", towards[0] if towards else TEMPORARY)
         return image
 
     async def stage(self, image: AssembledImage, repository: Repository) -> bool:

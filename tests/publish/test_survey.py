@@ -50,8 +50,8 @@ def planned(engine, *, uid="app", tags=("1.0", "latest"), platforms=BOTH, **chan
     return replace(target(made, ((str(ONE), tags),), uid=uid), **changes)
 
 
-async def surveyed(engine, *targets, whole=None, assembly=None, **plan) -> Forecast:
-    options = {"assembly": assembly} if assembly else {}
+async def surveyed(engine, *targets, whole=None, assembly=None, convert=False, **plan) -> Forecast:
+    options = {"convert": convert, **({"assembly": assembly} if assembly else {})}
     return await survey(Plan(targets, **plan), engine, whole=whole, clock=engine.clock, **options)
 
 
@@ -130,6 +130,22 @@ async def test_the_digest_of_what_is_converted_to_soci_is_not_known():
     assert (await surveyed(engine, absent)).targets[0].notes == ()
     plain = await surveyed(engine, planned(engine))
     assert not [note for note in plain.targets[0].notes if "SOCI" in note]
+
+
+async def test_the_digest_of_what_is_converted_to_soci_is_known_if_it_is_converted():
+    engine = Surveyed()
+    engine.tags[ONE, "1.0"] = Digest.of(b"other")
+    one = planned(engine, soci=SociOptions(), policy=TagPolicy(immutable=("1.0",)))
+    found = await surveyed(engine, one, convert=True)
+    assert found.targets[0].digest is not None
+    assert changes(found) == {"1.0": Change.REFUSED, "latest": Change.STAYS}
+    assert not [note for note in found.targets[0].notes if "--convert" in note]
+    engine.refuse = lambda action, repository: refusal() if action == "convert" else None
+    found = await surveyed(engine, one, convert=True)
+    assert found.targets[0].failure is not None
+    assert found.targets[0].digest is None
+    assert set(changes(found).values()) == {Change.UNKNOWN, Change.NEW}
+    assert not [note for note in found.targets[0].notes if "--convert" in note]
 
 
 async def test_an_immutable_tag_with_another_digest_is_refused_and_holds_the_others():

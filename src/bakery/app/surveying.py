@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 ATTEMPTS: Final = 3  # of each request: a registry that is down is a finding, not something to wait for
 
 
-def survey(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Forecast:
-    """Return what a publish of the plan would do. The native engine reads, whichever engine would write."""
+def survey(plan: Plan, options: PublishOptions, *, convert: bool = False, emit: Emit = ignore) -> Forecast:
+    """Return what a publish of the plan would do. The native engine reads, whichever engine would write.
+
+    convert: read every layer of what is converted to SOCI, so that its digest is known.
+    """
     import asyncio
 
     from bakery.app.engine import make_native
@@ -33,7 +36,13 @@ def survey(plan: Plan, options: PublishOptions, *, emit: Emit = ignore) -> Forec
         engine = make_native(plan, options, emit, clock=clock, attempts=ATTEMPTS)
         async with asyncio.timeout(options.time_budget):
             return await survey(
-                plan, engine, assembly=options.assembly_options(), whole=options.whole(), clock=clock, emit=emit
+                plan,
+                engine,
+                assembly=options.assembly_options(),
+                whole=options.whole(),
+                convert=convert,
+                clock=clock,
+                emit=emit,
             )
 
     try:

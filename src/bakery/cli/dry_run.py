@@ -28,7 +28,7 @@ def show_plan(plan: Plan, how: PublishOptions, reporting: Reporting, *, emit: Em
     from bakery.report.planned import planned_json
     from bakery.report.summary import dump
 
-    found = None if reporting.offline else survey(plan, how, emit=emit)
+    found = None if reporting.offline else survey(plan, how, convert=reporting.convert, emit=emit)
     text = (
         plan_table(plan, width=look().width)
         if found is None

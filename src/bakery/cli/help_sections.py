@@ -25,9 +25,9 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "How": (),  # all others
     "How long": ("--jobs", "--wait-timeout", "--time-budget", "--retry", "--lag"),
     "Output": (
-        "--dry-run", "--plan", "--summary", "--summary-format", "--summary-file", "--output", "--journal", "--json",
-        "--raw", "--metadata-file", "--progress", "--no-progress", "--timeline", "--trace", "--resolved", "--origin",
-        "--disclaimer", "--log-format", "--quiet",
+        "--dry-run", "--convert", "--plan", "--summary", "--summary-format", "--summary-file", "--output", "--journal",
+        "--json", "--raw", "--metadata-file", "--progress", "--no-progress", "--timeline", "--trace", "--resolved",
+        "--origin", "--disclaimer", "--log-format", "--quiet",
     ),
     "Network": (
         "--offline", "--ca-file", "--client-cert", "--client-key", "--plain-http", "--trusted-realm", "--api",

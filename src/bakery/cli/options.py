@@ -118,6 +118,9 @@ dry_run = click.option(
     "--dry-run", is_flag=True, help="Print what would change at each registry, and write nothing. Exit 0; see --strict."
 )
 strict_plan = click.option("--strict", is_flag=True, help="With --dry-run: exit 1 if the run would fail.")
+convert = click.option(
+    "--convert", is_flag=True, help="With --dry-run: convert to SOCI, reading every layer, so that digests are known."
+)
 offline = click.option(
     "--offline", is_flag=True,
     help="Do not query product APIs; use cached responses of any age. With --dry-run: contact no registry either.",

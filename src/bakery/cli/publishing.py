@@ -42,7 +42,8 @@ TRUST: Final = (
     options.referrers, options.attach, options.sign, options.sign_key, options.sign_option, options.before_commit,
 )  # fmt: skip  # which tags may move, together with which, and what must be there before
 _HOW: Final = (
-    options.dry_run, options.strict_plan, options.jobs, options.engine, options.wait_timeout, options.time_budget,
+    options.dry_run, options.convert, options.strict_plan, options.jobs, options.engine, options.wait_timeout,
+    options.time_budget,
     options.allow_missing_platforms, options.allow_extra_platforms, options.temp_registry, options.delete_sources,
     *TRUST,
 )  # fmt: skip
@@ -65,6 +66,7 @@ class Reporting(Recordings, frozen=True):
     dry_run: bool = False
     offline: bool = False
     strict: bool = False
+    convert: bool = False
     summary: bool = False
     summary_format: Literal["table", "json"] = "table"
     summary_file: Path | None = None
@@ -72,9 +74,14 @@ class Reporting(Recordings, frozen=True):
     result: Literal["text", "json", "markdown"] = "text"
 
     def __post_init__(self) -> None:
-        for name, is_given in (("--strict", self.strict), ("--output markdown", self.result == "markdown")):
+        of_plans = {
+            "--strict": self.strict, "--convert": self.convert, "--output markdown": self.result == "markdown",
+        }  # fmt: skip
+        for name, is_given in of_plans.items():
             if is_given and not self.dry_run:
                 raise UsageError(f"cannot use {name}", why="it is about a dry run", hint="pass --dry-run")
+        if self.convert and self.offline:
+            raise UsageError("cannot combine --convert and --offline", why="layers are read from registries")
         wanted = options.wants_summary(self.summary, self.summary_format, file=self.summary_file)
         force_setattr(self, "summary", wanted)
 

@@ -56,6 +56,7 @@ class _Assembled(Struct):
     """What is known of a target before its destinations are looked at."""
 
     image: AssembledImage | None = None
+    digest: Digest | None = None  # that will be published
     platforms: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     failure: Exception | None = None
@@ -67,12 +68,17 @@ async def survey(
     *,
     assembly: AssemblyOptions = DEFAULT_OPTIONS,
     whole: Whole | None = None,
+    convert: bool = False,
     clock: Clock,
     emit: Emit = ignore,
 ) -> Forecast:
-    """Return what a run would do with the plan. Nothing is written. whole: what is published whole or not at all."""
+    """Return what a run would do with the plan. Nothing is written. whole: what is published whole or not at all.
+
+    convert: convert to SOCI what a run would convert; all its layers are read. Otherwise its digest is unknown.
+    """
+    surveyor = _Survey(engine, assembly, convert, clock, emit)
     async with engine:
-        targets = await together(_target(target, engine, assembly, clock, emit) for target in plan.targets)
+        targets = await together(surveyor.target(target) for target in plan.targets)
         round_trip_s = await _round_trips(plan, engine, clock)
     if whole is not None:
         sets = {target.uid: set_name(whole, target, target.uid) for target in plan.targets}
@@ -88,82 +94,77 @@ def _broken(plan: Plan, whole: Whole) -> set[str]:
     return {"run"} if whole is Whole.RUN else {f"image {image}" for image in left_out}
 
 
-async def _target(
-    target: PlannedTarget, engine: Surveyor, assembly: AssemblyOptions, clock: Clock, emit: Emit
-) -> TargetForecast:
-    made = await _assembled(target, engine, assembly, clock, emit)
-    image = made.image
-    places = await together(_destination(target, place, image, engine, clock) for place in target.destinations)
-    notes = image.notes if image is not None else ()
-    if target.soci is not None and image is not None:
-        notes = (*notes, "converted to SOCI before it is published: its digest is known after that")
-    return TargetForecast(
-        uid=target.uid,
-        digest=_digest(target, image),
-        platforms=made.platforms,
-        missing_platforms=made.missing,
-        destinations=tuple(places),
-        blobs=_origins(image),
-        failure=made.failure,
-        notes=notes,
-    )
+class _Survey:
+    """Looks at the targets of a plan."""
 
+    def __init__(self, engine: Surveyor, assembly: AssemblyOptions, convert: bool, clock: Clock, emit: Emit) -> None:
+        self._engine, self._assembly, self._convert = engine, assembly, convert
+        self._clock, self._emit = clock, emit
 
-async def _assembled(
-    target: PlannedTarget, engine: Surveyor, assembly: AssemblyOptions, clock: Clock, emit: Emit
-) -> _Assembled:
-    made = _Assembled()
-    try:
-        found = await wait_for_sources(target, engine, limit_s=0, clock=clock, emit=emit)
-        sources = await read_sources(target, engine, found)
-        made.platforms = _platforms(sources)
-        made.missing = missing_platforms((child for source in sources for child in source.children), target.platforms)
-        made.image = assemble_target(target, sources, assembly)
-    except Exception as error:  # noqa: BLE001  # the border of a target
-        made.failure = error
-    return made
+    async def target(self, target: PlannedTarget) -> TargetForecast:
+        """Return what would become of a target. Its failure is in the result."""
+        made = await self._assembled(target)
+        image, digest = made.image, made.digest
+        places = await together(self._destination(target, place, made) for place in target.destinations)
+        notes = image.notes if image is not None else ()
+        if image is not None and digest is None and made.failure is None:
+            notes = (*notes, "converted to SOCI before it is published: pass --convert to know its digest")
+        return TargetForecast(
+            uid=target.uid,
+            digest=digest,
+            platforms=made.platforms,
+            missing_platforms=made.missing,
+            destinations=tuple(places),
+            blobs=_origins(image),
+            failure=made.failure,
+            notes=notes,
+        )
 
+    async def _assembled(self, target: PlannedTarget) -> _Assembled:
+        made, engine = _Assembled(), self._engine
+        try:
+            found = await wait_for_sources(target, engine, limit_s=0, clock=self._clock, emit=self._emit)
+            sources = await read_sources(target, engine, found)
+            made.platforms = _platforms(sources)
+            children = (child for source in sources for child in source.children)
+            made.missing = missing_platforms(children, target.platforms)
+            made.image = assemble_target(target, sources, self._assembly)
+            if target.soci is not None and self._convert:
+                made.image = await engine.convert(made.image, target.soci, towards=())
+            if target.soci is None or self._convert:
+                made.digest = made.image.digest
+        except Exception as error:  # noqa: BLE001  # the border of a target
+            made.failure = error
+        return made
 
-async def _destination(
-    target: PlannedTarget, place: Destination, image: AssembledImage | None, engine: Surveyor, clock: Clock
-) -> DestinationForecast:
-    then = _digest(target, image)
-    try:
-        lacking = await engine.lacks(image, place.repository) if image is not None else Lacking()
-        now = await engine.read_tags(place.repository, place.tags)
-        verdicts, is_held = await _verdicts(target, place, image, now, engine, clock)
-    except Exception as error:  # noqa: BLE001  # the border of a destination
-        return DestinationForecast(place.repository, undecided(place.tags, then=then), failure=error)
-    if image is None:
-        return DestinationForecast(place.repository, undecided(place.tags, now=now))
-    tags = judged(compare(place.tags, now, then), verdicts)
-    if is_held:
-        tags = at_rest(tags, "another tag of the target may not move")
-    return DestinationForecast(place.repository, tags, lacking.blobs, lacking.manifests)
+    async def _destination(self, target: PlannedTarget, place: Destination, made: _Assembled) -> DestinationForecast:
+        image, then = made.image, made.digest
+        try:
+            lacking = await self._engine.lacks(image, place.repository) if image is not None else Lacking()
+            now = await self._engine.read_tags(place.repository, place.tags)
+            verdicts, is_held = await self._verdicts(target, place, made, now)
+        except Exception as error:  # noqa: BLE001  # the border of a destination
+            return DestinationForecast(place.repository, undecided(place.tags, then=then), failure=error)
+        if image is None:
+            return DestinationForecast(place.repository, undecided(place.tags, now=now))
+        tags = judged(compare(place.tags, now, then), verdicts)
+        if is_held:
+            tags = at_rest(tags, "another tag of the target may not move")
+        return DestinationForecast(place.repository, tags, lacking.blobs, lacking.manifests)
 
-
-async def _verdicts(
-    target: PlannedTarget,
-    place: Destination,
-    image: AssembledImage | None,
-    now: Mapping[str, Digest | None],
-    engine: Surveyor,
-    clock: Clock,
-) -> tuple[Mapping[str, Verdict], bool]:
-    """Return what the tag policy decides about the tags that exist, and whether no tag of the target moves here."""
-    if image is None or target.soci is not None:  # the digest that it will have is not known
-        return {}, False
-    progress = DestinationProgress(place, previous=dict(now))
-    governor = Governor(target, image, progress, engine, clock=clock, note=lambda _text: None)
-    try:
-        await governor.foresee(is_whole=False)
-    except PolicyRefused:
-        return progress.verdicts, True
-    return progress.verdicts, False
-
-
-def _digest(target: PlannedTarget, image: AssembledImage | None) -> Digest | None:
-    return None if image is None or target.soci is not None else image.digest
+    async def _verdicts(
+        self, target: PlannedTarget, place: Destination, made: _Assembled, now: Mapping[str, Digest | None]
+    ) -> tuple[Mapping[str, Verdict], bool]:
+        """Return what the tag policy decides about the tags that exist, and whether no tag of the target moves here."""
+        if made.image is None or made.digest is None:
+            return {}, False
+        progress = DestinationProgress(place, previous=dict(now))
+        governor = Governor(target, made.image, progress, self._engine, clock=self._clock, note=lambda _text: None)
+        try:
+            await governor.foresee(is_whole=False)
+        except PolicyRefused:
+            return progress.verdicts, True
+        return progress.verdicts, False
 
 
 def _platforms(sources: tuple[ResolvedSource, ...]) -> tuple[str, ...]:
