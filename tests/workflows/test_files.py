@@ -48,6 +48,19 @@ def test_one_action_is_used_in_one_version():
     assert {name: found for name, found in pins.items() if len(found) > 1} == {}
 
 
+def test_pages_name_the_major_version_of_an_action_that_the_workflows_pin():
+    majors = {"docker/login-action": "v4"}  # on pages only: our own actions log in by themselves
+    for file in (*WORKFLOWS, *ACTIONS):
+        majors |= dict(re.findall(r"uses: ([\w./-]+)@\w+ # (v\d+)", file.read_text()))
+    others = [
+        f"{page.relative_to(ROOT)}: {name}@{version}"
+        for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+        for name, version in re.findall(r"uses: ((?!OWNER)[\w./-]+)@(v[\d.]+)", page.read_text())
+        if majors.get(name) != version
+    ]
+    assert others == []
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_every_step_runs_in_a_bash_that_notices_failures(file: Path):
     document = yaml.safe_load(file.read_text())

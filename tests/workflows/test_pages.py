@@ -41,7 +41,7 @@ def job_of(*steps: object) -> dict[str, Any]:
     return {"jobs": {"one": {"runs-on": "x", "steps": list(steps)}}}
 
 
-CHECKOUT = {"uses": "actions/checkout@v5", "with": {"persist-credentials": False}}
+CHECKOUT = {"uses": "actions/checkout@v7", "with": {"persist-credentials": False}}
 
 
 def record(scene: Scene, folder: Path, *, without: str = "") -> None:
