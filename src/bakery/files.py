@@ -1,10 +1,12 @@
-"""Reading files that a user names: regular files of a bounded size, and nothing that blocks or never ends."""
+"""Files that a user names. Only regular files of a bounded size are read, and opening one never blocks."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
+from typing import TextIO
 
 
 class UnreadableFile(OSError):
@@ -34,3 +36,25 @@ def read_regular(path: Path, *, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise UnreadableFile(0, f"it is larger than {limit_bytes >> 20} MiB", str(path))
     return content
+
+
+def write_text(path: Path, text: str, *, append: bool = False) -> None:
+    """Write text to a file, or append it. Raises OSError as `open_for_text` does."""
+    with open_for_text(path, append=append) as file:
+        file.write(text)
+
+
+def open_for_text(path: Path, *, append: bool = False) -> TextIO:
+    """Open a file to write text, line by line. Raises OSError, also for a pipe that no process reads.
+
+    Opening such a pipe would block until a reader comes, beyond any limit for the time of a run.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_APPEND if append else os.O_TRUNC)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(error.errno, "it is a pipe that no process reads", str(path)) from error
+        raise
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "a" if append else "w", encoding="utf-8", buffering=1)

@@ -1,6 +1,7 @@
 """`bakery publish` without a project: digests, bake files, metadata files, layouts. The program as users run it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -124,6 +125,20 @@ class TestThePatternOfDockersDocumentation:
         assert code == ExitCode.DONE, err
         assert set(stage.destination.tags("acme/app")) == {"a", "b"}
         assert index(stage, "acme/app", "a").annotations == {"x": "y"}
+
+    @pytest.mark.parametrize(
+        ("text", "code"),
+        [("\ufeff{json}", ExitCode.DONE), ("[" * 100_000, ExitCode.CONFIGURATION)],
+        ids=["BOM", "deep"],
+    )
+    async def test_an_odd_value_of_the_variable_is_read_or_named(self, stage, text, code):
+        leave_digest(stage, push(stage, "linux/amd64"))
+        found = self.metadata_action(stage)["DOCKER_METADATA_OUTPUT_JSON"]
+        environment = {"DOCKER_METADATA_OUTPUT_JSON": text.replace("{json}", found)}
+        command = ("publish", "--digests", "digests", "--from", repository(stage))
+        got, _, err = await stage.bakery(*command, environment=environment)
+        assert got == code, err
+        assert "DOCKER_METADATA_OUTPUT_JSON" in err
 
     async def test_artifacts_that_were_not_merged_are_found_in_their_folders(self, stage):
         for platform in PLATFORMS:
@@ -264,6 +279,15 @@ class TestBakeFiles:
         assert code == ExitCode.FAILED
         assert "bake.json declares linux/arm64, but there is no build for it" in err
         code, _, err = await stage.bakery(*command, "--allow-missing-platforms")
+        assert code == ExitCode.DONE, err
+
+    async def test_a_block_may_be_a_list_of_one_as_in_the_json_of_hcl(self, stage):
+        self.bake(stage, "app")
+        self.built(stage, "app")
+        document = json.loads((stage.folder / "bake.json").read_text())
+        listed = {key: {name: [block] for name, block in blocks.items()} for key, blocks in document.items()}
+        (stage.folder / "bake.json").write_text(json.dumps(listed))
+        code, _, err = await stage.bakery("publish", "--bake", "bake.json", "metadata-*.json")
         assert code == ExitCode.DONE, err
 
     async def test_metadata_that_real_buildx_left_is_published_from_a_layout(self, stage):
@@ -512,3 +536,22 @@ async def test_a_folder_with_other_files_is_named(stage):
     code, _, err = await stage.bakery("publish", "--digests", "digests", "--from", "a/b", "-t", "a/b:1")
     assert code == ExitCode.CONFIGURATION
     assert "digests/README.md: neither its name nor its content is a digest" in err
+
+
+@pytest.mark.parametrize("option", ["--summary-file", "--journal", "--timeline", "--trace"])
+async def test_a_pipe_that_no_process_reads_is_an_error_and_never_waited_for(stage, option):
+    os.mkfifo(stage.folder / "pipe")
+    source = f"{repository(stage)}@{push(stage, 'linux/amd64')}"
+    code, _, err = await stage.bakery("publish", "-t", f"{destination(stage)}:1", source, option, "pipe")
+    assert code in (ExitCode.FAILED, ExitCode.USAGE), err
+    assert "it is a pipe that no process reads" in err
+
+
+async def test_the_output_file_of_a_github_step_is_never_waited_for(stage):
+    os.mkfifo(stage.folder / "pipe")
+    source = f"{repository(stage)}@{push(stage, 'linux/amd64')}"
+    environment = {"GITHUB_OUTPUT": "pipe", "RUNNER_TEMP": str(stage.folder)}
+    code, _, err = await stage.bakery("publish", "-t", f"{destination(stage)}:1", source, environment=environment)
+    assert code == ExitCode.FAILED
+    assert "it is a pipe that no process reads" in err
+    assert "1" in stage.destination.tags("acme/app")

@@ -146,6 +146,26 @@ def test_an_immutable_tag_is_recognized_in_each_registrys_response(status, body,
     assert is_immutable_tag(HttpResponse(status, body=body)) is expected
 
 
+WORDS = {
+    "text of another type": ("application/json", b"the project is asleep"),
+    "text in Latin-1": ("text/plain; charset=ISO-8859-1", "é: the project is asleep".encode("latin-1")),
+    "JSON in UTF-16": ("application/json; charset=utf-16", '{"message": "the project is asleep"}'.encode("utf-16")),
+    "a JSON string": ("application/json", b'"the project is asleep"'),
+    "truncated JSON": ("application/json", b'{"errors":[{"code":"X","message":"the project is asleep"},{"co'),
+    "the XML of object storage": (
+        "application/xml",
+        b"<?xml version='1.0'?>\n<Error><Code>X</Code><Message>the project is asleep</Message></Error>",
+    ),
+    "the heading of a page": ("text/html", b"<html><body><h1>the project is asleep</h1></body></html>"),
+}
+
+
+@pytest.mark.parametrize(("content_type", "body"), WORDS.values(), ids=WORDS)
+def test_the_words_of_a_refusal_are_found_in_any_form(content_type, body):
+    response = HttpResponse(400, Fields([("Content-Type", content_type)]), body)
+    assert "the project is asleep" in summary_of(response)[1]
+
+
 SECRETS = [
     "token eyJhbGciOiJSUzI1NiIsInR5cCI6.eyJpc3MiOiJhdXRoLmRvY2tlci5pbyJ9.c2lnbmF0dXJl is bad",
     "see https://bucket.example/x?X-Amz-Signature=deadbeef&y=1 for more",

@@ -36,6 +36,8 @@ READ = {
     "empty list items": (' , Basic realm="x" ,, ', [Challenge("basic", REALM)]),
     "a comma in quotes": ('Bearer realm="a,b"', [Challenge("bearer", {"realm": "a,b"})]),
     "spaces around the equals sign": ('Basic realm = "x"', [Challenge("basic", REALM)]),
+    "an unquoted realm of two words": ("Basic realm=Registry Realm", [Challenge("basic", {"realm": "Registry"})]),
+    "Basic with an open quote": ('Basic realm="x', [Challenge("basic")]),
     "empty": ("", []),
 }
 MALFORMED = [

@@ -87,7 +87,7 @@ async def test_a_page_of_nginx_about_a_missing_certificate_leads_to_the_same_hin
     config, lookup = RegistryConfig(ca_file=tls.file), names(registry_example="127.0.0.1")
     async with server, make_client(config=config, lookup=lookup) as client:
         server.expect("HEAD", MANIFEST, 400)
-        server.expect("GET", "/v2/", Response(400, {"Content-Type": "text/html"}, page))
+        server.expect("GET", MANIFEST, Response(400, {"Content-Type": "text/html"}, page))
         with pytest.raises(Untrusted, match="requires a client certificate") as caught:
             await client.manifests.head(TagReference(repository(server), "1"))
         assert caught.value.hint == HINT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 
 import pytest
 
@@ -115,11 +116,28 @@ async def test_a_redirect_loop_ends(channel: Channel):
             await collect(client, server)
 
 
-async def test_a_compressed_response_is_refused_and_not_decoded(channel: Channel):
+async def test_a_compressed_layer_is_refused_and_not_decoded(channel: Channel):
     async with channel.server() as server, channel.client() as client:
-        server.expect("GET", TARGET, Response(200, {"Content-Encoding": "gzip"}, CONTENT))
+        server.expect("GET", TARGET, Response(200, {"Content-Encoding": "gzip"}, gzip.compress(CONTENT)))
         with pytest.raises(InvalidContent, match="compressed"):
             await collect(client, server)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity", "aws-chunked", ""])
+async def test_a_layer_that_is_only_marked_as_compressed_is_used_as_sent(channel: Channel, encoding: str):
+    async with channel.server() as server, channel.client() as client:
+        server.expect("GET", TARGET, Response(200, {"Content-Encoding": encoding}, CONTENT))
+        assert await collect(client, server) == CONTENT
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "gzip, identity"])
+async def test_a_config_that_is_compressed_unasked_is_read_and_verified(channel: Channel, encoding: str):
+    config, content = blob(b"{}" * 30)
+    async with channel.server() as server, channel.client() as client:
+        target = f"/v2/acme/app/blobs/{config.digest}"
+        server.expect("GET", target, Response(200, {"Content-Encoding": encoding}, gzip.compress(content)))
+        chunks = client.blobs(repository(server)).read(config)
+        assert b"".join([chunk async for chunk in chunks]) == content
 
 
 async def test_a_download_that_is_closed_early_returns_its_slot(channel: Channel):

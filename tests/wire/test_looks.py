@@ -213,10 +213,25 @@ async def test_a_blob_is_uploaded_if_the_registry_supports_no_head(status: int):
         assert not await client.blobs(repository(server)).has(LAYER)
 
 
-async def test_a_refused_look_is_an_error():
+@pytest.mark.parametrize("status", [204, 206, 402, 406, 414, 416])
+async def test_a_look_with_any_other_result_means_that_the_blob_is_uploaded(status: int):
     async with ScriptedServer() as server, make_client() as client:
         await push_config(server, client)
         server.expect("POST", asking(CONFIG), 403)
+        server.expect("HEAD", look(LAYER), status)
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
+
+
+async def test_a_blob_is_uploaded_after_three_looks_that_fail_with_500():
+    async with ScriptedServer() as server, make_client() as client:
+        await push_config(server, client)
+        server.expect("POST", asking(CONFIG), 403)
+        server.expect("HEAD", look(LAYER), 500, times=3)
+        assert not await client.blobs(repository(server)).has(LAYER, else_write=True)
+
+
+async def test_a_refused_look_at_a_source_is_an_error():
+    async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", look(LAYER), 402)
         with pytest.raises(RegistryError, match="cannot look for blob"):
-            await client.blobs(repository(server)).has(LAYER, else_write=True)
+            await client.blobs(repository(server)).has(LAYER)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from bakery.errors import InvalidContent, NotFound, RegistryError
@@ -139,6 +141,50 @@ async def test_an_upload_session_cannot_leave_the_repository_by_dot_segments():
             server.expect("POST", UPLOADS, Response(202, {"Location": location}))
             with pytest.raises(UnsafeTarget, match="outside the repository"):
                 await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+async def test_a_list_of_tags_that_is_refused_without_a_challenge_decides_nothing():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", "/v2/acme/app/tags/list?n=1", 401)
+        server.expect("GET", "/v2/", 200)
+        assert await client.listings.has_repository(repository(server))
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+async def test_an_upload_session_may_be_named_without_a_scheme(name: str):
+    async with ScriptedServer(name=name) as server, make_client() as client:
+        location = f"{server.host}/v2/acme/app/blobs/uploads/u"
+        server.expect("POST", UPLOADS, Response(202, {"Location": location}))
+        server.expect("PUT", f"{UPLOADS}u?digest={LAYER.digest}", 201)
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+async def test_a_registry_that_loses_every_session_is_given_up():
+    lost = Response(404, body=errors("BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"))
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Response(202, {"Location": "/u"}), times=None)
+        server.expect("PUT", f"/u?digest={LAYER.digest}", lost, times=11)
+        server.expect("HEAD", LOOK, 404, times=None)
+        with pytest.raises(RegistryError, match="blob upload unknown to registry"):
+            await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+async def test_an_error_that_is_compressed_unasked_is_quoted_and_retried_like_any_other():
+    busy = Response(503, {"Content-Encoding": "gzip"}, gzip.compress(errors("UNAVAILABLE", "busy")))
+    no = Response(400, {"Content-Encoding": "gzip"}, gzip.compress(errors("X", "the name is too long")))
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, busy)
+        server.expect("POST", UPLOADS, no)
+        with pytest.raises(RegistryError, match="400 X: the name is too long"):
+            await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 406, 501])
+async def test_a_manifest_is_read_if_the_registry_supports_no_head(status: int):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", TAG, status)
+        server.expect("GET", TAG, Response(200, {"Content-Type": DESCRIPTOR.media_type}, RAW))
+        assert await client.manifests.head(repository(server).with_tag("v1")) == DESCRIPTOR
 
 
 async def test_a_next_page_cannot_leave_the_repository_by_dot_segments():

@@ -53,7 +53,9 @@ def _named(text: str, names: Mapping[str, str]) -> str:
 
 
 def _write(file: Path, text: str) -> None:
+    from bakery.files import write_text
+
     try:
-        file.write_text(text, encoding="utf-8")
+        write_text(file, text)
     except OSError as error:
         raise BakeryError("cannot write", about=file, why=str(error.strerror or error)) from error

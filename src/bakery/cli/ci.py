@@ -52,10 +52,11 @@ def summary_command(files: tuple[Path, ...], page: Path, disclaimer: str) -> Non
     A file that is not a summary is left out with a warning. Exits 1 if a path does not exist or no file is a summary.
     """
     from bakery.app.summaries import merged_page
+    from bakery.files import write_text
 
     merged = merged_page(files, disclaimer=disclaimer, emit=output.emit)
     try:
-        page.write_text(merged.text, encoding="utf-8")
+        write_text(page, merged.text)
     except OSError as error:
         raise BakeryError("cannot write", about=page, why=str(error.strerror)) from error
     merged.check()

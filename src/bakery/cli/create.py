@@ -250,10 +250,11 @@ def _moves(found: Preview) -> str:
 
 def _write_result(made: CreatePlan, outcome: Outcome, how: Creating) -> None:
     from bakery.app.imagetools import metadata_document
+    from bakery.files import write_text
     from bakery.report.summary import dump
 
     if how.metadata_file is not None:
         try:
-            how.metadata_file.write_text(dump(metadata_document(made, outcome)), encoding="utf-8")
+            write_text(how.metadata_file, dump(metadata_document(made, outcome)))
         except OSError as error:
             raise BakeryError("cannot write", about=how.metadata_file, why=str(error.strerror)) from error

@@ -48,6 +48,6 @@ def show_plan(plan: Plan, how: PublishOptions, reporting: Reporting, *, emit: Em
         as_json = reporting.summary_format == "json" or reporting.summary_file.suffix == ".json"
         write_file(reporting.summary_file, document if as_json else text)
     if reporting.summary and (step := os.environ.get("GITHUB_STEP_SUMMARY")):
-        write_file(Path(step), page, mode="a")
+        write_file(Path(step), page, append=True)
     would_fail = bool(plan.refused) if found is None else found.would_fail
     return ExitCode.FAILED if reporting.strict and would_fail else ExitCode.DONE

@@ -82,8 +82,19 @@ def configure_logging() -> None:
     printing.use(form())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(form()))
+    handler.addFilter(_without_traceback)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("bakery").setLevel(log_level())
+
+
+def _without_traceback(record: Any) -> bool:
+    """Replace the traceback of a log record with the error in words, unless tracebacks are shown."""
+    if record.exc_info and record.exc_info[1] is not None and not is_debugging():
+        from bakery.errors import reason
+
+        record.msg, record.args = f"{record.getMessage()}: {reason(record.exc_info[1])}", ()
+        record.exc_info = record.exc_text = None
+    return True
 
 
 def _keep(_context: click.Context, option: click.Parameter, value: Any) -> None:

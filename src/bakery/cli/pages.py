@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from bakery.errors import BakeryError, UsageError
-from bakery.files import cannot_write
+from bakery.files import cannot_write, write_text
 
 if TYPE_CHECKING:
     from bakery.report.model import Run
@@ -52,14 +52,13 @@ def append_page(summary: Mapping[str, Any], environment: Mapping[str, str]) -> N
     page = environment.get("GITHUB_STEP_SUMMARY", "")
     if page:
         room = LIMIT_BYTES - (Path(page).stat().st_size if Path(page).is_file() else 0)  # for all commands of the step
-        write_file(Path(page), summary_page(merge([read_summary(summary)]), limit_bytes=room), mode="a")
+        write_file(Path(page), summary_page(merge([read_summary(summary)]), limit_bytes=room), append=True)
 
 
-def write_file(file: Path, text: str, *, mode: str = "w") -> None:
+def write_file(file: Path, text: str, *, append: bool = False) -> None:
     """Write text to a file. Raises BakeryError, which says that the result itself was printed."""
     try:
-        with file.open(mode, encoding="utf-8") as stream:
-            stream.write(text)
+        write_text(file, text, append=append)
     except OSError as error:
         raise not_written(file, error) from error
 

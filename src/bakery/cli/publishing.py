@@ -216,7 +216,7 @@ def _set_outputs(outcome: Outcome, how: PublishOptions, reporting: Reporting, do
     if summary is None:
         summary = Path(how.environment.get("RUNNER_TEMP") or Path(outputs).parent) / "bakery-summary.json"
         write_file(summary, document)
-    write_file(Path(outputs), github_output(outcome, summary.absolute()), mode="a")
+    write_file(Path(outputs), github_output(outcome, summary.absolute()), append=True)
 
 
 def print_report(text: str) -> None:

@@ -106,9 +106,12 @@ def _destinations(target: BakeTarget) -> tuple[Destination, ...]:
 
 def _objects(document: Mapping[str, Any], key: str, about: object) -> Mapping[str, Mapping[str, Any]]:
     found = document.get(key) or {}
-    if not isinstance(found, Mapping) or not all(isinstance(one, Mapping) for one in found.values()):
-        raise ConfigurationError("cannot read bake file", about=about, why=f"`{key}` must be an object of objects")
-    return found
+    if isinstance(found, Mapping):
+        # In the JSON form of HCL, a block may be a list of one.
+        found = {name: one[0] if isinstance(one, list) and len(one) == 1 else one for name, one in found.items()}
+        if all(isinstance(one, Mapping) for one in found.values()):
+            return found
+    raise ConfigurationError("cannot read bake file", about=about, why=f"`{key}` must be an object of objects")
 
 
 def _members(name: str, groups: Mapping[str, Mapping[str, Any]], targets: Mapping[str, Any], about: object) -> set[str]:

@@ -68,7 +68,9 @@ def read_metadata_action(environment: Mapping[str, str]) -> MetadataAction | Non
 
 def _json(text: str) -> MetadataAction:
     try:
-        document = json.loads(text)
+        document = json.loads(text.removeprefix("\ufeff"))
+    except RecursionError:
+        raise _unreadable("it is nested too deeply") from None
     except ValueError as error:
         raise _unreadable(json_problem(error)) from None
     if not isinstance(document, dict):

@@ -19,7 +19,7 @@ from msgspec import to_builtins
 
 from bakery.errors import UsageError
 from bakery.events import FORMAT, Event, RunStarted
-from bakery.files import cannot_write
+from bakery.files import cannot_write, open_for_text
 from bakery.oci.annotation import format_time
 from bakery.text import clean, json_text
 
@@ -83,7 +83,7 @@ class Journal:
         self._path, self._now = path, now
         self._warned = False
         try:
-            self._file = path.open("a", encoding="utf-8", buffering=1)  # by line: a kill loses at most one
+            self._file = open_for_text(path, append=True)  # by line: a kill loses at most one
             _lock(self._file, path)
             if not _ends_with_line(path):
                 self._file.write("\n")

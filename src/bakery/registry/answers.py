@@ -54,6 +54,7 @@ class Meaning(Enum):
     REFUSED = "refused"
 
 
+NO_HEAD: Final = frozenset({400, 403, 405, 406, 501})  # statuses of registries that support or allow only GET
 TRANSIENT: Final = frozenset({Meaning.THROTTLED, Meaning.NOT_TAKEN, Meaning.AMBIGUOUS})
 
 

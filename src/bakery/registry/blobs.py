@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
-from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound
+from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
 from bakery.extent import Keep, OpenBody
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.polling import poll_delays
 from bakery.registry import upload_plan as plan
-from bakery.registry.answers import Meaning, Purpose, meaning_of
+from bakery.registry.answers import NO_HEAD, TRANSIENT, Meaning, Purpose, meaning_of
 from bakery.registry.gate import Lane
 from bakery.registry.http.message import HttpBody, HttpResponse
+from bakery.registry.http.transport import OpenResponse
 from bakery.registry.http.url import Url
 from bakery.registry.links import session_in
 from bakery.registry.mounts import Mounts
@@ -42,7 +42,7 @@ _OCTETS: Final = {"Content-Type": "application/octet-stream"}
 _LOOK: Final = "look for blob"
 _READ: Final = "read blob"
 READ_BLOB: Final = f"cannot {_READ}"  # the first words of the errors of a download
-_NO_HEAD: Final = frozenset({400, 405, 501})
+_TRIES_OF_500: Final = 3  # of a HEAD, before the blob is uploaded
 
 
 def _lane(size: int) -> Lane:
@@ -77,10 +77,24 @@ class Blobs:
                 return True
             if blob.digest in self._mounts.sessions:
                 return False
-        is_there = await Retries(self._state, self._head(blob)).attempt(partial(self._look, blob))
+        retries = Retries(self._state, self._head(blob))
+
+        async def look() -> bool:
+            try:
+                return await self._look(blob)
+            except RegistryError as error:
+                if error.status == 500 and self._is_target and retries.failures + 1 >= _TRIES_OF_500:
+                    return False  # a registry that is down responds 502 or 503, this one fails at a HEAD
+                raise
+
+        is_there = await retries.attempt(look)
         if is_there:
             self._endpoint.meter.reused(blob.size)
         return is_there
+
+    @property
+    def _is_target(self) -> bool:
+        return self._state.writes_to(self.repository)
 
     def _head(self, blob: Descriptor) -> Operation:
         return self._operation("HEAD", f"blobs/{blob.digest}", _LOOK, blob)
@@ -100,8 +114,7 @@ class Blobs:
         # If it is unknown whether the blob exists, it is uploaded: some registries support no HEAD, or allow to push
         # and not to read. If the permission is really missing, the upload reports it.
         meaning = meaning_of(response, Purpose.READ)
-        is_hidden = meaning is Meaning.DENIED and self._state.writes_to(self.repository)
-        if response.status in _NO_HEAD or meaning is Meaning.ABSENT or is_hidden:
+        if meaning is Meaning.ABSENT or (meaning not in TRANSIENT and (self._is_target or response.status in NO_HEAD)):
             return False
         raise await self._endpoint.refusal(response, operation)
 
@@ -141,6 +154,11 @@ class Blobs:
                     if response.status >= 400:
                         refused = await response.read(MAX_ERROR_BYTES, strict=False)
                         raise await self._endpoint.refusal(refused, operation)
+                    if response.encoding and response.headers.get("Content-Length") != str(size):
+                        intake.take(memoryview(await _decoded(response, intake, blob)))
+                        intake.check(about)
+                        yield size
+                        return
                     intake.skip = check_start(response.status, response.headers, intake.size, blob, about)
                     while await response.move(intake.take) and intake.size <= size:
                         if intake.size < size:
@@ -253,6 +271,16 @@ class Blobs:
 
     def _operation(self, method: str, target: str | Url, action: str, blob: Descriptor, **others: object) -> Operation:
         return self._state.operation(method, self.repository, target, action, self._about(blob), **others)  # type: ignore[arg-type]  # by name
+
+
+async def _decoded(response: OpenResponse, intake: _Intake, blob: Descriptor) -> bytes:
+    """Return a small blob, such as a config, that a server compressed unasked. Raises InvalidContent for a larger one.
+
+    Some storage marks layers as compressed because they are: then the length is right, and the bytes are used as sent.
+    """
+    if intake.size or blob.size > _SMALL_BYTES:
+        response.refuse_encoding()
+    return (await response.read(blob.size + _SMALL_BYTES)).body
 
 
 class _Intake:

@@ -68,7 +68,12 @@ def _parse_line(header: str) -> list[Challenge]:
         parameters: dict[str, str] = {}
         has_none = at == scheme.end()
         is_basic = scheme.group().lower() == "basic"
-        at = _after_item(header, at) if has_none else _parse_parameters(header, at, parameters, is_lax=is_basic)
+        try:
+            at = _after_item(header, at) if has_none else _parse_parameters(header, at, parameters, is_lax=is_basic)
+        except BadChallenge:
+            if not is_basic:
+                raise
+            at = len(header)  # for Basic, no parameter decides anything
         found.append(Challenge(scheme.group().lower(), parameters))
     return found
 

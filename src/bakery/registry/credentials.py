@@ -202,7 +202,10 @@ class Credentials:
                 continue
             except OSError as error:
                 why = error.strerror or str(error)
-                raise AuthError("cannot read credentials from", about=file, why=why, error_code=_UNREADABLE) from error
+                hint = "correct the file, or name another folder with DOCKER_CONFIG"
+                raise AuthError(
+                    "cannot read credentials from", about=file, why=why, hint=hint, error_code=_UNREADABLE
+                ) from error
             configs.append(_parse(raw, str(file)))
         if self._sources.last:
             configs.append(_parse(self._sources.last.encode(), "the caller"))

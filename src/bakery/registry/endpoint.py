@@ -122,6 +122,10 @@ class Endpoint:
         """Return whether the registry has asked for a login and none is stored for the repository."""
         return self._authorizer.knows_challenge() and not await self._authorizer.has_login(repository)
 
+    def lets_in(self) -> bool:
+        """Return whether other requests may succeed after a 401 of this registry."""
+        return self._authorizer.lets_in()
+
     async def hint_for(self, error: RegistryError, repository: Repository) -> str:
         """Return what to do about a write that was refused: about the login, or about a repository that is missing."""
         return create_hint(repository) if isinstance(error, NotFound) else await self.hint(repository)

@@ -29,6 +29,8 @@ def session_in(response: HttpResponse, repository: Repository, api: Origin) -> U
     location = response.header("Location") if response.status < 300 else ""
     if not location or response.url is None:
         return None
+    if location.lower().startswith(f"{response.url.origin.authority}/"):  # containerd takes it without a scheme as well
+        location = f"//{location}"
     session = response.url.resolve(location)
     if session.origin != api:
         return session

@@ -79,6 +79,7 @@ class Authorizer:
         self._renewals: dict[Login, str] = {}
         self._wanted: dict[tuple[str, ...], tuple[str, ...]] = {}  # our scopes → the scopes that the registry requires
         self._anonymous_because: str = ""
+        self._was_granted = False  # whether the token service has ever accepted the login
 
     async def grant(self, operation: Operation) -> Grant:
         """Return the authorization of the next request. Its token lasts for `operation.lasting_s`."""
@@ -112,7 +113,7 @@ class Authorizer:
         try:
             token = await self._fetch(*key)
             until = self._clock.now() + token.lifetime_s - refresh_margin_s(token.lifetime_s)
-            self._kept[key] = _Kept(token, until)
+            self._kept[key], self._was_granted = _Kept(token, until), True
             flight.set_result(None)
         except Exception as error:
             flight.set_exception(error)
@@ -168,6 +169,10 @@ class Authorizer:
         if kept is not None and grant.header == f"Bearer {kept.token.value}":
             del self._kept[grant.key]  # and not one that another request fetched in the meantime
         return True
+
+    def lets_in(self) -> bool:
+        """Return whether other requests may succeed after a 401: no login is required, or a token was granted."""
+        return self._challenge is None or self._was_granted
 
     def knows_challenge(self) -> bool:
         """Return whether the registry has ever sent a challenge."""

@@ -23,7 +23,7 @@ from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.reference import DigestReference, Reference, Repository, TagReference
 from bakery.polling import poll_delays
 from bakery.registry import fallback, put_plan
-from bakery.registry.answers import Meaning, Purpose, meaning_of
+from bakery.registry.answers import NO_HEAD, Meaning, Purpose, meaning_of
 from bakery.registry.blobs import Blobs
 from bakery.registry.deletion import Deletions
 from bakery.registry.failure import ConditionFailed, TagTaken
@@ -82,7 +82,7 @@ class Manifests:
                 return found
         elif meaning_of(response, Purpose.READ) is Meaning.ABSENT:
             return None
-        elif response.status not in (403, 405):
+        elif response.status not in NO_HEAD:
             raise await endpoint.refusal(response, operation)
         # No usable headers, no HEAD, or a 403 without a body that states the reason: GHCR's may be a rate limit.
         got = await self._get(reference, _LOOK)
@@ -165,9 +165,7 @@ class Manifests:
 
     async def _get(self, reference: Reference, action: str, expected: Descriptor | None = None) -> RawManifest | None:
         endpoint = self._state.endpoint(reference.repository)
-        operation = self._operation(
-            "GET", reference, action, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES, takes_gzip=True
-        )
+        operation = self._operation("GET", reference, action, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES)
         response = await endpoint.send(operation)
         if response.status != 200:
             if meaning_of(response, Purpose.READ) is Meaning.ABSENT:

@@ -29,8 +29,7 @@ class Operation(Struct, frozen=True):
 
     action: a verb phrase such as "read manifest". body None sends none; `lane` is where the request queues. limit_bytes
     bounds the response. lasting_s: how long its token must last. insists: whether to log in again after a 401.
-    takes_gzip: see HttpRequest. urgent:
-    as in Gate.enter.
+    urgent: as in Gate.enter.
     """
 
     method: str
@@ -46,7 +45,6 @@ class Operation(Struct, frozen=True):
     limit_bytes: int = MAX_ERROR_BYTES
     lasting_s: float = 0.0
     insists: bool = True
-    takes_gzip: bool = False
     urgent: bool = False
 
     __repr__ = repr_without("headers", "body")
@@ -59,4 +57,4 @@ class Operation(Struct, frozen=True):
     def request(self, url: Url, *, authorization: str = "", allowed: frozenset[Reach] = EVERYWHERE) -> HttpRequest:
         """Return the HTTP request for it. url: its own, or what a redirect of it leads to."""
         headers = {**self.headers, "Authorization": authorization} if authorization else self.headers
-        return HttpRequest(self.method, url, headers, self.body, allowed, self.action, self.about, self.takes_gzip)
+        return HttpRequest(self.method, url, headers, self.body, allowed, self.action, self.about)

@@ -23,7 +23,12 @@ _SENTENCE_KEYS: Final = frozenset(
     {"message", "detail", "details", "description", "reason", "error", "errors", "error_description", "cause", "title"}
 )
 _DIGEST_ONLY: Final = re.compile(r"[a-z0-9]{2,10}:[0-9a-f]{32,128}")
-_TITLE: Final = re.compile(r"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<(?:title|h1)[^>]*>([^<]{1,200})", re.IGNORECASE)
+_XML_WORDS: Final = re.compile(r"<(?:Message|Details?)>([^<]{1,300})<")  # of object storage
+_CUT_WORDS: Final = re.compile(r'"(?:message|detail|error)"\s*:\s*("(?:[^"\\]|\\.){1,300}")', re.IGNORECASE)
+_MAX_CUT: Final = 4096  # characters of truncated JSON that are searched
+_CHARSET: Final = re.compile(r"charset=[\s\"']*([a-z0-9-]+)")
+_CHARSETS: Final = {"utf-16": "utf-16", "iso-8859-1": "latin-1", "latin1": "latin-1", "windows-1252": "cp1252"}
 
 
 _ECR: Final = re.compile(r"[0-9]{12}\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)")
@@ -81,29 +86,50 @@ def known_reason(response: HttpResponse) -> Known | None:
 def words_of(response: HttpResponse, *, json_only: bool = False) -> str:
     """Return what a response says, as one line of at most 300 characters without secrets; "" if it says nothing.
 
-    Reads the OCI error list, other JSON objects, plain text, and the title of a web page. json_only: nothing but the
-    sentences of JSON, since token services have echoed secrets. Never raises.
+    Reads the OCI error list, other JSON, plain text, the XML of object storage, and the title of a web page. json_only:
+    nothing but the sentences of JSON, since token services have echoed secrets. Never raises.
     """
-    body = response.body[:MAX_ERROR_BYTES].decode("utf-8", "replace").strip().removeprefix("\ufeff")
+    body = _text_of(response)
     if not body:
         return ""
-    if body[0] in "{[":
+    if body[0] in '{["':
         try:
             said = list(dict.fromkeys(_sentences(json.loads(body), is_said=False)))
         except (ValueError, RecursionError):
-            return "" if json_only else _unread(response)
+            said = [] if json_only else [_unquoted(words) for words in _CUT_WORDS.findall(body[:_MAX_CUT])]
+            if not said:
+                return "" if json_only else _unread(response)
         # The detail often repeats the message, or only a part of it.
         return _safe("; ".join(one for one in said if not any(one in other for other in said if other != one)))
     if json_only:
         return ""
-    content_type = response.header("Content-Type").partition(";")[0].strip().lower()
-    if body[0] == "<" or content_type == "text/html":
-        title = _TITLE.search(body)
-        text = html.unescape(title[1]) if title else ""
-        return _safe(f"web page '{' '.join(text.split())}'") if text else _unread(response)
-    if content_type in ("", "text/plain") and "\ufffd" not in body and "\0" not in body:
+    if body[0] == "<":
+        return _words_of_markup(body) or _unread(response)
+    if "\ufffd" not in body and "\0" not in body:  # text, whatever type a proxy gives it
         return _safe(body.removeprefix(str(response.status)))
     return _unread(response)
+
+
+def _text_of(response: HttpResponse) -> str:
+    charset = _CHARSET.search(response.header("Content-Type").lower())
+    encoding = _CHARSETS.get(charset[1], "utf-8") if charset is not None else "utf-8"
+    return response.body[:MAX_ERROR_BYTES].decode(encoding, "replace").strip().removeprefix("\ufeff")
+
+
+def _words_of_markup(body: str) -> str:
+    if found := _XML_WORDS.search(body):
+        return _safe(html.unescape(found[1]))
+    title = _TITLE.search(body)
+    text = " ".join(html.unescape(title[1]).split()) if title else ""
+    return _safe(f"web page '{text}'") if text else ""
+
+
+def _unquoted(text: str) -> str:
+    """Return the string that a piece of JSON stands for, or "" if it is malformed."""
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return ""
 
 
 def login_hint(registry: str) -> str:

@@ -81,6 +81,7 @@ class Login(Struct, frozen=True):
         for secret in (self.password, self.identity_token, self.registry_token):
             for form in (secret, secret.strip(), quote(secret, errors="replace"), quote_plus(secret, errors="replace")):
                 hide(form)
+            hide(base64.b64encode(secret.encode(errors="replace")).decode())
         if not self.fault:
             hide(self.basic.removeprefix("Basic "))
 

@@ -23,6 +23,7 @@ from bakery.registry.step import Backoff, LookUp
 GHCR_CHUNK_BYTES: Final = 4 * 1024 * 1024  # GHCR refuses larger chunks with 416
 _ABSURD_CHUNK_BYTES: Final = 10**11  # a registry that requests this much does not mean it
 MAX_CHUNK_BYTES: Final = 64 * 1024 * 1024  # a chunk is held in memory, whatever size a registry requires
+_MAX_SESSIONS_LOST: Final = 10  # replicas without a shared secret lose every second one
 _MAX_DOUBTS: Final = 2  # a digest or a login that is refused more often is refused permanently
 OPEN: Final = "open upload for"
 PUSH: Final = "push blob"
@@ -81,7 +82,7 @@ def upload(
 
     The result of Open, Whole, Chunk and Finish is a Sent, of LookUp a bool, of Backoff anything.
     """
-    about, doubts = about or str(blob.digest), 0
+    about, doubts, lost = about or str(blob.digest), 0, 0
     while True:
         if session is None:
             opened = yield Open()
@@ -114,8 +115,10 @@ def upload(
             continue
         is_doubtful = isinstance(sent.error, LoginEnded) or (response is not None and _refuses_digest(response))
         doubts += is_doubtful
+        lost += meaning is Meaning.SESSION_LOST
         error = _error(sent, PUSH, about, Purpose.SEND_BLOB)
-        if doubts > _MAX_DOUBTS or not (error.transient or is_doubtful or meaning is Meaning.SESSION_LOST):
+        may_pass = error.transient or is_doubtful or meaning is Meaning.SESSION_LOST
+        if doubts > _MAX_DOUBTS or lost > _MAX_SESSIONS_LOST or not may_pass:
             raise error
         untaken = sent.uncommitted or isinstance(error, BodyCut | NotConnected)
         untaken = untaken or meaning in (Meaning.THROTTLED, Meaning.NOT_TAKEN)

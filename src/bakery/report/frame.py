@@ -161,7 +161,7 @@ def _failure(group: Sequence[tuple[Target, Step]], terminal: Terminal) -> str:
 
 
 def _why(step: Step) -> str:
-    return step.error.partition(" (hint: ")[0].rpartition(": ")[2]
+    return step.error.partition(" (hint: ")[0].partition(": ")[2]
 
 
 def _hosts(run: Run, now: float, terminal: Terminal, room: int) -> list[FrameLine]:

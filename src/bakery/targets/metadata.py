@@ -114,7 +114,7 @@ def read_metadata(files: Sequence[Path], *, flat: bool = False) -> Metadata:
             try:
                 result = _read_entry(uid, entry, file)
             except BakeryError as error:
-                problems.append(f"{file}:{_line_of(raw, uid)}: {uid}: {error}")
+                problems.append(f"{file}:{_line_of(raw, uid)}: {uid}{': ' if uid else ''}{error}")
                 continue
             if isinstance(result, str):
                 incomplete.setdefault(uid, []).append(f"{file}:{_line_of(raw, uid)}: {result}")

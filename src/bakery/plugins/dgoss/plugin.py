@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bakery.config.schema.options import GossOptions
 from bakery.errors import BakeryError, ExitCode, one_line
 from bakery.events import Emit, ignore
+from bakery.files import write_text
 from bakery.parallel.blocking import run
 from bakery.parallel.command import ShellResult, ShellTask
 from bakery.parallel.program import ProgramMissing, find_program
@@ -108,8 +109,7 @@ class DgossPlugin:
         print_text(f"{table(goss)}\n{closing(goss)}")
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(markdown(goss))
+            write_text(Path(summary), markdown(goss), append=True)
         if not goss or any(result.status is not GossStatus.PASSED for result in goss):
             raise SystemExit(int(ExitCode.FAILED))
 

@@ -56,7 +56,6 @@ class HttpRequest(Struct, frozen=True):
     """One request to one address.
 
     allowed: the classes of addresses that the host may have. action and about: for errors ("cannot {action} {about}").
-    takes_gzip: whether the response may be compressed although that was not requested; it is decoded when it is read.
     """
 
     method: str
@@ -66,7 +65,6 @@ class HttpRequest(Struct, frozen=True):
     allowed: frozenset[Reach] = EVERYWHERE
     action: str = "send request to"
     about: str = ""
-    takes_gzip: bool = False
 
     __repr__ = repr_without("headers", "body")
 

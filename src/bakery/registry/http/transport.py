@@ -1,7 +1,8 @@
 """Sends one request and returns its response. Never retries, never follows a redirect, knows no credentials.
 
 HTTP/1.1 only: every registry speaks it, and an upload of gigabytes gains nothing from sharing its connection.
-No cookies, no netrc, no decompression, no quoting of URLs that are already quoted.
+No cookies, no netrc, no quoting of URLs that are already quoted. A response that is compressed although that was not
+requested is decoded only if it is read as a whole, and only up to the limit for it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _REPEATABLE: Final = ("GET", "HEAD")
 _UNKNOWN: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 _SLOWEST: Final = 1024  # bytes a second, over the limit for a stall
 _FAILURES: Final = (Broken, NotHttp, TimeoutError)
+_GZIP: Final = ("gzip", "x-gzip")
+_NO_ENCODING: Final = ("", "identity", "aws-chunked")  # the last is how S3 was sent the content, not how it sends it
 
 
 class OpenResponse:
@@ -57,6 +60,12 @@ class OpenResponse:
     @property
     def url(self) -> Url:
         return self._request.url
+
+    @property
+    def encoding(self) -> str:
+        """How the body is compressed, in lower case, or ""."""
+        names = [name.strip().lower() for value in self.headers.getall("Content-Encoding") for name in value.split(",")]
+        return ", ".join(name for name in names if name not in _NO_ENCODING)
 
     async def read(self, limit_bytes: int, *, strict: bool = True) -> HttpResponse:
         """Return the whole response, read once and kept. A longer or broken body is truncated, or raises if strict."""
@@ -85,8 +94,19 @@ class OpenResponse:
                 why=f"the response is longer than the {limit_bytes} bytes allowed",
             )
         body = b"".join(parts)[:limit_bytes]
-        is_gzip = self._request.takes_gzip and self.headers.get("Content-Encoding").lower() == "gzip"
-        return _decoded(body, limit_bytes, self._request) if is_gzip else body
+        return self._decoded(body, limit_bytes, strict=strict) if self.encoding and body else body
+
+    def _decoded(self, body: bytes, limit_bytes: int, *, strict: bool) -> bytes:
+        """Return a compressed body, decoded to no more than the limit. If not strict, "" for what cannot be decoded."""
+        try:
+            if self.encoding not in _GZIP:
+                raise _compressed(self.encoding, self._request)
+            content = _gunzip(body, limit_bytes, self._request)
+        except InvalidContent:
+            if strict:
+                raise
+            return b""
+        return content
 
     async def move(self, take: Take) -> int:
         """Pass the next bytes of the body to `take`, in a thread if they are many. Return how many, 0 at the end.
@@ -110,6 +130,11 @@ class OpenResponse:
             if size and self._window_bytes < _SLOWEST * self._stall_s:
                 raise TimeoutError
             self._window_ends, self._window_bytes = now + self._stall_s, 0
+
+    def refuse_encoding(self) -> None:
+        """Raise if the body is compressed: decoding a stream would change its size and digest."""
+        if self.encoding:
+            raise _compressed(self.encoding, self._request)
 
     def close(self) -> None:
         """Return the connection to the pool if the response was read to its end, or else close it."""
@@ -227,17 +252,17 @@ def _headers(request: HttpRequest, route: Route) -> list[tuple[str, str]]:
 
 def _check(exchange: Exchange, request: HttpRequest) -> None:
     """Raise if the head of a response makes it unusable."""
-    encoding = exchange.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("", "identity") and not (encoding == "gzip" and request.takes_gzip):
-        # Decoding it would change size and digest, and would allow decompression bombs (registry.md 7 row 20).
-        why = f"the response is compressed ({encoding[:40]!r}), which was not requested"
-        raise InvalidContent(f"cannot {request.action}", about=request.subject, why=why)
     if not exchange.is_sent and exchange.status < 400 and not is_followed(exchange.status, request.method):
         why = f"{request.url.origin.authority} responded {exchange.status} before the whole body was sent"
         raise BodyCut(f"cannot {request.action}", about=request.subject, why=why)
 
 
-def _decoded(body: bytes, limit_bytes: int, request: HttpRequest) -> bytes:
+def _compressed(encoding: str, request: HttpRequest) -> InvalidContent:
+    why = f"the response is compressed ({encoding[:40]!r}), which was not requested"
+    return InvalidContent(f"cannot {request.action}", about=request.subject, why=why)
+
+
+def _gunzip(body: bytes, limit_bytes: int, request: HttpRequest) -> bytes:
     """Return a compressed body, decoded to no more than the limit."""
     import zlib
 
