@@ -171,7 +171,9 @@ async def test_a_registry_that_loses_every_session_is_given_up():
 
 async def test_an_error_that_is_compressed_unasked_is_quoted_and_retried_like_any_other():
     busy = Response(503, {"Content-Encoding": "gzip"}, gzip.compress(errors("UNAVAILABLE", "busy")))
-    no = Response(400, {"Content-Encoding": "gzip"}, gzip.compress(errors("X", "the name is too long")))
+    no = Response(
+        400, {"Content-Encoding": "gzip"}, gzip.compress(errors("X", "the name is too long") + b" " * 100_000)
+    )
     async with ScriptedServer() as server, make_client() as client:
         server.expect("POST", UPLOADS, busy)
         server.expect("POST", UPLOADS, no)

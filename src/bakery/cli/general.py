@@ -93,7 +93,7 @@ def _without_traceback(record: Any) -> bool:
         from bakery.errors import reason
 
         record.msg, record.args = f"{record.getMessage()}: {reason(record.exc_info[1])}", ()
-        record.exc_info = record.exc_text = None
+        record.exc_info = None
     return True
 
 

@@ -25,6 +25,7 @@ _ABSURD_CHUNK_BYTES: Final = 10**11  # a registry that requests this much does n
 MAX_CHUNK_BYTES: Final = 64 * 1024 * 1024  # a chunk is held in memory, whatever size a registry requires
 _MAX_SESSIONS_LOST: Final = 10  # replicas without a shared secret lose every second one
 _MAX_DOUBTS: Final = 2  # a digest or a login that is refused more often is refused permanently
+_UNTAKEN: Final = (Meaning.THROTTLED, Meaning.NOT_TAKEN)
 OPEN: Final = "open upload for"
 PUSH: Final = "push blob"
 
@@ -98,8 +99,7 @@ def upload(
                 continue
         is_whole = manners.chunk_bytes is None  # another blob may learn meanwhile that the host requires chunks
         sent = yield from (_whole(session) if is_whole else _chunks(session, blob, manners))
-        session = None
-        response = sent.response
+        session, response = None, sent.response
         if response is not None and response.status in (201, 204):
             return
         if response is not None and response.status < 400:
@@ -120,8 +120,7 @@ def upload(
         may_pass = error.transient or is_doubtful or meaning is Meaning.SESSION_LOST
         if doubts > _MAX_DOUBTS or lost > _MAX_SESSIONS_LOST or not may_pass:
             raise error
-        untaken = sent.uncommitted or isinstance(error, BodyCut | NotConnected)
-        untaken = untaken or meaning in (Meaning.THROTTLED, Meaning.NOT_TAKEN)
+        untaken = sent.uncommitted or isinstance(error, BodyCut | NotConnected) or meaning in _UNTAKEN
         # After a 500 there is a response, so one look is enough; without any, the registry may still be at work.
         settle = not is_doubtful and (response is None or response.status != 500)
         if not untaken and (yield LookUp(settle, error)) is True:

@@ -64,8 +64,7 @@ class OpenResponse:
     @property
     def encoding(self) -> str:
         """How the body is compressed, in lower case, or ""."""
-        names = [name.strip().lower() for value in self.headers.getall("Content-Encoding") for name in value.split(",")]
-        return ", ".join(name for name in names if name not in _NO_ENCODING)
+        return _encoding(self.headers)
 
     async def read(self, limit_bytes: int, *, strict: bool = True) -> HttpResponse:
         """Return the whole response, read once and kept. A longer or broken body is truncated, or raises if strict."""
@@ -97,16 +96,15 @@ class OpenResponse:
         return self._decoded(body, limit_bytes, strict=strict) if self.encoding and body else body
 
     def _decoded(self, body: bytes, limit_bytes: int, *, strict: bool) -> bytes:
-        """Return a compressed body, decoded to no more than the limit. If not strict, "" for what cannot be decoded."""
-        try:
-            if self.encoding not in _GZIP:
-                raise _compressed(self.encoding, self._request)
-            content = _gunzip(body, limit_bytes, self._request)
-        except InvalidContent:
-            if strict:
-                raise
-            return b""
-        return content
+        """Return a compressed body, decoded to no more than the limit; if not strict, as much as can be."""
+        why = ""
+        if self.encoding in _GZIP:
+            body, why = _gunzip(body, limit_bytes)
+        elif strict:
+            raise _compressed(self.encoding, self._request)
+        if why and strict:
+            raise InvalidContent(f"cannot {self._request.action}", about=self._request.subject, why=why)
+        return body
 
     async def move(self, take: Take) -> int:
         """Pass the next bytes of the body to `take`, in a thread if they are many. Return how many, 0 at the end.
@@ -252,9 +250,16 @@ def _headers(request: HttpRequest, route: Route) -> list[tuple[str, str]]:
 
 def _check(exchange: Exchange, request: HttpRequest) -> None:
     """Raise if the head of a response makes it unusable."""
+    if request.method == "HEAD" and exchange.status < 400 and (encoding := _encoding(exchange.headers)):
+        raise _compressed(encoding, request)  # its length is not that of the content
     if not exchange.is_sent and exchange.status < 400 and not is_followed(exchange.status, request.method):
         why = f"{request.url.origin.authority} responded {exchange.status} before the whole body was sent"
         raise BodyCut(f"cannot {request.action}", about=request.subject, why=why)
+
+
+def _encoding(headers: Fields) -> str:
+    names = [name.strip().lower() for value in headers.getall("Content-Encoding") for name in value.split(",")]
+    return ", ".join(name for name in names if name not in _NO_ENCODING)
 
 
 def _compressed(encoding: str, request: HttpRequest) -> InvalidContent:
@@ -262,19 +267,16 @@ def _compressed(encoding: str, request: HttpRequest) -> InvalidContent:
     return InvalidContent(f"cannot {request.action}", about=request.subject, why=why)
 
 
-def _gunzip(body: bytes, limit_bytes: int, request: HttpRequest) -> bytes:
-    """Return a compressed body, decoded to no more than the limit."""
+def _gunzip(body: bytes, limit_bytes: int) -> tuple[bytes, str]:
+    """Return a compressed body, decoded to no more than the limit, and what is wrong with it, or ""."""
     import zlib
 
     try:
         content = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, limit_bytes + 1)
     except zlib.error as error:
-        why = f"invalid gzip: {error}"
-        raise InvalidContent(f"cannot {request.action}", about=request.subject, why=why) from error
-    if len(content) > limit_bytes:
-        why = f"the response is longer than the {limit_bytes} bytes allowed"
-        raise InvalidContent(f"cannot {request.action}", about=request.subject, why=why)
-    return content
+        return b"", f"invalid gzip: {error}"
+    is_long = len(content) > limit_bytes
+    return content[:limit_bytes], f"the response is longer than the {limit_bytes} bytes allowed" if is_long else ""
 
 
 def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
