@@ -294,3 +294,14 @@ def test_a_docker_without_buildx_is_named_by_what_it_says_and_not_by_its_advice(
     with pytest.raises(BakeryError) as caught:
         build(plan, environment={"PATH": f"{program.parent}:/bin:/usr/bin", "BAKERY_DOCKER": str(program)})
     assert caught.value.why == f"{program} buildx: docker: unknown command: docker buildx"
+
+
+def test_dockers_own_builder_is_refused_for_a_push_by_digest_before_anything_is_built(project, tmp_path):
+    inspect = "Name:   default\nDriver: docker\n\nNodes:\nName:   default\nStatus: running\n"
+    tool = standin(tmp_path / "tool", inspect=inspect)
+    with pytest.raises(BakeryError, match="cannot push by digest with the builder default") as caught:
+        built(project, tool)
+    assert caught.value.hint.startswith("create another one with 'docker buildx create --use'")
+    assert tool.calls("bake") == []
+    how = BuildOptions(push=True)
+    assert build(plan_build(BuildRequest(project, options=how)), environment=tool.environment).exit_code == 0

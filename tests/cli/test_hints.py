@@ -20,7 +20,7 @@ NAMED = re.compile(r"""[`'"](bakery [^`'"]*|--[a-z][^`'"]*)[`'"]""")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # Options of other programs, by the program that a message names with them.
 FOREIGN = {
-    "buildx": {"--metadata-file"},
+    "buildx": {"--metadata-file", "--use"},
 }
 
 

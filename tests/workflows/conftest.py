@@ -31,6 +31,7 @@ cp "$RECORDED/$ID.json" "$2"
 DOCKER = """#!/bin/bash
 set -e
 case "$1 $2 $3" in
+"context create "* | "buildx create "*) echo "$*" >>"$NOTES" ;;
 login*) echo "login $2 $4 $(cat)" >>"$NOTES" ;;
 "buildx bake --print") cat "$RECORDED/bake.json" ;;
 buildx*)

@@ -86,6 +86,9 @@ async def test_the_jobs_publish_what_is_complete(scene: Scene, missing: str):
         assert platforms(registry, "acme/bread", "latest") == list(PLATFORMS)
         assert bool(registry.tags("acme/cake")) is not bool(missing)
     assert f"login {scene.builds.address} ci secret" in scene.notes
+    assert scene.notes.count("buildx create --use bakery") == len(PLATFORMS), (
+        "Docker's own builder cannot push by digest"
+    )
 
 
 def test_artifacts_are_kept_and_publishing_runs_after_a_failure():

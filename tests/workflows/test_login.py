@@ -19,7 +19,18 @@ esac
 """
 LOGINS = {
     "GHCR": ("https://github.com", "ghcr.io/acme", "login ghcr.io someone a-token\n"),
-    "an Enterprise server": ("https://git.acme.example", "containers.git.acme.example/acme", None),
+    "an Enterprise server": (
+        "https://git.acme.example",
+        "containers.git.acme.example/acme",
+        "login containers.git.acme.example someone a-token\n",
+    ),
+    "the server's own": ("https://github.com", "", "login ghcr.io someone a-token\n"),
+    "an Enterprise server's own": (
+        "https://git.acme.example",
+        "",
+        "login containers.git.acme.example someone a-token\n",
+    ),
+    "GHCR, from an Enterprise server": ("https://git.acme.example", "ghcr.io/acme", ""),
     "another registry": ("https://github.com", "docker.io/acme", ""),
     "a name that begins like GHCR": ("https://github.com", "ghcr.io.evil.example/acme", ""),
 }
@@ -37,7 +48,7 @@ async def test_a_token_is_only_used_at_the_registry_of_its_server(scene, sources
     given = {"registry": registry, "token": "${{ github.token }}"}
     ran = await run(made, given)
     assert ran.is_green, ran.log
-    assert scene.notes == (f"login {registry.partition('/')[0]} someone a-token\n" if expected is None else expected)
+    assert scene.notes == expected
 
 
 async def test_a_role_logs_in_at_ecr_and_an_identity_at_artifact_registry(scene, sources, tools):

@@ -10,10 +10,19 @@ import pytest
 import yaml
 
 from tests.cli.running import bakery
-from tests.workflows.conftest import PLATFORMS, Scene, platforms, runner
+from tests.workflows.conftest import BAKERY, PLATFORMS, Scene, platforms, runner
 from tests.workflows.runner import Ran
 
 pytestmark = [pytest.mark.slow]
+
+
+BUILD_NOTED = BAKERY.replace(
+    "shift; done",
+    """
+    [ "$1" != --temp-registry ] || echo "build $1 $2" >>"$NOTES"
+    shift
+done""",
+)
 
 
 def project(scene: Scene) -> Path:
@@ -86,6 +95,20 @@ async def test_without_push_nothing_is_published_and_no_token_is_used(scene, sou
     assert ran.results == {"matrix": "success", "build": "success", "publish": "skipped", "summary": "success"}, ran.log
     assert scene.one.repositories() == []
     assert "ghcr.io" not in scene.notes
+
+
+@pytest.mark.parametrize(
+    ("server", "registry"),
+    [("https://github.com", "ghcr.io"), ("https://git.acme.example", "containers.git.acme.example")],
+)
+async def test_builds_go_to_the_registry_of_the_server_by_default(scene, sources, tools, server, registry):
+    record(scene, project(scene))
+    made = runner(scene, sources, tools, scene.folder / "project", bakery=BUILD_NOTED)
+    made.server = server
+    ran = await asyncio.to_thread(made.run, "publish-images", {"push": True})
+    assert ran.is_green, ran.log
+    assert scene.notes.count(f"build --temp-registry {registry}/acme\n") == 4
+    assert scene.notes.count(f"login {registry} ") == 5, "four builds and the publish"
 
 
 async def test_a_selection_without_builds_is_green_and_builds_nothing(scene, sources, tools):

@@ -105,6 +105,14 @@ def _check_running(found: Builder, plan: BuildPlan, inspected: Exit) -> None:
             hint=f"list builders with '{found.name} ls', and name one with --builder or BUILDX_BUILDER",
             error_code="build/builder",
         )
+    if plan.options.by_digest and values.get("Driver") == "docker":
+        raise BakeryError(
+            "cannot push by digest with the builder",
+            about=values.get("Name", ""),
+            why="Docker's own builder does not push by digest",
+            hint="create another one with 'docker buildx create --use', or name one with --builder or BUILDX_BUILDER",
+            error_code="build/builder",
+        )
     _log.debug(
         "%s %s, builder %s (%s), BuildKit %s, jobs: %s",
         found.name,

@@ -27,11 +27,12 @@ ENTRIES: Final = (
     ),
     Entry(
         "build/builder",
-        "The builder cannot be reached",
-        "buildx has no builder of this name, or the builder does not run. Nothing was built.",
+        "The builder cannot be used",
+        "buildx has no builder of this name, or the builder does not run or cannot push by digest. Nothing was built.",
         (
             "`--builder` or `BUILDX_BUILDER` names a builder that was not created on this machine.",
             "The Docker daemon or the BuildKit of the builder does not run, or is not reachable from here.",
+            "The builder is the one inside Docker (driver `docker`), and builds are pushed by digest.",
         ),
         (
             "Run `docker buildx ls` to list the builders, and `docker buildx create` to create one.",
