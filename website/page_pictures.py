@@ -18,7 +18,7 @@ from cmarkgfm.cmark import Options
 from playwright.sync_api import Browser, sync_playwright
 from tests.peers.programs import need
 
-from bakery.app.rehearse import RehearseRequest, rehearse_project
+from bakery.app.rehearse import RehearseRequest, rehearse_request
 from bakery.oci.canonical import parse_object
 from bakery.publish.journal import line_of
 from bakery.report.journals import entries, runs
@@ -53,7 +53,7 @@ def rehearse() -> tuple[str, str]:
     recorder = Recorder()
     recorder.listen(lambda event, run, at: lines.append(line_of(event, started(run, at))))
     request = RehearseRequest(PROJECT, faults=str(PROJECT / "faults.json"), seed=SEED)
-    done = rehearse_project(request, emit=recorder)
+    done = rehearse_request(request, emit=recorder)
 
     def named(text: str) -> str:
         for name, address in done.stand_ins.items():

@@ -202,10 +202,10 @@ def _tags(request: PublishRequest, origin: OriginRequest) -> tuple[tuple[Destina
 
 
 def _of_bake(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan:
-    from bakery.plans.bake import plan_bake, read_bake
+    from bakery.app.sources import read_bake_file
+    from bakery.plans.bake import plan_bake
 
-    name = "standard input" if origin.bake == "-" else origin.bake
-    targets = read_bake(origin.stdin if origin.bake == "-" else _read(origin.bake), about=name)
+    name, targets = read_bake_file(origin.bake, origin.stdin)
     if not request.metadata:
         hint = "pass what `docker buildx bake --metadata-file` wrote"
         raise UsageError("missing METADATA", why="a bake file does not say what was built", hint=hint)
@@ -226,27 +226,13 @@ def _read_files(arguments: Sequence[str], *, flat: bool = True) -> Metadata:
     return read_metadata(find_files(arguments, Path.cwd()), flat=flat)
 
 
-def _read(file: str) -> bytes:
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise ConfigurationError("cannot read bake file", about=file, why=error.strerror or str(error)) from error
-
-
 def _overrides(origin: OriginRequest, emit: Emit) -> Overrides:
-    from bakery.oci.platform import Platform, unknown_words
+    from bakery.app.sources import check_platforms
     from bakery.plans.annotations import given_annotations
     from bakery.plans.overrides import Overrides
     from bakery.publish.plan import OnDuplicate
 
-    for text in origin.require_platform:
-        try:
-            parsed = Platform.parse(text)
-        except InvalidContent as error:
-            raise UsageError("invalid value for --require-platform", about=error.about, why=error.why) from error
-        for word, nearest in unknown_words(parsed):
-            meant = f"; did you mean {nearest}?" if nearest else ""
-            emit(Noted("", f"--require-platform {text}: {word!r} is not a system or architecture that Go knows{meant}"))
+    check_platforms(origin.require_platform, emit)
     return Overrides(
         annotations=given_annotations(origin.annotation),
         platforms=origin.require_platform,

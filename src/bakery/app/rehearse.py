@@ -1,7 +1,8 @@
-"""Rehearsing: publish a project to registries inside this process, with real transfers.
+"""Rehearsing: publish to registries inside this process, with real transfers.
 
-Every registry that the project names is replaced by an embedded one, and one more is the temporary registry. Builds are
-small images made here for every target, or real ones from an OCI layout. Nothing outside this process is contacted.
+Every registry that a project, a bake file or `--tag` names is replaced by an embedded one, and one more is the
+temporary registry. Builds are small images made here for every target, or real ones from an OCI layout. Nothing outside
+this process is contacted.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +23,7 @@ from msgspec.structs import replace
 
 from bakery.app.engine import make_client
 from bakery.app.planning import project_targets
+from bakery.app.sources import check_platforms, read_bake_file
 from bakery.defaults import NATIVE_JOBS, REQUEST_BACKOFF_S, TIME_BUDGET_S
 from bakery.engines.native import NativeEngine
 from bakery.errors import UsageError
@@ -34,7 +37,7 @@ from bakery.oci.platform import Platform
 from bakery.oci.reference import LayoutReference, Repository
 from bakery.parallel.jobs import resolve_max_workers
 from bakery.parallel.root import run_interruptible
-from bakery.plans.project import plan_project
+from bakery.plans.project import plan_project, source_of
 from bakery.publish.outcome import Outcome
 from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.publish.plan import Plan, PlannedTarget, Source
@@ -47,58 +50,128 @@ if TYPE_CHECKING:
     from bakery.targets.target import Target
 
 TEMPORARY: Final = "temporary.example"
+PLATFORMS: Final = ("linux/amd64", "linux/arm64")  # of an image that does not say
 CREATED: Final = "2026-01-01T00:00:00Z"  # of the images made here, so that every rehearsal yields the same digests
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 class RehearseRequest(Struct, frozen=True):
-    """A project to rehearse.
+    """What to rehearse: a project, the targets of a bake file, or one image.
 
-    image_name: a regular expression, searched for. allow_empty: it may match nothing. metadata: files and patterns that
-    real builds left; they need `layout`, an OCI layout folder with what they name. faults: the name of a profile, or
-    "". jobs: targets at once; None means the default. time_budget: seconds for the whole run.
+    image_name: a regular expression, searched for. allow_empty: it may match nothing. bake: a bake file, or "-" for
+    `stdin`. tag: `REPOSITORY[:TAG[,TAG…]]`, as `publish` takes it. require_platform: what is built of an image without
+    a project; () is both common ones. metadata: files and patterns that real builds left; they need `layout`, an OCI
+    layout folder with what they name. faults: the name of a profile, or "". jobs: targets at once; None means the
+    default. time_budget: seconds for the whole run.
     """
 
-    project: Path = Path()
+    project: Path | None = None
     image_name: str = ""
     allow_empty: bool = False
+    bake: str = ""
+    tag: tuple[str, ...] = ()
+    require_platform: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
     layout: Path | None = None
     faults: str = ""
     seed: int = 0
     jobs: int | None = None
     time_budget: float = TIME_BUDGET_S
+    stdin: bytes = b""
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
-def rehearse_project(request: RehearseRequest, *, emit: Emit = ignore) -> RehearsalResult:
-    """Rehearse the publish of a project. Raises UsageError for metadata without a layout."""
-    if request.metadata and request.layout is None:
-        raise UsageError("--metadata needs --layout", hint="pass --layout with the OCI layout that has the images")
-    builds = read_metadata(find_files(request.metadata, Path.cwd())) if request.metadata else None
-    targets = project_targets(request.project, request.image_name, allow_empty=request.allow_empty, emit=emit)
-    jobs = resolve_max_workers(request.jobs, len(targets), default=NATIVE_JOBS, environment=request.environment)
-    rehearsal = Rehearsal(
-        targets, builds, request.layout, request.faults, request.seed, jobs, time_budget_s=request.time_budget
-    )
-    policy = RetryPolicy.from_environment(request.environment, base_delay=REQUEST_BACKOFF_S)
-    return run_interruptible(rehearse(rehearsal, policy=policy, emit=emit))
+class Wanted(Struct, frozen=True):
+    """A target to rehearse. repository: in the temporary registry, for the builds that are made here."""
+
+    uid: str
+    platforms: tuple[str, ...]
+    repository: Repository
+
+
+class Rehearsed(Struct, frozen=True):
+    """What is rehearsed: targets, and the plan for builds of them."""
+
+    targets: Sequence[Wanted]
+    plan: Callable[[Metadata], Plan]
 
 
 class Rehearsal(Struct, frozen=True):
-    """Targets to rehearse. faults: the name of a profile, or "".
+    """One rehearsal. faults: the name of a profile, or "".
 
     metadata: real builds of some of the targets, with `layout`, an OCI layout folder that contains them. Small images
     are made for the other targets.
     """
 
-    targets: Sequence[Target]
+    what: Rehearsed
     metadata: Metadata | None = None
     layout: Path | None = None
     faults: str = ""
     seed: int = 0
     jobs: int = NATIVE_JOBS
     time_budget_s: float = TIME_BUDGET_S
+
+
+def rehearse_request(request: RehearseRequest, *, emit: Emit = ignore) -> RehearsalResult:
+    """Rehearse a publish. Raises UsageError for metadata without a layout, and for options that exclude each other."""
+    if request.metadata and request.layout is None:
+        raise UsageError("--metadata needs --layout", hint="pass --layout with the OCI layout that has the images")
+    what = _rehearsed(request, emit)
+    builds = read_metadata(find_files(request.metadata, Path.cwd())) if request.metadata else None
+    jobs = resolve_max_workers(request.jobs, len(what.targets), default=NATIVE_JOBS, environment=request.environment)
+    rehearsal = Rehearsal(
+        what, builds, request.layout, request.faults, request.seed, jobs, time_budget_s=request.time_budget
+    )
+    policy = RetryPolicy.from_environment(request.environment, base_delay=REQUEST_BACKOFF_S)
+    return run_interruptible(rehearse(rehearsal, policy=policy, emit=emit))
+
+
+def of_project(targets: Sequence[Target]) -> Rehearsed:
+    """Return targets of a project, to rehearse them."""
+    wanted = [Wanted(target.uid, target.platforms, Repository.parse(target.temp_name(TEMPORARY))) for target in targets]
+    return Rehearsed(wanted, partial(plan_project, targets))
+
+
+def _rehearsed(request: RehearseRequest, emit: Emit) -> Rehearsed:
+    if request.bake and request.tag:
+        raise UsageError("cannot combine --bake and --tag", why="the bake file has the tags")
+    if not (request.bake or request.tag):
+        if request.require_platform:
+            raise UsageError("cannot use --require-platform", why="the project says what is built")
+        project = request.project or Path()
+        return of_project(project_targets(project, request.image_name, allow_empty=request.allow_empty, emit=emit))
+    option = "--bake" if request.bake else "--tag"
+    if request.project is not None or request.image_name:
+        raise UsageError(f"cannot combine {option}", why="it excludes a project and --image-name")
+    platforms = request.require_platform or PLATFORMS
+    check_platforms(platforms, emit)
+    return _of_bake(request, platforms) if request.bake else _of_tags(request.tag, platforms)
+
+
+def _of_bake(request: RehearseRequest, platforms: tuple[str, ...]) -> Rehearsed:
+    from bakery.plans.bake import plan_bake
+
+    name, targets = read_bake_file(request.bake, request.stdin)
+    wanted = [  # a name may have capital letters, a repository may not
+        Wanted(target.name, target.platforms or platforms, Repository(TEMPORARY, f"target-{number}/build"))
+        for number, target in enumerate(targets)
+        if target.tags
+    ]
+    return Rehearsed(wanted, partial(plan_bake, targets, file=name))
+
+
+def _of_tags(tags: Sequence[str], platforms: tuple[str, ...]) -> Rehearsed:
+    from bakery.plans.annotations import Annotations
+    from bakery.plans.image import image_target
+    from bakery.plans.tags import parse_destinations
+
+    target = image_target((), parse_destinations(tags), Annotations())
+
+    def plan(metadata: Metadata) -> Plan:
+        builds = [build for builds in metadata.results.values() for build in builds]
+        return Plan((replace(target, sources=tuple(map(source_of, builds))),))
+
+    return Rehearsed([Wanted(target.uid, platforms, Repository(TEMPORARY, f"{target.image}/build"))], plan)
 
 
 class RehearsalResult(Struct, frozen=True):
@@ -114,18 +187,17 @@ class RehearsalResult(Struct, frozen=True):
 async def rehearse(rehearsal: Rehearsal, *, policy: RetryPolicy, emit: Emit) -> RehearsalResult:
     """Publish to embedded registries."""
     given = dict(rehearsal.metadata.results) if rehearsal.metadata else {}
+    made = [target for target in rehearsal.what.targets if target.uid not in given]
     results = given | {
-        target.uid: tuple(_build_of(target, platform) for platform in target.platforms)
-        for target in rehearsal.targets
-        if target.uid not in given
+        target.uid: tuple(_build_of(target, platform) for platform in target.platforms) for target in made
     }
-    plan = plan_project(rehearsal.targets, Metadata((), results, {}))
+    plan = rehearsal.what.plan(Metadata((), results, {}))
     async with AsyncExitStack() as stack:
         registries: dict[str, EmbeddedRegistry] = {}
         for number, name in enumerate(sorted(_registries(plan))):
             embedded = create_registry(ServeOptions(faults=rehearsal.faults, seed=rehearsal.seed + number))
             registries[name] = await stack.enter_async_context(embedded)
-        _push_builds(registries, plan, rehearsal.layout)
+        _push_builds(registries, plan, made, rehearsal.layout)
         stand_ins = {name: embedded.address for name, embedded in registries.items()}
         outcome = await _publish(_redirected(plan, stand_ins), rehearsal, policy, emit)
         requests = {name: embedded.count() for name, embedded in registries.items()}
@@ -164,9 +236,9 @@ def make_image(uid: str, platform: str) -> tuple[bytes, bytes, bytes]:
     return layer, config, canonical.encode(document, canonical.MANIFEST)
 
 
-def _build_of(target: Target, platform: str) -> BuildResult:
+def _build_of(target: Wanted, platform: str) -> BuildResult:
     _, _, manifest = make_image(target.uid, platform)
-    reference = Repository.parse(target.temp_name(TEMPORARY)).with_digest(Digest.of(manifest))
+    reference = target.repository.with_digest(Digest.of(manifest))
     return BuildResult(target.uid, reference, None, None, Path("made-by-the-rehearsal"))
 
 
@@ -180,21 +252,21 @@ def _repository(source: Source) -> Repository:
     return source.reference.repository
 
 
-def _push_builds(registries: Mapping[str, EmbeddedRegistry], plan: Plan, layout: Path | None) -> None:
+def _push_builds(
+    registries: Mapping[str, EmbeddedRegistry], plan: Plan, made: Sequence[Wanted], layout: Path | None
+) -> None:
     """Put every build where the plan expects it."""
-    from_layout: set[Repository] = set()
-    for target in plan.targets:
-        if all(_repository(source).registry == TEMPORARY for source in target.sources):
-            for platform, source in zip(target.platforms, target.sources, strict=True):
-                layer, config, manifest = make_image(target.uid, platform)
-                for blob in (layer, config):
-                    registries[TEMPORARY].put_blob(_repository(source).path, blob)
-                registries[TEMPORARY].put_manifest(_repository(source).path, manifest)
-        else:
-            from_layout |= {_repository(source) for source in target.sources}
-    for repository in from_layout:
-        if layout is not None:
-            load_layout(layout, registries[repository.registry], repository.path)
+    planned = {target.uid for target in plan.targets}
+    for target in made:
+        for platform in target.platforms if target.uid in planned else ():
+            layer, config, manifest = make_image(target.uid, platform)
+            for blob in (layer, config):
+                registries[TEMPORARY].put_blob(target.repository.path, blob)
+            registries[TEMPORARY].put_manifest(target.repository.path, manifest)
+    if layout is not None:
+        for repository in {_repository(source) for target in plan.targets for source in target.sources}:
+            if repository.registry != TEMPORARY:
+                load_layout(layout, registries[repository.registry], repository.path)
 
 
 def load_layout(layout: Path, embedded: EmbeddedRegistry, path: str) -> None:

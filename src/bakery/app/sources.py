@@ -1,4 +1,4 @@
-"""Sources that a command line names are looked at before anything is done, so that a wrong one is reported at once."""
+"""What a command line names is looked at before anything is done, so that what is wrong is reported at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,45 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakery.errors import InvalidContent, MetadataError, UsageError
+from bakery.errors import ConfigurationError, InvalidContent, MetadataError, UsageError
+from bakery.events import Emit, Noted
 from bakery.oci.reference import LayoutReference, TagReference, parse_reference
 
 if TYPE_CHECKING:
+    from bakery.plans.bake import BakeTarget
     from bakery.publish.plan import Source
 
 _WHAT = "invalid source"
+
+
+def read_bake_file(file: str, stdin: bytes) -> tuple[str, tuple[BakeTarget, ...]]:
+    """Return what a bake file is called in messages, and its targets. file: "-" is `stdin`.
+
+    Raises ConfigurationError for a file that cannot be used.
+    """
+    from bakery.plans.bake import read_bake
+
+    if file == "-":
+        return "standard input", read_bake(stdin, about="standard input")
+    try:
+        content = Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError("cannot read bake file", about=file, why=error.strerror or str(error)) from error
+    return file, read_bake(content, about=file)
+
+
+def check_platforms(texts: Iterable[str], emit: Emit) -> None:
+    """Raise UsageError for a text of --require-platform that is not a platform; note a word that Go does not know."""
+    from bakery.oci.platform import Platform, unknown_words
+
+    for text in texts:
+        try:
+            parsed = Platform.parse(text)
+        except InvalidContent as error:
+            raise UsageError("invalid value for --require-platform", about=error.about, why=error.why) from error
+        for word, nearest in unknown_words(parsed):
+            meant = f"; did you mean {nearest}?" if nearest else ""
+            emit(Noted("", f"--require-platform {text}: {word!r} is not a system or architecture that Go knows{meant}"))
 
 
 def check_layouts(sources: Iterable[Source]) -> None:

@@ -106,7 +106,12 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "clean temp-registry": ("bakery clean temp-registry ghcr.io/acme --older-than 3 --dry-run",),
     "clean cache-registry": ("bakery clean cache-registry ghcr.io/acme --older-than 14",),
     "clean repository": ("bakery clean repository ghcr.io/acme/app --untagged --older-than 30 --dry-run",),
-    "rehearse": ("bakery rehearse", "bakery rehearse examples/hello --faults flaky --seed 7"),
+    "rehearse": (
+        "bakery rehearse",
+        "bakery rehearse examples/hello --faults flaky --seed 7",
+        "bakery rehearse --bake bake.json",
+        "bakery rehearse -t ghcr.io/acme/app:1.2.3,latest --faults ghcr",
+    ),
     "registry serve": ("bakery registry serve --port 5000", "bakery registry serve --faults ghcr"),
     "dgoss run": (f"bakery dgoss run --image-name app --metadata-file '{_METADATA}'",),
     "run dgoss": ("bakery run dgoss --image-name app",),

@@ -67,7 +67,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("oras", "bakery.cli.oras:group", "Old name of `imagetools merge`."),
     CommandEntry("soci", "bakery.cli.soci:group", "Convert images to SOCI, inspect SOCI indexes, verify them."),
     CommandEntry("clean", "bakery.cli.clean:group", "Delete old builds, caches and images that nothing needs."),
-    CommandEntry("rehearse", "bakery.cli.rehearse:command", "Publish a project to registries inside the command."),
+    CommandEntry("rehearse", "bakery.cli.rehearse:command", "Publish to registries inside the command."),
     CommandEntry("registry", "bakery.cli.registry:group", "Serve the embedded registry, for your own tests."),
     CommandEntry("dgoss", "bakery.cli.dgoss:group", "Test images with goss, in containers."),
     CommandEntry("run", "bakery.cli.run:group", "Old name of `dgoss run`."),

@@ -1,4 +1,4 @@
-"""`bakery rehearse`: publish a project to registries inside the command."""
+"""`bakery rehearse`: publish to registries inside the command."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from msgspec.structs import replace
 
 from bakery.cli import filters, general, options, output
 from bakery.cli.group import Command
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
 @into(
     "request",
     "bakery.app.rehearse:RehearseRequest",
-    click.argument("project", type=click.Path(path_type=Path), default=Path(), help="Folder with bakery.yaml."),
+    click.argument(
+        "project", type=click.Path(path_type=Path), required=False, help="Folder with bakery.yaml; default: here."
+    ),
     options.image_name,
     filters.allow_empty,
+    options.bake,
+    options.tag,
+    options.require_platform,
     click.option(
         "--metadata", metavar="FILE", type=options.FILES, multiple=True,
         help="Metadata file of real builds; repeatable. Needs --layout.",
@@ -42,15 +48,17 @@ if TYPE_CHECKING:
 @into("recordings", "bakery.cli.pages:Recordings", options.timeline, options.trace)
 @general.options
 def command(request: RehearseRequest, summary_format: Literal["table", "json"], recordings: Recordings) -> None:
-    """Publish a project to registries inside the command: small images, real transfers, nothing left behind."""
-    from bakery.app.rehearse import rehearse_project
+    """Publish to registries inside the command: small images, real transfers, nothing left behind."""
+    from bakery.app.rehearse import rehearse_request
     from bakery.report.outcome import stand_ins_table
     from bakery.report.result import result_lines
     from bakery.report.summary import dump, to_json
 
     recordings.check()
+    if request.bake == "-":
+        request = replace(request, stdin=sys.stdin.buffer.read())
     with watching("Rehearsing a publish") as recorder:
-        done = rehearse_project(request, emit=recorder)
+        done = rehearse_request(request, emit=recorder)
     if summary_format == "json":
         sys.stdout.write(dump(to_json(done.outcome, recorder.run)))
     table = stand_ins_table(done.stand_ins, done.requests, done.faults_met, width=look().width)
