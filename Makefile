@@ -59,6 +59,7 @@ test: $(DEVELOPED)
 # First with small generated images for every target, then with builds made by a real buildx: one file per architecture,
 # with attestations.
 demo: $(INSTALLED)
+	@echo "publishing the images of examples/hello to registries that run inside the command"
 	$(BIN)/bakery rehearse examples/hello
 	@echo; echo "The same with builds made by a real buildx: indexes with attestations, platforms that only the registry knows."
 	$(BIN)/bakery rehearse examples/hello --image-name hello \

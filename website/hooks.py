@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: adds the generated reference, and makes links that leave docs/ point to the repository."""
+"""Hooks of MkDocs: they add the generated reference and SECURITY.md, and make other links out of docs/ absolute."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made from the code."""
     for name, text in pages().items():
         files.append(File.generated(config, f"reference/{name}", content=text))
+    security = (ROOT / "SECURITY.md").read_text("utf-8").replace("](docs/", "](")
+    files.append(File.generated(config, "security.md", content=security))
     return files
 
 
@@ -31,6 +33,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     def linked(match: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join("docs", folder, match[2]))
+        if path == "SECURITY.md":
+            return f"{match[1]}{posixpath.relpath('security.md', folder or '.')}{match[3] or ''}{match[4]}"
         if path.startswith("docs/"):
             return match[0]
         return f"{match[1]}{config['repo_url']}/blob/main/{path}{match[3] or ''}{match[4]}"
