@@ -83,6 +83,11 @@ def test_every_action_of_ours_that_is_used_exists(file: Path):
         assert (ROOT / path / "action.yml").exists(), path
 
 
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.parent.name) for file in ACTIONS])
+def test_an_action_needs_nothing_that_enterprise_servers_do_not_have(file: Path):
+    assert not re.search(r"uses: (\$/|actions/(upload|download)-artifact)|: [&*]\w", file.read_text())
+
+
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in WORKFLOWS])
 def test_a_workflow_has_no_permissions_but_those_of_its_jobs(file: Path):
     document = yaml.safe_load(file.read_text())
