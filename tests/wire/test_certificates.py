@@ -81,6 +81,20 @@ async def test_a_missing_client_certificate_is_final_and_the_hint_names_the_opti
     assert "--client-cert and --client-key" in caught.value.hint
 
 
+async def test_a_client_certificate_of_an_unknown_authority_is_final_and_has_a_hint(tls: Tls, tmp_path: Path):
+    other = trustme.CA().issue_cert("client.example")
+    (tmp_path / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in other.cert_chain_pems))
+    other.private_key_pem.write_to_path(tmp_path / "key.pem")
+    own = ClientCertificate(tmp_path / "cert.pem", tmp_path / "key.pem")
+    config, lookup = RegistryConfig(ca_file=tls.file, client_certificate=own), names(registry_example="127.0.0.1")
+    with refusing(demanding(tls, "registry.example")) as port:
+        async with make_client(config=config, lookup=lookup) as client:
+            with pytest.raises(Untrusted, match="unknown ca") as caught:
+                await client.blobs(Repository(f"registry.example:{port}", "acme/app")).has(LAYER)
+            assert client.stats.retries == 0
+    assert "the authority of the client certificate" in caught.value.hint
+
+
 async def test_a_page_of_nginx_about_a_missing_certificate_leads_to_the_same_hint(tls: Tls):
     page = b"<html><center>No required SSL certificate was sent</center><hr><center>nginx/1.27.0</center></html>"
     server = ScriptedServer(tls=tls.server("registry.example"), name="registry.example")

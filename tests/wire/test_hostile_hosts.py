@@ -86,6 +86,22 @@ async def test_a_host_that_is_silent_to_every_request_is_given_up_after_one_stal
         assert client.stats.retries == 0
 
 
+async def test_a_loopback_host_that_accepts_and_is_silent_is_given_up_once_for_all_requests():
+    accepted = 0
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal accepted
+        accepted += 1
+        await reader.read()
+
+    config = RegistryConfig(connect_s=0.2, tries_tls_on_loopback=True)
+    async with raw_server(silent) as host, make_client(config=config) as client:
+        blobs = client.blobs(Repository(host, "acme/app"))
+        results = await asyncio.gather(*(blobs.has(LAYER) for _ in range(5)), return_exceptions=True)
+        assert [type(result) for result in results] == [NotConnected] * 5
+        assert (accepted, client.stats.retries) == (1, 0)
+
+
 async def test_an_unknown_name_is_given_up_after_5_seconds():
     async def lookup(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -196,6 +196,16 @@ async def test_without_credentials_the_hint_names_docker_login():
             await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
 
 
+async def test_a_missing_login_is_reported_even_if_the_token_service_cannot_be_reached():
+    challenged = Response(401, {"WWW-Authenticate": 'Bearer realm="https://auth.invalid/token",service="x"'})
+    async with ScriptedServer() as server, make_client() as client:
+        client.announce_writes([repository(server)])
+        server.expect("GET", "/v2/acme/app/tags/list?n=1", challenged)
+        with pytest.raises(AuthError, match="requires a login, and none is stored"):
+            await client.listings.has_repository(repository(server))
+        assert client.stats.retries == 0
+
+
 async def test_an_identity_token_is_exchanged_by_post_and_its_successor_is_kept():
     entry = {"identitytoken": "refresh-1"}
     async with ScriptedServer() as server, client_for(server, entry=entry) as client:

@@ -20,7 +20,7 @@ from bakery.registry.credentials import Credentials
 from bakery.registry.failure import LoginEnded
 from bakery.registry.gate import Gate, Lane
 from bakery.registry.http.address import Reach
-from bakery.registry.http.failure import Untrusted
+from bakery.registry.http.failure import NotConnected, Untrusted
 from bakery.registry.http.message import HttpBody, HttpRequest, HttpResponse
 from bakery.registry.http.redirect import check_hop, is_followed, next_hop
 from bakery.registry.http.tls import TlsFacts
@@ -62,6 +62,7 @@ class Endpoint:
         self._clock, self._heard_at, self._stall_s = clock, -math.inf, config.stall_s
         self.manners, self.mount_trial = Manners(), asyncio.Lock()
         self._first_origin, self._settling = self.origin, asyncio.Lock()
+        self._unsettled: NotConnected | None = None  # why it is not known whether it speaks TLS
         self._is_settled = not (config.tries_tls_on_loopback and may_speak_tls(registry, config.plain_http))
         self._transport, self._stats = transport, stats
         transport.present_certificate_to(self.origin)
@@ -175,12 +176,21 @@ class Endpoint:
 
     async def _settle(self, operation: Operation) -> None:
         """Find out whether a loopback host speaks TLS, before any request, and so any login, is sent to it."""
+        has_waited = self._settling.locked()
         async with self._settling:
-            if not self._is_settled:
+            if self._is_settled:
+                return
+            if has_waited and (failed := self._unsettled) is not None:  # one after another, they would wait too long
+                why, hint = failed.why, failed.hint
+                raise type(failed)(operation.failed, about=operation.about, why=why, hint=hint) from failed.__cause__
+            try:
                 if await self._transport.speaks_tls(operation.request(operation.url)):
                     self.origin = self._authorizer.origin = Origin("https", self.origin.host, self.origin.port)
                     self._transport.present_certificate_to(self.origin)
                 self._is_settled = True
+            except NotConnected as error:
+                self._unsettled = error
+                raise
 
     async def open_ahead(self, connections: int) -> None:
         """Open connections for requests that follow soon, so that they need not wait for TCP and TLS."""

@@ -68,6 +68,7 @@ class Listings:
                 return True  # the login may push, and not list (Harbor's robots): the requests that matter decide
             raise
         except BakeryError as error:
+            await self._check_login(repository)  # its token service cannot be reached: without a login, it need not be
             _log.debug("%s", error)
             return True
         await self._check_login(repository)

@@ -172,7 +172,11 @@ class Retries:
         longest_s = math.inf
         if isinstance(error, NotConnected):
             now = state.clock.now()
-            since = self._endpoint.down_since = now if self._endpoint.down_since is None else self._endpoint.down_since
+            is_silent = isinstance(error.__cause__, TimeoutError) and not self._endpoint.is_alive
+            began = now - _UNREACHABLE_S if is_silent else now  # a connection that times out has been tried for as long
+            since = self._endpoint.down_since = (
+                began if self._endpoint.down_since is None else self._endpoint.down_since
+            )
             longest_s = since - now + (_UNKNOWN_S if isinstance(error, UnknownHost) else _UNREACHABLE_S)
             if longest_s <= 0:
                 raise error

@@ -107,13 +107,15 @@ class HttpConfig(Struct, frozen=True):
         own = None if certificate is None else ClientCertificate(certificate, key)
         if own is not None:
             own.check()
+        stall_s = _seconds(environment, "BAKERY_STALL_TIMEOUT", STALL_TIMEOUT_S)
         return cls(
             ca_file=_file(environment, "BAKERY_CA_FILE"),
             proxy_ca_file=_file(environment, "BAKERY_PROXY_CA_FILE"),
             client_certificate=own,
             certificate_folders=tuple(_certificate_folders(environment)),
             proxies=Proxies.from_environment(environment),
-            stall_s=_seconds(environment, "BAKERY_STALL_TIMEOUT", STALL_TIMEOUT_S),
+            connect_s=min(CONNECT_TIMEOUT_S, stall_s),
+            stall_s=stall_s,
         )
 
 

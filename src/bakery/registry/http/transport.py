@@ -302,6 +302,8 @@ def _untrusted(error: ssl.SSLError, request: HttpRequest) -> Untrusted:
     if "ALERT" in reason and not isinstance(error, ssl.SSLCertVerificationError):
         why = f"{where} refused the TLS handshake: {reason.partition('ALERT_')[2].replace('_', ' ').lower()}"
         hint = ""
+        if "UNKNOWN_CA" in reason or "ACCESS_DENIED" in reason:
+            hint = "check that it trusts the authority of the client certificate (--client-cert)"
         if "CERTIFICATE" in reason or "HANDSHAKE_FAILURE" in reason:
             hint = "if it requires a client certificate, pass it with --client-cert and --client-key"
         if "CERTIFICATE_REQUIRED" in reason:
