@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import tempfile
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from bakery.extent import Extent
+from bakery.files import cannot_write
 from bakery.polling import poll_delays
 from bakery.tasks import in_thread
 
@@ -82,3 +85,13 @@ def test_polls_start_after_a_quarter_second_and_slow_down_to_one_in_five_seconds
     assert delays[:3] == [0.25, 0.3, 0.36]
     assert delays[-1] == 5.0
     assert delays == sorted(delays)
+
+
+def test_why_a_file_cannot_be_written_is_known_before_it_is_opened(tmp_path, monkeypatch):
+    assert cannot_write(tmp_path / "new") == ""
+    assert cannot_write(tmp_path) == "it is a folder"
+    assert cannot_write(tmp_path / "no" / "new") == f"there is no folder {tmp_path / 'no'}"
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    assert cannot_write(tmp_path / "new") == "permission denied"
+    monkeypatch.setattr(os, "statvfs", lambda place: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert cannot_write(tmp_path / "new") == "read-only file system"

@@ -19,7 +19,10 @@ def cannot_write(path: Path) -> str:
         return f"there is no folder {path.parent}"
     if path.is_dir():
         return "it is a folder"
-    return "" if os.access(path if path.exists() else path.parent, os.W_OK) else "permission denied"
+    place = path if path.exists() else path.parent
+    if os.access(place, os.W_OK):
+        return ""
+    return "read-only file system" if os.statvfs(place).f_flag & os.ST_RDONLY else "permission denied"
 
 
 def read_regular(path: Path, *, limit_bytes: int) -> bytes:

@@ -17,6 +17,7 @@ from bakery.app.selecting import Filters
 from bakery.build.options import BuildOptions
 from bakery.errors import BakeryError, ExecutorInterrupted, NothingSelected, UsageError
 from bakery.events import Emit, Noted, RunStarted, RunTarget, ignore
+from bakery.files import cannot_write
 
 if TYPE_CHECKING:
     from bakery.build.check import CheckResult
@@ -138,5 +139,7 @@ def _keep_plan(plan: BuildPlan, emit: Emit) -> None:
 def check_options(options: BuildOptions) -> None:
     """Raise UsageError for options that cannot be used together, or a file that cannot be written."""
     file = options.metadata_file
-    if file is not None and not (file.absolute().parent.is_dir() and os.access(file.absolute().parent, os.W_OK)):
-        raise UsageError("invalid value for --metadata-file", about=repr(str(file)), why="the file cannot be written")
+    # It is written by a rename, so a new file in its folder must be possible as well.
+    if file is not None and (why := cannot_write(file) or cannot_write(file.with_name(f".{file.name}.new"))):
+        hint = "pass a file in a folder that exists and that you may write to"
+        raise UsageError("invalid value for --metadata-file", about=repr(str(file)), why=why, hint=hint)
