@@ -4,7 +4,7 @@ import re
 
 import cmarkgfm
 
-from bakery.errors import BakeryError
+from bakery.errors import BakeryError, Unavailable
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.forecast import Change, DestinationForecast, Forecast, TagForecast, TargetForecast
@@ -52,6 +52,26 @@ def test_a_page_for_a_comment_stays_below_githubs_limit_and_counts_the_rest():
     page = forecast_page(found(*(TagForecast(f"tag-{number}", Change.NEW, None, NEW) for number in range(2000))))
     assert len(page) < 65_536
     assert re.search(r"and [0-9,]+ more tags", page)
+
+
+def dead(name):
+    error = Unavailable(
+        "cannot look for manifest", about=f"ghcr.io/acme/{name}@{NEW}", why="no connection", hint="wait"
+    )
+    place = DestinationForecast(Repository("ghcr.io", f"acme/{name}"), (), failure=error)
+    return TargetForecast(name, NEW, (), (), (place,))
+
+
+def test_the_same_failure_of_many_targets_is_one_line_at_the_end():
+    forecast = Forecast((dead("a"), dead("b"), dead("c")))
+    text = forecast_lines(forecast, fails=True)
+    assert text.count("error[") == text.count("hint: ") == 1
+    assert "]: a: ghcr.io/acme/a: cannot look for manifest" in text
+    assert "(and 2 others: b: ghcr.io/acme/b, c: ghcr.io/acme/c)\nhint: wait\nDry run: " in text
+    assert "error[" not in forecast_lines(forecast)
+    (line,) = [line for line in forecast_page(forecast).splitlines() if line.startswith("- ")]
+    assert "**a** at `ghcr.io/acme/a`" in line
+    assert "(and 2 others: " in line
 
 
 def test_whole_digests_are_shown_on_request():

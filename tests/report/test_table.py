@@ -11,7 +11,7 @@ from bakery.oci.reference import Repository
 from bakery.publish.audited import Audit, Checked, Expected
 from bakery.publish.changes import Change
 from bakery.publish.rolled_back import Found, Rollback, RolledBack
-from bakery.report.audit import audit_table
+from bakery.report.audit import audit_lines, audit_table
 from bakery.report.build_summary import sizes_table, summarize_build
 from bakery.report.columns import display_width
 from bakery.report.result import Look
@@ -48,6 +48,18 @@ def audited() -> Audit:
 def rolled_back() -> Rollback:
     change = Change(PLACE.with_tag("1.0.0-ubuntu-24.04"), DIGEST, frozenset({None}))
     return Rollback((RolledBack(change, Found.RESTORED, DIGEST), RolledBack(change, Found.FAILED)))
+
+
+def test_the_same_error_of_many_references_is_one_line():
+    expected = [Expected(PLACE.with_tag(f"1.{number}")) for number in range(20)]
+    checked = (
+        Checked(one, error=Unavailable("cannot look for manifest", about=one.reference, why="503", hint="wait"))
+        for one in expected
+    )
+    text = audit_lines(Audit(tuple(checked)))
+    assert text.count("error[") == text.count("hint: wait") == 1
+    assert f"(and 19 other references: {PLACE}:1.1, " in text
+    assert "20 of 20 references" in text
 
 
 TABLES = {

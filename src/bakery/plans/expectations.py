@@ -25,6 +25,8 @@ def expected_of_summary(summary: Mapping[str, Any], *, about: object = "") -> tu
         platforms = target.get("platforms")
         if not isinstance(platforms, list):
             platforms = []  # a number, in summaries of the tool that Bakery replaces
+        if "destinations" not in target:
+            raise BadDocument("cannot use", about=about, why="it does not record what was published where")
         for place in _objects(target, "destinations", about):
             artifacts = _artifacts(place, about)
             for tag in _objects(place, "tags", about):

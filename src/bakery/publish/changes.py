@@ -78,6 +78,8 @@ def changes_of_summary(document: Mapping[str, Any], *, about: object = "") -> tu
     moves = []
     for target in _objects(document, "targets", about):
         digest = target.get("digest")
+        if "destinations" not in target:
+            raise BadDocument("cannot use", about=about, why="it does not record what tags named before")
         for place in _objects(target, "destinations", about):
             for tag in _objects(place, "tags", about):
                 if tag.get("state") in _OURS:

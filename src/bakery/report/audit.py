@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from bakery.publish.audited import Audit, Checked
 from bakery.report.documents import VerifiedRecord, VerifyDocument, problem
-from bakery.report.outcome import error_lines
+from bakery.report.outcome import grouped_error_lines
 from bakery.report.records import members
 from bakery.report.result import Look
 from bakery.report.table import aligned
@@ -28,8 +28,7 @@ def audit_lines(audit: Audit) -> str:
     lines = []
     for one in audit.checked:
         lines += [f"drift: {one.expected.reference}: {problem}" for problem in one.problems]
-        if one.error is not None:
-            lines += error_lines(f"{one.expected.reference}: ", one.error)
+    lines += grouped_error_lines((str(one.expected.reference), one.error) for one in audit.checked if one.error)
     wrong = sum(not one.is_right for one in audit.checked)
     count = plural(len(audit.checked), "reference")
     lines.append(f"❌ {wrong} of {count} not as expected" if wrong else f"✅ {count} as expected")

@@ -9,8 +9,9 @@ from bakery.errors import code_of, hint_of, reason
 from bakery.oci.digest import Digest
 from bakery.publish.forecast import Change, DestinationForecast, Forecast, TagForecast, TargetForecast, as_planned
 from bakery.publish.plan import Plan
+from bakery.report.grouping import by_error, others
 from bakery.report.markdown import code, escape, head, row, size
-from bakery.report.outcome import error_lines
+from bakery.report.outcome import grouped_error_lines
 from bakery.report.table import aligned
 from bakery.report.units import duration
 from bakery.text import clean, plural
@@ -36,17 +37,16 @@ _MOST_ROWS: Final = 500  # tags on a page for a pull request; GitHub shows at mo
 
 
 def forecast_lines(found: Forecast, *, full: bool = False, fails: bool = False) -> str:
-    """Return what a run would do, target by target, and a closing line. full: with whole digests.
+    """Return what a run would do, target by target, what would fail, and a closing line. full: with whole digests.
 
     fails: what would fail the run is an error of this command too (--strict); otherwise it is a warning.
     """
     lines: list[str] = []
     for target in found.targets:
-        lines += _target_lines(target, full=full, fails=fails)
-    for item in found.refused:
-        lines += _problem_lines(f"{item.target.uid}: ", item.error, fails=fails)
+        lines += _target_lines(target, full=full)
     lines += [f"warning: {text}" for text in found.warnings]
     lines += [f"skipped: {item.uid}: {item.reason}" for item in found.skipped]
+    lines += _problem_lines(found, fails=fails)
     lines += [f"Dry run: {closing(found)}"]
     return "".join(f"{clean(line)}\n" for line in lines)
 
@@ -74,8 +74,7 @@ def forecast_page(found: Forecast, *, title: str = "") -> str:
 
     title: in place of whether the run would succeed.
     """
-    problems = [line for target in found.targets for line in _problems(target)]
-    problems += [_problem(item.target.uid, "", item.error) for item in found.refused]
+    problems = [_problem(names, error) for error, names in by_error(_failures(found))]
     title = title or ("This publish would fail" if found.would_fail else "This publish would succeed")
     lines = [f"### {title}", "", f"{escape(closing(found))}.", ""]
     if problems:
@@ -116,42 +115,43 @@ def _cell(digest: Digest | None) -> str:
     return code(_short(digest)) if digest is not None else "-"
 
 
-def _problems(target: TargetForecast) -> list[str]:
-    found = [] if target.failure is None else [_problem(target.uid, "", target.failure)]
-    found += [
-        _problem(target.uid, str(place.repository), place.failure)
-        for place in target.destinations
+def _problem(names: Sequence[str], error: Exception) -> str:
+    hint = hint_of(error)
+    uid, _, where = names[0].partition(": ")
+    place = f" at {code(where)}" if where else ""
+    text = f"- **{escape(uid)}**{place}: {escape(reason(error))} ({code(code_of(error))})"
+    text += escape(others(names, "other"))
+    return text + (f". {escape(hint[:1].upper() + hint[1:])}." if hint else "")
+
+
+def _failures(found: Forecast) -> list[tuple[str, Exception]]:
+    """Return what would fail: the target, and its repository if the failure is of one, with the error."""
+    failures = [(one.uid, one.failure) for one in found.targets if one.failure is not None]
+    failures += [
+        (f"{one.uid}: {place.repository}", place.failure)
+        for one in found.targets
+        for place in one.destinations
         if place.failure is not None
     ]
-    return found
+    return failures + [(item.target.uid, item.error) for item in found.refused]
 
 
-def _problem(uid: str, where: str, error: Exception) -> str:
-    hint = hint_of(error)
-    place = f" at {code(where)}" if where else ""
-    return f"- **{escape(uid)}**{place}: {escape(reason(error))} ({code(code_of(error))})" + (
-        f". {escape(hint[:1].upper() + hint[1:])}." if hint else ""
-    )
+def _problem_lines(found: Forecast, *, fails: bool) -> list[str]:
+    """Return what would fail, the same failure of several targets once."""
+    lines = grouped_error_lines(_failures(found), "other")
+    return lines if fails else [line.replace("error[", "warning[", 1) for line in lines]
 
 
-def _problem_lines(about: str, error: Exception, *, fails: bool) -> list[str]:
-    lines = error_lines(about, error)
-    return lines if fails else [lines[0].replace("error[", "warning[", 1), *lines[1:]]
-
-
-def _target_lines(target: TargetForecast, *, full: bool, fails: bool) -> list[str]:
+def _target_lines(target: TargetForecast, *, full: bool) -> list[str]:
     digest = _shown(target.digest, full=full) if target.digest is not None else ""
     lines = ["  ".join(part for part in (target.uid, " ".join(target.platforms), digest) if part)]
     for place in target.destinations:
         lacking = f"  (lacks {plural(len(place.lacking), 'blob')})" if place.lacking else ""
         lines.append(f"  {place.repository}{lacking}")
         lines += [f"    {text}" for text in _tag_lines(place.tags, full=full)]
-        if place.failure is not None:
-            lines += _problem_lines(f"{target.uid}: {place.repository}: ", place.failure, fails=fails)
     if target.missing_platforms:
         lines.append(f"  missing: {' '.join(target.missing_platforms)}")
-    lines += [f"  note: {note}" for note in target.notes]
-    return lines + ([] if target.failure is None else _problem_lines(f"{target.uid}: ", target.failure, fails=fails))
+    return lines + [f"  note: {note}" for note in target.notes]
 
 
 def _tag_lines(tags: Sequence[TagForecast], *, full: bool) -> list[str]:

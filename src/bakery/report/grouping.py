@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -41,13 +42,10 @@ class FailureGroup(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The error of the first place, and how many others it concerns."""
-        first, others = self.places[0], self.uids[1:]
+        first = self.places[0]
         where = f"{first.repository}: " if first.repository else ""
         text = f"{first.uid}: [{self.failure.step}] {where}{reason(self.failure.error)}"
-        if others:
-            rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-            text += f" (and {plural(len(others), 'other target')}: {', '.join(others[:MOST_NAMED])}{rest})"
-        return text
+        return text + others(self.uids, "other target")
 
 
 def grouped(outcome: Outcome) -> tuple[FailureGroup, ...]:
@@ -68,15 +66,35 @@ def grouped(outcome: Outcome) -> tuple[FailureGroup, ...]:
     return tuple(FailureGroup(failure, tuple(places)) for failure, places in groups.values())
 
 
+def by_error(found: Iterable[tuple[str, Exception]]) -> tuple[tuple[Exception, tuple[str, ...]], ...]:
+    """Return each error once, with what has it: references or targets. The same errors are as in `grouped`."""
+    groups: dict[tuple[str, ...], tuple[Exception, list[str]]] = {}
+    for reference, error in found:
+        parts = reference.split(": ")  # of a target, and its repository
+        names = [*parts, *filter(None, (part.partition("/")[2] for part in parts))]
+        groups.setdefault(_key_of(error, names), (error, []))[1].append(reference)
+    return tuple((error, tuple(references)) for error, references in groups.values())
+
+
+def others(names: Sequence[str], noun: str) -> str:
+    """Return the names after the first one, with their count, to be added to a text; "" if there is none."""
+    rest = f" and {len(names) - 1 - MOST_NAMED} more" if len(names) - 1 > MOST_NAMED else ""
+    shown = ", ".join(names[1 : MOST_NAMED + 1])
+    return f" (and {plural(len(names) - 1, noun)}: {shown}{rest})" if len(names) > 1 else ""
+
+
 def _key(failure: Failure, uid: str, repository: str) -> tuple[str, ...]:
-    error = failure.error
+    names = [name for name in (repository, repository.partition("/")[2], uid) if name]
+    return (str(failure.step), *_key_of(failure.error, names))
+
+
+def _key_of(error: Exception, names: Sequence[str]) -> tuple[str, ...]:
     texts = (error.what, error.why, error.hint) if isinstance(error, BakeryError) else (reason(error),)
     about = error.about.partition("/")[0] if isinstance(error, BakeryError) else ""  # of a reference: its registry
-    names = [name for name in (repository, repository.partition("/")[2], uid) if name]
-    return (str(failure.step), code_of(error), about, *(_without(text, names) for text in texts))
+    return (code_of(error), about, *(_without(text, names) for text in texts))
 
 
-def _without(text: str, names: list[str]) -> str:
+def _without(text: str, names: Sequence[str]) -> str:
     for name in names:
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "", text)
     return without_details(text)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bakery.errors import code_of, hint_of, reason
 from bakery.publish.outcome import DestinationOutcome, Failure, Outcome, SetFailed, State, TagOutcome, TargetOutcome
 from bakery.publish.plan import Plan
-from bakery.report.grouping import FailureGroup, grouped
+from bakery.report.grouping import FailureGroup, by_error, grouped, others
 from bakery.report.lines import Line
 from bakery.report.table import aligned
 from bakery.text import clean, plural
@@ -102,6 +102,15 @@ def error_lines(about: str, error: Exception) -> list[str]:
     """Return `error[<code>]: <about><what and why>`, and `hint: …` as a second line if there is one."""
     hint = hint_of(error)
     return [f"error[{code_of(error)}]: {about}{reason(error)}", *([f"hint: {hint}"] if hint else [])]
+
+
+def grouped_error_lines(found: Iterable[tuple[str, Exception]], noun: str = "other reference") -> list[str]:
+    """Return errors, each once, with the number and names of the references or targets that have it, and its hint."""
+    lines = []
+    for error, references in by_error(found):
+        first, *hint = error_lines(f"{references[0]}: ", error)
+        lines += [f"{first}{others(references, noun)}", *hint]
+    return lines
 
 
 def _consequences(outcome: Outcome) -> Counter[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bakery.publish.rolled_back import Found, Rollback, RolledBack
 from bakery.report.documents import RollbackDocument, RolledBackRecord, problem
-from bakery.report.outcome import error_lines
+from bakery.report.outcome import grouped_error_lines
 from bakery.report.records import members
 from bakery.report.result import Look
 from bakery.report.table import aligned
@@ -35,12 +35,12 @@ def rollback_table(rollback: Rollback, look: Look) -> str:
 
 def rollback_lines(rollback: Rollback, journal: Path | None) -> str:
     """Return the end of the report. journal: with which the rollback can be undone; None for a plan."""
-    lines: list[str] = []
-    for one in rollback.tags:
-        if one.found is Found.LEFT:
-            lines.append(f"left: {one.change.tag}: something else moved it since: it names {one.named or 'nothing'}")
-        if one.error is not None:
-            lines += error_lines(f"{one.change.tag}: ", one.error)
+    lines = [
+        f"left: {one.change.tag}: something else moved it since: it names {one.named or 'nothing'}"
+        for one in rollback.tags
+        if one.found is Found.LEFT
+    ]
+    lines += grouped_error_lines((str(one.change.tag), one.error) for one in rollback.tags if one.error)
     counts = Counter(one.found for one in rollback.tags)
     told = ", ".join(f"{counts[found]} {_WORDS.get(found, found)}" for found in Found if counts[found])
     if journal is None:
