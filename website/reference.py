@@ -19,7 +19,7 @@ _EXIT_CODES: Final = {
     "DONE": "everything is done, or there was nothing to do",
     "FAILED": "a target failed, or nothing was selected",
     "USAGE": "the command line is wrong",
-    "CONFIGURATION": "bakery.yaml or a build metadata file cannot be used",
+    "CONFIGURATION": "bakery.yaml, a build metadata file, a bake file or an image layout cannot be used",
     "AUTHENTICATION": "every failure is a missing or refused login",
     "HUNG_UP": "ended by SIGHUP",
     "INTERRUPTED": "ended by SIGINT (Ctrl-C)",

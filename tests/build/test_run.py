@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.app.build import BuildRequest, Interrupted, build, check, plan_build
+from bakery.app.build import BuildRequest, Interrupted, build, check, check_options, plan_build
 from bakery.app.selecting import Filters
 from bakery.build.options import BuildOptions
 from bakery.build.outcome import State
@@ -305,3 +305,10 @@ def test_dockers_own_builder_is_refused_for_a_push_by_digest_before_anything_is_
     assert tool.calls("bake") == []
     how = BuildOptions(push=True)
     assert build(plan_build(BuildRequest(project, options=how)), environment=tool.environment).exit_code == 0
+
+
+def test_a_metadata_file_in_a_folder_that_does_not_exist_is_refused_before_anything_is_built(tmp_path):
+    how = BuildOptions(metadata_file=tmp_path / "nope" / "metadata.json")
+    with pytest.raises(UsageError, match=f"there is no folder {tmp_path}/nope") as caught:
+        check_options(how)
+    assert "a folder that exists" in caught.value.hint

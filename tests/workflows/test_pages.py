@@ -85,6 +85,21 @@ async def test_the_workflow_of_a_project_publishes_what_is_complete(scene, sourc
         assert bool(registry.tags("acme/cake")) is not bool(missing)
 
 
+async def test_the_commands_for_any_shell_build_each_platform_and_publish(scene, sources, tools):
+    folder = project(scene)
+    record(scene, folder)
+    build, publish = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/any-ci.md").read_text(), re.DOTALL)
+    made = runner(scene, sources, tools, folder, bakery=BAKERY)
+    setup = {"uses": "OWNER/bakery/.github/actions/setup-bakery"}
+    variables = {"TEMP_REGISTRY": f"{scene.builds.address}/acme"}
+    builds = [{"run": build, "env": {**variables, "ARCH": arch}} for arch in ("amd64", "arm64")]
+    ran = await asyncio.to_thread(made.run_document, job_of(CHECKOUT, setup, *builds, {"run": publish}), {})
+    assert ran.is_green, ran.log
+    for registry in (scene.one, scene.two):
+        for name in ("acme/bread", "acme/cake"):
+            assert platforms(registry, name, "latest") == list(PLATFORMS)
+
+
 async def test_the_steps_of_pages_check_publish_and_verify_a_project(scene, sources, tools):
     folder = project(scene)
     record(scene, folder)
