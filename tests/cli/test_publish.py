@@ -211,6 +211,18 @@ async def test_a_declared_platform_that_was_not_built_fails_only_its_target(stag
     assert (code, stage.published("app")) == (ExitCode.DONE, TAGS)
 
 
+async def test_a_target_without_any_tag_is_skipped_and_the_others_are_published(stage):
+    stage.project("app", "web")
+    text = (stage.folder / "bakery.yaml").read_text()
+    untagged = '  - name: web\n    tagPatterns:\n      - patterns: ["{{ Variant }}"]\n        only: [all]'
+    (stage.folder / "bakery.yaml").write_text(text.replace("  - name: web", untagged))
+    files = [*stage.build("app"), *stage.build("web")]
+    code, _, err = await stage.bakery("ci", "publish", *files)
+    assert code == ExitCode.DONE, err
+    assert f"skipped: {stage.uid('web')}: bakery.yaml gives it no tag" in err
+    assert stage.published("app") == TAGS
+
+
 async def test_an_offline_dry_run_prints_the_plan_and_contacts_no_registry(stage):
     stage.project("app")
     code, out, err = await stage.bakery("ci", "publish", "--dry-run", "--offline", *stage.build("app"))

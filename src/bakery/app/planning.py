@@ -63,7 +63,7 @@ def plan(request: PublishRequest, *, emit: Emit = ignore) -> Plan | None:
     uids = set(metadata.uids)
     built = sum(target.uid in uids for target in selected)
     emit(Noted("", f"Found {plural(built, 'target')} in {plural(len(metadata.files), 'file')}", warning=False))
-    made = plan_project(selected, metadata, with_soci=request.with_soci)
+    made = plan_project(selected, metadata, with_soci=request.with_soci, needs_tags=not request.only_soci)
     if not made.targets and not made.refused:
         _nothing_to_publish(request, "; ".join(f"{item.uid}: {item.reason}" for item in made.skipped), emit)
         return None

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from bakery.targets.target import Target
 
 
-def plan_project(targets: Sequence[Target], metadata: Metadata, *, with_soci: bool = True) -> Plan:
+def plan_project(
+    targets: Sequence[Target], metadata: Metadata, *, with_soci: bool = True, needs_tags: bool = True
+) -> Plan:
     """Return the plan for those of these targets that the metadata names.
 
     targets: all that were selected, in any order. with_soci: False leaves the conversion out (`imagetools merge`).
-    Raises BadReference for an invalid destination.
+    needs_tags: skip targets to which bakery.yaml gives no tag. Raises BadReference for an invalid destination.
     """
     planned: list[PlannedTarget] = []
     skipped: list[SkippedTarget] = []
@@ -42,7 +44,11 @@ def plan_project(targets: Sequence[Target], metadata: Metadata, *, with_soci: bo
         builds = metadata.results.get(target.uid, ())
         if builds:
             warnings += [f"{target.uid}: left out: {reason}" for reason in metadata.incomplete.get(target.uid, ())]
-            planned.append(_planned(target, builds, with_soci))
+            one = _planned(target, builds, with_soci)
+            if one.destinations or not needs_tags:
+                planned.append(one)
+            else:
+                skipped.append(SkippedTarget(target.uid, "bakery.yaml gives it no tag", target.image))
         elif target.uid in metadata.incomplete:
             skipped.append(SkippedTarget(target.uid, "; ".join(metadata.incomplete[target.uid]), target.image))
         else:
