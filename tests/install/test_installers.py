@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import zipfile
@@ -94,16 +95,60 @@ def test_what_runs_takes_less_than_40_mb(wheel, tmp_path):
     assert sum(one.stat().st_size for one in files) < 40e6
 
 
-def test_an_upgrade_replaces_and_an_uninstall_removes_the_program(repository, tmp_path):
-    places = {"UV_TOOL_DIR": f"{tmp_path}/tools", "UV_TOOL_BIN_DIR": f"{tmp_path}/bin", "UV_PYTHON": sys.executable}
-    bakery = with_uv_tool(from_git(repository), tmp_path)
-    newer = tmp_path / "newer"
-    shutil.copytree(repository, newer)
-    run("git", "tag", "v1.3.0", cwd=newer)
-    run("git", "tag", "--delete", f"v{VERSION}", cwd=newer)
-    source = f"git+{newer.as_uri()}@v1.3.0"
-    run(BIN / "uv", "tool", "install", "--quiet", "--upgrade", source, cwd=tmp_path, **places)
-    assert run(bakery, "--version", cwd=tmp_path) == "Bakery v1.3.0\n"
-    run(BIN / "uv", "tool", "uninstall", "--quiet", "bakery-images", cwd=tmp_path, **places)
-    assert not bakery.exists()
-    assert not (tmp_path / "tools/bakery-images").exists()
+OLD, NEW = "9999.0.0", "9999.1.0"  # above every version that PyPI may have
+
+
+@pytest.fixture(scope="module")
+def wheels(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A wheel of each version, in a folder of its own."""
+    found = {}
+    for version in (OLD, NEW):
+        folder = tmp_path_factory.mktemp("version") / "dist"
+        folder.mkdir()
+        found[version] = build_wheel(repository, folder, BAKERY_BUILD_VERSION=version)
+    return found
+
+
+def rows() -> dict[str, tuple[str, str]]:
+    """The commands of docs/install.md that upgrade and uninstall, by installer."""
+    text = (ROOT / "docs/install.md").read_text().partition("## Upgrade, uninstall")[2].partition("\n## ")[0]
+    return {name: (one, two) for name, one, two in re.findall(r"^\| (\w+) \| `(.+)` \| `(.+)` \|$", text, re.MULTILINE)}
+
+
+INSTALLS = {"uv": "uv tool install", "pipx": "pipx install", "pip": "pip install"}
+
+
+@pytest.mark.parametrize("installer", INSTALLS)
+def test_the_commands_of_the_page_install_upgrade_and_uninstall(
+    installer: str, wheels: dict[str, Path], tmp_path: Path
+):
+    offered = tmp_path / "offered"
+    offered.mkdir()
+    places = {
+        "UV_TOOL_DIR": f"{tmp_path}/tools", "UV_TOOL_BIN_DIR": f"{tmp_path}/bin", "UV_PYTHON": sys.executable,
+        "PIPX_HOME": f"{tmp_path}/pipx", "PIPX_BIN_DIR": f"{tmp_path}/bin", "PIPX_DEFAULT_PYTHON": sys.executable,
+        "PIPX_MAN_DIR": f"{tmp_path}/man", "UV_FIND_LINKS": str(offered), "PIP_FIND_LINKS": str(offered),
+    }  # fmt: skip
+    program = tmp_path / "bin/bakery"
+    if installer == "pip":
+        run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
+        program = tmp_path / "env/bin/bakery"
+
+    def do(command: str) -> None:
+        name, *words = command.split()
+        words += ["--yes"] if command.startswith("pip uninstall") else []
+        run(program.with_name("pip") if name == "pip" else BIN / name, *words, cwd=tmp_path, **places)
+
+    upgrade, uninstall = rows()[installer]
+    shutil.copy(wheels[OLD], offered)
+    do(f"{INSTALLS[installer]} bakery-images")
+    assert run(program, "--version", cwd=tmp_path) == f"Bakery v{OLD}\n"
+    shutil.copy(wheels[NEW], offered)
+    do(upgrade)
+    assert run(program, "--version", cwd=tmp_path) == f"Bakery v{NEW}\n"
+    do(uninstall)
+    assert not program.exists()
+
+
+def test_the_page_has_commands_for_every_installer():
+    assert rows().keys() == INSTALLS.keys()

@@ -51,9 +51,9 @@ def released(folder: Path) -> Path:
     return folder
 
 
-def build_wheel(tree: Path, folder: Path) -> Path:
+def build_wheel(tree: Path, folder: Path, **variables: str) -> Path:
     """Build the wheel of a tree with the locked build tools, as `make` does."""
     words = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder)
-    run(sys.executable, "-m", "pip", "wheel", *words, tree, cwd=folder.parent)
+    run(sys.executable, "-m", "pip", "wheel", *words, tree, cwd=folder.parent, **variables)
     (wheel,) = folder.glob("*.whl")
     return wheel
