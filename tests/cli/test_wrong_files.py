@@ -58,22 +58,38 @@ def test_a_build_that_is_given_twice_is_refused(folder):
 
 
 MISNAMED = {
-    "a tar": ("amd64.tar", "write oci-archive:amd64.tar"),
-    "a folder with a layout": ("layout", "write oci-layout:layout"),
+    "a tar": ("amd64.tar", "'bakery publish --tag REPOSITORY:TAG oci-archive:amd64.tar'"),
+    "a folder with a layout": ("layout", "'bakery publish --tag REPOSITORY:TAG oci-layout:layout'"),
     "a folder": ("empty", "name the files, as in 'empty/*'"),
     "a tag": ("localhost:5000/acme/app:1", "run 'bakery imagetools inspect' for the digest"),
 }
 
 
+TAKERS = {
+    "publish": ("publish", *TAG),
+    "publish --bake": ("publish", "--bake", "bake.json"),
+    "ci publish": ("ci", "publish"),
+    "soci convert": ("soci", "convert"),
+}
+
+
+@pytest.mark.parametrize("command", TAKERS.values(), ids=TAKERS)
 @pytest.mark.parametrize(("source", "hint"), MISNAMED.values(), ids=MISNAMED)
-def test_what_is_not_a_metadata_file_is_named_by_what_it_is(folder, source, hint):
+def test_what_is_not_a_metadata_file_is_named_by_what_it_is(folder, command, source, hint):
+    (folder / "bake.json").write_text('{"target": {"app": {"tags": ["registry.acme.test/app:1"]}}}')
     (folder / "empty").mkdir()
     (folder / "layout").mkdir()
     (folder / "layout/oci-layout").touch()
-    ran = bakery("publish", *TAG, source)
+    ran = bakery(*command, source)
     assert ran.code == ExitCode.USAGE
     assert f"error[usage/invalid]: invalid source {source}: " in ran.err
     assert hint in ran.err
+
+
+@pytest.mark.parametrize("source", ["oci-archive:amd64.tar", f"registry.acme.test/tmp@sha256:{'a' * 64}"])
+def test_a_command_for_metadata_files_names_the_one_that_takes_other_sources(folder, source):
+    ran = bakery("ci", "publish", source)
+    assert (ran.code, f"'bakery publish --tag REPOSITORY:TAG {source}'" in ran.err) == (ExitCode.USAGE, True)
 
 
 def test_a_metadata_file_that_does_not_exist_is_not_one_of_the_wrong_kind(folder):

@@ -62,11 +62,9 @@ def plan_publish(request: PublishRequest, origin: OriginRequest, *, emit: Emit =
 
 
 def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | None:
-    from bakery.app.sources import refuse_misnamed
     from bakery.plans.references import is_source
 
     direct = any(is_source(text) for text in request.metadata)
-    refuse_misnamed((text for text in request.metadata if not is_source(text)), Path.cwd())
     if len(origin.repositories) > max(1, len(origin.digests)) or (origin.repositories and not origin.digests):
         raise UsageError("cannot use --from", why="each --from needs a folder of digests", hint="pass --digests DIR")
     if origin.digests and not origin.repositories:
@@ -81,7 +79,8 @@ def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | 
         if (project := project_in(request.context)) is not None:
             _chosen(emit, f"the project {project}")
             if not request.metadata:
-                raise UsageError("missing METADATA", why="a project is published from the metadata files of its builds")
+                why = "a project is published from the metadata files of its builds"
+                raise UsageError("missing METADATA", why=why, hint="pass them, as in 'bakery publish metadata-*.json'")
             return planning.plan(request, emit=emit)
     for name in _PROJECT_ONLY:
         if getattr(request, name):
@@ -219,8 +218,10 @@ def _of_bake(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan
 
 
 def _read_files(arguments: Sequence[str], *, flat: bool = True) -> Metadata:
+    from bakery.app.sources import refuse_misnamed
     from bakery.targets.metadata import find_files, read_metadata, unmatched
 
+    refuse_misnamed(arguments, Path.cwd())
     if empty := unmatched(arguments, Path.cwd()):
         raise NothingSelected("nothing to publish", why=f"no file matches {' '.join(empty)}")
     return read_metadata(find_files(arguments, Path.cwd()), flat=flat)

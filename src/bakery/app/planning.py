@@ -94,9 +94,11 @@ def project_targets(
 
 
 def _read_metadata(request: PublishRequest, emit: Emit) -> Metadata | None:
+    from bakery.app.sources import refuse_misnamed
     from bakery.targets.metadata import find_files, read_metadata, unmatched
 
     _expression("--image-name", request.image_name)  # a bad expression is reported before any file is read
+    refuse_misnamed(request.metadata, Path.cwd())
     files = find_files(request.metadata, Path.cwd())
     empty = " ".join(unmatched(request.metadata, Path.cwd()))
     if empty and files and request.allow_empty:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from bakery.errors import ConfigurationError, InvalidContent, MetadataError, UsageError
 from bakery.events import Emit, Noted
 from bakery.oci.reference import LayoutReference, TagReference, parse_reference
+from bakery.plans.references import is_source
 
 if TYPE_CHECKING:
     from bakery.plans.bake import BakeTarget
@@ -77,21 +77,37 @@ def refuse_repeated(texts: Sequence[str], sources: Sequence[Source]) -> None:
 
 
 def refuse_misnamed(texts: Iterable[str], base: Path) -> None:
-    """Raise UsageError for a text that stands where a metadata file is expected, and is a layout or a tag.
+    """Raise UsageError for a text that is given as a metadata file, and is a layout or a reference.
 
     base: the folder of relative paths.
     """
     for text in texts:
         path = base / text
         if path.is_dir():
-            hint = f"write oci-layout:{text} for a layout" if (path / "oci-layout").exists() else ""
-            raise UsageError(_WHAT, about=text, why="it is a folder", hint=hint or f"name the files, as in '{text}/*'")
-        if path.is_file() and not text.endswith(".json") and tarfile.is_tarfile(path):
-            raise UsageError(_WHAT, about=text, why="it is a tar", hint=f"write oci-archive:{text} for a layout")
-        if not path.exists() and _is_tag(text):
+            layout = (path / "oci-layout").exists()
+            hint = _publish(f"oci-layout:{text}") if layout else f"name the files, as in '{text}/*'"
+            raise UsageError(_WHAT, about=text, why="it is a folder", hint=hint)
+        if path.is_file() and not text.endswith(".json") and _is_tar(path):
+            raise UsageError(_WHAT, about=text, why="it is a tar", hint=_publish(f"oci-archive:{text}"))
+        if path.exists():
+            continue
+        if is_source(text):
+            why = "expected build metadata files"
+            raise UsageError(_WHAT, about=text, why=why, hint=_publish(text))
+        if _is_tag(text):
             why = "no file has this name, and a reference must have a digest, since a tag may move"
             hint = "run 'bakery imagetools inspect' for the digest, or 'bakery imagetools create' for sources by tag"
             raise UsageError(_WHAT, about=text, why=why, hint=hint)
+
+
+def _publish(source: str) -> str:
+    return f"publish a layout or a digest with 'bakery publish --tag REPOSITORY:TAG {source}'"
+
+
+def _is_tar(path: Path) -> bool:
+    import tarfile  # slow to import; metadata files end in .json
+
+    return tarfile.is_tarfile(path)
 
 
 def _is_tag(text: str) -> bool:
