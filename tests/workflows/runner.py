@@ -76,6 +76,7 @@ class Runner:
         self._tools, self._variables = tools, variables
         self._runs = 0
         self.server = "https://github.com"
+        self.action_ref = ""
         self.uploaded = folder / "uploaded to PyPI"
         self._page, self._log = folder / "page.md", folder / "log.txt"
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +118,7 @@ class Runner:
             "token": "a-token",
             "actor": "someone",
             "server_url": self.server,
+            "action_ref": self.action_ref,
             "repository": "Acme/Images",
             "repository_owner": "Acme",
             "event": {},
