@@ -173,6 +173,22 @@ class TestThePatternOfDockersDocumentation:
         assert code == ExitCode.DONE, err
         assert stage.destination.tags("to/app")["1"] != stage.destination.tags("to/web")["1"]
 
+    async def test_a_single_image_may_have_a_folder_with_its_name(self, stage):
+        leave_digest(stage, push(stage, "linux/amd64", "tmp/app"), "digests/app")
+        command = ("publish", "--digests", "digests", "--from", repository(stage, "tmp/{name}"))
+        code, _, err = await stage.bakery(*command, "-t", f"{destination(stage)}:1")
+        assert code == ExitCode.DONE, err
+        assert platforms(index(stage, "acme/app", "1")) == ["linux/amd64"]
+
+    async def test_tags_of_an_image_without_a_folder_are_wrong_usage(self, stage):
+        for name in ("app", "web"):
+            leave_digest(stage, push(stage, "linux/amd64", f"tmp/{name}"), f"digests/{name}")
+        command = ("publish", "--digests", "digests", "--from", repository(stage, "tmp/{name}"))
+        tags = ("-t", f"{destination(stage)}:1", "-t", f"{destination(stage, 'acme/other')}:1")
+        code, _, err = await stage.bakery(*command, *tags)
+        assert code == ExitCode.USAGE
+        assert "digests has no folder named other, and the tags are for app, other" in err
+
     async def test_a_stale_digest_is_refused_rather_than_published(self, stage):
         for salt in ("old", "new"):
             leave_digest(stage, push(stage, "linux/amd64", salt=salt))

@@ -137,7 +137,8 @@ def _of_digests(origin: OriginRequest, places: Sequence[Destination]) -> tuple[S
     folders, repositories = origin.digests, origin.repositories
     if len(folders) == 1:
         ends = {place.repository.path.rpartition("/")[2] for place in places}
-        folders = folders_of_images(folders[0], ends) or folders
+        has_names = any("{name}" in text for text in repositories)
+        folders = folders_of_images(folders[0], ends, must_split=has_names) or folders
     if len(repositories) not in (1, len(folders)):
         why = "expected one --from for each --digests, or only one"
         raise UsageError("cannot pair --digests and --from", why=why)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from bakery.errors import MetadataError, NothingSelected
+from bakery.errors import MetadataError, NothingSelected, UsageError
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.plan import Source
@@ -37,10 +37,18 @@ def read_digests(place: Path, repository: Repository) -> tuple[Source, ...]:
     return tuple(Source(repository.with_digest(Digest.parse(digest))) for digest in sorted(found))
 
 
-def folders_of_images(folder: Path, names: Collection[str]) -> tuple[Path, ...]:
-    """Return the folders in a folder, if each of these names is that of one, and there are at least two."""
+def folders_of_images(folder: Path, names: Collection[str], *, must_split: bool = False) -> tuple[Path, ...]:
+    """Return the folders in a folder, if each of these names is that of one, and there are at least two.
+
+    must_split: one is enough, and it is wrong usage if there are several names, and some have no folder.
+    """
     found = tuple(folder / name for name in sorted(names))
-    return found if len(found) > 1 and all(path.is_dir() for path in found) else ()
+    missing = [path.name for path in found if not path.is_dir()]
+    if must_split and missing and len(found) > 1:
+        why = f"{folder} has no folder named {', '.join(missing)}, and the tags are for {', '.join(sorted(names))}"
+        hint = "name each folder as the repository of its tags ends, or repeat --digests and --from"
+        raise UsageError("cannot tell which digests are of which image", why=why, hint=hint)
+    return found if not missing and len(found) > (not must_split) else ()
 
 
 def _counts(path: Path, folder: Path) -> bool:
