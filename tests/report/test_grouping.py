@@ -4,6 +4,7 @@ from bakery.errors import AuthError, RegistryError
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.outcome import DestinationOutcome, Failure, Outcome, State, Step, TargetOutcome
+from bakery.publish.policy import PolicyRefused
 from bakery.report.grouping import MOST_NAMED, grouped
 from tests.report.texts import outcome_lines
 
@@ -44,6 +45,15 @@ def test_registries_reasons_codes_and_steps_are_kept_apart():
         )
     )
     assert [len(group.places) for group in grouped(outcome)] == [1, 1, 1, 1, 1]
+
+
+def test_one_reason_at_several_destinations_of_a_target_names_all_of_them():
+    refused = PolicyRefused("a tag may not move", why="1.0 is immutable")
+    (group,) = grouped(Outcome((failed("app", ("one.example", refused), ("two.example", refused)),)))
+    assert group.text == (
+        "app: [stage] one.example/acme/app: a tag may not move: 1.0 is immutable "
+        "(and 1 other destination: two.example/acme/app)"
+    )
 
 
 def test_the_end_of_a_report_has_one_line_for_the_same_failure():

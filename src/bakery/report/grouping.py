@@ -41,10 +41,12 @@ class FailureGroup(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The error of the first place, and how many others it concerns."""
+        """The error of the first place, and what others it concerns: targets, or destinations of the only target."""
         first = self.places[0]
         where = f"{first.repository}: " if first.repository else ""
         text = f"{first.uid}: [{self.failure.step}] {where}{reason(self.failure.error)}"
+        if len(self.uids) == 1:  # the same at several registries
+            return text + others([place.repository for place in self.places], "other destination")
         return text + others(self.uids, "other target")
 
 
