@@ -490,6 +490,20 @@ class TestDeleteSources:
         assert stage.published("app") == TAGS
         assert stage.source.manifests("tmp/app/tmp") == []
 
+    async def test_it_is_a_part_of_the_publish_with_one_line_for_each_repository(self, stage):
+        stage.project("app")
+        words = ("--delete-sources", "--journal", "journal", "--summary-format", "json")
+        code, out, err = await stage.bakery("ci", "publish", *words, *stage.build("app"))
+        assert code == 0, err
+        assert json.loads(out)["kind"] == "publish"
+        lines = [json.loads(line) for line in (stage.folder / "journal").read_text().splitlines()]
+        events = [line["event"] for line in lines]
+        assert [line["doing"] for line in lines if line["event"] == "RunStarted"] == ["publish"]
+        assert events.count("ManifestDeleting") == events.count("ManifestDeleted") == 2
+        assert {line["target"] for line in lines if line["event"] == "TargetFinished"} == {stage.uid("app")}
+        assert f"deleted 2 manifests of builds in {stage.source.address}/tmp/app/tmp" in err
+        assert err.count("deleted") == 1
+
     async def test_without_the_option_they_stay(self, stage):
         stage.project("app")
         code, _, _ = await stage.bakery("ci", "publish", *stage.build("app"))

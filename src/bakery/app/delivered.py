@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from bakery.app.clean import CleanOptions, delete, survey
 from bakery.clean.known import Known
+from bakery.clean.outcome import Fate
 from bakery.errors import BakeryError, one_line
-from bakery.events import Emit, Noted
+from bakery.events import Emit, Event, ManifestDeleted, ManifestDeleting, Noted
 from bakery.oci.digest import Digest
 from bakery.oci.reference import DigestReference, Repository
 from bakery.publish.outcome import State
+from bakery.text import plural
 
 if TYPE_CHECKING:
     from bakery.app.publishing import PublishOptions
@@ -47,13 +49,25 @@ def delete_sources(plan: Plan, outcome: Outcome, options: PublishOptions, *, emi
         try:
             cleaning = CleanOptions(named=True, time_budget=options.time_budget, environment=options.environment)
             planned = survey([repository], cleaning, known=known)
-            result = delete(planned, cleaning, known=known, emit=emit) if planned.deletions else planned
+            result = delete(planned, cleaning, known=known, emit=_of_publish(emit)) if planned.deletions else planned
         except BakeryError as error:
             emit(Noted("", f"the builds in {repository} are not deleted: {one_line(error)}"))
             continue
         for place in result.repositories:
             if place.failure is not None:
                 emit(Noted("", f"the builds in {repository} are not deleted: {one_line(place.failure)}"))
+        if count := sum(one.fate is Fate.DELETED for one in result.deletions):
+            emit(Noted("", f"deleted {plural(count, 'manifest')} of builds in {repository}", warning=False))
+
+
+def _of_publish(emit: Emit) -> Emit:
+    """Return an Emit for a clean-up that is a part of a publish: not a run of its own, with repositories as targets."""
+
+    def emit_part(event: Event) -> None:
+        if isinstance(event, ManifestDeleting | ManifestDeleted | Noted):
+            emit(event)
+
+    return emit_part
 
 
 def _sources(targets: Iterable[PlannedTarget]) -> list[DigestReference]:

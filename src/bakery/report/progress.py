@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from bakery.events import (
     Event,
     HostPaused,
+    ManifestDeleted,
     RequestRetried,
     SourcesMissing,
     StepOutput,
@@ -53,6 +54,8 @@ class Progress:
                 return [] if self._is_live and event.waited_s < _LIVE_AFTER_S else self._missing(event, run, at)
             case TargetFinished():
                 return [] if self._is_live else self._finished(event, run.targets[event.target])
+            case ManifestDeleted() if run.doing != "clean":
+                return [replace(line_of(event), level=logging.DEBUG)]  # a part of a publish, which counts them
             case TagRestored() if self._is_live:
                 return []  # the result lists it
             case _:
