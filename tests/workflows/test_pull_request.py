@@ -7,6 +7,7 @@ import asyncio
 import pytest
 import yaml
 
+from tests.install.trees import commit, run
 from tests.plugins.test_dgoss_parts import PASSING, REPORT
 from tests.workflows.conftest import PLATFORMS, Scene, runner
 from tests.workflows.test_publish_images import project, record
@@ -53,3 +54,22 @@ async def test_a_pull_request_whose_tests_fail_is_red(scene, sources, tools):
     made = runner(scene, sources, tools, scene.folder / "project", dgoss=DGOSS)
     ran = await asyncio.to_thread(made.run, "pull-request", {"test": True})
     assert ran.results == {"plan": "success", "build": "failure", "result": "failure"}, ran.log
+
+
+async def test_a_pull_request_builds_only_what_it_changes(scene, sources, tools):
+    folder = project(scene)
+    record(scene, folder)
+    commit(folder, "base")
+    base = run("git", "rev-parse", "HEAD", cwd=folder).strip()
+    (folder / "bread/1.0/content").write_text("better bread")
+    commit(folder, "change")
+    made = runner(scene, sources, tools, folder)
+    ran = await asyncio.to_thread(made.run, "pull-request", {"base-ref": base})
+    assert ran.is_green, ran.log
+    assert "| bread | 1.0 | linux/amd64 |" in ran.page
+    assert "| cake |" not in ran.page
+    (folder / "notes.md").write_text("nothing that is built")
+    commit(folder, "notes")
+    base = run("git", "rev-parse", "HEAD~1", cwd=folder).strip()
+    ran = await asyncio.to_thread(made.run, "pull-request", {"base-ref": base})
+    assert ran.results == {"plan": "success", "build": "skipped", "result": "success"}, ran.log
