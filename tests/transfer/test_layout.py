@@ -506,6 +506,20 @@ def test_a_file_that_is_not_a_tar_is_named_by_what_it_is(tmp_path, content, why,
         open_layout(tmp_path / "image.tar")
 
 
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_the_other_formats_of_images_are_named_with_how_to_convert_them(tmp_path, is_folder):
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (folder / "manifest.json").write_text('[{"Config": "a.json", "RepoTags": ["a:1"], "Layers": []}]')
+    path = folder if is_folder else tmp_path / "image.tar"
+    if not is_folder:
+        with tarfile.open(path, "w") as tar:
+            tar.add(folder, arcname=".")
+    with pytest.raises(BadLayout, match=r"\(dir:\)" if is_folder else "Docker archive") as caught:
+        open_layout(path)
+    assert f"{'dir' if is_folder else 'docker-archive'}:{path.name}" in caught.value.hint
+
+
 def test_a_tar_without_its_end_is_damaged(tmp_path):
     content, _ = simple()
     whole = content.tar(tmp_path / "whole.tar").read_bytes()

@@ -163,9 +163,25 @@ class Layout:
 
     def check_mark(self) -> None:
         """Raise BadLayout unless the file `oci-layout` marks this as a layout."""
+        if not self._holds(MARK_NAME) and self._holds("manifest.json"):
+            self._refuse_other_format()
         mark = parse_object(self._small(MARK_NAME, _MAX_MARK_BYTES), about=self._at(MARK_NAME))
         if not str(mark.get("imageLayoutVersion", "")).startswith("1."):
             raise BadLayout(_CANNOT_OPEN, about=self.path, why="its oci-layout does not name version 1")
+
+    def _holds(self, name: str) -> bool:
+        file = self._files.open(name)
+        if file is not None:
+            file.close()
+        return file is not None
+
+    def _refuse_other_format(self) -> None:
+        """Raise BadLayout for the other formats of images that tools write, with how to convert them."""
+        is_folder = self.path.is_dir()
+        why = "it is skopeo's folder (dir:), not a layout" if is_folder else "it is a Docker archive, not a layout"
+        old = f"{'dir' if is_folder else 'docker-archive'}:{self.path.name}"
+        hint = f"convert it with `skopeo copy {old} oci-archive:image.tar`, or have it written as type=oci"
+        raise BadLayout(_CANNOT_OPEN, about=self.path, why=why, hint=hint)
 
     def _small(self, name: str, limit_bytes: int) -> bytes:
         file = self._files.open(name)
