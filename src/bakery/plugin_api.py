@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from bakery.errors import ExecutorInterrupted
+from bakery.text import clean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -99,9 +101,9 @@ class Plugins:
                 if options_class is None:
                     continue
                 replaced = registry.register(options_class, fallback=plugin.name)
-            except (ExecutorInterrupted, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - third-party class: the plugin is used without its options
+            except BaseException as error:  # third-party class: the plugin is used without its options
+                if is_interrupt(error):
+                    raise
                 _log.warning("ignoring the options of plugin %s: %s", plugin.name, _text_of(error))
                 continue
             if replaced:
@@ -135,7 +137,7 @@ def _entry_points() -> Iterable[EntryPoint]:
             name = str(distribution.name)
             points = [] if name in seen else [point for point in distribution.entry_points if point.group == GROUP]
         except Exception as error:  # noqa: BLE001 - files that anything may have written
-            place = getattr(distribution, "_path", "an unknown place")
+            place = clean(str(getattr(distribution, "_path", "an unknown place")))
             _log.warning("ignoring the plugins in %s: %s: %s", place, type(error).__name__, _text_of(error))
             continue
         seen.add(name)  # the first on the path counts, as for imports
@@ -177,9 +179,9 @@ def _load(point: EntryPoint) -> Plugin | None:
         lacking = [member for member in _MEMBERS if not hasattr(plugin, member)]  # a property may raise anything
         if not lacking and not (isinstance(plugin.name, str) and plugin.name):
             lacking = ["a name that is a string"]
-    except (ExecutorInterrupted, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # noqa: BLE001 - third-party code, also sys.exit(): the command goes on without it
+    except BaseException as error:  # third-party code, also sys.exit(): the command goes on without it
+        if is_interrupt(error):
+            raise
         _log.warning("ignoring plugin %s: %s: %s", _described(point), type(error).__name__, _text_of(error))
         return None
     if lacking:
@@ -189,9 +191,16 @@ def _load(point: EntryPoint) -> Plugin | None:
     return fitting
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether a signal raised this, and not third-party code."""
+    if isinstance(error, KeyboardInterrupt):
+        return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, ExecutorInterrupted)
+
+
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)
+        return clean(str(error))
     except Exception:  # noqa: BLE001 - third-party code
         return "(no message)"
 
@@ -202,4 +211,4 @@ def _distribution(point: EntryPoint) -> str:
 
 def _described(point: EntryPoint) -> str:
     distribution = _distribution(point)
-    return f"{point.name} ({point.value}{f' in {distribution}' if distribution else ''})"
+    return clean(f"{point.name} ({point.value}{f' in {distribution}' if distribution else ''})")

@@ -176,6 +176,7 @@ def test_plugins_that_do_not_work_are_warnings_and_the_others_go_on(documented):
             "leaving": "acme_leaving:Plugin",
             "quitting": "acme_broken:Quitting",
             "nameless": "acme_broken:Nameless",
+            "interrupting": "acme_broken:Interrupting",
         },
         {
             "acme_leaving.py": "import sys; sys.exit(0)",
@@ -203,6 +204,8 @@ class Quitting(Failing):
     def register_cli(self, app): sys.exit(0)
 class Nameless(Failing):
     name = 5
+class Interrupting:
+    def __init__(self): raise KeyboardInterrupt("no\\x1b[31m\\n::error::signal")
 """,
         },
     )
@@ -217,6 +220,7 @@ class Nameless(Failing):
         "ignoring plugin leaving (acme_leaving:Plugin in acme-broken): SystemExit: 0",
         "the commands of plugin quitting cannot be added: 0",
         "ignoring plugin nameless (acme_broken:Nameless in acme-broken): it does not define a name that is a string",
+        "plugin interrupting (acme_broken:Interrupting in acme-broken): KeyboardInterrupt: no\\x1b[31m ::error::signal",
         "ignoring the plugins in",
         "ignoring plugin raising (acme_broken:Raising in acme-broken): RuntimeError: not today",
         "does not define description, register_cli, execute, results",

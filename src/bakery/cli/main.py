@@ -144,6 +144,9 @@ def guarded(action: Callable[[], Any]) -> int:
     except ExecutorInterrupted as error:
         print_line(f"interrupted: {signal.Signals(error.signum).name}")
         return error.exit_code
+    except click.exceptions.Abort:  # a KeyboardInterrupt that no signal caused: of a plugin's command
+        print_line("interrupted")
+        return ExitCode.INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         print_line(error.format_message())
         return error.exit_code

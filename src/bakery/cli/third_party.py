@@ -19,8 +19,8 @@ from typer.main import get_group
 
 from bakery.cli import general, output
 from bakery.cli.group import WIDTH
-from bakery.errors import ExecutorInterrupted
-from bakery.plugin_api import Plugin
+from bakery.plugin_api import Plugin, is_interrupt
+from bakery.text import clean
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ def commands(plugins: Iterable[Plugin]) -> dict[str, click.Command]:
     for plugin in plugins:
         try:
             group = _group(plugin)
-        except (ExecutorInterrupted, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # noqa: BLE001 - third-party code, also sys.exit(): the others still work
-            _log.warning("the commands of plugin %s cannot be added: %s", plugin.name, error)
+        except BaseException as error:  # third-party code, also sys.exit(): the others still work
+            if is_interrupt(error):
+                raise
+            _log.warning("the commands of plugin %s cannot be added: %s", clean(plugin.name), clean(str(error)))
             continue
         for name in group.commands:
             found.setdefault(name, TyperCommand(name, group))
