@@ -133,13 +133,16 @@ async def test_on_a_terminal_it_shows_the_plan_and_asks(kitchen, answer, left):
     assert code == 0
     assert "Delete 1 manifest or tag?" in shown
     assert "tag pr-1" in shown
+    assert shown.count("manifest or tag to delete") == 1
+    assert ("nothing deleted" in shown) is (answer == "n")
     assert set(kitchen.registry.tags("acme/app")) == left
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("temp-registry", "ghcr.io/acme"), "expected --older-than DAYS, --untagged, --tag or --metadata"),
+        (("temp-registry", "ghcr.io/acme"), "expected --older-than DAYS, --untagged or --metadata FILE"),
+        (("repository", "ghcr.io/acme/app", "--yes"), "--untagged, --tag REGEX or --metadata FILE"),
         (("temp-registry", "ghcr.io/acme", "--older-than", "0"), "not a number of days above 0"),
         (("temp-registry", "ghcr.io/acme", "--older-than", "nan"), "not a number of days above 0"),
         (("cache-registry", "ghcr.io/acme", "--no-untagged"), "expected --older-than DAYS"),

@@ -62,14 +62,15 @@ class CleanOptions(Struct, frozen=True):
         """The base URL of GitHub's API."""
         return self.environment.get("GITHUB_API_URL", "").strip() or _GITHUB_API
 
-    def criteria(self) -> Criteria:
-        """Return the criteria, checked. Raises UsageError if they select nothing."""
+    def criteria(self, *, by_tag: bool = True) -> Criteria:
+        """Return the criteria, checked. Raises UsageError if they select nothing. by_tag: whether tags can be one."""
         from bakery.clean.criteria import Criteria
 
         is_named = self.named or bool(self.metadata)
         found = Criteria(self.older_than, self.untagged, self.tag, self.keep_tag, self.keep_last, is_named)
         if found.is_empty:
-            raise UsageError("nothing to select by", why="expected --older-than DAYS, --untagged, --tag or --metadata")
+            expected = ["--older-than DAYS", "--untagged", *(["--tag REGEX"] if by_tag else [])]
+            raise UsageError("nothing to select by", why=f"expected {', '.join(expected)} or --metadata FILE")
         return found
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 import click
 from msgspec import Struct
@@ -175,7 +175,7 @@ def _clean_project(
 ) -> None:
     from bakery.app.clean import known_to, temporary_repositories
 
-    how.criteria()
+    how.criteria(by_tag=False)
     known = known_to(how, journal=given.journal, within=registry)
     repositories = temporary_repositories(
         registry, kind, context, wanted, named=tuple(known.manifests), emit=output.emit
@@ -196,7 +196,8 @@ def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, 
     wanted = bool(outcome.deletions) and not how.dry_run
     if wanted and not given.yes:
         print_text(plan_table(outcome, width=look().width) + summary_lines(outcome))
-        wanted = output.confirm(f"Delete {plural(len(outcome.deletions), 'manifest or tag', 'manifests and tags')}?")
+        if not output.confirm(f"Delete {plural(len(outcome.deletions), 'manifest or tag', 'manifests and tags')}?"):
+            _decline(outcome, given.form)
     interrupted: ExecutorInterrupted | None = None
     if wanted:
         try:
@@ -209,6 +210,16 @@ def _clean(repositories: Sequence[Repository], how: CleanOptions, known: Known, 
     _report(outcome, how, given.form)
     if interrupted is not None:
         raise interrupted
+    raise click.exceptions.Exit(outcome.exit_code)
+
+
+def _decline(outcome: CleanOutcome, form: Form) -> NoReturn:
+    """End the command without a deletion; the plan is on the terminal already."""
+    from bakery.report.cleaning import cleaning_json
+
+    if form == "json":
+        output.write_json(cleaning_json(outcome))
+    output.note("nothing deleted")
     raise click.exceptions.Exit(outcome.exit_code)
 
 
