@@ -190,6 +190,22 @@ async def test_unusable_input_is_reported_before_any_request(stage, arguments, c
     assert stage.source.count() == stage.destination.count() == 0
 
 
+async def test_what_is_for_programs_is_written_even_if_there_is_nothing_to_publish(stage):
+    stage.project("app")
+    (stage.folder / "empty.json").write_text("{}")
+    words = ("ci", "publish", "--allow-empty", "empty.json")
+    code, out, err = await stage.bakery(*words, "--output", "json", "--summary-file", "summary.json")
+    assert (code, json.loads(out)) == (ExitCode.DONE, {"format": 1, "images": []}), err
+    summary = json.loads((stage.folder / "summary.json").read_text())
+    assert (summary["kind"], summary["targets"], summary["exit_code"]) == ("publish", [], 0)
+    _, out, _ = await stage.bakery(*words, "--summary-format", "json")
+    assert json.loads(out)["build_targets"] == 0
+    _, out, _ = await stage.bakery(*words, "--dry-run", "--output", "json")
+    assert json.loads(out)["targets"] == []
+    assert (await stage.bakery(*words))[1] == ""
+    assert stage.source.count() == stage.destination.count() == 0
+
+
 async def test_nothing_to_publish_is_allowed_with_allow_empty(stage):
     stage.project("app")
     (stage.folder / "empty.json").write_text("{}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -123,11 +124,37 @@ def run(wanted: Publishing) -> None:
 
 
 def finish(plan: Plan | None, wanted: Publishing) -> None:
-    """Carry out a plan, if there is anything to publish. Ends the command with its exit code."""
+    """Carry out a plan. Without one there is nothing to publish: only what is for programs is printed and written.
+
+    Ends the command with its exit code.
+    """
     report, how, reporting = (report_outcome, wanted.options, wanted.reporting)
     if wanted.request.only_soci:  # nothing to survey: no tag moves
         report, how, reporting = _report_conversions, replace(how, doing="convert"), replace(reporting, offline=True)
-    raise click.exceptions.Exit(ExitCode.DONE if plan is None else carry_out(plan, how, reporting, report))
+    if plan is None:
+        if not wanted.request.only_soci:
+            _report_nothing(how, reporting)
+        raise click.exceptions.Exit(ExitCode.DONE)
+    raise click.exceptions.Exit(carry_out(plan, how, reporting, report))
+
+
+def _report_nothing(how: PublishOptions, reporting: Reporting) -> None:
+    """Print and write the documents of a run without targets, so that what reads them next finds them."""
+    from bakery.publish.outcome import Outcome
+    from bakery.publish.plan import Plan
+    from bakery.report.model import Run
+
+    check_writable("--summary-file", reporting.summary_file)
+    reporting.check()
+    if reporting.dry_run:
+        if reporting.result != "text" or reporting.summary_file is not None:
+            from bakery.cli.dry_run import show_plan
+
+            show_plan(Plan(()), how, reporting)
+        return
+    run = Run(doing="publish", state="done", started_at=time.time())
+    write_documents(Outcome(()), run, how, reporting)
+    reporting.write(run)
 
 
 Report = Callable[["Outcome", "Run", PublishOptions, Reporting], None]
@@ -177,13 +204,20 @@ def _report_conversions(outcome: Outcome, run: Run, how: PublishOptions, reporti
 
 def report_outcome(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:
     """Print the outcome: for people on stderr, for programs on stdout and in the summary files."""
-    from bakery.report.images import images_json
-    from bakery.report.result import Look, as_text, result_lines
-    from bakery.report.summary import dump, to_json
+    from bakery.report.result import result_lines
 
     everything = reporting.summary and reporting.summary_format == "table"
     output.say(result_lines(outcome, run, doing="Publish", look=look(everything=everything)))
     # After the lines for people, which must be printed even if a file cannot be written or the pipe is closed.
+    write_documents(outcome, run, how, reporting)
+
+
+def write_documents(outcome: Outcome, run: Run, how: PublishOptions, reporting: Reporting) -> None:
+    """Write the summary and the outputs of a step, and print the result for programs."""
+    from bakery.report.images import images_json
+    from bakery.report.result import Look, as_text, result_lines
+    from bakery.report.summary import dump, to_json
+
     summary = to_json(outcome, run)
     document = dump(summary)
     if reporting.summary_file is not None:
