@@ -153,7 +153,9 @@ def test_client_certificates_are_checked_before_anything_is_sent(tls: Tls, tmp_p
     assert RegistryConfig.from_environment(given).client_certificate == own
     other = tmp_path / "other.key"
     trustme.CA().issue_cert("x@example.org").private_key_pem.write_to_path(str(other))
+    (tmp_path / "words.pem").write_text("words")
     wrong = {
+        "expected a certificate and its key in PEM": given | {"BAKERY_CLIENT_CERT": str(tmp_path / "words.pem")},
         "no such file": given | {"BAKERY_CLIENT_CERT": str(tmp_path / "missing.pem")},
         "key values mismatch": given | {"BAKERY_CLIENT_KEY": str(other)},
         "BAKERY_CLIENT_CERT is not set": {"BAKERY_CLIENT_KEY": str(own.key)},
@@ -161,3 +163,12 @@ def test_client_certificates_are_checked_before_anything_is_sent(tls: Tls, tmp_p
     for why, environment in wrong.items():
         with pytest.raises(UsageError, match=why):
             RegistryConfig.from_environment(environment)
+
+
+async def test_a_file_of_authorities_that_has_none_is_named_without_the_words_of_openssl(tls: Tls, tmp_path: Path):
+    (tmp_path / "words.pem").write_text("words")
+    async with ScriptedServer(tls=tls.server("registry.example"), name="registry.example") as a:
+        config = RegistryConfig(ca_file=tmp_path / "words.pem")
+        async with make_client(config=config, lookup=names(registry_example="127.0.0.1")) as client:
+            with pytest.raises(Untrusted, match=r"words\.pem: expected certificates in PEM"):
+                await client.blobs(repository(a)).has(LAYER)

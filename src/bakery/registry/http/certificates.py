@@ -32,18 +32,25 @@ class ClientCertificate(Struct, frozen=True):
         try:
             context.load_cert_chain(self.certificate, self.key, no_password)
         except (ssl.SSLError, OSError) as error:
-            why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
             files = self.certificate if self.key is None else f"{self.certificate} with {self.key}"
             raise UsageError(
                 "cannot use client certificate",
                 about=files,
-                why=str(why).replace("_", " ").lower(),
+                why=_reason(error, "a certificate and its key"),
                 hint="set BAKERY_CLIENT_CERT and BAKERY_CLIENT_KEY to PEM files that belong together",
             ) from error
 
     def check(self) -> None:
         """Raise UsageError if the files cannot be used."""
         self.load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+def _reason(error: OSError, wanted: str) -> str:
+    """Return why a file cannot be used, without the words of OpenSSL about a file that is not PEM."""
+    if not isinstance(error, ssl.SSLError):
+        return error.strerror or str(error)
+    named = (error.reason or "").replace("_", " ").lower()
+    return named if named and not named.startswith("no certificate") else f"expected {wanted} in PEM"
 
 
 class Contexts:
@@ -103,7 +110,8 @@ class Contexts:
                     found.load_verify_locations(cafile=file)
                 except (ssl.SSLError, OSError) as error:
                     hint = "set BAKERY_CA_FILE to a PEM file" if file == self._ca_file else ""
-                    raise Untrusted("cannot read the CA file", about=file, why=str(error), hint=hint) from error
+                    why = _reason(error, "certificates")
+                    raise Untrusted("cannot read the CA file", about=file, why=why, hint=hint) from error
             if certificate is not None:
                 certificate.load(found)
             self._known[key] = found
