@@ -54,6 +54,15 @@ def test_a_page_for_a_comment_stays_below_githubs_limit_and_counts_the_rest():
     assert re.search(r"and [0-9,]+ more tags", page)
 
 
+def test_the_closing_line_breaks_between_its_parts_on_a_terminal():
+    forecast = found(TagForecast("1", Change.NEW, None, NEW))
+    (line,) = [line for line in forecast_lines(forecast).splitlines() if line.startswith("Dry run")]
+    narrow = forecast_lines(forecast, width=60).splitlines()
+    start = next(number for number, text in enumerate(narrow) if text.startswith("Dry run"))
+    assert all(len(text) <= 60 for text in narrow[start:])
+    assert " ".join(text.strip() for text in narrow[start:]) == line
+
+
 def dead(name):
     error = Unavailable(
         "cannot look for manifest", about=f"ghcr.io/acme/{name}@{NEW}", why="no connection", hint="wait"

@@ -32,7 +32,7 @@ def show_plan(plan: Plan, how: PublishOptions, reporting: Reporting, *, emit: Em
     text = (
         plan_table(plan, width=look().width)
         if found is None
-        else forecast_lines(found, full=general.is_verbose(), fails=reporting.strict)
+        else forecast_lines(found, full=general.is_verbose(), fails=reporting.strict, width=look().width)
     )
     document = dump(planned_json(plan, found))
     page = plan_page(plan) if found is None else forecast_page(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Literal
 
 import click
@@ -10,6 +11,7 @@ import click
 from bakery.cli import general, options, output
 from bakery.cli.group import Command
 from bakery.cli.publishing import ACCESS
+from bakery.cli.watching import look
 from bakery.errors import UsageError
 
 
@@ -39,4 +41,4 @@ def inspect_command(
     elif form == "json":
         output.write_json(found.document)
     else:
-        output.write(inspection_text(found.document), end="")
+        output.write(inspection_text(found.document, width=look(sys.stdout).width), end="")

@@ -9,6 +9,7 @@ from bakery.errors import code_of, hint_of, reason
 from bakery.oci.digest import Digest
 from bakery.publish.forecast import Change, DestinationForecast, Forecast, TagForecast, TargetForecast, as_planned
 from bakery.publish.plan import Plan
+from bakery.report.columns import wrapped
 from bakery.report.grouping import by_error, others
 from bakery.report.markdown import code, escape, head, row, size
 from bakery.report.outcome import grouped_error_lines
@@ -36,10 +37,11 @@ _SHOWN_DIGITS: Final = 12
 _MOST_ROWS: Final = 500  # tags on a page for a pull request; GitHub shows at most 65,536 characters of a comment
 
 
-def forecast_lines(found: Forecast, *, full: bool = False, fails: bool = False) -> str:
+def forecast_lines(found: Forecast, *, full: bool = False, fails: bool = False, width: int | None = None) -> str:
     """Return what a run would do, target by target, what would fail, and a closing line. full: with whole digests.
 
-    fails: what would fail the run is an error of this command too (--strict); otherwise it is a warning.
+    fails: what would fail the run is an error of this command too (--strict); otherwise it is a warning. width: of the
+    terminal; None: no terminal.
     """
     lines: list[str] = []
     for target in found.targets:
@@ -47,7 +49,9 @@ def forecast_lines(found: Forecast, *, full: bool = False, fails: bool = False) 
     lines += [f"warning: {text}" for text in found.warnings]
     lines += [f"skipped: {item.uid}: {item.reason}" for item in found.skipped]
     lines += _problem_lines(found, fails=fails)
-    lines += [f"Dry run: {closing(found)}"]
+    first, *rest = closing(found).split("; ")
+    parts = [f"Dry run: {first}{';' if rest else ''}", *(f"{part};" for part in rest[:-1]), *rest[-1:]]
+    lines += wrapped(parts, width)
     return "".join(f"{clean(line)}\n" for line in lines)
 
 

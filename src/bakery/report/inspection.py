@@ -11,8 +11,11 @@ from bakery.text import clean, plural
 _KNOWN = {"https://slsa.dev/provenance/": "provenance", "https://spdx.dev/Document": "SBOM"}
 
 
-def inspection_text(image: Mapping[str, Any]) -> str:
-    """Return the result of `imagetools inspect` for people: a head, the platforms, and what describes them."""
+def inspection_text(image: Mapping[str, Any], *, width: int | None = None) -> str:
+    """Return the result of `imagetools inspect` for people: a head, the platforms, and what describes them.
+
+    width: of the terminal; None: no terminal.
+    """
     lines = [
         f"Name:      {image['name']}",
         f"Kind:      {image['kind']}",
@@ -31,7 +34,7 @@ def inspection_text(image: Mapping[str, Any]) -> str:
         attested = _words(image["attestations"], digest)
         name = " ".join(filter(None, (one["platform"] or "unknown", one["os.version"])))
         rows.append((name, digest, str(one["layers"]), f"{one['size']:,}", attested, soci))
-    text += "\n" + aligned(rows)
+    text += "\n" + aligned(rows, width=width)
     referrers = "unknown" if image["referrers"] is None else str(image["referrers"])
     others = f"; other manifests: {len(image['others'])}" if image["others"] else ""
     return f"{text}\nReferrers: {referrers}{others}\n"

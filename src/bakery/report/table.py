@@ -50,16 +50,15 @@ def aligned(
 
 def _paragraph(headings: Sequence[str], row: Sequence[str], width: int) -> str:
     """Return a row as lines of at most `width` columns, unless a single cell is wider. Empty cells are left out."""
-    named = [
-        f"{heading.lower()} {cell}" for heading, cell in zip(headings[1:], row[1:], strict=True) if cell not in _NONE
-    ]
     lines: list[str] = [row[0]]
-    for part in named:
-        longer = f"{lines[-1]}  {part}"
-        if display_width(longer) <= width:
-            lines[-1] = longer
+    for heading, cell in zip(headings[1:], row[1:], strict=True):
+        if cell in _NONE:
+            continue
+        named = f"{heading.lower()} {cell}"
+        if display_width(f"{lines[-1]}  {named}") <= width:
+            lines[-1] += f"  {named}"
         else:
-            lines.append(f"    {part}")
+            lines.append(f"    {named if display_width(named) + 4 <= width else cell}")
     return "".join(f"{line}\n" for line in lines)
 
 
