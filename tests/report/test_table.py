@@ -36,7 +36,7 @@ def test_a_table_that_fits_keeps_its_columns(width):
 
 def test_a_row_that_does_not_fit_becomes_a_paragraph_without_empty_cells():
     rows = [("STATE", "TAG", "SIZE", "CACHE"), ("ok", "ghcr.io/acme/app:1.0", "12 MB", "—"), ("drift", "x:1", "-", "")]
-    assert aligned(rows, width=28) == "ok\n    tag ghcr.io/acme/app:1.0\n    size 12 MB\ndrift  tag x:1\n"
+    assert aligned(rows, width=28) == "ok  tag ghcr.io/acme/app:1.0\n    size 12 MB\ndrift  tag x:1\n"
     assert aligned(rows, width=24) == "ok\n    ghcr.io/acme/app:1.0\n    size 12 MB\ndrift  tag x:1\n"
 
 
