@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.conftest import PLATFORMS, Scene, platforms, real, runner
+from tests.workflows.conftest import DOCKER, PLATFORMS, Scene, platforms, real, runner
 from tests.workflows.runner import Ran, Runner
 
 pytestmark = [pytest.mark.slow]
@@ -93,6 +93,64 @@ async def test_an_image_without_one_of_its_platforms_is_not_published(scene, sou
     ran = await run_image(runner(scene, sources, tools, folder), scene)
     assert ran.results == {"matrix": "success", "build": "failure", "publish": "failure"}, ran.log
     assert not scene.two.tags("acme/app")
+
+
+# Also notes what buildx was given: its words, the variable of the test, and the bake file of a build.
+NOTING = DOCKER.replace(
+    "set -e\n",
+    """set -e
+echo "VERSION=$VERSION docker $*" >>"$NOTES"
+[ "$3" != --file ] || jq -c .target "$4" >>"$NOTES" 2>/dev/null || true
+""",
+)
+
+
+async def test_the_inputs_of_one_image_reach_buildx(scene, sources, tools):
+    folder = dockerfile(scene)
+    scene.builds = scene.one
+    for platform in PLATFORMS:
+        scene.record(f"{platform.replace('/', '-')}/metadata.json", scene.build("acme/app", platform))
+    made = runner(scene, sources, tools, folder, docker=NOTING)
+    given = {"build-args": "A=1\nB=two words\n", "cache-registry": "r.example/cache", "sign": True}
+    ran = await run_image(made, scene, file="Other", target="final", **given)
+    assert ran.is_green, ran.log
+    built = [line for line in scene.notes.splitlines() if "docker buildx build" in line]
+    assert len(built) == len(PLATFORMS)
+    for line, platform in zip(built, PLATFORMS, strict=True):
+        cache = f"type=registry,ref=r.example/cache:{platform.replace('/', '-')}"
+        for words in ("--file Other", "--target final", "--build-arg A=1", "--build-arg B=two words",
+                      f"--platform {platform}", f"--cache-from {cache}", f"--cache-to {cache},mode=max"):  # fmt: skip
+            assert f" {words} " in line
+    assert "cosign sign" in scene.notes
+
+
+async def test_without_push_one_image_is_only_built(scene, sources, tools):
+    folder = dockerfile(scene)
+    for platform in PLATFORMS:
+        scene.record(f"{platform.replace('/', '-')}/metadata.json", {})
+    made = runner(scene, sources, tools, folder, docker=NOTING)
+    ran = await run_image(made, scene, push=False, **{"cache-registry": "r.example/cache"})
+    assert ran.results == {"matrix": "success", "build": "success", "publish": "skipped"}, ran.log
+    assert scene.notes.count("--output type=cacheonly") == len(PLATFORMS)
+    assert "--cache-to" not in scene.notes
+    assert "login" not in scene.notes
+
+
+async def test_the_inputs_of_a_bake_file_reach_buildx(scene, sources, tools):
+    bake_file(scene)
+    record_bake(scene, ("app", PLATFORMS[0]), ("app", PLATFORMS[1]), ("tool", PLATFORMS[1]))
+    made = runner(scene, sources, tools, scene.folder / "project", docker=NOTING)
+    given = {"files": "docker-bake.json\n", "variables": "VERSION=1.2.3\n", "cache-registry": "r.example/cache"}
+    ran = await run_bake(made, scene, targets="app tool", **given)
+    assert ran.is_green, ran.log
+    printed = "VERSION=1.2.3 docker buildx bake --print --file docker-bake.json app tool"
+    assert printed in scene.notes
+    builds = [json.loads(line) for line in scene.notes.splitlines() if line.startswith("{")]
+    assert [sorted(one) for one in builds] == [["app"], ["app", "tool"], ["app", "tool"]]
+    cache = "type=registry,ref=r.example/cache:app-linux-amd64"
+    assert builds[0]["app"]["platforms"] == [PLATFORMS[0]]
+    assert (builds[0]["app"]["cache-from"], builds[0]["app"]["cache-to"]) == ([cache], [f"{cache},mode=max"])
+    assert all("push-by-digest=true" in one["output"][0] and "tags" not in one for one in builds[1].values())
 
 
 @pytest.mark.peer
