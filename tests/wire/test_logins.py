@@ -15,7 +15,7 @@ from bakery.registry.config import RegistryConfig
 from bakery.registry.credentials import CredentialSources
 from tests.clock import JumpingClock
 from tests.wire.channel import PLAIN, Channel
-from tests.wire.making import blob, body_of, expect_proof, headers_of, image, make_client, repository
+from tests.wire.making import blob, body_of, errors, expect_proof, headers_of, image, make_client, repository
 from tests.wire.script import Received, Response, ScriptedServer
 
 DESCRIPTOR, RAW = image(b"a")
@@ -169,6 +169,21 @@ async def test_a_login_that_expires_during_a_body_restarts_it_after_a_look(chann
         server.expect("PUT", f"/u?digest={layer.digest}", 201)
         server.expect("GET", TOKEN_TARGET, token_answer("t"), times=2, regex=True)
         await client.blobs(repository(server)).write(layer, body_of(content))
+
+
+async def test_a_body_that_is_refused_with_every_new_token_is_a_refused_login_in_the_registrys_words():
+    content = bytes(300_000)
+    layer, _ = blob(content)
+    async with ScriptedServer() as server, client_for(server) as client:
+        refused = challenge(server)
+        refused = Response(401, refused.headers, errors("UNAUTHORIZED", "the robot may not push here"))
+        server.expect("POST", "/v2/acme/app/blobs/uploads/", challenge(server))
+        server.expect("POST", "/v2/acme/app/blobs/uploads/", Response(202, {"Location": "/u"}), times=3)
+        server.expect("PUT", f"/u?digest={layer.digest}", refused, times=3)
+        server.expect("HEAD", f"/v2/acme/app/blobs/{layer.digest}", 404, times=2)
+        server.expect("GET", TOKEN_TARGET, token_answer("t"), times=None, regex=True)
+        with pytest.raises(AuthError, match="the robot may not push here"):
+            await client.blobs(repository(server)).write(layer, body_of(content))
 
 
 async def test_a_basic_challenge_gets_basic_credentials():

@@ -225,7 +225,9 @@ class Endpoint:
         if not again:
             raise await self.refusal(refused, operation)
         if isinstance(operation.body, HttpBody):
-            raise LoginEnded(operation.failed, about=operation.about, why="the login expired while the body was sent")
+            refusal = await self.refusal(refused, operation)
+            why = "the login expired while the body was sent"
+            raise LoginEnded(operation.failed, about=operation.about, why=why) from refusal
 
     async def ping(self, operation: Operation) -> HttpResponse:
         """Return the response of the API's base to a request without a login. operation: for whose sake, for errors."""

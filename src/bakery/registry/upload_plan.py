@@ -119,7 +119,7 @@ def upload(
         error = _error(sent, PUSH, about, Purpose.SEND_BLOB)
         may_pass = error.transient or is_doubtful or meaning is Meaning.SESSION_LOST
         if doubts > _MAX_DOUBTS or lost > _MAX_SESSIONS_LOST or not may_pass:
-            raise error
+            raise _lasting(error)
         untaken = sent.uncommitted or isinstance(error, BodyCut | NotConnected) or meaning in _UNTAKEN
         # After a 500 there is a response, so one look is enough; without any, the registry may still be at work.
         settle = not is_doubtful and (response is None or response.status != 500)
@@ -171,6 +171,12 @@ def _needs_chunks(response: HttpResponse, meaning: Meaning | None) -> bool:
 def _refuses_digest(response: HttpResponse) -> bool:
     """Return whether the digest was refused: the body may have been truncated on its way, so it is worth a retry."""
     return b"DIGEST_INVALID" in response.body or b"SIZE_INVALID" in response.body
+
+
+def _lasting(error: BakeryError) -> BakeryError:
+    """Return the error for what does not pass: of a login that is refused with every new token, the refusal."""
+    refusal = error.__cause__
+    return refusal if isinstance(error, LoginEnded) and isinstance(refusal, BakeryError) else error
 
 
 def _error(sent: Sent, action: str, about: str, purpose: Purpose) -> BakeryError:
