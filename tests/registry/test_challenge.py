@@ -17,6 +17,14 @@ READ = {
         [Challenge("bearer", {"realm": "https://a/t", "service": "s", "scope": "repository:x:pull"})],
     ),
     "names in any case": ('BEARER Realm="https://a/t"', [Challenge("bearer", {"realm": "https://a/t"})]),
+    "an unquoted URL": (
+        "Bearer realm=https://a/t,service=s",
+        [Challenge("bearer", {"realm": "https://a/t", "service": "s"})],
+    ),
+    "several scopes": (
+        'Bearer realm="x",scope="repository:a:pull",scope="repository:a:push"',
+        [Challenge("bearer", {"realm": "x", "scope": "repository:a:pull repository:a:push"})],
+    ),
     "unquoted value": ("Bearer realm=x", [Challenge("bearer", REALM)]),
     "escapes": (r'Basic realm="a \"b\" \\c"', [Challenge("basic", {"realm": r'a "b" \c'})]),
     "a scheme without parameters": ("Negotiate", [Challenge("negotiate")]),

@@ -16,7 +16,7 @@ from bakery.errors import InvalidContent
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*(?=\s*(?:,|$))")
-_UNQUOTED: Final = re.compile(r'[^\s,"]+')
+_UNQUOTED: Final = re.compile(r'[^\s,"\x00-\x1f\x7f]+')  # some servers send the URL of a realm like this
 _QUOTED: Final = re.compile(r'"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _MAX_HEADER: Final = 16 * 1024  # characters; realms are URLs
@@ -81,7 +81,7 @@ def _parse_line(header: str) -> list[Challenge]:
 def _parse_parameters(header: str, at: int, into: dict[str, str], *, is_lax: bool) -> int:
     """Read `name=value, name=value` up to the next scheme or the end. Return the position there.
 
-    is_lax: accept values that should be quoted, and repeated names. For Basic this is safe: no value decides anything.
+    is_lax: accept repeated names. For Basic this is safe: no value decides anything. Several scopes are one list.
     """
     while at < len(header):
         name = _TOKEN.match(header, at)
@@ -95,7 +95,7 @@ def _parse_parameters(header: str, at: int, into: dict[str, str], *, is_lax: boo
                 return at  # this token is the next scheme
             raise _bad(header, equals)
         at = _skip(header, equals + 1)
-        quoted, plain = _QUOTED.match(header, at), (_UNQUOTED if is_lax else _TOKEN).match(header, at)
+        quoted, plain = _QUOTED.match(header, at), _UNQUOTED.match(header, at)
         if quoted is not None:
             value, at = _ESCAPE.sub(r"\1", quoted[1]), quoted.end()
         elif plain is not None:
@@ -103,7 +103,9 @@ def _parse_parameters(header: str, at: int, into: dict[str, str], *, is_lax: boo
         else:
             raise _bad(header, at)
         key = name.group().lower()
-        if key in into and not is_lax:
+        if key == "scope" and key in into:
+            into[key] = f"{into[key]} {value}"
+        elif key in into and not is_lax:
             raise BadChallenge("invalid WWW-Authenticate header", why=f"{key!r} occurs twice")
         into.setdefault(key, value)
         at = _after_item(header, at)

@@ -208,7 +208,7 @@ def read_token(body: bytes, realm: Url) -> Token:
         return AuthError(f"cannot {_ACTION}", about=realm.origin, why=why)
 
     try:
-        document = parse_object(body, limit_bytes=MAX_TOKEN_BYTES)
+        document = parse_object(body.removeprefix(b"\xef\xbb\xbf"), limit_bytes=MAX_TOKEN_BYTES)
     except BakeryError:
         raise refuse("the response is not a JSON object") from None
     value = document.get("access_token") or document.get("token")
