@@ -137,6 +137,8 @@ async def test_without_a_terminal_nothing_is_restored_unless_yes_is_given(place)
     assert code == ExitCode.USAGE
     assert "pass --yes" in err
     assert err.count("\nrestore  ") == 6, "the plan is shown all the same"
+    code, _, err = await place.bakery("rollback", "record", "-q")
+    assert (code, err.startswith("error[")) == (ExitCode.USAGE, True)
 
 
 async def test_two_rollbacks_at_once_end_in_one_state_and_say_so_each_with_a_journal_of_its_own(place):

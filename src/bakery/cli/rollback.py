@@ -76,7 +76,8 @@ def _ask(planned: Rollback) -> None:
     from bakery.report.rollback import rollback_table
     from bakery.text import plural
 
-    print_text(rollback_table(planned, look()))
+    if sys.stdin.isatty() or not general.is_quiet():
+        print_text(rollback_table(planned, look()))
     count = sum(one.found is Found.RESTORE for one in planned.tags)
     if count and not sys.stdin.isatty():
         raise UsageError("cannot ask whether to roll back", why="stdin is not a terminal", hint="pass --yes")
