@@ -16,7 +16,7 @@ from bakery.cli.group import Command
 from bakery.cli.options import declaring
 from bakery.cli.publishing import ACCESS, ACCESS_NAMES
 from bakery.cli.watching import look
-from bakery.errors import UsageError
+from bakery.errors import ExitCode, UsageError
 from bakery.events import Event
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ def _ask(planned: Rollback) -> None:
     count = sum(one.found is Found.RESTORE for one in planned.tags)
     if count and not sys.stdin.isatty():
         raise UsageError("cannot ask whether to roll back", why="stdin is not a terminal", hint="pass --yes")
-    if count:
-        click.confirm(f"Restore {plural(count, 'tag')}?", abort=True, err=True)
+    if count and not output.confirm(f"Restore {plural(count, 'tag')}?"):
+        output.note("nothing restored")
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 def _roll_back(changes: tuple[Change, ...], request: RollbackRequest, names: Sequence[Path]) -> tuple[Rollback, Path]:
