@@ -80,7 +80,7 @@ def test_an_identity_token_is_sent_by_post_and_never_in_a_url():
     assert "refresh" not in request.url.target
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 405])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 415, 422])
 def test_a_service_that_refuses_post_gets_a_get_if_there_is_a_password(status: int):
     login = Login("robot", "secret", "refresh")
     post, get = requests_for(login, HttpResponse(status), GOOD)

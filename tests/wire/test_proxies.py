@@ -14,6 +14,7 @@ from bakery.oci.reference import Repository
 from bakery.registry.config import RegistryConfig
 from bakery.registry.http.address import Reach
 from bakery.registry.http.config import Proxies
+from bakery.registry.http.failure import Untrusted
 from bakery.retry import RetryPolicy
 from tests.wire.attacks import Tls, login, names
 from tests.wire.making import blob, make_client, repository
@@ -162,3 +163,15 @@ async def test_a_tunnel_through_a_proxy_over_tls_hides_both_logins(tls: Tls):
         assert len(tunnel.asked) == 1
         assert base64.b64encode(b"robot:pr@xy") in tunnel.asked[0]
         assert all(request.header("Proxy-Authorization") is None for request in a.received)
+
+
+async def test_a_proxy_with_an_unknown_authority_is_named_with_its_own_hint(tls: Tls):
+    tunnel = Tunnel(1, tls=tls.server("proxy.example"))
+    async with tunnel:
+        url = tunnel.url.replace("http://", "https://").replace("127.0.0.1", "proxy.example")
+        config = RegistryConfig(proxies=proxies(url))
+        async with make_client(config=config, lookup=names(proxy_example="127.0.0.1")) as client:
+            with pytest.raises(Untrusted, match=r"the proxy https://proxy\.example:\d+ cannot be trusted") as caught:
+                await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
+            assert client.stats.retries == 0
+    assert "BAKERY_PROXY_CA_FILE" in caught.value.hint

@@ -17,7 +17,7 @@ from msgspec import Struct
 from bakery.errors import AuthError, BakeryError
 from bakery.oci.canonical import parse_object
 from bakery.oci.reference import Repository
-from bakery.registry.answers import Meaning, Purpose, error_for, is_throttled, meaning_of
+from bakery.registry.answers import Meaning, Purpose, error_for, meaning_of
 from bakery.registry.challenge import Challenge
 from bakery.registry.domains import same_owner
 from bakery.registry.http.address import Reach, is_loopback_name, literal_reach
@@ -159,7 +159,7 @@ def token_flow(
     if login.identity_token:
         response = yield _post(realm, service, scopes, login, allowed)
         # Harbor's service responds 405 to anything but GET, GCR's 404, ACR's 400, Artifactory's 401, others 403 or 415.
-        if 400 <= response.status < 500 and login.password and not is_throttled(response):
+        if 400 <= response.status < 500 and login.password and response.status != 429:
             response = yield _get(realm, service, scopes, login, allowed)
     else:
         response = yield _get(realm, service, scopes, login, allowed)

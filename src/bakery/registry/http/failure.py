@@ -37,3 +37,7 @@ class BodyCut(ConnectionFailed):
 
 class ProxyRefused(Exception):  # internal, as wire.Broken is
     """A proxy does not open a tunnel to the origin."""
+
+
+class ProxyUntrusted(ProxyRefused):
+    """The TLS handshake with a proxy failed."""

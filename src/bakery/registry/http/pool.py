@@ -23,7 +23,7 @@ from bakery.registry.http.address import EVERYWHERE, Reach, literal_reach
 from bakery.registry.http.certificates import Contexts
 from bakery.registry.http.config import HttpConfig, Proxy
 from bakery.registry.http.exchange import Exchange
-from bakery.registry.http.failure import ProxyRefused, UnsafeTarget
+from bakery.registry.http.failure import ProxyRefused, ProxyUntrusted, UnsafeTarget
 from bakery.registry.http.tls import TLS_ANSWERS, TlsFacts, hello
 from bakery.registry.http.url import Origin
 from bakery.registry.http.wire import Broken, Wire
@@ -204,7 +204,7 @@ class Pool:
         try:
             if proxy is not None and proxy.socks is None:
                 if proxy.origin.scheme == "https":
-                    await self._start_tls(wire, self.contexts.for_proxy(), proxy.origin)
+                    await self._start_proxy_tls(wire, proxy.origin)
                 if origin is not None:
                     await self._tunnel(wire, proxy, origin)
             if origin is not None and origin.scheme == "https":
@@ -241,6 +241,13 @@ class Pool:
             raise
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return opened
+
+    async def _start_proxy_tls(self, wire: Wire, origin: Origin) -> None:
+        try:
+            await self._start_tls(wire, self.contexts.for_proxy(), origin)
+        except ssl.SSLError as error:
+            why = getattr(error, "verify_message", "") or error.reason or error
+            raise ProxyUntrusted(f"the proxy {origin} cannot be trusted: {why}") from error
 
     async def _start_tls(self, wire: Wire, context: ssl.SSLContext, origin: Origin) -> None:
         await wire.start_tls(context, origin.host.strip("[]"))

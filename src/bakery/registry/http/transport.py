@@ -17,7 +17,7 @@ from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, ConnectionFa
 from bakery.registry.http.address import EVERYWHERE, Reach, reach_of
 from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.exchange import Exchange, NotHttp
-from bakery.registry.http.failure import BodyCut, NotConnected, ProxyRefused, UnknownHost, Untrusted
+from bakery.registry.http.failure import BodyCut, NotConnected, ProxyRefused, ProxyUntrusted, UnknownHost, Untrusted
 from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, Traffic, in_pieces
 from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, Route, system_lookup
 from bakery.registry.http.redirect import is_followed
@@ -284,6 +284,9 @@ def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
     where = request.url.origin.authority
     if isinstance(error, ssl.SSLError):
         return _untrusted(error, request)
+    if isinstance(error, ProxyUntrusted):
+        hint = "check its name, or set BAKERY_PROXY_CA_FILE to the PEM file of its authority"
+        return Untrusted(f"cannot {request.action}", about=request.subject, why=str(error), hint=hint)
     if limit_of_files(error):
         return NotConnected(f"cannot {request.action}", about=request.subject, why=TOO_MANY_FILES, hint=RAISE_FILES)
     unknown = isinstance(error, socket.gaierror) and error.errno in _UNKNOWN
