@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bakery.errors import ConnectionFailed
-from bakery.ledger import Ledger
+from bakery.ledger import Ledger, owning
 
 
 async def test_work_on_one_key_happens_once_and_every_caller_gets_the_result():
@@ -60,3 +60,24 @@ async def test_a_failure_is_raised_in_every_waiting_caller_and_then_forgotten():
         assert [type(caller.exception()) for caller in callers] == [ConnectionFailed] * 2
         assert await ledger.once("key", work) == "done"
     assert len(attempts) == 2
+
+
+async def test_work_that_still_runs_at_the_end_is_cancelled_and_the_end_is_quiet():
+    async with owning() as owner:
+        task = owner.create_task(asyncio.Event().wait())
+        await asyncio.sleep(0)
+    assert task.cancelled()
+
+
+async def test_a_failure_within_is_raised_itself_after_the_work_has_ended():
+    tasks = []
+
+    async def fail():
+        async with owning() as owner:
+            tasks.append(owner.create_task(asyncio.Event().wait()))
+            await asyncio.sleep(0)
+            raise ConnectionFailed("trying")
+
+    with pytest.raises(ConnectionFailed):
+        await fail()
+    assert tasks[0].cancelled()

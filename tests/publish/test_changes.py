@@ -165,6 +165,15 @@ def test_what_is_no_list_of_objects_or_no_tag_is_an_error_that_says_so():
         changes_of_summary({"targets": [{"digest": str(A), "destinations": [named_by_digest]}]})
 
 
+def test_a_summary_that_does_not_record_what_tags_named_is_an_error_that_says_so():
+    with pytest.raises(BadDocument, match="it does not record what tags named before"):
+        changes_of_summary({"targets": [{"digest": str(A)}]})
+
+
+def test_one_event_makes_a_journal_whatever_follows_it():
+    assert changes_of_journal(journal(RUN) + b'{"x": 1}\n') == changes_of_journal(journal(RUN))
+
+
 NO_JOURNALS = {
     "no text": (b"\xff\xfe\n", "byte 0 is not valid UTF-8"),
     "a list": (b"[1]\n", "expected an object"),

@@ -5,6 +5,7 @@ import fcntl
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,15 +37,31 @@ def test_existing_lines_are_kept_and_each_new_line_is_on_disk_at_once(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_reported_before_anything_is_done(tmp_path):
-    with pytest.raises(UsageError, match="journal"):
+    with pytest.raises(UsageError) as caught:
         Journal(tmp_path / "missing" / "j.jsonl")
+    assert caught.value.why == f"there is no folder {tmp_path}/missing"
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UsageError) as caught:
+        Journal(tmp_path / "loop")
+    assert caught.value.why == "Too many levels of symbolic links"
 
 
 def test_a_full_disk_ends_the_journal_but_not_the_publish(caplog):
     with Journal(Path("/dev/full")) as journal:
-        journal(MOVED)
-        journal(MOVED)
+        for _ in range(3):
+            journal(MOVED)
     assert caplog.messages == ["cannot write to the journal /dev/full: No space left on device"]
+
+
+@pytest.mark.parametrize("error", [ValueError("closed"), OSError("gone")])
+def test_whatever_ends_the_journal_is_in_the_warning(tmp_path, monkeypatch, caplog, error):
+    def write(text: str) -> None:
+        raise error
+
+    with Journal(tmp_path / "j.jsonl") as journal:
+        monkeypatch.setattr(journal, "_file", SimpleNamespace(write=write, close=journal._file.close))
+        journal(MOVED)
+    assert caplog.messages == [f"cannot write to the journal {tmp_path}/j.jsonl: {error}"]
 
 
 async def test_a_run_writes_every_tag_that_it_moves(tmp_path):

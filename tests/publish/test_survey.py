@@ -132,6 +132,14 @@ async def test_the_digest_of_what_is_converted_to_soci_is_not_known():
     assert not [note for note in plain.targets[0].notes if "SOCI" in note]
 
 
+async def test_only_what_is_published_with_soci_is_converted_and_only_on_request():
+    engine = Surveyed()
+    engine.refuse = lambda action, repository: refusal() if action == "convert" else None
+    for target_, convert in ((planned(engine), True), (planned(engine, soci=SociOptions()), False)):
+        found = await surveyed(engine, target_, convert=convert)
+        assert found.targets[0].failure is None
+
+
 async def test_the_digest_of_what_is_converted_to_soci_is_known_if_it_is_converted():
     engine = Surveyed()
     engine.tags[ONE, "1.0"] = Digest.of(b"other")

@@ -520,6 +520,14 @@ def test_the_other_formats_of_images_are_named_with_how_to_convert_them(tmp_path
     assert f"{'dir' if is_folder else 'docker-archive'}:{path.name}" in caught.value.hint
 
 
+def test_a_layout_that_is_a_docker_archive_too_is_read_as_a_layout(tmp_path):
+    content, root = simple()
+    folder = content.folder(tmp_path / "image")
+    (folder / "manifest.json").write_text("[]")  # as `docker save` adds it to a layout
+    with open_layout(folder) as layout:
+        assert layout.root("").digest == root.digest
+
+
 def test_a_tar_without_its_end_is_damaged(tmp_path):
     content, _ = simple()
     whole = content.tar(tmp_path / "whole.tar").read_bytes()

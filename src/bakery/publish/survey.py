@@ -107,7 +107,7 @@ class _Survey:
         image, digest = made.image, made.digest
         places = await together(self._destination(target, place, made) for place in target.destinations)
         notes = image.notes if image is not None else ()
-        if image is not None and digest is None and made.failure is None:
+        if digest is None and made.failure is None:
             notes = (*notes, "converted to SOCI before it is published: pass --convert to know its digest")
         return TargetForecast(
             uid=target.uid,
@@ -129,10 +129,11 @@ class _Survey:
             children = (child for source in sources for child in source.children)
             made.missing = missing_platforms(children, target.platforms)
             made.image = assemble_target(target, sources, self._assembly)
-            if target.soci is not None and self._convert:
+            if target.soci is not None and not self._convert:
+                return made
+            if target.soci is not None:
                 made.image = await engine.convert(made.image, target.soci, towards=())
-            if target.soci is None or self._convert:
-                made.digest = made.image.digest
+            made.digest = made.image.digest
         except Exception as error:  # noqa: BLE001  # the border of a target
             made.failure = error
         return made
