@@ -176,3 +176,9 @@ def test_a_failure_is_one_line_and_a_bug_has_a_hint_to_show_its_traceback():
 
 def test_a_name_with_line_breaks_stays_on_its_line():
     assert len(outcome_lines(Outcome((target(image="a\nb"),))).splitlines()) == 2
+
+
+def test_the_closing_line_of_an_interrupt_is_whole_in_a_narrow_terminal():
+    line = closing(Outcome((), interrupted=True), Run(), doing="Publish", look=Look(width=39))
+    assert line.text.replace("\n  ", "").startswith("❌ Publish interrupted; run the same command again to continue")
+    assert all(len(text) <= 39 for text in line.text.splitlines())

@@ -117,10 +117,10 @@ def closing(outcome: Outcome, run: Run, *, doing: str, look: Look) -> Line:
 
 
 def _separated(parts: Sequence[str], look: Look) -> list[str]:
-    """Return the parts that are not empty, each but the first after a separator that stays with it."""
-    given = [part for part in parts if part]
+    """Return the words of the first part, and the others that are not empty, after a separator that stays with each."""
+    first, *others = [part for part in parts if part]
     separator = shown("·", unicode=look.unicode)
-    return [given[0], *(f"{separator} {part}" for part in given[1:])]
+    return [*first.split(" "), *(f"{separator} {part}" for part in others)]
 
 
 def _change(target: TargetOutcome, look: Look) -> _Change | None:
