@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -199,8 +200,13 @@ async def test_a_next_page_on_another_host_or_of_another_repository_is_not_follo
 
 async def test_an_endless_list_of_pages_ends():
     async with ScriptedServer() as server, make_client() as client:
-        link = {"Link": '</v2/acme/app/tags/list?n=1000>; rel="next"'}
-        server.expect("GET", "/v2/acme/app/tags/list?n=1000", Response(200, link, b'{"tags":["a"]}'), times=1000)
+
+        def page(_request: object) -> Response:
+            link = f'</v2/acme/app/tags/list?last={next(number)}>; rel="next"'
+            return Response(200, {"Link": link}, b'{"tags":["a"]}')
+
+        number = count()
+        server.expect("GET", "/v2/acme/app/tags/list.*", page, times=1000, regex=True)
         with pytest.raises(RegistryError, match="more than 1000 pages"):
             await client.listings.tags(repository(server))
 

@@ -209,6 +209,21 @@ async def test_a_referrers_api_that_fails_is_a_warning(status: int):
     assert any(isinstance(event, Noted) and "may not be listed as a referrer" in event.message for event in events)
 
 
+async def test_a_web_page_in_place_of_the_referrers_api_means_that_there_is_none():
+    page = Response(200, {"Content-Type": "text/html"}, b"<html>")
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", f"/v2/acme/app/referrers/{DESCRIPTOR.digest}", page)
+        assert await client.listings.referrers(repository(server).with_digest(DESCRIPTOR.digest)) is None
+
+
+async def test_pages_that_lead_back_to_one_of_them_are_an_error():
+    page = Response(200, {"Link": '</v2/acme/app/tags/list?n=1000>; rel="next"'}, b'{"tags":["v1"]}')
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("GET", "/v2/acme/app/tags/list?n=1000", page)
+        with pytest.raises(RegistryError, match="its pages lead back to one of them"):
+            await client.listings.tags(repository(server))
+
+
 async def test_an_immutable_fallback_tag_is_a_warning():
     descriptor, raw = image(b"b", subject=SUBJECT)
     fallback = f"/v2/acme/app/manifests/sha256-{DESCRIPTOR.digest.hex}"

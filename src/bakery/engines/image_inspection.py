@@ -5,12 +5,13 @@ Source: commands.md 9; attestations: https://docs.docker.com/build/metadata/atte
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
-from bakery.errors import BakeryError, NotFound, RegistryError
+from bakery.errors import BakeryError, NotFound
 from bakery.oci.manifest import RawManifest, is_attestation, parse
 from bakery.oci.platform import Platform
 from bakery.oci.reference import DigestReference, LayoutReference, SourceReference
@@ -22,6 +23,7 @@ from bakery.publish.read import read_sources
 from bakery.registry.client import Client
 from bakery.soci.media import IMAGE_DIGEST, is_soci_index
 
+_REFERRERS_S: Final = 10.0  # after that, their number is unknown
 _PREDICATE: Final = "in-toto.io/predicate-type"
 
 
@@ -127,6 +129,7 @@ async def _referrers(reference: SourceReference, root: RawManifest, client: Clie
     if isinstance(reference, LayoutReference):
         return None
     try:
-        return len(await client.manifests.referrers(DigestReference(reference.repository, root.descriptor.digest)))
-    except RegistryError:
+        async with asyncio.timeout(_REFERRERS_S):
+            return len(await client.manifests.referrers(DigestReference(reference.repository, root.descriptor.digest)))
+    except (BakeryError, TimeoutError):
         return None

@@ -42,7 +42,7 @@ class Listings:
     async def tags(self, repository: Repository) -> list[str]:
         """Return all tags of a repository, in the registry's order. Raises NotFound if it does not exist."""
         tags: list[str] = []
-        async for _, page in self._pages(repository, _TAGS, "list tags of"):
+        async for page in self._pages(repository, _TAGS, "list tags of"):
             # Nexus puts null in the list, some Artifactory versions put digests in it.
             found = page.get("tags") or []
             if not isinstance(found, list):
@@ -90,9 +90,8 @@ class Listings:
         action, about = "list referrers of", str(reference)
         entries: list[Descriptor] = []
         try:
-            async for response, page in self._pages(reference.repository, f"referrers/{reference.digest}", action):
-                if not _is_index(response):
-                    return None
+            path = f"referrers/{reference.digest}"
+            async for page in self._pages(reference.repository, path, action, must_be_index=True):
                 found = page.get("manifests") or []
                 if not isinstance(found, list):
                     raise RegistryError(f"cannot {action}", about=about, why="manifests must be a list")
@@ -121,18 +120,21 @@ class Listings:
                 await retries.pause(error)
 
     async def _pages(
-        self, repository: Repository, rest: str, action: str
-    ) -> AsyncIterator[tuple[HttpResponse, dict[str, Any]]]:
+        self, repository: Repository, rest: str, action: str, *, must_be_index: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
         endpoint, received = self._state.endpoint(repository), 0
         url: Url | None = endpoint.url(repository, rest)
-        for _ in range(_MAX_PAGES):
-            if url is None:
-                return
+        seen: set[Url] = set()
+        while url is not None:
+            if url in seen or len(seen) == _MAX_PAGES:
+                why = "its pages lead back to one of them" if url in seen else f"more than {_MAX_PAGES} pages"
+                raise RegistryError(f"cannot {action}", about=repository, why=why)
+            seen.add(url)
             operation = self._get(repository, url, action)
 
             async def once(operation: Operation = operation) -> HttpResponse:
                 response = await endpoint.send(operation)
-                if response.status != 200:
+                if response.status != 200 or (must_be_index and not _is_index(response)):
                     raise await endpoint.refusal(response, operation)
                 return response
 
@@ -141,9 +143,8 @@ class Listings:
             if received > _MAX_BYTES:
                 why = f"its pages are longer than {_MAX_BYTES >> 20} MiB"
                 raise RegistryError(operation.failed, about=repository, why=why)
-            yield response, parse_object(response.body, about=url.redacted, limit_bytes=_MAX_PAGE_BYTES)
+            yield parse_object(response.body, about=url.redacted, limit_bytes=_MAX_PAGE_BYTES)
             url = next_page(response, endpoint.moved(url), operation)
-        raise RegistryError(f"cannot {action}", about=repository, why=f"more than {_MAX_PAGES} pages")
 
     def _get(self, repository: Repository, target: str | Url, action: str) -> Operation:
         return self._state.operation("GET", repository, target, action, repository, limit_bytes=_MAX_PAGE_BYTES)
