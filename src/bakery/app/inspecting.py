@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bakery.errors import InvalidContent, UsageError
 from bakery.events import Emit, ignore
 
 if TYPE_CHECKING:
     from bakery.engines.image_inspection import InspectedImage
+
+_LIMIT_S: Final = 60.0  # for a look, which a person or a script waits for
+_LAG_S: Final = 5.0  # how long the children of an index may be absent
 
 
 def inspect(
@@ -26,6 +29,7 @@ def inspect(
     from bakery.parallel.root import run_interruptible
     from bakery.plans.create import with_tag
     from bakery.plans.references import parse_source
+    from bakery.retry import SystemClock
 
     try:
         source = parse_source(with_tag(text), Path.cwd())
@@ -36,7 +40,9 @@ def inspect(
     check_layouts([source])
 
     async def inspecting() -> InspectedImage:
-        client = make_client(environment, emit=emit)
+        clock = SystemClock()
+        deadline = clock.now() + _LIMIT_S
+        client = make_client(environment, clock=clock, emit=emit, deadline=deadline, lag_limit_s=_LAG_S)
         async with NativeEngine(client) as engine:
             return await inspect_image(source.reference, engine, client, platform=wanted)
 
