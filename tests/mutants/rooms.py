@@ -19,7 +19,7 @@ ROOMS = {
     "publish": Room(("publish/*.py",), ("tests/publish",)),
     "registry": Room(
         ("registry/upload_plan.py", "registry/put_plan.py", "registry/gate.py"),
-        ("tests/registry/test_plans.py", "tests/registry/test_gate.py"),
+        ("tests/registry/test_upload_plan.py", "tests/registry/test_put_plan.py", "tests/registry/test_gate.py"),
     ),
     "build": Room(
         (

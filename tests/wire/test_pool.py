@@ -339,6 +339,15 @@ async def test_a_tunnel_is_open_only_after_a_2xx(pool: Pool):
             await pool.take(route_to(HOST, scheme="https", proxy=Origin.parse(f"http://{host}")))
 
 
+async def test_a_proxy_that_does_not_speak_tls_is_named_with_the_reason(pool: Pool):
+    async with raw_server(says_too_much) as host:
+        proxy = Origin.parse(f"https://{host}")
+        with pytest.raises(
+            ProxyRefused, match=rf"handshake with the proxy https://{host} failed: wrong version number$"
+        ):
+            await pool.take(route_to(HOST, scheme="https", proxy=proxy))
+
+
 @pytest.mark.parametrize("trusted", ["ca_file", "proxy_ca_file"])
 async def test_the_authority_of_proxies_counts_for_proxies_only(tmp_path: Path, trusted):
     tls = Tls(tmp_path)

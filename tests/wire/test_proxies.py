@@ -171,7 +171,23 @@ async def test_a_proxy_with_an_unknown_authority_is_named_with_its_own_hint(tls:
         url = tunnel.url.replace("http://", "https://").replace("127.0.0.1", "proxy.example")
         config = RegistryConfig(proxies=proxies(url))
         async with make_client(config=config, lookup=names(proxy_example="127.0.0.1")) as client:
-            with pytest.raises(Untrusted, match=r"the proxy https://proxy\.example:\d+ cannot be trusted") as caught:
+            with pytest.raises(
+                Untrusted, match=r"the proxy https://proxy\.example:\d+ cannot be trusted: .*certificate"
+            ) as caught:
                 await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
             assert client.stats.retries == 0
     assert "BAKERY_PROXY_CA_FILE" in caught.value.hint
+
+
+async def test_a_proxy_that_speaks_plain_http_has_the_hint_to_name_it_so():
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with (
+        raw_server(serve) as host,
+        make_client(config=RegistryConfig(proxies=proxies(f"https://{host}"))) as client,
+    ):
+        with pytest.raises(Untrusted, match="the TLS handshake with the proxy") as caught:
+            await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
+    assert "write its address as http://" in caught.value.hint

@@ -245,9 +245,11 @@ class Pool:
     async def _start_proxy_tls(self, wire: Wire, origin: Origin) -> None:
         try:
             await self._start_tls(wire, self.contexts.for_proxy(), origin)
+        except ssl.SSLCertVerificationError as error:
+            raise ProxyUntrusted(f"the proxy {origin} cannot be trusted: {error.verify_message}") from error
         except ssl.SSLError as error:
-            why = getattr(error, "verify_message", "") or error.reason or error
-            raise ProxyUntrusted(f"the proxy {origin} cannot be trusted: {why}") from error
+            why = str(error.reason or error).replace("_", " ").lower()
+            raise ProxyUntrusted(f"the TLS handshake with the proxy {origin} failed: {why}") from error
 
     async def _start_tls(self, wire: Wire, context: ssl.SSLContext, origin: Origin) -> None:
         await wire.start_tls(context, origin.host.strip("[]"))

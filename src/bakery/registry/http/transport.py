@@ -286,6 +286,8 @@ def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
         return _untrusted(error, request)
     if isinstance(error, ProxyUntrusted):
         hint = "check its name, or set BAKERY_PROXY_CA_FILE to the PEM file of its authority"
+        if not isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            hint = "if the proxy speaks plain HTTP, write its address as http://HOST:PORT in HTTPS_PROXY"
         return Untrusted(f"cannot {request.action}", about=request.subject, why=str(error), hint=hint)
     if limit_of_files(error):
         return NotConnected(f"cannot {request.action}", about=request.subject, why=TOO_MANY_FILES, hint=RAISE_FILES)
