@@ -31,7 +31,7 @@ def audit_lines(audit: Audit) -> str:
     lines += grouped_error_lines((str(one.expected.reference), one.error) for one in audit.checked if one.error)
     wrong = sum(not one.is_right for one in audit.checked)
     count = plural(len(audit.checked), "reference")
-    lines.append(f"❌ {wrong} of {count} not as expected" if wrong else f"✅ {count} as expected")
+    lines.append(f"❌ {wrong:,} of {count} not as expected" if wrong else f"✅ {count} as expected")
     return "".join(f"{clean(line)}\n" for line in lines)
 
 

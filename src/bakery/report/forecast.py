@@ -58,7 +58,7 @@ def forecast_lines(found: Forecast, *, full: bool = False, fails: bool = False, 
 def closing(found: Forecast) -> str:
     """Return the counts and the cost of a run in one sentence."""
     cost = found.cost
-    counts = [f"{found.count(change)} {_WORDS[change]}" for change in Change if found.count(change)]
+    counts = [f"{found.count(change):,} {_WORDS[change]}" for change in Change if found.count(change)]
     tags = plural(sum(len(place.tags) for target in found.targets for place in target.destinations), "tag")
     parts = [f"{plural(len(found.targets), 'target')}, {tags}" + (f" ({', '.join(counts)})" if counts else "")]
     parts.append(f"{size(cost.send_bytes)} to send in {plural(cost.send_blobs, 'blob')}")

@@ -42,7 +42,7 @@ def rollback_lines(rollback: Rollback, journal: Path | None) -> str:
     ]
     lines += grouped_error_lines((str(one.change.tag), one.error) for one in rollback.tags if one.error)
     counts = Counter(one.found for one in rollback.tags)
-    told = ", ".join(f"{counts[found]} {_WORDS.get(found, found)}" for found in Found if counts[found])
+    told = ", ".join(f"{counts[found]:,} {_WORDS.get(found, found)}" for found in Found if counts[found])
     if journal is None:
         mark = "❌ Rollback would be incomplete" if rollback.exit_code else "✅ Rollback planned"
     else:
