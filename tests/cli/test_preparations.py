@@ -238,11 +238,11 @@ async def test_the_command_sees_what_failed_and_decides(kitchen, check):
     assert set(kitchen.modern.tags("app")) == {"1"}, "it exited with 0"
 
 
-@pytest.mark.parametrize(("command", "code"), [("", 2), ("'", 2), ("   ", 2), ("/does/not/exist", 1)])
+@pytest.mark.parametrize(("command", "code"), [("", 2), ("'", 2), ("   ", 2), ("/does/not/exist", 2), ("nowhere", 2)])
 async def test_a_command_that_is_none(kitchen, command, code):
     done, err = await kitchen.imagetools("create", *kitchen.destinations, kitchen.reference, "--before-commit", command)
     assert done == code, err
-    assert kitchen.modern.tags("app") == {}, "a variable that is not set must not skip the check"
+    assert kitchen.modern.requests == [], "a variable that is not set must not skip the check"
 
 
 async def test_a_dry_run_asks_no_command(kitchen, check):
@@ -264,6 +264,21 @@ async def test_signing_without_cosign_is_an_error_before_anything_is_sent(kitche
 async def test_options_of_signing_need_it(kitchen, option):
     code, err = await kitchen.imagetools("create", *kitchen.destinations, kitchen.reference, option)
     assert (code, "missing option --sign" in err) == (2, True)
+    assert kitchen.modern.requests == []
+
+
+@pytest.mark.parametrize("option", ["--immutable", "--keep-previous", "--sign-key"])
+async def test_an_empty_value_is_wrong_usage_and_not_the_absence_of_the_option(kitchen, option):
+    words = ("create", *kitchen.destinations, kitchen.reference, "--sign", "cosign", option, "")
+    code, err = await kitchen.imagetools(*words)
+    assert (code, f"invalid value for {option}: it is empty" in err) == (2, True)
+    assert kitchen.modern.requests == []
+
+
+async def test_a_key_file_that_does_not_exist_is_wrong_usage(kitchen):
+    words = ("create", *kitchen.destinations, kitchen.reference, "--sign", "cosign", "--sign-key", "no.key")
+    code, err = await kitchen.imagetools(*words)
+    assert (code, "invalid value for --sign-key 'no.key': no such file" in err) == (2, True)
     assert kitchen.modern.requests == []
 
 

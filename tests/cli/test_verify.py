@@ -86,6 +86,8 @@ async def test_a_reference_is_checked_for_what_it_names(place):
     code, _, err = await verify(place, "no-such-file")
     assert code == ExitCode.USAGE
     assert "neither a file" in err
+    code, _, err = await place.bakery("verify", "")
+    assert (code, "cannot verify '': it is empty" in err) == (ExitCode.USAGE, True)
     (place.folder / "metadata.json").write_text("{}")
     code, _, err = await place.bakery("verify", "metadata.json")
     assert code == ExitCode.FAILED

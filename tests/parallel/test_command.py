@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import sys
 import threading
 
@@ -171,13 +172,15 @@ async def test_two_transient_failures_then_success_wait_two_and_four_seconds(tmp
     assert events[1] == StepRetried("a", "copy", 1, 2, "exit code 1: 503: Service Unavailable")
 
 
-async def test_after_the_last_attempt_the_last_failure_is_returned_and_logged(tmp_path, caplog):
+async def test_after_the_last_attempt_the_last_failure_is_returned_and_logged_for_debugging(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
     clock = JumpingClock()
     runner = CommandRunner("a", retry=PATIENT, surroundings=Surroundings(clock=clock))
     result = await runner.run(flaky(tmp_path, 9, code=5), step_label="copy")
     assert (result.returncode, result.attempts, calls(tmp_path)) == (5, 5, 5)
     assert clock.slept == [2, 4, 8, 16]
     assert "a: copy: gave up after 5 attempts" in caplog.text
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}, "users read the events and the result"
 
 
 async def test_a_permanent_failure_runs_once_and_logs_nothing(tmp_path, caplog):

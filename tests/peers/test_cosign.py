@@ -194,6 +194,11 @@ def test_attachments_and_referrers_do_not_depend_on_the_engine(signing: Signing)
     assert [one["artifactType"] for one in found["referrers"]] == ["application/spdx+json"]
 
 
+def test_a_key_that_is_not_in_the_environment_fails_at_once(signing: Signing):
+    signing.publish("--sign", "cosign", "--sign-key", "env://BAKERY_NO_SUCH_KEY", expected=1)
+    assert signing.events("StepRetried") == []
+
+
 def test_verify_tells_signatures_from_attestations_and_notices_a_signature_that_is_gone(signing: Signing):
     signing.sign("--summary-file", "summary.json")
 

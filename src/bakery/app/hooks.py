@@ -5,7 +5,9 @@ The options are checked before anything is published.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from bakery.retry import Clock
 
 MAX_ATTACHMENT_BYTES: Final = 256 * 1024 * 1024
+_KEY_ELSEWHERE: Final = re.compile(r"[a-z0-9]+://|pkcs11:|https?:")  # of cosign: a KMS, a variable, a token
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]*")
 
 
@@ -49,6 +52,17 @@ def parse_attachments(texts: Iterable[str]) -> tuple[Attachment, ...]:
     return tuple(found)
 
 
+def _check_programs(command: Sequence[str], options: PublishOptions) -> None:
+    """Raise UsageError for a command that cannot be started, and a key that is a file and does not exist."""
+    if command and shutil.which(command[0], path=options.environment.get("PATH", os.defpath)) is None:
+        why = f"there is no program {command[0]} in PATH" if os.sep not in command[0] else "it cannot be started"
+        raise UsageError("invalid value for --before-commit", about=repr(options.before_commit), why=why)
+    key = options.sign_key or options.environment.get("COSIGN_KEY", "")
+    is_file = _KEY_ELSEWHERE.match(key) is None
+    if options.sign is not None and key and is_file and not Path(key).is_file():
+        raise UsageError("invalid value for --sign-key", about=repr(key), why="no such file")
+
+
 class Preparations:
     """The hooks of one publish. Made before it, so that wrong options are found first; `ready` during it."""
 
@@ -63,6 +77,7 @@ class Preparations:
         # The option reads COSIGN_KEY as well, and a workflow may set that for all its steps.
         if options.sign is None and options.sign_key not in {"", options.environment.get("COSIGN_KEY")}:
             raise UsageError("missing option --sign", why="--sign-key is for signing")
+        _check_programs(self._command, options)
         self._artifacts: Artifacts | None = None
         self._cosign: Cosign | None = None
         self._veto: Veto | None = None

@@ -62,6 +62,8 @@ def _expected(text: str, request: VerifyRequest, emit: Emit) -> Sequence[Expecte
     from bakery.plans.expectations import expected_of_references, expected_of_summary, expected_of_targets
 
     path = Path(text)
+    if not text:  # of an empty variable: Path("") is the current folder
+        raise UsageError("cannot verify ''", why="it is empty", hint="leave it out to check the current folder")
     if path.is_dir():
         from bakery.app.planning import project_targets
 

@@ -153,6 +153,17 @@ on_failure = click.option(
     show_default="restore with --all-or-nothing, else keep",
     help="What happens to the tags that have moved when another one fails.",
 )  # fmt: skip
+
+
+def _given(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Refuse an empty value on the command line: that of an unset variable, which would publish without the option."""
+    source = context.get_parameter_source(parameter.name or "")
+    values = value if isinstance(value, tuple) else (value,)
+    if source is click.core.ParameterSource.COMMANDLINE and "" in values:
+        raise click.BadParameter("it is empty", context, parameter)
+    return value
+
+
 no_downgrade = click.option(
     "--no-downgrade", is_flag=True, help="Leave a tag where it is if it names a newer image; with a note."
 )
@@ -160,11 +171,11 @@ if_newer = click.option(
     "--if-newer", is_flag=True, help="Move a tag only to an image that was created later; otherwise fail."
 )
 immutable = click.option(
-    "--immutable", metavar="PATTERN", multiple=True,
+    "--immutable", metavar="PATTERN", multiple=True, callback=_given,
     help="Fail instead of giving a tag such as *.*.* another digest; repeatable.",
 )  # fmt: skip
 keep_previous = click.option(
-    "--keep-previous", metavar="PREFIX", default="", show_default=False,
+    "--keep-previous", metavar="PREFIX", default="", show_default=False, callback=_given,
     help="Keep what tags named before under tags with this prefix, so that it is not deleted as untagged.",
 )  # fmt: skip
 referrers = click.option(
@@ -181,7 +192,7 @@ sign = click.option(
 )  # fmt: skip
 sign_key = click.option(
     "--sign-key", metavar="KEY", envvar="COSIGN_KEY", show_envvar=True, default="", show_default=False,
-    help="File or URI of the key; without one, cosign signs keyless.",
+    callback=_given, help="File or URI of the key; without one, cosign signs keyless.",
 )  # fmt: skip
 sign_option = click.option(
     "--sign-option", metavar="OPTION", multiple=True,

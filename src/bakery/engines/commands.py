@@ -94,8 +94,11 @@ class Commands:
             label = " ".join(word for word in command[1:4] if not word.startswith("-") and "/" not in word)
             return await runner.run(command, env=self._environment, timeout=timeout_s, step_label=label)
 
-    def checked(self, result: CommandResult, action: str, about: object) -> CommandResult:
-        """Return the result of a command that succeeded. Raises the error for one that failed."""
+    def checked(self, result: CommandResult, action: str, about: object, *, is_local: bool = False) -> CommandResult:
+        """Return the result of a command that succeeded. Raises the error for one that failed.
+
+        is_local: it asks no registry, whatever the words of its error are.
+        """
         if result.ok:
             return result
         if result.exception is not None:
@@ -103,6 +106,8 @@ class Commands:
         output = " | ".join(line.strip() for line in result.first_lines())
         what = f"cannot {action}"
         why = f"{command_line(result.cmd)}: exit code {result.returncode}: {output or 'no output'}"
+        if is_local:
+            raise CommandFailed(what, about=about, why=why)
         if says_refused(result):
             hint = "log in to this registry with 'docker login' as a user with this permission"
             raise AuthError(what, about=about, why=why, hint=hint)

@@ -89,8 +89,12 @@ class Cosign:
     async def _public_key(self) -> Path:
         async with self._key_lock:
             if self._public is None:
-                command = (self._settings.program, "public-key", "--key", self._settings.key)
-                result = await self._commands.run(command, "read the public key of", self._settings.key)
+                key = self._settings.key
+                is_local = "://" not in key or key.startswith("env://")  # others are read from a service
+                result = await self._commands.attempt(
+                    (self._settings.program, "public-key", "--key", key), retry=not is_local
+                )
+                self._commands.checked(result, "read the public key of", key, is_local=is_local)
                 self._public = Path(self._folder.name) / "cosign.pub"
                 self._public.write_bytes(result.stdout)
             return self._public

@@ -165,7 +165,7 @@ class CommandRunner:
             )  # fmt: skip
             if result.ok or not policy.should_retry(result, attempt):
                 if not result.ok and attempt > 1:
-                    _log.error("%s: %s: gave up after %d attempts: %s", self.key, step, attempt, result.reason())
+                    _log.debug("%s: %s: gave up after %d attempts: %s", self.key, step, attempt, result.reason())
                 self._around.emit(StepFinished(self.key, step, result.duration, "" if result.ok else result.reason()))
                 return result
             await self._wait(policy, result, step)
@@ -174,7 +174,7 @@ class CommandRunner:
     async def _wait(self, policy: RetryPolicy, result: CommandResult, step: str) -> None:
         wait_s = policy.delay_for(result.attempts, self._around.draw)
         self._around.emit(StepRetried(self.key, step, result.attempts, wait_s, result.reason()))
-        _log.warning(
+        _log.debug(  # StepRetried is shown to users
             "%s: %s: attempt %d/%d failed, next in %.1f s: %s",
             self.key,
             step,
