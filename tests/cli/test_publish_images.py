@@ -287,6 +287,18 @@ class TestBakeFiles:
         code, _, err = await stage.bakery("publish", "--bake", "bake.json", "metadata-*.json")
         assert code == ExitCode.DONE, err
 
+    async def test_builds_of_targets_without_tags_alone_are_nothing_to_publish(self, stage):
+        self.bake(stage, "app")
+        self.built(stage, "app")
+        document = json.loads((stage.folder / "bake.json").read_text())
+        del document["target"]["app"]["tags"]
+        (stage.folder / "bake.json").write_text(json.dumps(document))
+        command = ("publish", "--bake", "bake.json", "metadata-*.json")
+        code, _, err = await stage.bakery(*command)
+        assert code == ExitCode.FAILED
+        assert "nothing to publish: app: bake.json lists no tags for it" in err
+        assert (await stage.bakery(*command, "--allow-empty"))[0] == ExitCode.DONE
+
     async def test_platforms_are_checked(self, stage):
         self.bake(stage, "app")
         self.built(stage, "app", platforms=("linux/amd64",))

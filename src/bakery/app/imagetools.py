@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bakery.publish.preview import Preview
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+_SUBJECT_S: Final = 60.0  # how long to look for the image of --subject
 
 
 class Create(Struct, frozen=True):
@@ -166,6 +167,7 @@ def _subject(text: str, environment: Mapping[str, str]) -> Descriptor:
     from bakery.errors import InvalidContent
     from bakery.oci.reference import parse_reference
     from bakery.parallel.root import run_interruptible
+    from bakery.retry import SystemClock
 
     try:
         reference = parse_reference(text)
@@ -173,7 +175,8 @@ def _subject(text: str, environment: Mapping[str, str]) -> Descriptor:
         raise UsageError("invalid value for --subject", about=error.about, why=error.why) from error
 
     async def reading() -> Descriptor:
-        async with make_client(environment) as client:
+        clock = SystemClock()
+        async with make_client(environment, clock=clock, deadline=clock.now() + _SUBJECT_S) as client:
             return (await client.manifests.get(reference)).descriptor.bare()
 
     return run_interruptible(reading())

@@ -211,8 +211,9 @@ def _of_bake(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan
         raise UsageError("missing METADATA", why="a bake file does not say what was built", hint=hint)
     metadata = _read_files(request.metadata, flat=False)
     plan = plan_bake(targets, metadata, file=name)
-    if not plan.targets and not set(metadata.uids) & {target.name for target in targets}:
-        raise NothingSelected("nothing to publish", why=f"the metadata files name no target of {name}")
+    if not plan.targets and not plan.refused:
+        skipped = "; ".join(f"{item.uid}: {item.reason}" for item in plan.skipped)
+        raise NothingSelected("nothing to publish", why=skipped or f"no metadata file has a target with tags of {name}")
     built = plural(len(plan.targets), "target")
     _chosen(emit, f"{built} of bake file {name}, with {plural(len(metadata.files), 'metadata file')}")
     return plan
