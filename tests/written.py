@@ -7,6 +7,7 @@ processes. Members that a schema does not name are refused here, so that only pu
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -82,7 +83,7 @@ def check_line(line: str) -> None:
 
 @contextmanager
 def checking() -> Iterator[None]:
-    """Check what this process writes."""
+    """Check what this process writes, and what the processes print that it starts and waits for."""
     record_object, line_of = records._object, journal.line_of
 
     def checked_object(record):
@@ -96,7 +97,16 @@ def checking() -> Iterator[None]:
         check_line(line)
         return line
 
+    run = subprocess.run
+
+    def checked_run(*args, **options):
+        done = run(*args, **options)
+        if done.stdout:
+            check_text(done.stdout if isinstance(done.stdout, str) else done.stdout.decode(errors="replace"))
+        return done
+
     with (
+        mock.patch.object(subprocess, "run", checked_run),
         mock.patch.object(records, "_object", checked_object),
         mock.patch.object(journal, "line_of", checked_line),
     ):

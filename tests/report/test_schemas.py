@@ -1,6 +1,7 @@
 """The formats for programs: published schemas are current, what is written obeys them, older formats can be read."""
 
 import json
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -141,6 +142,13 @@ def test_files_that_a_test_leaves_are_looked_into(tmp_path):
     with pytest.raises(jsonschema.ValidationError, match="'0' is not of type 'integer'"):
         written.check_files(tmp_path)
     file.unlink()
+
+
+def test_what_a_process_prints_is_looked_into():
+    text = dump(fresh_summary() | {"exit_code": "0"})
+    with pytest.raises(jsonschema.ValidationError, match="'0' is not of type 'integer'"):
+        subprocess.run(["cat"], input=text, capture_output=True, text=True, check=True)
+    assert subprocess.run(["cat"], input=b"{}", capture_output=True, check=True).stdout == b"{}"
 
 
 def test_the_first_line_of_a_run_has_the_number_of_the_format():
