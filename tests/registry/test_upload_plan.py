@@ -189,6 +189,28 @@ def test_a_host_that_refuses_a_whole_blob_gets_chunks_from_then_on(refused):
     assert manners.chunk_bytes == upload_plan.GHCR_CHUNK_BYTES
 
 
+def test_chunks_become_smaller_down_to_64_kib_while_they_are_too_large():
+    manners, tried = Manners(), []
+
+    def act(step: Any) -> Any:
+        if isinstance(step, Open):
+            return OPENED
+        tried.append(manners.chunk_bytes)
+        return Sent(HttpResponse(413))
+
+    with pytest.raises(RegistryError) as caught:
+        follow(upload_plan.upload(LAYER, manners), act)
+    assert tried == [None, *(size * 1024 for size in (4096, 1024, 256, 64))]
+    assert "raise the limit for request bodies" in caught.value.hint
+
+
+def test_chunks_do_not_become_smaller_than_the_registry_requires():
+    least = 2 * 1024 * 1024
+    results = iter([OPENED, Sent(HttpResponse(413)), OPENED, Sent(HttpResponse(413))])
+    with pytest.raises(RegistryError):
+        follow(upload_plan.upload(LAYER, Manners(least_chunk_bytes=least)), lambda step: next(results))
+
+
 def test_an_error_names_the_blob_or_what_the_caller_calls_it():
     refused = Sent(HttpResponse(403))
     for about, named in (("", str(LAYER.digest)), ("reg.example/app@sha256:…", "reg.example/app@sha256:…")):

@@ -252,6 +252,8 @@ def error_for(
         return Conflict(what, about=about, status=status, code=code, why=why, hint=hint or _CONFLICT_HINT)
     if meaning is Meaning.UNSUPPORTED:
         hint = hint or "check whether the registry or the repository is read-only"
+    if status == 413:
+        hint = hint or "raise the limit for request bodies of the registry, or of the proxy in front of it"
     hint = hint or "check the registry's log; retrying will not help"
     kind = "registry/unsupported" if meaning is Meaning.UNSUPPORTED else ""
     return RegistryError(what, about=about, status=status, code=code, why=why, hint=hint, error_code=kind)

@@ -21,6 +21,7 @@ from bakery.registry.http.url import Url
 from bakery.registry.step import Backoff, LookUp
 
 GHCR_CHUNK_BYTES: Final = 4 * 1024 * 1024  # GHCR refuses larger chunks with 416
+_LEAST_CHUNK_BYTES: Final = 64 * 1024
 _ABSURD_CHUNK_BYTES: Final = 10**11  # a registry that requests this much does not mean it
 MAX_CHUNK_BYTES: Final = 64 * 1024 * 1024  # a chunk is held in memory, whatever size a registry requires
 _MAX_SESSIONS_LOST: Final = 10  # replicas without a shared secret lose every second one
@@ -97,8 +98,8 @@ def upload(
                     raise error
                 yield Backoff(error)
                 continue
-        is_whole = manners.chunk_bytes is None  # another blob may learn meanwhile that the host requires chunks
-        sent = yield from (_whole(session) if is_whole else _chunks(session, blob, manners))
+        chunk_bytes = manners.chunk_bytes  # another blob may learn meanwhile that the host requires chunks
+        sent = yield from (_whole(session) if chunk_bytes is None else _chunks(session, blob, manners))
         session, response = None, sent.response
         if response is not None and response.status in (201, 204):
             return
@@ -110,8 +111,7 @@ def upload(
             why = f"the registry responded {response.status}, but the blob is not there"
             raise RegistryError(f"cannot {PUSH}", about=about, status=response.status, why=why)
         meaning = None if response is None else meaning_of(response, Purpose.SEND_BLOB)
-        if response is not None and is_whole and _needs_chunks(response, meaning):
-            manners.chunk_bytes = GHCR_CHUNK_BYTES
+        if response is not None and _requires_smaller(response, meaning, chunk_bytes, manners):
             continue
         is_doubtful = isinstance(sent.error, LoginEnded) or (response is not None and _refuses_digest(response))
         doubts += is_doubtful
@@ -163,9 +163,23 @@ def note_chunk_size(response: HttpResponse, manners: Manners) -> None:
         manners.least_chunk_bytes = min(least, MAX_CHUNK_BYTES)
 
 
-def _needs_chunks(response: HttpResponse, meaning: Meaning | None) -> bool:
-    """Return whether the single PUT was refused, rather than the blob."""
-    return meaning is Meaning.UNSUPPORTED or response.status in (411, 413, 416)
+def _requires_smaller(
+    response: HttpResponse, meaning: Meaning | None, used_bytes: int | None, manners: Manners
+) -> bool:
+    """Return whether the size of the body was refused, rather than the blob, and note the size to try next.
+
+    used_bytes: the size of the chunks, None for a single PUT. Proxies have limits of their own: nginx's is 1 MiB.
+    """
+    if used_bytes is None:
+        if meaning is not Meaning.UNSUPPORTED and response.status not in (411, 413, 416):
+            return False
+        manners.chunk_bytes = manners.chunk_bytes or GHCR_CHUNK_BYTES
+        return True
+    smaller_bytes = used_bytes // 4
+    if response.status != 413 or smaller_bytes < max(_LEAST_CHUNK_BYTES, manners.least_chunk_bytes):
+        return False
+    manners.chunk_bytes = min(manners.chunk_bytes or smaller_bytes, smaller_bytes)
+    return True
 
 
 def _refuses_digest(response: HttpResponse) -> bool:
