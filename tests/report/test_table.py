@@ -63,6 +63,25 @@ def test_the_same_error_of_many_references_is_one_line():
     assert "20 of 20 references" in text
 
 
+def test_the_same_drift_of_many_references_is_one_error_and_different_digests_are_kept_apart():
+    other = Digest.of(b"other")
+    checked = [
+        Checked(Expected(PLACE.with_tag(tag), DIGEST), other, problems=(problem,))
+        for tag, problem in (
+            ("1", "content is missing: x"),
+            ("2", "content is missing: x"),
+            ("3", "names a"),
+            ("4", "names b"),
+        )
+    ]
+    assert audit_lines(Audit(tuple(checked))).splitlines() == [
+        f"error[publish/drift]: {PLACE}:1: content is missing: x (and 1 other reference: {PLACE}:2)",
+        f"error[publish/drift]: {PLACE}:3: names a",
+        f"error[publish/drift]: {PLACE}:4: names b",
+        "❌ 4 of 4 references not as expected",
+    ]
+
+
 TABLES = {
     "verify": lambda look: audit_table(audited(), look),
     "rollback": lambda look: rollback_table(rolled_back(), look),

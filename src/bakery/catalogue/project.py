@@ -181,6 +181,22 @@ ENTRIES: Final = (
         "destination)",
     ),
     Entry(
+        "publish/drift",
+        "What is published is not what it must be",
+        "`bakery verify` found a tag that does not exist or names something else, content that is missing, a platform, "
+        "signature or attestation that is gone, or registries that differ.",
+        (
+            "A tag was moved by hand or by another run.",
+            "A clean-up of the registry deleted what an image needs.",
+            "A registry was restored from a backup.",
+        ),
+        (
+            "Publish again: what is missing is put back, and tags name the image again.",
+            "Run `bakery verify` with the newer summary if the tag was moved on purpose.",
+        ),
+        "error[publish/drift]: ghcr.io/acme/app:1.2.3: content is missing: sha256:9f86…",
+    ),
+    Entry(
         "publish/tag-policy",
         "The tag policy does not let a tag move",
         "A rule says that the tag keeps what it names: the image was not created later (`if-newer`), or the tag never "

@@ -10,6 +10,12 @@ from bakery.oci.reference import Reference
 from bakery.publish.outcome import ArtifactOutcome
 
 
+class Drift(BakeryError):
+    """What is published differs from what is expected."""
+
+    error_code = "publish/drift"
+
+
 class Expected(Struct, frozen=True):
     """A tag, or a digest, and what must hold for it.
 

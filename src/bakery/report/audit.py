@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from bakery.publish.audited import Audit, Checked
+from bakery.publish.audited import Audit, Checked, Drift
 from bakery.report.documents import VerifiedRecord, VerifyDocument, problem
+from bakery.report.grouping import others
 from bakery.report.outcome import grouped_error_lines
 from bakery.report.records import members
 from bakery.report.result import Look
@@ -24,10 +25,15 @@ def audit_table(audit: Audit, look: Look) -> str:
 
 
 def audit_lines(audit: Audit) -> str:
-    """Return what is wrong, and a closing line."""
-    lines = []
+    """Return what is wrong, the same for several references once, and a closing line."""
+    drifted: dict[str, list[str]] = {}
     for one in audit.checked:
-        lines += [f"drift: {one.expected.reference}: {problem}" for problem in one.problems]
+        for text in one.problems:
+            drifted.setdefault(text, []).append(str(one.expected.reference))
+    lines = [
+        f"error[{Drift.error_code}]: {references[0]}: {text}{others(references, 'other reference')}"
+        for text, references in drifted.items()
+    ]
     lines += grouped_error_lines((str(one.expected.reference), one.error) for one in audit.checked if one.error)
     wrong = sum(not one.is_right for one in audit.checked)
     count = plural(len(audit.checked), "reference")
