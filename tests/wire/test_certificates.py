@@ -95,8 +95,9 @@ async def test_a_client_certificate_of_an_unknown_authority_is_final_and_has_a_h
     assert "the authority of the client certificate" in caught.value.hint
 
 
-async def test_a_page_of_nginx_about_a_missing_certificate_leads_to_the_same_hint(tls: Tls):
-    page = b"<html><center>No required SSL certificate was sent</center><hr><center>nginx/1.27.0</center></html>"
+@pytest.mark.parametrize("words", [b"No required SSL certificate was sent", b"SSL Certificate Required"])
+async def test_a_page_of_nginx_about_a_missing_certificate_leads_to_the_same_hint(tls: Tls, words: bytes):
+    page = b"<html><center>%s</center><hr><center>nginx/1.27.0</center></html>" % words
     server = ScriptedServer(tls=tls.server("registry.example"), name="registry.example")
     config, lookup = RegistryConfig(ca_file=tls.file), names(registry_example="127.0.0.1")
     async with server, make_client(config=config, lookup=lookup) as client:
@@ -105,6 +106,14 @@ async def test_a_page_of_nginx_about_a_missing_certificate_leads_to_the_same_hin
         with pytest.raises(Untrusted, match="requires a client certificate") as caught:
             await client.manifests.head(TagReference(repository(server), "1"))
         assert caught.value.hint == HINT
+
+
+@pytest.mark.parametrize("status", [495, 496])
+async def test_nginxs_own_statuses_for_certificates_need_no_page(status: int):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("HEAD", MANIFEST, status)
+        with pytest.raises(Untrusted, match="requires a client certificate"):
+            await client.manifests.head(TagReference(repository(server), "1"))
 
 
 async def test_the_client_certificate_is_presented_to_the_registry_but_not_where_it_redirects_to(

@@ -36,7 +36,7 @@ from bakery.registry.upload_plan import Manners
 from bakery.retry import Clock
 
 _MAX_LOGINS: Final = 2  # a stale token, and a scope that only the challenge names
-_CERTIFICATE_STATUS: Final = (400, 403, 495, 496)
+_NO_CERTIFICATE: Final = (495, 496)  # nginx's own statuses; it usually sends 400 in their place
 _LEAST_LAG_S: Final = 5.0
 _PAUSE_S: Final = 1.0  # after a 429 without a time
 
@@ -108,7 +108,8 @@ class Endpoint:
         said = response
         if response.status == 400 and operation.method == "HEAD":
             said = await self.ping(operation)  # a response to HEAD has no body, and so does not say why
-        if said.status in _CERTIFICATE_STATUS and b"SSL certificate" in said.body:
+        is_told = said.status in (400, 403) and b"ssl certificate" in said.body.lower()
+        if is_told or said.status in _NO_CERTIFICATE:
             why = f"{response.status}: {self.origin.authority} requires a client certificate"  # nginx, in a page
             hint = "pass it with --client-cert and --client-key"
             return Untrusted(operation.failed, about=operation.about, why=why, hint=hint)
