@@ -29,7 +29,7 @@ SUMMARY = OF_FORMAT["summary"]
 # The member that only documents of one format have.
 TOLD_BY = {
     "build_targets": "summary", "survey": "plan", "checks": "doctor", "references": "verify", "tags": "rollback",
-    "repositories": "clean", "images": "images",
+    "repositories": "clean", "images": "images", "deliveries": "before-commit",
 }  # fmt: skip
 JOURNAL = SCHEMAS / f"journal-{JOURNAL_FORMAT}.schema.json"
 HEAD = '{\n  "format": '

@@ -13,6 +13,7 @@ from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.rehearsal.embedded import EmbeddedRegistry
 from bakery.rehearsal.traits import Traits
+from tests import written
 from tests.clean.making import image_of, index_of, pointer, push, push_image, signature_tag
 from tests.engines.workload import add_image, layer
 from tests.program import run_bakery
@@ -191,7 +192,10 @@ def check(kitchen):
 
 def calls(kitchen: Kitchen) -> list[dict[str, Any]]:
     file = kitchen.folder / "calls.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    found = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    for document in found:
+        written.check_document(document)
+    return found
 
 
 async def test_the_command_reads_what_is_staged_before_any_tag_moves(kitchen, check):

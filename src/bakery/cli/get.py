@@ -15,7 +15,7 @@ from bakery.cli.output import emit, write, write_json
 from bakery.cli.watching import look
 
 _Schema = Literal[
-    "project", "summary", "build", "journal", "images", "plan", "doctor", "verify", "rollback", "clean"
+    "project", "summary", "build", "journal", "images", "plan", "doctor", "verify", "rollback", "clean", "before-commit"
 ]  # fmt: skip
 
 

@@ -23,6 +23,7 @@ VERIFY_FORMAT: Final = 1
 ROLLBACK_FORMAT: Final = 1
 CLEAN_FORMAT: Final = 1
 IMAGES_FORMAT: Final = 1
+DELIVERIES_FORMAT: Final = 1
 
 
 class Health(StrEnum):
@@ -270,3 +271,27 @@ class ImagesDocument(Struct, frozen=True, kw_only=True):
 
     format: Count = IMAGES_FORMAT
     images: tuple[ImageRecord, ...]
+
+
+class DeliveryRecord(Struct, frozen=True, kw_only=True):
+    """A target at one destination, in front of its first tag. digest: null if it was never assembled.
+
+    platforms: the digest of each image. staged: everything is uploaded; if not, error says why, or why its set fails.
+    """
+
+    target: str
+    image: str
+    version: str
+    repository: str
+    tags: tuple[str, ...]
+    digest: DigestText | None
+    platforms: dict[str, DigestText]
+    staged: bool
+    error: str | None
+
+
+class DeliveriesDocument(Struct, frozen=True, kw_only=True):
+    """What the command of `--before-commit` reads on stdin. `engines.veto` writes it."""
+
+    format: Count = DELIVERIES_FORMAT
+    deliveries: tuple[DeliveryRecord, ...]

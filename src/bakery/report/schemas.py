@@ -42,6 +42,9 @@ FORMATS: Final[Mapping[str, Format]] = {
         "verify", documents.VERIFY_FORMAT, documents.VerifyDocument, "References checked by bakery verify"
     ),
     "rollback": Format("rollback", documents.ROLLBACK_FORMAT, documents.RollbackDocument, "Rollback by Bakery"),
+    "before-commit": Format(
+        "before-commit", documents.DELIVERIES_FORMAT, documents.DeliveriesDocument, "Deliveries of a Bakery run"
+    ),
     "clean": Format("clean", documents.CLEAN_FORMAT, documents.CleanDocument, "Clean-up by Bakery"),
 }
 
