@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -34,6 +35,19 @@ class Ran:
     err: str
 
 
+@contextlib.contextmanager
+def logging_kept() -> Iterator[None]:
+    """Undo what a command does to logging, which other tests share."""
+    root, own = logging.getLogger(), logging.getLogger("bakery")
+    handlers, level, own_level = root.handlers[:], root.level, own.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        own.setLevel(own_level)
+
+
 def bakery(
     *words: str | Path, stdin: str = "", environ: Mapping[str, str] | None = None, keep_environment: bool = True
 ) -> Ran:
@@ -44,6 +58,7 @@ def bakery(
     general._given.clear()
 
     with (
+        logging_kept(),
         mock.patch.dict(os.environ, {**clean, **(environ or {})}, clear=True),
         mock.patch.object(sys, "stdin", io.StringIO(stdin)),
         contextlib.redirect_stdout(out),
