@@ -145,13 +145,15 @@ def test_an_index_that_loses_an_image_is_written_anew():
     assert [entry.digest for entry in view.manifests] == [AMD.descriptor.digest]
 
 
-def test_nothing_left_to_publish_is_an_error():
-    with pytest.raises(BakeryError, match="no image is left"):
-        assemble_target(
-            planned(AssemblyRules(), platforms=("linux/s390x",)),
-            [index_source(AMD)],
-            AssemblyOptions(allow_missing_platforms=True),
-        )
+def test_nothing_left_to_publish_is_an_error_that_says_what_was_left_out():
+    nameless = replace(AMD, content=replace(AMD.content, descriptor=AMD.descriptor.with_platform(Platform("", ""))))
+    for one, name in ((AMD, "linux/amd64"), (nameless, rf"{AMD.descriptor.digest} \(its platform is empty\)")):
+        with pytest.raises(BakeryError, match=f"no image is left; .*linux/s390x.*; left out {name}, which bakery.yaml"):
+            assemble_target(
+                planned(AssemblyRules(), platforms=("linux/s390x",)),
+                [index_source(one)],
+                AssemblyOptions(allow_missing_platforms=True),
+            )
 
 
 def test_a_new_index_is_an_oci_index_unless_a_docker_list_is_wanted():

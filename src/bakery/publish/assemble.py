@@ -56,7 +56,7 @@ def assemble_target(
         notes = (*notes, _extra(target, extra))
         children = tuple(child for child in children if child not in extra)
     if not children:
-        raise BakeryError("cannot assemble the index", why="no image is left")
+        raise BakeryError("cannot assemble the index", why="; ".join(("no image is left", *notes)))
     if _kept_whole(target, sources) and len(children) == len(sources[0].children):
         return AssembledImage(sources[0].root, children, notes=notes, nested=sources[0].nested)
     children = tuple(_annotated(child, rules.entry_annotations) for child in children)
@@ -101,7 +101,8 @@ def _missing(target: PlannedTarget, children: Sequence[Child], options: Assembly
 
 def _extra(target: PlannedTarget, extra: Sequence[Child]) -> str:
     """Return a note about images that are left out. Raises BakeryError if there may be none."""
-    names = ", ".join(str(child.descriptor.platform) for child in extra if child.is_image)
+    images = (child.descriptor for child in extra if child.is_image)
+    names = ", ".join(str(one.platform) or f"{one.digest} (its platform is empty)" for one in images)
     declared_in = target.rules.declared_in
     if target.rules.exact_platforms:
         raise BakeryError(
