@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bakery.clean.criteria import Criteria
@@ -138,9 +138,17 @@ def check(pushed: Pushed, criteria: Criteria, before: dict[str, Digest]) -> None
             assert Digest.parse(child["digest"]) in manifests, "an index lacks a child"
 
 
+# What --keep-last keeps must not give way, in the next run, to what a kept tag keeps anyway.
+KEPT_ANYWAY = [Node(), Node((0,)), Node(links=1), Node(), Node(tags=("latest",), links=0), Node(links=2)]
+# An index is the signature of an image that refers to a part of it: the image goes first, after the list of referrers.
+CIRCLE = [Node(), Node(), Node(subject=0, tags=("latest",), created="2026-01-01T00:00:00Z"), Node((0,), owner=2)]
+
+
 @pytest.mark.parametrize("referrers", [True, False])
 @settings(max_examples=examples(60))
 @given(nodes=graphs(), criteria=CRITERIA, moment=st.integers(0, 6))
+@example(nodes=KEPT_ANYWAY, criteria=Criteria(untagged=True, keep_last=1), moment=0)
+@example(nodes=CIRCLE, criteria=Criteria(older_than=3.0), moment=2)
 def test_every_kept_tag_still_pulls_whole(referrers, nodes, criteria, moment):
     async def run() -> None:
         async with EmbeddedRegistry(traits=Traits(referrers=referrers)) as registry:

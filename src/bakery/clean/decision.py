@@ -46,11 +46,10 @@ def decide(found: Findings, criteria: Criteria, now: datetime) -> RepositoryPlan
     Raises BakeryError if a manifest that stays cannot be read: what it needs is unknown, so that nothing may go.
     """
     graph = Graph(found.items, found.contents)
-    selected = _selected(found, criteria, graph, now)
-    whole = {digest: one for digest, one in selected.items() if not one.tags}
-    going = reached(whole, graph.below)
-    staying = {digest for digest in going if digest not in whole and _stands_alone(digest, found, criteria, now)}
-    going = reached(whole, lambda digest: [link for link in graph.below(digest) if link.to not in staying])
+    selected = _selected(found, criteria, now)
+    if criteria.keep_last:
+        selected = _without_newest(found, criteria, graph, now, selected)
+    whole, going = _going(found, criteria, graph, now, selected)
     roots = [digest for digest in found.items if digest not in going]
     kept = reached(roots, graph.held)
     notes = _check_readable(found, kept)
@@ -85,7 +84,17 @@ def decide(found: Findings, criteria: Criteria, now: datetime) -> RepositoryPlan
     )
 
 
-def _selected(found: Findings, criteria: Criteria, graph: Graph, now: datetime) -> dict[Digest, Selected]:
+def _going(
+    found: Findings, criteria: Criteria, graph: Graph, now: datetime, selected: Mapping[Digest, Selected]
+) -> tuple[dict[Digest, Selected], dict[Digest, Via]]:
+    """Return which manifests are selected as a whole, and these with all that belongs to them and to nothing else."""
+    whole = {digest: one for digest, one in selected.items() if not one.tags}
+    going = reached(whole, graph.below)
+    staying = {digest for digest in going if digest not in whole and _stands_alone(digest, found, criteria, now)}
+    return whole, reached(whole, lambda digest: [link for link in graph.below(digest) if link.to not in staying])
+
+
+def _selected(found: Findings, criteria: Criteria, now: datetime) -> dict[Digest, Selected]:
     selected = {}
     for digest, item in found.items.items():
         one = select(criteria, item, found.times, now, is_named=digest in found.named)
@@ -93,13 +102,24 @@ def _selected(found: Findings, criteria: Criteria, graph: Graph, now: datetime) 
             one = Selected("left by an earlier clean-up")
         if one is not None:
             selected[digest] = one
-    if criteria.keep_last:
-        inner = {to for digest in selected for to in reached([digest], graph.below) if to != digest}
-        tops = [digest for digest in selected if digest not in inner]
-        tops.sort(key=lambda digest: _newest_first(found, found.items[digest]), reverse=True)
-        for digest in tops[: criteria.keep_last]:
-            del selected[digest]
     return selected
+
+
+def _without_newest(
+    found: Findings, criteria: Criteria, graph: Graph, now: datetime, selected: Mapping[Digest, Selected]
+) -> dict[Digest, Selected]:
+    """Return the selection without the newest ones, which --keep-last keeps.
+
+    What belongs to another selected manifest is not counted, and neither is what something else keeps anyway: it would
+    take the place of one that only this option keeps, as soon as a run has deleted what it belonged to.
+    """
+    whole, going = _going(found, criteria, graph, now, selected)
+    kept = reached((digest for digest in found.items if digest not in going), graph.held)
+    inner = {to for digest in selected for to in reached([digest], graph.below) if to != digest}
+    tops = [digest for digest in selected if digest not in inner and not (digest in whole and digest in kept)]
+    tops.sort(key=lambda digest: _newest_first(found, found.items[digest]), reverse=True)
+    newest = set(tops[: criteria.keep_last])
+    return {digest: one for digest, one in selected.items() if digest not in newest}
 
 
 def _newest_first(found: Findings, item: Item) -> tuple[datetime, list[list[tuple[int, int, str]]]]:

@@ -7,7 +7,7 @@ kept manifest holds all of these, and also its subject and whatever its annotati
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -85,6 +85,11 @@ def reached(starts: Iterable[Digest], links: Callable[[Digest], Iterable[Link]])
     return found
 
 
+def _contents_of(index: Digest, below: Mapping[Digest, list[Link]], left: Collection[Digest]) -> dict[Digest, Via]:
+    """Return what an index contains at any depth, of what is left."""
+    return reached([index], lambda one: [link for link in below[one] if link.how == CHILD and link.to in left])
+
+
 def in_order(going: Iterable[Digest], graph: Graph) -> list[list[Digest]]:
     """Return manifests in rounds: each after all that it belongs to, so that no index ever lacks a child."""
     left = dict.fromkeys(going)
@@ -98,9 +103,13 @@ def in_order(going: Iterable[Digest], graph: Graph) -> list[list[Digest]]:
         ready = [one for one in left if not owners[one]]
         if not ready:
             # A circle: a tag may make an index the signature of its own child, an image may be the referrer of its SOCI
-            # index. Then only indexes count, which form no circle, and what users may pull goes first.
+            # index. Then only indexes count, which form no circle, and what users may pull goes first, with the indexes
+            # that contain it.
             circle = [one for one in left if not indexes[one]]
-            ready = [one for one in circle if graph.has_tag(one)] or circle
+            ready = [one for one in circle if graph.has_tag(one)]
+            ready = (
+                ready or [one for one in circle if any(map(graph.has_tag, _contents_of(one, below, left)))] or circle
+            )
         rounds.append(ready)
         for digest in ready:
             del left[digest]
