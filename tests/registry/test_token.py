@@ -27,6 +27,7 @@ from bakery.registry.token import (
     token_flow,
     trust_in,
 )
+from bakery.text import clean
 
 REALM = Url.parse("https://auth.example/token?kept=1")
 CHALLENGE = Challenge("bearer", {"realm": str(REALM), "service": "reg example"})
@@ -234,3 +235,8 @@ def test_the_documentation_lists_the_known_pairs_of_registry_and_token_service()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     for registry, service in KNOWN_PAIRS:
         assert any(f"`{registry}`" in row and f"`{service}`" in row for row in rows)
+
+
+def test_the_parts_of_a_token_are_masked_when_a_server_quotes_only_one():
+    read_token(b'{"token":"head.canary-of-the-payload.signature-of-it"}', REALM)
+    assert clean("the token canary-of-the-payload is bad") == "the token *** is bad"

@@ -29,6 +29,7 @@ from bakery.text import hide
 from bakery.values import repr_without
 
 MAX_TOKEN_BYTES: Final = 128 * 1024
+_SECRET_PART: Final = 16  # characters of a part of a JWT that is secret by itself
 CLIENT_ID: Final = "bakery"
 _ACTION: Final = "get token from"
 _SHORTEST_LIFE_S: Final = 60.0  # the token specification's default if expires_in is missing
@@ -214,7 +215,8 @@ def read_token(body: bytes, realm: Url) -> Token:
     value = document.get("access_token") or document.get("token")
     if not isinstance(value, str) or not value:
         raise refuse("the response contains no token")
-    hide(value)
+    for secret in (value, *(part for part in value.split(".") if len(part) >= _SECRET_PART)):
+        hide(secret)  # servers quote a token in part, too
     if not is_token(value):
         raise refuse("the token contains characters that are not allowed in a header")
     refresh = document.get("refresh_token")
