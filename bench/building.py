@@ -39,7 +39,7 @@ class Bakehouse:
     def __init__(self, folder: Path, host: str, environment: dict[str, str]) -> None:
         self.folder, self.host = folder, host
         path = f"{need('buildx').parent}{os.pathsep}{os.defpath}"
-        self.environment = environment | {"PATH": path, "BUILDX_BUILDER": "tests"}
+        self.environment = environment | {"PATH": path, "BUILDX_BUILDER": "tests", "BAKERY_DOCKER": "buildx"}
         self.names = [f"image{number:02}" for number in range(TARGETS)]
         self.options = BuildOptions(push=True, temp_registry=host)
         self.built = 0
