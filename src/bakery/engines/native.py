@@ -149,11 +149,11 @@ class NativeEngine:
         return Converter(self._owner, self._spools, self._store, self._soci or SociSettings())
 
     async def stage(self, image: AssembledImage, repository: Repository) -> bool:
-        is_new = not await self._exists(repository)  # a missing login is reported before anything is sent
+        await self._exists(repository)  # a missing login is reported before anything is sent
         to, index = self._client.blobs(repository), repository.with_digest(image.digest)
         children = [repository.with_digest(child.descriptor.digest) for child in image.children]
         written = await together(
-            self._manifests.once(reference, partial(self._stage_child, image, child, to, reference, is_new=is_new))
+            self._manifests.once(reference, partial(self._stage_child, image, child, to, reference))
             for child, reference in zip(image.children, children, strict=True)
         )
         fresh = [reference for reference, new in zip(children, written, strict=True) if new]
@@ -237,10 +237,8 @@ class NativeEngine:
             return LayoutStore(self._layouts, place)
         return self._client.blobs(place)
 
-    async def _stage_child(
-        self, image: AssembledImage, child: Child, to: Store, reference: DigestReference, *, is_new: bool
-    ) -> bool:
-        """Stage a child manifest and its blobs. Return whether anything had to be written. is_new: the repository."""
+    async def _stage_child(self, image: AssembledImage, child: Child, to: Store, reference: DigestReference) -> bool:
+        """Stage a child manifest and its blobs. Return whether anything had to be written."""
         manifest, origin = child.manifest, self._store(child.origin)
 
         def bring(blob: Descriptor, *, unlikely: bool = False) -> Coroutine[Any, Any, bool]:
@@ -251,7 +249,7 @@ class NativeEngine:
             # The config goes first. No other child has it, so if it is absent, no earlier run got further with this
             # child, not even one that was killed: its layers are almost certainly absent too.
             try:
-                fresh = await bring(manifest.config, unlikely=is_new)
+                fresh = await bring(manifest.config)
                 brought = await together(bring(blob, unlikely=fresh) for blob in layers)
             except NotFound as error:
                 if error.what != READ_BLOB:
