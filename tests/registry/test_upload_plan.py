@@ -211,6 +211,19 @@ def test_chunks_do_not_become_smaller_than_the_registry_requires():
         follow(upload_plan.upload(LAYER, Manners(least_chunk_bytes=least)), lambda step: next(results))
 
 
+@pytest.mark.parametrize(("used", "status"), [(None, 411), (4 << 20, 413)])
+def test_a_size_that_another_blob_has_learned_meanwhile_stays_if_it_is_smaller(used, status):
+    manners = Manners(chunk_bytes=1 << 16)
+    assert upload_plan._requires_smaller(HttpResponse(status), None, used, manners)
+    assert manners.chunk_bytes == 1 << 16
+
+
+def test_a_chunk_that_is_refused_for_another_reason_makes_none_smaller():
+    manners = Manners(chunk_bytes=4 << 20)
+    assert not upload_plan._requires_smaller(HttpResponse(416), None, 4 << 20, manners)
+    assert manners.chunk_bytes == 4 << 20
+
+
 def test_an_error_names_the_blob_or_what_the_caller_calls_it():
     refused = Sent(HttpResponse(403))
     for about, named in (("", str(LAYER.digest)), ("reg.example/app@sha256:…", "reg.example/app@sha256:…")):
