@@ -141,6 +141,18 @@ async def opened(pool: Pool) -> int:
     return idle(pool)
 
 
+async def given_back_to_another(held: Held, route: Route) -> tuple[Wire, asyncio.Task[Wire]]:
+    """Open and give back a connection while another exchange waits for its own. Return it, and the other's task."""
+    first = asyncio.create_task(held.take(route))
+    await settle()
+    held.began[0].set_result(None)
+    wire = await first
+    second = asyncio.create_task(held.take(route))
+    await settle()
+    held.give_back(route, wire)
+    return wire, second
+
+
 async def ends_quietly(pool: Pool, left: int) -> None:
     """Wait until only so many connections are being opened. The failures of the others are raised nowhere."""
     done, rest = await asyncio.wait(pool._opening, return_when=asyncio.FIRST_COMPLETED, timeout=5)
@@ -173,13 +185,7 @@ async def test_what_is_kept_or_being_opened_counts_as_opened_ahead(held: Held):
 
 async def test_an_exchange_takes_a_connection_that_is_given_back_before_its_own_is_open(held: Held):
     async with raw_server(silent) as host:
-        first = asyncio.create_task(held.take(route_to(host)))
-        await settle()
-        held.began[0].set_result(None)
-        wire = await first
-        second = asyncio.create_task(held.take(route_to(host)))
-        await settle()
-        held.give_back(route_to(host), wire)
+        wire, second = await given_back_to_another(held, route_to(host))
         assert await second is wire
         held.began[1].set_result(None)
         assert await opened(held) == 1
@@ -225,13 +231,7 @@ async def test_the_failure_of_an_exchange_that_got_another_connection_is_dropped
 
 async def test_a_connection_that_arrives_together_with_a_cancellation_is_kept(held: Held):
     async with raw_server(silent) as host:
-        first = asyncio.create_task(held.take(route_to(host)))
-        await settle()
-        held.began[0].set_result(None)
-        wire = await first
-        second = asyncio.create_task(held.take(route_to(host)))
-        await settle()
-        held.give_back(route_to(host), wire)
+        _, second = await given_back_to_another(held, route_to(host))
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
