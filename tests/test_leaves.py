@@ -90,7 +90,7 @@ def test_polls_start_after_a_quarter_second_and_slow_down_to_one_in_five_seconds
 def test_why_a_file_cannot_be_written_is_known_before_it_is_opened(tmp_path, monkeypatch):
     assert cannot_write(tmp_path / "new") == ""
     assert cannot_write(tmp_path) == "it is a folder"
-    assert cannot_write(tmp_path / "no" / "new") == f"there is no folder {tmp_path / 'no'}"
+    assert cannot_write(tmp_path / "no" / "new") == f"folder {tmp_path / 'no'} does not exist"
     monkeypatch.setattr(os, "access", lambda place, mode: False)
     assert cannot_write(tmp_path / "new") == "permission denied"
     monkeypatch.setattr(os, "statvfs", lambda place: SimpleNamespace(f_flag=os.ST_RDONLY))

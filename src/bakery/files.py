@@ -6,7 +6,9 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
+
+WRITABLE_HINT: Final = "pass a file in a folder that exists and that you may write to"
 
 
 class UnreadableFile(OSError):
@@ -16,7 +18,7 @@ class UnreadableFile(OSError):
 def cannot_write(path: Path) -> str:
     """Return why a file cannot be written, or "" if nothing is known that forbids it. Nothing is opened."""
     if not path.parent.is_dir():
-        return f"there is no folder {path.parent}"
+        return f"folder {path.parent} does not exist"
     if path.is_dir():
         return "it is a folder"
     place = path if path.exists() else path.parent

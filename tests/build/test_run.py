@@ -309,6 +309,6 @@ def test_dockers_own_builder_is_refused_for_a_push_by_digest_before_anything_is_
 
 def test_a_metadata_file_in_a_folder_that_does_not_exist_is_refused_before_anything_is_built(tmp_path):
     how = BuildOptions(metadata_file=tmp_path / "nope" / "metadata.json")
-    with pytest.raises(UsageError, match=f"there is no folder {tmp_path}/nope") as caught:
+    with pytest.raises(UsageError, match=f"folder {tmp_path}/nope does not exist") as caught:
         check_options(how)
     assert "a folder that exists" in caught.value.hint

@@ -128,7 +128,7 @@ def test_a_file_that_is_not_json_is_refused_with_our_words(folder, words, code, 
 def test_a_file_that_cannot_be_written_is_refused_with_a_hint_before_anything_is_done(folder, option):
     ran = bakery("publish", *TAG, option, "nope/file", "oci-archive:amd64.tar")
     assert ran.code == ExitCode.USAGE
-    assert "there is no folder nope\nhint: pass a file in a folder that exists" in ran.err
+    assert "folder nope does not exist\nhint: pass a file in a folder that exists" in ran.err
 
 
 def test_offline_is_for_projects_and_dry_runs(folder):

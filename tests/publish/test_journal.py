@@ -39,7 +39,7 @@ def test_existing_lines_are_kept_and_each_new_line_is_on_disk_at_once(tmp_path):
 def test_a_file_that_cannot_be_written_is_reported_before_anything_is_done(tmp_path):
     with pytest.raises(UsageError) as caught:
         Journal(tmp_path / "missing" / "j.jsonl")
-    assert caught.value.why == f"there is no folder {tmp_path}/missing"
+    assert caught.value.why == f"folder {tmp_path}/missing does not exist"
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(UsageError) as caught:
         Journal(tmp_path / "loop")

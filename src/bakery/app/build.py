@@ -17,7 +17,7 @@ from bakery.app.selecting import Filters
 from bakery.build.options import BuildOptions
 from bakery.errors import BakeryError, ExecutorInterrupted, NothingSelected, UsageError
 from bakery.events import Emit, Noted, RunStarted, RunTarget, ignore
-from bakery.files import cannot_write
+from bakery.files import WRITABLE_HINT, cannot_write
 
 if TYPE_CHECKING:
     from bakery.build.check import CheckResult
@@ -141,5 +141,4 @@ def check_options(options: BuildOptions) -> None:
     file = options.metadata_file
     # It is written by a rename, so a new file in its folder must be possible as well.
     if file is not None and (why := cannot_write(file) or cannot_write(file.with_name(f".{file.name}.new"))):
-        hint = "pass a file in a folder that exists and that you may write to"
-        raise UsageError("invalid value for --metadata-file", about=repr(str(file)), why=why, hint=hint)
+        raise UsageError("invalid value for --metadata-file", about=repr(str(file)), why=why, hint=WRITABLE_HINT)

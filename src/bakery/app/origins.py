@@ -73,15 +73,12 @@ def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | 
         raise UsageError("cannot combine --digests", why="it excludes --bake and other sources")
     if origin.bake and (direct or origin.tag):
         raise UsageError("cannot combine --bake", why="the bake file has the tags: it excludes --tag and other sources")
-    if not (origin.digests or origin.bake or origin.tag or direct):
-        from bakery.config.load import project_in
-
-        if (project := project_in(request.context)) is not None:
-            _chosen(emit, f"the project {project}")
-            if not request.metadata:
-                why = "a project is published from the metadata files of its builds"
-                raise UsageError("missing METADATA", why=why, hint="pass them, as in 'bakery publish metadata-*.json'")
-            return planning.plan(request, emit=emit)
+    if (project := project_of(request, origin)) is not None:
+        _chosen(emit, f"the project {project}")
+        if not request.metadata:
+            why = "a project is published from the metadata files of its builds"
+            raise UsageError("missing METADATA", why=why, hint="pass them, as in 'bakery publish metadata-*.json'")
+        return planning.plan(request, emit=emit)
     for name in _PROJECT_ONLY:
         if getattr(request, name):
             option = "--" + name.replace("_", "-")
@@ -97,13 +94,13 @@ def _plan(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan | 
         raise UsageError(error.what, about=error.about, why=error.why, hint=error.hint) from error
 
 
-def is_of_project(request: PublishRequest, origin: OriginRequest) -> bool:
-    """Return whether a bakery.yaml in reach is what is published."""
+def project_of(request: PublishRequest, origin: OriginRequest) -> Path | None:
+    """Return the bakery.yaml that is published; None if something else is, or no bakery.yaml is in reach."""
     from bakery.config.load import project_in
     from bakery.plans.references import is_source
 
     outside = origin.digests or origin.bake or origin.tag or any(is_source(text) for text in request.metadata)
-    return not outside and project_in(request.context) is not None
+    return None if outside else project_in(request.context)
 
 
 def _plan_images(request: PublishRequest, origin: OriginRequest, emit: Emit) -> Plan:

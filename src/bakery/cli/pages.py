@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from bakery.errors import BakeryError, UsageError
-from bakery.files import cannot_write, write_text
+from bakery.files import WRITABLE_HINT, cannot_write, write_text
 
 if TYPE_CHECKING:
     from bakery.report.model import Run
@@ -39,8 +39,7 @@ class Recordings(Struct, frozen=True):
 def check_writable(option: str, file: Path | None) -> None:
     """Raise UsageError for a file that cannot be written, before anything is done."""
     if file is not None and (why := cannot_write(file)):
-        hint = "pass a file in a folder that exists and that you may write to"
-        raise UsageError(f"invalid value for {option}", about=repr(str(file)), why=why, hint=hint)
+        raise UsageError(f"invalid value for {option}", about=repr(str(file)), why=why, hint=WRITABLE_HINT)
 
 
 def append_page(summary: Mapping[str, Any], environment: Mapping[str, str]) -> None:

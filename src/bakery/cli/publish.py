@@ -40,12 +40,12 @@ _sources = click.argument(
 @general.options
 def command(wanted: Publishing, origin: OriginRequest) -> None:
     """Publish what was built per platform: assemble, copy to every registry, move tags, verify."""
-    from bakery.app.origins import is_of_project, plan_publish
+    from bakery.app.origins import plan_publish, project_of
 
     if origin.bake == "-":
         origin = replace(origin, stdin=sys.stdin.buffer.read())
     plan = plan_publish(wanted.request, origin, emit=output.emit)
-    if wanted.request.offline and not wanted.reporting.dry_run and not is_of_project(wanted.request, origin):
+    if wanted.request.offline and not wanted.reporting.dry_run and project_of(wanted.request, origin) is None:
         why = "it is about product APIs of a bakery.yaml, or a dry run"
         raise UsageError("cannot use --offline", why=why, hint="pass --dry-run")
     finish(plan, wanted)

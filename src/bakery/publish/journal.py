@@ -19,7 +19,7 @@ from msgspec import to_builtins
 
 from bakery.errors import UsageError
 from bakery.events import FORMAT, Event, RunStarted
-from bakery.files import cannot_write, open_for_text
+from bakery.files import WRITABLE_HINT, cannot_write, open_for_text
 from bakery.oci.annotation import format_time
 from bakery.text import clean, json_text
 
@@ -74,7 +74,7 @@ class Journal:
     """An `Emit` that writes events to a file. Use it as a context manager.
 
     Raises UsageError if it cannot be opened, and JournalBusy if another run has it open: the lines of two runs at once
-    could not be told apart. The system releases it when the process ends, however it ends.
+    could not be separated. The system releases it when the process ends, however it ends.
 
     If the file cannot be written later, for example because the disk is full, one warning is logged; the run goes on.
     """
@@ -89,8 +89,7 @@ class Journal:
                 self._file.write("\n")
         except OSError as error:
             why = cannot_write(path) or str(error.strerror)
-            hint = "pass a file in a folder that exists and that you may write to"
-            raise UsageError("cannot open the journal", about=path, why=why, hint=hint) from error
+            raise UsageError("cannot open the journal", about=path, why=why, hint=WRITABLE_HINT) from error
 
     @property
     def path(self) -> Path:

@@ -13,7 +13,10 @@ from msgspec import Struct
 
 
 def members(record: Struct) -> dict[str, Any]:
-    """Return a record of a format as a JSON value."""
+    """Return a record of a format as a JSON value.
+
+    Not by msgspec's encoder: it refuses surrogates, which foreign text may contain, and `to_builtins` keeps tuples.
+    """
     return _object(record)
 
 
@@ -23,7 +26,7 @@ def _object(record: Struct) -> dict[str, Any]:
 
 def _value(value: Any) -> Any:
     if isinstance(value, Struct):
-        return {name: _value(getattr(value, name)) for name in value.__struct_fields__}
+        return _object(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
