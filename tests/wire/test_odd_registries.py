@@ -209,7 +209,7 @@ async def test_a_referrers_api_that_fails_is_a_warning(status: int):
     assert any(isinstance(event, Noted) and "may not be listed as a referrer" in event.message for event in events)
 
 
-async def test_a_web_page_in_place_of_the_referrers_api_means_that_there_is_none():
+async def test_a_web_page_in_place_of_the_referrers_api_counts_as_no_api():
     page = Response(200, {"Content-Type": "text/html"}, b"<html>")
     async with ScriptedServer() as server, make_client() as client:
         server.expect("GET", f"/v2/acme/app/referrers/{DESCRIPTOR.digest}", page)

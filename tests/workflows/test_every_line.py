@@ -42,7 +42,7 @@ def documents() -> Iterator[tuple[Path, Any]]:
 
 
 def wanted() -> set[str]:
-    """Return every test of this folder that needs no program of others: what is run, they run."""
+    """Return every test of this folder that needs no third-party program: what is run, they run."""
     found = set()
     for file in HERE.glob("test_*.py"):
         if "pytestmark = [pytest.mark.slow, pytest.mark.peer]" not in file.read_text():

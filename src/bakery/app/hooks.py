@@ -55,7 +55,7 @@ def parse_attachments(texts: Iterable[str]) -> tuple[Attachment, ...]:
 def _check_programs(command: Sequence[str], options: PublishOptions) -> None:
     """Raise UsageError for a command that cannot be started, and a key that is a file and does not exist."""
     if command and shutil.which(command[0], path=options.environment.get("PATH", os.defpath)) is None:
-        why = f"there is no program {command[0]} in PATH" if os.sep not in command[0] else "it cannot be started"
+        why = f"{command[0]} is not in PATH" if os.sep not in command[0] else "it cannot be started"
         raise UsageError("invalid value for --before-commit", about=repr(options.before_commit), why=why)
     key = options.sign_key or options.environment.get("COSIGN_KEY", "")
     is_file = _KEY_ELSEWHERE.match(key) is None

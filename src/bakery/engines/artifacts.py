@@ -155,13 +155,13 @@ class _Copy:
         found = await self._client.manifests.head(subject.repository.with_tag(tag))
         if found is None:
             return None
-        there = await self._client.manifests.head(self._to.with_tag(tag))
-        if there is not None and there.digest != found.digest:
+        copied = await self._client.manifests.head(self._to.with_tag(tag))
+        if copied is not None and copied.digest != found.digest:
             text = f"{self._to.with_tag(tag)} has other content than {subject.repository}, and is left as it is"
             self._emit(Noted(self._staged.target.uid, text))
             return None
         origin = subject.repository.with_digest(found.digest)
-        if there is None:
+        if copied is None:
             content = await self._client.manifests.get(origin, must_exist=True)
             await self._stage(subject.repository, content)
             await self._client.manifests.put(self._to.with_tag(tag), content)

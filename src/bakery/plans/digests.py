@@ -47,7 +47,7 @@ def folders_of_images(folder: Path, names: Collection[str], *, must_split: bool 
     if must_split and missing and len(found) > 1:
         why = f"{folder} has no folder named {', '.join(missing)}, and the tags are for {', '.join(sorted(names))}"
         hint = "name each folder as the repository of its tags ends, or repeat --digests and --from"
-        raise UsageError("cannot tell which digests are of which image", why=why, hint=hint)
+        raise UsageError("cannot assign the digests to images", why=why, hint=hint)
     return found if not missing and len(found) > (not must_split) else ()
 
 

@@ -145,7 +145,7 @@ class RefusedTarget(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """The targets in push order (the newest is pushed last), and what is left out.
 
-    unbuilt: selected targets of which there is no build. They are not published, and only matter for sets that are
+    unbuilt: selected targets without a build. They are not published, and only matter for sets that are
     published whole or not at all.
     """
 

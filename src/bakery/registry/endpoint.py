@@ -108,8 +108,8 @@ class Endpoint:
         said = response
         if response.status == 400 and operation.method == "HEAD":
             said = await self.ping(operation)  # a response to HEAD has no body, and so does not say why
-        is_told = said.status in (400, 403) and b"ssl certificate" in said.body.lower()
-        if is_told or said.status in _NO_CERTIFICATE:
+        is_in_page = said.status in (400, 403) and b"ssl certificate" in said.body.lower()
+        if is_in_page or said.status in _NO_CERTIFICATE:
             why = f"{response.status}: {self.origin.authority} requires a client certificate"  # nginx, in a page
             hint = "pass it with --client-cert and --client-key"
             return Untrusted(operation.failed, about=operation.about, why=why, hint=hint)

@@ -79,7 +79,7 @@ def by_error(found: Iterable[tuple[str, Exception]]) -> tuple[tuple[Exception, t
 
 
 def others(names: Sequence[str], noun: str) -> str:
-    """Return the names after the first one, with their count, to be added to a text; "" if there is none."""
+    """Return the names after the first one, with their count, to be added to a text; "" for a single name."""
     rest = f" and {len(names) - 1 - MOST_NAMED} more" if len(names) - 1 > MOST_NAMED else ""
     shown = ", ".join(names[1 : MOST_NAMED + 1])
     return f" (and {plural(len(names) - 1, noun)}: {shown}{rest})" if len(names) > 1 else ""

@@ -50,7 +50,7 @@ def _survey(found: Forecast) -> SurveyRecord:
 
 
 def _target(target: PlannedTarget, seen: TargetForecast | None) -> PlannedTargetRecord:
-    there = seen.destinations if seen is not None else (None,) * len(target.destinations)
+    forecasts = seen.destinations if seen is not None else (None,) * len(target.destinations)
     return PlannedTargetRecord(
         uid=target.uid,
         image_name=target.image,
@@ -59,7 +59,7 @@ def _target(target: PlannedTarget, seen: TargetForecast | None) -> PlannedTarget
         variant=target.variant or None,
         platforms=target.platforms,
         sources=tuple(map(_source, target.sources)),
-        destinations=tuple(_destination(*both) for both in zip(target.destinations, there, strict=True)),
+        destinations=tuple(_destination(*both) for both in zip(target.destinations, forecasts, strict=True)),
         annotations=dict(target.annotations),
         soci=target.soci is not None,
         digest=str(seen.digest) if seen is not None and seen.digest is not None else None,
@@ -78,14 +78,14 @@ def _source(source: Source) -> PlannedSource:
     )
 
 
-def _destination(place: Destination, there: DestinationForecast | None) -> PlannedDestination:
+def _destination(place: Destination, seen: DestinationForecast | None) -> PlannedDestination:
     return PlannedDestination(
         repository=str(place.repository),
         tags=place.tags,
-        changes=None if there is None else tuple(map(_tag, there.tags)),
-        blobs_lacking=None if there is None else len(there.lacking),
-        manifests_lacking=None if there is None else there.manifests,
-        error=None if there is None else _problem(there.failure),
+        changes=None if seen is None else tuple(map(_tag, seen.tags)),
+        blobs_lacking=None if seen is None else len(seen.lacking),
+        manifests_lacking=None if seen is None else seen.manifests,
+        error=None if seen is None else _problem(seen.failure),
     )
 
 

@@ -42,12 +42,12 @@ def rollback_lines(rollback: Rollback, journal: Path | None) -> str:
     ]
     lines += grouped_error_lines((str(one.change.tag), one.error) for one in rollback.tags if one.error)
     counts = Counter(one.found for one in rollback.tags)
-    told = ", ".join(f"{counts[found]:,} {_WORDS.get(found, found)}" for found in Found if counts[found])
+    shown = ", ".join(f"{counts[found]:,} {_WORDS.get(found, found)}" for found in Found if counts[found])
     if journal is None:
         mark = "❌ Rollback would be incomplete" if rollback.exit_code else "✅ Rollback planned"
     else:
         mark = "❌ Rollback incomplete" if rollback.exit_code else "✅ Rollback completed"
-    lines.append(f"{mark}: {plural(len(rollback.tags), 'tag')} ({told})" if told else f"{mark}: no tag was moved")
+    lines.append(f"{mark}: {plural(len(rollback.tags), 'tag')} ({shown})" if shown else f"{mark}: no tag was moved")
     if journal is not None and counts[Found.RESTORED]:
         lines.append(f"to undo it: bakery rollback {journal}")
     return "".join(f"{clean(line)}\n" for line in lines)
