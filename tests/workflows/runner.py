@@ -1,7 +1,8 @@
 """A small GitHub runner: it runs the jobs of a workflow here, one after another.
 
 Every `run:` is executed by bash as a runner does, in a workspace and with the files and variables of its own job. Our
-own actions are run step by step; of third-party actions, this does what our workflows need, with local folders.
+own actions are run step by step; of third-party actions, this does what our workflows need, with local folders. On an
+Enterprise server, it refuses what such a server does not know, and runners keep their workspace between jobs.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.workflows.artifacts import Artifacts, StepFailed
 from tests.workflows.expressions import as_text, filled, is_true
 
 ROOT = Path(__file__).resolve().parents[2]
+GITHUB = "https://github.com"
 EXECUTED: set[str] = (
     set()
 )  # every script that a test of this session ran; test_every_line.py compares it with the files
@@ -30,14 +33,11 @@ class Job:
     """A job as it runs: its folders, variables, and what its steps set."""
 
     folder: Path
+    workspace: Path
     contexts: dict[str, Any]
     variables: dict[str, str]
     paths: list[str] = field(default_factory=list)
     failed: bool = False
-
-    @property
-    def workspace(self) -> Path:
-        return self.folder / "workspace"
 
     @property
     def functions(self) -> Mapping[str, Callable[[], bool]]:
@@ -75,18 +75,28 @@ class Runner:
         self._folder, self._sources, self._project, self._shims = folder, sources, project, shims
         self._tools, self._variables = tools, variables
         self._runs = 0
-        self.server = "https://github.com"
+        self.server = GITHUB
         self.action_ref = ""
+        self.actions = "OWNER/bakery@"  # the repository of our actions, and their commit if it has to be a certain one
+        self.keeps_workspace = False
+        self._artifacts = Artifacts(folder / "artifacts")
         self.uploaded = folder / "uploaded to PyPI"
         self._page, self._log = folder / "page.md", folder / "log.txt"
         folder.mkdir(parents=True, exist_ok=True)
         self._page.touch()
         self._log.touch()
 
+    def join(self, server: str, actions: str) -> None:
+        """Become a runner of an Enterprise server. actions: our repository there and its commit, as `acme/bakery@0123…`."""
+        self.server, self.actions = server, actions
+        self.keeps_workspace = self._artifacts.on_enterprise = True
+
     def run(self, workflow: str, inputs: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Ran:
         """Run every job of a workflow of `sources` in the order of `needs`."""
-        document = yaml.safe_load((self._sources / ".github/workflows" / f"{workflow}.yml").read_text())
-        return self.run_document(document, inputs, secrets)
+        text = (self._sources / ".github/workflows" / f"{workflow}.yml").read_text()
+        if self._artifacts.on_enterprise:
+            assert not [event for event in yaml.parse(text) if getattr(event, "anchor", None)], "anchors"
+        return self.run_document(yaml.safe_load(text), inputs, secrets)
 
     def run_document(
         self, document: dict[Any, Any], inputs: Mapping[str, Any], secrets: Mapping[str, str] | None = None
@@ -99,6 +109,8 @@ class Runner:
         given = {name: inputs.get(name, one.get("default")) for name, one in declared.items()}
         needs: dict[str, Any] = {}
         self._runs += 1
+        if self._runs > 1:
+            self._artifacts.forget()
         for name, job in document["jobs"].items():
             wanted = job.get("needs", [])
             wanted = [wanted] if isinstance(wanted, str) else wanted
@@ -147,11 +159,15 @@ class Runner:
 
     def _run_job(self, name: str, job: Mapping[str, Any], contexts: dict[str, Any]) -> Job:
         folder = self._folder / str(self._runs) / name
-        for one in ("workspace", "temp"):
-            (folder / one).mkdir(parents=True)
+        workspace = self._folder / "kept" / name if self.keeps_workspace else folder / "workspace"
+        workspace.mkdir(parents=True, exist_ok=True)
+        (folder / "temp").mkdir(parents=True)
         env = {name: as_text(one) for name, one in filled(job["env"], contexts).items()}
-        running = Job(folder, {**contexts, "runner": {"temp": str(folder / "temp"), "os": "Linux"}}, env)
-        filled(job["runs-on"], contexts)
+        own = {"temp": str(folder / "temp"), "os": "Linux"}
+        running = Job(folder, workspace, {**contexts, "runner": own}, env)
+        labels = filled(job["runs-on"], contexts)
+        hosted = "ubuntu" in str(labels)
+        assert not (self._artifacts.on_enterprise and hosted), f"the server does not have runners {labels}"
         for step in job["steps"]:
             self._step(step, running, running.contexts)
         return running
@@ -159,12 +175,23 @@ class Runner:
     def _step(self, step: Mapping[str, Any], job: Job, contexts: dict[str, Any], action: Path | None = None) -> None:
         if not is_true(step.get("if"), contexts, job.functions):
             return
+        failed, outputs = job.failed, dict[str, str]()
         if "run" in step:
             outputs = self._bash(step, job, contexts, action)
         else:
-            outputs = self._use(step["uses"].partition("@")[0], filled(step.get("with", {}), contexts), job)
+            try:
+                outputs = self._use(step["uses"], filled(step.get("with", {}), contexts), job)
+            except StepFailed as error:
+                job.failed = True
+                self._note(f"{step['uses']}: {error}")
+        if step.get("continue-on-error") is True:
+            job.failed = failed
         if "id" in step:
             contexts["steps"][step["id"]] = {"outputs": outputs}
+
+    def _note(self, text: str) -> None:
+        with self._log.open("a") as log:
+            log.write(f"{text}\n")
 
     def _bash(self, step: Mapping[str, Any], job: Job, contexts: dict[str, Any], action: Path | None) -> dict[str, str]:
         assert "${{" not in step["run"], "an expression reaches a shell"
@@ -181,6 +208,7 @@ class Runner:
             "CI": "true",
             "GITHUB_ACTIONS": "true",
             "GITHUB_SERVER_URL": self.server,
+            "GITHUB_API_URL": "https://api.github.com" if self.server == GITHUB else f"{self.server}/api/v3",
             "GITHUB_REPOSITORY": job.contexts["github"]["repository"],
             "GITHUB_STEP_SUMMARY": str(self._page),
             "GITHUB_WORKSPACE": str(job.workspace),
@@ -205,9 +233,18 @@ class Runner:
         return settings(files["GITHUB_OUTPUT"].read_text())
 
     def _use(self, uses: str, given: Mapping[str, Any], job: Job) -> dict[str, str]:
-        if uses.startswith(("$/", "OWNER/bakery/")):
-            return self._composite(self._sources / uses.removeprefix("OWNER/bakery/").removeprefix("$/"), given, job)
-        name = uses.partition("/")[2].replace("-", "_")
+        path, _, ref = uses.partition("@")
+        repository, _, commit = self.actions.partition("@")
+        if path.startswith("$/"):
+            assert not self._artifacts.on_enterprise, "the server does not know $/"
+            return self._composite(self._sources / path.removeprefix("$/"), given, job)
+        if path.startswith(f"{repository}/"):
+            assert commit in ("", ref), f"the server does not have {uses}"
+            return self._composite(self._sources / path.removeprefix(f"{repository}/"), given, job)
+        if path in ("actions/upload-artifact", "actions/download-artifact"):
+            self._artifacts.use(uses, given, job.workspace)
+            return {}
+        name = path.partition("/")[2].replace("-", "_")
         third_party: Callable[[Mapping[str, Any], Job], dict[str, str]] = getattr(self, f"_{name}")
         return third_party(given, job)
 
@@ -225,6 +262,7 @@ class Runner:
 
     def _checkout(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
         assert given["persist-credentials"] is False
+        shutil.rmtree(job.workspace)  # `git clean`, on a runner that keeps its workspace
         shutil.copytree(self._project, job.workspace, dirs_exist_ok=True, symlinks=True)
         return {}
 
@@ -264,34 +302,6 @@ class Runner:
     def _cosign_installer(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
         return {}
 
-    def _upload_artifact(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
-        found = [
-            file
-            for line in given["path"].splitlines()
-            for file in _found(job.workspace, line.partition("#")[0].strip())
-            if file.is_file()
-        ]
-        if not found:
-            assert given.get("if-no-files-found") != "error" or job.failed, f"nothing to upload: {given['path']}"
-            return {}
-        top = Path(os.path.commonpath([file.parent for file in found]))
-        folder = self._folder / "artifacts" / given["name"]
-        assert not folder.exists(), "two artifacts of one name"
-        for file in found:
-            copy = folder / file.relative_to(top)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, copy)
-        return {}
-
-    def _download_artifact(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
-        where = job.workspace / given.get("path", "")
-        where.mkdir(parents=True, exist_ok=True)
-        artifacts = sorted((self._folder / "artifacts").glob(given.get("pattern") or given["name"]))
-        assert artifacts or "pattern" in given, f"there is no artifact {given['name']}"
-        for artifact in artifacts:
-            shutil.copytree(artifact, where, dirs_exist_ok=True)
-        return {}
-
     def _metadata_action(self, given: Mapping[str, Any], job: Job) -> dict[str, str]:
         tags = [
             rule.split("value=")[1]
@@ -301,11 +311,6 @@ class Runner:
         names = [f"{image}:{tag}" for image in given["images"].split() for tag in tags]
         job.variables["DOCKER_METADATA_OUTPUT_JSON"] = json.dumps({"tags": names, "annotations": []})
         return {"tags": "\n".join(names)}
-
-
-def _found(workspace: Path, pattern: str) -> Iterable[Path]:
-    """Return what a path of an action means: a glob pattern in the workspace, or a file elsewhere."""
-    return [Path(pattern)] if pattern.startswith("/") else workspace.glob(pattern)
 
 
 def settings(text: str) -> dict[str, str]:

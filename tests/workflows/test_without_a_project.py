@@ -95,6 +95,39 @@ async def test_an_image_without_one_of_its_platforms_is_not_published(scene, sou
     assert not scene.two.tags("acme/app")
 
 
+async def test_a_runner_that_is_kept_does_not_publish_a_platform_of_an_earlier_run(scene, sources, tools):
+    folder = dockerfile(scene)
+    scene.builds = scene.one
+    made = runner(scene, sources, tools, folder)
+    made.keeps_workspace = True
+    for platform in PLATFORMS:
+        scene.record(f"{platform.replace('/', '-')}/metadata.json", scene.build("acme/app", platform))
+    ran = await run_image(made, scene)
+    assert ran.is_green, ran.log
+    before = scene.two.tags("acme/app")["latest"]
+    scene.record("linux-amd64/metadata.json", scene.build("acme/app", PLATFORMS[0], "newer"))
+    (scene.recorded / "linux-arm64/metadata.json").unlink()
+    ran = await run_image(made, scene)
+    assert ran.results == {"matrix": "success", "build": "failure", "publish": "failure"}, ran.log
+    assert scene.two.tags("acme/app")["latest"] == before
+
+
+async def test_a_runner_that_is_kept_does_not_publish_bake_targets_of_an_earlier_run(scene, sources, tools):
+    bake_file(scene)
+    record_bake(scene, ("app", PLATFORMS[0]), ("app", PLATFORMS[1]), ("tool", PLATFORMS[1]))
+    made = runner(scene, sources, tools, scene.folder / "project")
+    made.keeps_workspace = True
+    ran = await run_bake(made, scene)
+    assert ran.is_green, ran.log
+    before = scene.one.tags("acme/app")["1.0"]
+    scene.record("linux-amd64/built-app.json", {"app": scene.build("acme/app", PLATFORMS[0], "newer")})
+    for target in ("app", "tool"):
+        (scene.recorded / f"linux-arm64/built-{target}.json").unlink()
+    ran = await run_bake(made, scene)
+    assert ran.results == {"matrix": "success", "build": "failure", "publish": "failure"}, ran.log
+    assert scene.one.tags("acme/app")["1.0"] == before
+
+
 # Also notes what buildx was given: its words, the variable of the test, and the bake file of a build.
 NOTING = DOCKER.replace(
     "set -e\n",
