@@ -48,6 +48,7 @@ REGISTRIES = {
     "https://github.com/Acme/App": "ghcr.io/acme",
     "https://gitlab.com/Group/sub/app": "registry.gitlab.com/group/sub/app",
     "https://codeberg.org/acme/app": "codeberg.org/acme",
+    "https://acme.ghe.com/Images/App": "containers.acme.ghe.com/images",
     "https://git.example.org/acme/app": "",
     "": "",
 }

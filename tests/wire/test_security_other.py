@@ -118,6 +118,11 @@ async def test_29_a_clean_up_reads_a_loop_of_tags_once():
         ("ghcr.io.evil.example", "https://api.github.com", False),
         ("containers.evil.example", "https://github.acme.example/api/v3", False),
         ("evil-ghcr.io", "https://api.github.com", False),
+        ("ghcr.io", "https://github.acme.example/api/v3", False),
+        ("ghcr.io", "https://api.acme.ghe.com", False),
+        ("containers.acme.ghe.com", "https://api.acme.ghe.com", True),
+        ("containers.evil.ghe.com", "https://api.acme.ghe.com", False),
+        ("containers.acme.example", "https://api.acme.example", False),
     ],
 )
 def test_the_token_of_github_is_a_login_for_its_own_registry_only(registry: str, api: str, expected: bool):

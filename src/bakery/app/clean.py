@@ -265,10 +265,12 @@ def _is_githubs(registry: str, api: str) -> bool:
     """Return whether a registry is that of the GitHub which this API belongs to: it may see its token."""
     from urllib.parse import urlsplit
 
-    if registry == "ghcr.io":
-        return True
-    address = urlsplit(api)
-    return address.netloc != "api.github.com" and registry in (f"containers.{address.netloc}", address.netloc)
+    host = urlsplit(api).netloc
+    if registry == "ghcr.io" or host == "api.github.com":
+        return (registry, host) == ("ghcr.io", "api.github.com")
+    if host.endswith(".ghe.com"):  # api.acme.ghe.com belongs to acme.ghe.com, unlike HOST/api/v3 of a server
+        host = host.removeprefix("api.")
+    return registry in (f"containers.{host}", host)
 
 
 def _logins(repositories: set[Repository], token: str, api: str) -> str:

@@ -50,7 +50,9 @@ def registry_of_forge(url: str) -> str:
     """Return the registry that belongs to the host of a repository, with a namespace, or "" if none is known."""
     parts = urlsplit(url)
     path = parts.path.strip("/").lower()
-    known = _REGISTRY_OF_FORGE.get(parts.hostname or "", "") if path else ""
+    host = parts.hostname or ""
+    form = f"containers.{host}/{{owner}}" if host.endswith(".ghe.com") else _REGISTRY_OF_FORGE.get(host, "")
+    known = form if path else ""
     return known.format(owner=path.partition("/")[0], path=path)
 
 
