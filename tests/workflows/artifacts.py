@@ -1,7 +1,7 @@
 """Artifacts of a run as folders: what actions/upload-artifact and actions/download-artifact do, by major version.
 
-From version 4 on, an artifact is written once, and a download may select several by a pattern. Version 3, the last one for
-GitHub Enterprise Server, adds the files of every upload to the artifact of that name, and downloads one by its name.
+From version 4 on, an artifact is written once, and a download may select several by a pattern. Version 3, the last one
+for GitHub Enterprise Server, adds the files of every upload to the artifact of that name, and downloads by name.
 Source: action.yml, README.md and docs/MIGRATION.md of both actions.
 """
 

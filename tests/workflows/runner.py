@@ -87,7 +87,7 @@ class Runner:
         self._log.touch()
 
     def join(self, server: str, actions: str) -> None:
-        """Become a runner of an Enterprise server. actions: our repository there and its commit, as `acme/bakery@0123…`."""
+        """Become a runner of an Enterprise server. actions: our repository there and a commit: `acme/bakery@0123…`."""
         self.server, self.actions = server, actions
         self.keeps_workspace = self._artifacts.on_enterprise = True
 

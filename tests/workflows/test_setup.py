@@ -56,6 +56,17 @@ async def test_the_sources_of_a_release_have_its_version(scene, sources, tmp_pat
     assert ran.is_green, ran.log
 
 
+async def test_a_python_that_is_too_old_is_named(scene, sources, tmp_path):
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo Python 3.9.25\nexit 1\n')
+    old.chmod(0o755)
+    step = {"uses": "OWNER/bakery/.github/actions/setup-bakery", "with": {"python": str(old)}}
+    one = {"jobs": {"one": {"runs-on": "x", "steps": [step]}}}
+    ran = await asyncio.to_thread(runner(scene, sources, tmp_path).run_document, one, {})
+    assert ran.results == {"one": "failure"}
+    assert f"::error::Bakery needs Python 3.11 or later, and {old} is Python 3.9.25\n" in ran.log
+
+
 async def test_a_version_that_does_not_exist_fails_the_step(scene, sources, tmp_path):
     ran = await asyncio.to_thread(runner(scene, sources, tmp_path).run_document, document("9999.9.9", "9999.9.9"), {})
     assert ran.results == {"one": "failure"}
