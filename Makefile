@@ -9,7 +9,7 @@ DEVELOPED := $(VENV)/.developed
 PIP = $$([ -x $(BIN)/pip ] && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(VENV)) \
 	--disable-pip-version-check install --quiet
 .DEFAULT_GOAL := help
-.PHONY: help install develop demo test fast lint format peers mutants bench socibench docs release wheels lock clean
+.PHONY: help install develop demo test fast lint format peers mutants bench socibench docs release enterprise wheels lock clean
 
 help:
 	@echo "make install  install bakery into a virtual environment: .venv/bin/bakery"
@@ -25,6 +25,7 @@ help:
 	@echo "make socibench  measure SOCI conversion next to the original tool"
 	@echo "make docs     write the documentation as a site to build/site"
 	@echo "make release  build sdist, wheel, SBOM and checksums into dist"
+	@echo "make enterprise  rewrite the workflows for a GitHub Enterprise Server (REPOSITORY=acme/bakery)"
 	@echo "make wheels   download what the Containerfile copies into build/image"
 	@echo "make lock     update the locks from pyproject.toml (requires uv)"
 	@echo "make clean    remove everything that make created, except .peers"
@@ -110,6 +111,11 @@ docs: $(DEVELOPED)
 # The files of a release, built twice and compared: dist/ gets sdist, wheel, SBOM and checksums.
 release: $(DEVELOPED)
 	$(BIN)/python -m release
+
+# RUNNER is a label, RUNNERS maps platforms to labels: docs/workflows.md, "Enterprise servers".
+enterprise: $(INSTALLED)
+	@$(BIN)/python -m release.enterprise $(or $(REPOSITORY),$(error REPOSITORY is not set: make enterprise REPOSITORY=acme/bakery)) \
+		$(if $(RUNNER),--runner "$(RUNNER)") $(if $(RUNNERS),--runners "$(RUNNERS)")
 
 # BASE_PYTHON is the Python of the image's base.
 wheels: $(DEVELOPED)

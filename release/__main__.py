@@ -14,14 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from release.git import NotReleasable, git, require_clean
 from release.sbom import sbom
 from release.wheels import download
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-class NotReleasable(Exception):
-    """The tree cannot be released. The message says why."""
 
 
 def main(words: list[str]) -> int:
@@ -47,8 +44,7 @@ def main(words: list[str]) -> int:
 
 def release(root: Path, output: Path) -> None:
     """Write sdist, wheel, SBOM and SHA256SUMS to `output`, which is emptied first. Raises NotReleasable."""
-    if _git(root, "status", "--porcelain"):
-        raise NotReleasable("the tree has changes that are not committed")
+    require_clean(root)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         first, second = build(root, Path(one)), build(root, Path(two))
         for file, other in zip(first, second, strict=True):
@@ -71,7 +67,7 @@ def release(root: Path, output: Path) -> None:
 def build(root: Path, folder: Path) -> list[Path]:
     """Build sdist and wheel of the committed tree in a fresh clone below `folder`, and return them sorted by name."""
     clone, output = folder / "clone", folder / "dist"
-    _git(root, "clone", "--quiet", "--no-local", str(root), str(clone))
+    git(root, "clone", "--quiet", "--no-local", str(root), str(clone))
     variables = {**os.environ, "SOURCE_DATE_EPOCH": str(_commit_time(root)), "TZ": "UTC"}
     command = [str(Path(sys.executable).with_name("hatchling")), "build", "--directory", str(output)]
     done = subprocess.run(command, cwd=clone, env=variables, capture_output=True, text=True, check=False)
@@ -81,15 +77,7 @@ def build(root: Path, folder: Path) -> list[Path]:
 
 
 def _commit_time(root: Path) -> int:
-    return int(_git(root, "log", "-1", "--format=%ct"))
-
-
-def _git(root: Path, *words: str) -> str:
-    command = ["git", "-c", "safe.directory=*", *words]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NotReleasable(f"git {words[0]}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    return int(git(root, "log", "-1", "--format=%ct"))
 
 
 if __name__ == "__main__":
