@@ -38,5 +38,6 @@ CREDENTIAL_HELPER_TIMEOUT_S: Final = 30.0
 
 # Memory and disk
 SPOOL_BYTES: Final = 4 * 1024**3  # content between its source and its destinations
+SPOOL_MEMORY_BYTES: Final = 128 * 1024**2  # of it in memory, the rest in files
 SPOOL_FILES: Final = 300  # a process may often have 1,024 files open
 PRODUCT_CACHE_S: Final = 3600.0  # how long a response of a product API is reused

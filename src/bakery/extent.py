@@ -48,7 +48,14 @@ class Extent(Struct, frozen=True):
         return [Extent(self.file, at, min(most_bytes, end - at)) for at in range(self.offset, end, most_bytes)]
 
 
-Piece = bytes | Extent
+Piece = bytes | memoryview | Extent
+"""Content on its way: bytes, memory that its owner uses again after the call, or a part of a file."""
+
+
+def rest(content: memoryview | Extent, size: int) -> memoryview | Extent:
+    """Return the content without its first `size` bytes."""
+    return content[size:] if isinstance(content, memoryview) else content.after(size)
+
 
 OpenBody = Callable[[], AsyncIterator[Piece]]
 """Opens content at its start. Called once per attempt: a retry reads the content again."""

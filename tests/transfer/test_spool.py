@@ -10,10 +10,10 @@ import pytest
 from bakery.errors import BakeryError, ConnectionFailed, DigestMismatch
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
-from bakery.transfer.spool import CHUNK_BYTES, IN_MEMORY_BYTES, Spools
+from bakery.transfer.spool import CHUNK_BYTES, SMALL_BYTES, Spools
 from tests.transfer.making import open_files
 
-SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": IN_MEMORY_BYTES, "a file": 3 * CHUNK_BYTES + 17}
+SIZES = {"nothing": 0, "a byte": 1, "in memory": 1000, "at the edge": SMALL_BYTES, "a file": 3 * CHUNK_BYTES + 17}
 
 
 class Source:
@@ -26,6 +26,8 @@ class Source:
         self.reads = 0
         self.gate = asyncio.Event()
         self.gate.set()
+        self.begins = asyncio.Event()
+        self.begins.set()
 
     async def check(self) -> None:
         """What is left to do when the last byte is kept: compare the digest."""
@@ -35,6 +37,8 @@ class Source:
 
     async def fetch(self, blob, keep):
         self.reads += 1
+        await self.begins.wait()
+        yield 0
         for position in range(0, len(self.content), self.piece):
             await self.gate.wait()
             if self.break_after is not None and position >= self.break_after:
@@ -59,12 +63,13 @@ async def everything(spool) -> bytes:
     return b"".join([chunk async for chunk in spool.chunks()])
 
 
+@pytest.mark.parametrize("memory_bytes", [0, 1 << 24], ids=["no memory", "memory"])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-async def test_all_readers_get_all_bytes_of_one_download(size):
+async def test_all_readers_get_all_bytes_of_one_download(size, memory_bytes):
     content = os.urandom(size)
     source, blob = Source(content), blob_of(content)
     async with asyncio.TaskGroup() as group:
-        room = Spools(group, limit_bytes=1 << 30)
+        room = Spools(group, limit_bytes=1 << 30, memory_bytes=memory_bytes)
 
         async def reader():
             async with room.holding(blob, source) as spool:
@@ -78,8 +83,9 @@ async def test_all_readers_get_all_bytes_of_one_download(size):
     room.close()
 
 
-@pytest.mark.parametrize("size", [1000, IN_MEMORY_BYTES + 1], ids=["in memory", "a file"])
-async def test_the_last_byte_is_not_readable_before_the_digest_is_verified(size, monkeypatch):
+@pytest.mark.parametrize("memory_bytes", [0, 1 << 24], ids=["no memory", "memory"])
+@pytest.mark.parametrize("size", [1000, SMALL_BYTES + 1], ids=["small", "large"])
+async def test_the_last_byte_is_not_readable_before_the_digest_is_verified(size, memory_bytes, monkeypatch):
     content = os.urandom(size)
     source, blob = Source(content), blob_of(content)
     received = bytearray()
@@ -97,7 +103,7 @@ async def test_the_last_byte_is_not_readable_before_the_digest_is_verified(size,
 
     monkeypatch.setattr(source, "check", refuse)
     async with asyncio.TaskGroup() as group:
-        room = Spools(group, limit_bytes=1 << 30)
+        room = Spools(group, limit_bytes=1 << 30, memory_bytes=memory_bytes)
         async with room.holding(blob, source) as spool:
             with pytest.raises(DigestMismatch):
                 await receive(spool)
@@ -184,9 +190,9 @@ async def test_a_full_temporary_folder_is_reported_with_a_hint(call, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(call, refuse)
-    content = os.urandom(IN_MEMORY_BYTES + 1)
+    content = os.urandom(SMALL_BYTES + 1)
     async with asyncio.TaskGroup() as owner:
-        room = Spools(owner, limit_bytes=2 * len(content))
+        room = Spools(owner, limit_bytes=2 * len(content), memory_bytes=0)
         with pytest.raises(BakeryError, match="No space left", check=lambda error: "TMPDIR" in error.hint):
             async with room.holding(blob_of(content), Source(content)) as spool:
                 await everything(spool)
@@ -195,9 +201,9 @@ async def test_a_full_temporary_folder_is_reported_with_a_hint(call, monkeypatch
 
 async def test_a_closed_room_keeps_neither_files_nor_names(tmp_path):
     before = open_files()
-    content = os.urandom(IN_MEMORY_BYTES + 1)
+    content = os.urandom(SMALL_BYTES + 1)
     async with asyncio.TaskGroup() as group:
-        room = Spools(group, directory=tmp_path)
+        room = Spools(group, memory_bytes=0, directory=tmp_path)
         async with room.holding(blob_of(content), Source(content)) as spool:
             assert await everything(spool) == content
             assert open_files() > before
@@ -208,7 +214,7 @@ async def test_a_closed_room_keeps_neither_files_nor_names(tmp_path):
 
 
 async def test_a_blob_of_the_size_that_fits_in_memory_needs_no_file():
-    before, content = open_files(), bytes(IN_MEMORY_BYTES)
+    before, content = open_files(), bytes(SMALL_BYTES)
     async with asyncio.TaskGroup() as group:
         room = Spools(group)
         async with room.holding(blob_of(content), Source(content)) as spool:
@@ -218,10 +224,10 @@ async def test_a_blob_of_the_size_that_fits_in_memory_needs_no_file():
 
 
 async def test_a_write_to_the_file_that_takes_only_some_bytes_is_continued(monkeypatch):
-    pwrite, content = os.pwrite, os.urandom(IN_MEMORY_BYTES + 1)
+    pwrite, content = os.pwrite, os.urandom(SMALL_BYTES + 1)
     monkeypatch.setattr(os, "pwrite", lambda file, piece, at: pwrite(file, piece[:30_000], at))
     async with asyncio.TaskGroup() as group:
-        room = Spools(group)
+        room = Spools(group, memory_bytes=0)
         async with room.holding(blob_of(content), Source(content)) as spool:
             assert await everything(spool) == content
     room.close()
@@ -313,7 +319,7 @@ async def test_an_idle_spool_is_closed_to_make_room_and_a_failed_one_at_once(bre
     before = open_files()
     contents = [os.urandom(400_000) for _ in range(2)]
     async with asyncio.TaskGroup() as group:
-        room = Spools(group, limit_bytes=500_000)
+        room = Spools(group, limit_bytes=500_000, memory_bytes=0)
         with suppress(ConnectionFailed):
             async with room.holding(
                 blob_of(contents[0]), Source(contents[0], break_after=0 if breaks else None)
@@ -339,7 +345,7 @@ async def test_the_spool_that_was_used_least_recently_makes_room():
 
 
 async def test_a_spool_in_memory_leaves_the_only_file_to_another():
-    small, large = bytes(IN_MEMORY_BYTES), os.urandom(IN_MEMORY_BYTES + 1)
+    small, large = bytes(SMALL_BYTES), os.urandom(SMALL_BYTES + 1)
     async with asyncio.TaskGroup() as group:
         room = Spools(group, limit_files=1)
         async with (
@@ -352,8 +358,8 @@ async def test_a_spool_in_memory_leaves_the_only_file_to_another():
 
 
 async def test_spools_in_memory_do_not_count_as_files():
-    small, large = os.urandom(IN_MEMORY_BYTES), os.urandom(IN_MEMORY_BYTES + 1)
-    other = os.urandom(IN_MEMORY_BYTES + 1)
+    small, large = os.urandom(SMALL_BYTES), os.urandom(SMALL_BYTES + 1)
+    other = os.urandom(SMALL_BYTES + 1)
     entered = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         room = Spools(group, limit_files=1)
@@ -371,6 +377,86 @@ async def test_spools_in_memory_do_not_count_as_files():
             assert not entered.is_set()
         async with asyncio.timeout(10):
             await waiting
+    room.close()
+
+
+async def read_all(room: Spools, content: bytes, source: Source) -> None:
+    async with room.holding(blob_of(content), source) as spool:
+        assert await everything(spool) == content
+
+
+async def test_memory_is_used_again_for_the_next_blob_without_a_file():
+    before, contents = open_files(), [os.urandom(400_000) for _ in range(5)]
+    sources = [Source(content) for content in contents]
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, memory_bytes=1_000_000)
+        for content, source in zip(contents, sources, strict=True):
+            await read_all(room, content, source)
+            assert open_files() == before
+        await read_all(room, contents[-1], sources[-1])  # the newest two are still there
+        await read_all(room, contents[-2], sources[-2])
+    assert [source.reads for source in sources] == [1] * 5
+    room.close()
+
+
+async def test_memory_is_kept_for_readers_that_are_still_to_come():
+    before, contents = open_files(), [os.urandom(400_000) for _ in range(3)]
+    sources = [Source(content) for content in contents]
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, memory_bytes=500_000, readers=2)
+        await read_all(room, contents[0], sources[0])
+        await read_all(room, contents[1], sources[1])
+        assert open_files() == before + 1  # the first reader was not enough to take the memory of the first blob
+        await read_all(room, contents[0], sources[0])
+        await read_all(room, contents[2], sources[2])
+        assert open_files() == before + 1  # the second was
+    assert [source.reads for source in sources] == [1, 1, 1]
+    room.close()
+
+
+async def test_memory_is_lent_only_when_the_content_begins_to_arrive():
+    before, contents = open_files(), [os.urandom(400_000) for _ in range(2)]
+    waiting, arriving = (Source(content) for content in contents)
+    waiting.begins.clear()  # such as a download that waits for its turn at the host
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, memory_bytes=500_000)
+        async with room.holding(blob_of(contents[0]), waiting) as spool:
+            await read_all(room, contents[1], arriving)
+            assert open_files() == before
+            waiting.begins.set()
+            assert await everything(spool) == contents[0]
+    room.close()
+
+
+@pytest.mark.parametrize("memory_bytes", [0, 500_000], ids=["a file", "memory"])
+async def test_a_download_that_begins_again_takes_no_second_place(memory_bytes):
+    before, content = open_files(), os.urandom(400_000)
+
+    class Again(Source):
+        async def fetch(self, blob, keep):
+            yield 0  # the connection broke before the first byte
+            async for written in super().fetch(blob, keep):
+                yield written
+
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, memory_bytes=memory_bytes)
+        await read_all(room, content, Again(content))
+        assert open_files() == before + (not memory_bytes)
+        await read_all(room, other := os.urandom(400_000), Source(other))
+        assert open_files() == before + 2 * (not memory_bytes)
+    room.close()
+    assert open_files() == before
+
+
+async def test_memory_that_is_being_read_is_not_lent_again():
+    before, contents = open_files(), [os.urandom(400_000) for _ in range(2)]
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, memory_bytes=500_000)
+        await read_all(room, contents[0], source := Source(contents[0]))
+        async with room.holding(blob_of(contents[0]), source) as held:
+            await read_all(room, contents[1], Source(contents[1]))
+            assert open_files() == before + 1
+            assert await everything(held) == contents[0]
     room.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from bakery.errors import BakeryError, ConnectionFailed, RegistryError
 from bakery.events import Event, HostTraffic
-from bakery.extent import Extent
+from bakery.extent import Extent, Piece
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.registry.config import RegistryConfig
@@ -33,18 +33,43 @@ SESSION = "/v2/acme/app/blobs/uploads/1"
 ONCE = RetryPolicy(max_attempts=1, attempts_were_set=True)
 
 
+OpenPieces = Callable[[], AsyncIterator[Piece]]
+Opened = Callable[[bytes], contextlib.AbstractContextManager[OpenPieces]]
+STEP = 1024 * 1024
+
+
 @contextlib.contextmanager
-def extents(content: bytes, step: int = 1024 * 1024) -> Iterator[Callable[[], AsyncIterator[Extent]]]:
+def in_a_file(content: bytes) -> Iterator[OpenPieces]:
     """Write the content to a file; yield it as a body of extents."""
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()
 
-        async def pieces() -> AsyncIterator[Extent]:
-            for start in range(0, len(content), step):
-                yield Extent(file.fileno(), start, min(step, len(content) - start))
+        async def pieces() -> AsyncIterator[Piece]:
+            for start in range(0, len(content), STEP):
+                yield Extent(file.fileno(), start, min(STEP, len(content) - start))
 
         yield pieces
+
+
+@contextlib.contextmanager
+def in_memory(content: bytes) -> Iterator[OpenPieces]:
+    """Yield the content as a body of memory, which has other content afterwards."""
+    memory = bytearray(content)
+
+    async def pieces() -> AsyncIterator[Piece]:
+        for start in range(0, len(memory), STEP):
+            yield memoryview(memory)[start : start + STEP]
+
+    yield pieces
+    memory[:] = bytes(len(memory))
+
+
+@pytest.fixture(params=[in_a_file, in_memory], ids=["a file", "memory"])
+def opened(request: pytest.FixtureRequest) -> Opened:
+    """Where a spool keeps large content."""
+    kept: Opened = request.param
+    return kept
 
 
 def expect_upload(server: ScriptedServer, answer: Response | int = 201, descriptor: Descriptor = LAYER) -> None:
@@ -60,11 +85,11 @@ def total(events: list[Event]) -> HostTraffic:
 # Large bodies
 
 
-async def test_parts_of_a_file_arrive_as_one_body(channel: Channel):
+async def test_parts_of_a_file_arrive_as_one_body(channel: Channel, opened: Opened):
     events: list[Event] = []
     async with channel.server() as server, channel.client(events=events) as client:
         expect_upload(server)
-        with extents(CONTENT) as body:
+        with opened(CONTENT) as body:
             await client.blobs(repository(server)).write(LAYER, body)
         assert server.sent("PUT")[0].body == CONTENT
     assert total(events).bytes_out == LAYER.size
@@ -100,17 +125,17 @@ async def test_an_error_while_storing_is_raised_unchanged_without_a_retry(channe
                 pass
 
 
-async def test_a_refusal_before_the_whole_file_was_sent_is_reported(channel: Channel):
+async def test_a_refusal_before_the_whole_file_was_sent_is_reported(channel: Channel, opened: Opened):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
     events: list[Event] = []
     async with channel.server() as server, channel.client(policy=ONCE, events=events) as client:
         expect_upload(server, Response(400, body=b'{"errors": [{"code": "DENIED"}]}', early=True))
-        with extents(bytes(large.size)) as body, pytest.raises(RegistryError, match="DENIED"):
+        with opened(bytes(large.size)) as body, pytest.raises(RegistryError, match="DENIED"):
             await client.blobs(repository(server)).write(large, body)
     assert total(events).bytes_out < large.size
 
 
-async def test_interim_responses_while_a_file_is_sent_do_not_damage_it(channel: Channel):
+async def test_interim_responses_while_a_file_is_sent_do_not_damage_it(channel: Channel, opened: Opened):
     got = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,12 +150,12 @@ async def test_interim_responses_while_a_file_is_sent_do_not_damage_it(channel: 
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
 
     async with channel.raw_server(serve) as host, channel.client(policy=ONCE) as client:
-        with extents(CONTENT) as body:
+        with opened(CONTENT) as body:
             await client.blobs(Repository(host, "acme/app")).write(LAYER, body)
         assert await got == CONTENT
 
 
-async def test_a_server_that_stops_reading_a_file_times_out(channel: Channel):
+async def test_a_server_that_stops_reading_a_file_times_out(channel: Channel, opened: Opened):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,7 +166,7 @@ async def test_a_server_that_stops_reading_a_file_times_out(channel: Channel):
 
     config = RegistryConfig(stall_s=0.2)
     async with channel.raw_server(serve) as host, channel.client(policy=ONCE, config=config) as client:
-        with extents(bytes(large.size)) as body, pytest.raises(ConnectionFailed, match="did not respond in time"):
+        with opened(bytes(large.size)) as body, pytest.raises(ConnectionFailed, match="did not respond in time"):
             await client.blobs(Repository(host, "acme/app")).write(large, body)
 
 
@@ -154,7 +179,7 @@ async def test_a_large_body_that_stalls_times_out(channel: Channel):
                 pass
 
 
-async def test_a_cancelled_upload_leaves_no_thread_that_uses_its_file(channel: Channel):
+async def test_a_cancelled_upload_leaves_no_thread_that_uses_its_content(channel: Channel, opened: Opened):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
     begun = asyncio.Event()
 
@@ -166,7 +191,7 @@ async def test_a_cancelled_upload_leaves_no_thread_that_uses_its_file(channel: C
         await asyncio.Event().wait()
 
     async with channel.raw_server(serve) as host, channel.client() as client:
-        with extents(bytes(large.size)) as body:
+        with opened(bytes(large.size)) as body:
             push = asyncio.create_task(client.blobs(Repository(host, "acme/app")).write(large, body))
             await begun.wait()
             push.cancel()

@@ -79,6 +79,7 @@ class LayoutStore(Struct, frozen=True):
                 keep(memoryview(chunk), position)
             return len(chunk)
 
+        yield 0
         while size := await in_thread(keep_next):
             position += size
             yield position

@@ -81,7 +81,13 @@ class NativeEngine:
         self._layouts = self._exits.enter_context(Layouts())
         owner = self._owner = await self._exits.enter_async_context(owning())
         limit_bytes, limit_files = self._spool_limits
-        self._spools = Spools(owner, limit_bytes=limit_bytes, limit_files=limit_files, directory=self._spool_directory)
+        self._spools = Spools(
+            owner,
+            limit_bytes=limit_bytes,
+            limit_files=limit_files,
+            directory=self._spool_directory,
+            readers=len({repository.registry for repository in self._towards}),
+        )
         self._mover = Mover(owner, self._spools)
         self._manifests: Ledger[bool] = Ledger(owner)  # by DigestReference: whether it was written
         self._existing: Ledger[bool] = Ledger(owner)

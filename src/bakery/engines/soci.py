@@ -93,6 +93,9 @@ def _feed(indexer: LayerIndexer, piece: Piece, buffer: memoryview) -> None:
     """Index what has arrived of a layer, in one thread: switching threads for each MiB costs more."""
     if isinstance(piece, bytes):
         indexer.feed(piece)
+    elif isinstance(piece, memoryview):
+        for at in range(0, len(piece), len(buffer)):
+            indexer.feed(piece[at : at + len(buffer)])
     else:
         for part in piece.pieces(len(buffer)):
             indexer.feed(part.read_into(buffer))

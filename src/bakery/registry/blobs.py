@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
-from bakery.extent import Keep, OpenBody
+from bakery.extent import Extent, Keep, OpenBody
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.polling import poll_delays
@@ -132,7 +132,7 @@ class Blobs:
                 held.clear()
 
     async def fetch(self, blob: Descriptor, keep: Keep, *, must_exist: bool = True) -> AsyncGenerator[int, None]:
-        """Download a blob: pass its pieces to `keep`, in threads, and yield how many bytes are kept, as they grow.
+        """Download a blob: pass its pieces to `keep`, in threads, and yield how many bytes are kept: 0 first.
 
         Continues where it stopped after a broken connection. The last step is yielded only after size and digest were
         checked. must_exist: a 404 is lag and is waited for. Raises DigestMismatch, and whatever `keep` raises.
@@ -140,6 +140,7 @@ class Blobs:
         """
         intake, size, about = _Intake(blob, keep), blob.size, self._about(blob)
         if blob.data is not None:
+            yield 0
             keep(memoryview(blob.check(blob.data, about=about)), 0)
             yield size
             return
@@ -154,6 +155,8 @@ class Blobs:
                     if response.status >= 400:
                         refused = await response.read(MAX_ERROR_BYTES, strict=False)
                         raise await self._endpoint.refusal(refused, operation)
+                    if not intake.size:
+                        yield 0
                     if response.encoding and response.headers.get("Content-Length") != str(size):
                         intake.take(memoryview(await _decoded(response, intake, blob)))
                         intake.check(about)
@@ -325,8 +328,8 @@ class _Chunks:
             piece = await anext(self._pieces, b"")
             if not piece:
                 break
-            for part in (piece,) if isinstance(piece, bytes) else piece.pieces(_WORTH_BYTES):
-                self._held += part if isinstance(part, bytes) else await in_thread(part.read)
+            for part in piece.pieces(_WORTH_BYTES) if isinstance(piece, Extent) else (piece,):
+                self._held += await in_thread(part.read) if isinstance(part, Extent) else part
         part = bytes(self._held[:size])
         del self._held[:size]
         return part

@@ -1,7 +1,8 @@
 """Spools: each blob in transit is read once from its source and kept while something still needs it.
 
-Memory if small, an unlinked file otherwise, so nothing is left behind if the process dies. Any number of readers follow
-the writer. They get the last piece only after the content was verified: a broken download never becomes an upload.
+In memory while there is room for it, in an unlinked file otherwise, so nothing is left behind if the process dies. Any
+number of readers follow the writer. They get the last piece only after the content was verified: a broken download
+never becomes an upload.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from bakery.defaults import SPOOL_BYTES, SPOOL_FILES
+from bakery.defaults import SPOOL_BYTES, SPOOL_FILES, SPOOL_MEMORY_BYTES
 from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, limit_of_files
 from bakery.extent import Extent, Piece
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.tasks import in_thread
+from bakery.transfer.arena import Arena, Loan
 from bakery.transfer.store import Store
 
-IN_MEMORY_BYTES: Final = 256 * 1024
+SMALL_BYTES: Final = 256 * 1024  # a blob up to this size has memory of its own, however many there are
+_COPIED_BYTES: Final = 64 * 1024  # a piece up to this size is sent faster than a thread is woken
 CHUNK_BYTES: Final = 1024 * 1024
 
 
@@ -31,13 +34,20 @@ class Spool:
 
     def __init__(self, blob: Descriptor, directory: Path | None) -> None:
         self.blob = blob
+        self.loan: Loan | None = None
         self.holders = 0
-        self._memory = bytearray()
-        self._descriptor = _unlinked_file(directory) if blob.size > IN_MEMORY_BYTES else -1
+        self.reads = 0  # how often it was held to the end
+        self._memory = memoryview(bytearray(blob.size if self.is_small else 0))
+        self._directory, self._file = directory, -1
         self._written = 0
         self._complete = False
         self._error: Exception | None = None
         self._grown = asyncio.Event()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it has memory of its own. Any other may need a file."""
+        return self.blob.size <= SMALL_BYTES
 
     @property
     def is_stale(self) -> bool:
@@ -49,10 +59,15 @@ class Spool:
         """Whether it has a holder or is still being written."""
         return self.holders > 0 or (not self._complete and self._error is None)
 
-    async def fill(self, source: Store, on_end: Callable[[], None]) -> None:
-        """Copy the blob from its source, then call `on_end`. Never raises: readers get the error."""
+    async def fill(self, source: Store, lend: Callable[[int], Loan | None], on_end: Callable[[], None]) -> None:
+        """Copy the blob from its source, then call `on_end`. Never raises: readers get the error.
+
+        lend: called once the content is about to arrive; without a loan, it goes to a file.
+        """
         try:
             async for written in source.fetch(self.blob, self._keep):
+                if not written:
+                    self._settle(lend)
                 self._written = written
                 self._wake()
             self._complete = True
@@ -67,9 +82,9 @@ class Spool:
             on_end()
 
     async def read(self) -> AsyncIterator[Piece]:
-        """Yield the content from its start as it arrives: bytes from memory, or extents of the file.
+        """Yield the content from its start as it arrives: small pieces as bytes, others as memory or part of a file.
 
-        The last piece comes only after the whole content was verified.
+        A piece is valid while the spool is held. The last one comes only after the whole content was verified.
         """
         position = 0
         while position < self.blob.size or not self._complete:
@@ -78,10 +93,12 @@ class Spool:
             # One byte is withheld until the content is complete: an upload that lacks its end is never committed.
             available = self._written if self._complete else min(self._written, self.blob.size - 1)
             if position < available:
-                if self._descriptor < 0:
+                if self._file >= 0:
+                    yield Extent(self._file, position, available - position)
+                elif available - position <= _COPIED_BYTES:
                     yield bytes(self._memory[position:available])
                 else:
-                    yield Extent(self._descriptor, position, available - position)
+                    yield self._memory[position:available]
                 position = available
             else:
                 await self._grown.wait()
@@ -89,26 +106,36 @@ class Spool:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the same content as bytes, in chunks of at most CHUNK_BYTES."""
         async for piece in self.read():
-            if isinstance(piece, bytes):
-                yield piece
-            else:
+            if isinstance(piece, Extent):
                 for part in piece.pieces(CHUNK_BYTES):
                     yield await in_thread(part.read)
+            else:
+                for at in range(0, len(piece), CHUNK_BYTES):
+                    yield bytes(piece[at : at + CHUNK_BYTES])
 
     def close(self) -> None:
-        """Release its memory or its file."""
-        self._memory = bytearray()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Release its memory or its file; a loan has to be taken back."""
+        self._memory = memoryview(b"")
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _settle(self, lend: Callable[[int], Loan | None]) -> None:
+        if self.is_small or self.loan is not None or self._file >= 0:
+            return  # of a download that began again
+        self.loan = lend(self.blob.size)
+        if self.loan is not None:
+            self._memory = self.loan.memory
+        else:
+            self._file = _unlinked_file(self._directory)
 
     def _keep(self, piece: memoryview, position: int) -> None:
         """Runs in a thread, for one piece after another."""
-        if self._descriptor < 0:
-            self._memory[position:] = piece
+        if self._file < 0:
+            self._memory[position : position + len(piece)] = piece
             return
         while piece:
-            written = os.pwrite(self._descriptor, piece, position)
+            written = os.pwrite(self._file, piece, position)
             piece, position = piece[written:], position + written
 
     def _wake(self) -> None:
@@ -118,7 +145,11 @@ class Spool:
 
 
 class Spools:
-    """All spools of a run, bounded in bytes and files. An unused one stays for later readers until space is needed."""
+    """All spools of a run, bounded in bytes and files. An unused one stays for later readers until space is needed.
+
+    readers: how many read a blob, such as the registries of a run. Memory is taken from a spool only once as many have:
+    for one that came later, the blob would be downloaded again.
+    """
 
     def __init__(
         self,
@@ -126,9 +157,12 @@ class Spools:
         *,
         limit_bytes: int = SPOOL_BYTES,
         limit_files: int = SPOOL_FILES,
+        memory_bytes: int = SPOOL_MEMORY_BYTES,
         directory: Path | None = None,
+        readers: int = 1,
     ) -> None:
-        self._owner, self._directory = owner, directory
+        self._owner, self._directory, self._readers = owner, directory, readers
+        self._arena = Arena(memory_bytes)
         self._limit_bytes, self._limit_files = limit_bytes, limit_files
         self._spools: OrderedDict[Digest, Spool] = OrderedDict()  # least recently used first
         self._total_bytes = 0
@@ -144,8 +178,7 @@ class Spools:
             if spool is not None:
                 self._drop(spool)  # it failed, and the caller that waited for it is gone: the download is repeated
             elif self._make_space(blob.size):
-                spool = self._create(blob)
-                self._owner.create_task(spool.fill(source, self._wake))
+                spool = self._create(blob, source)
                 break
             else:
                 await self._freed.wait()
@@ -153,6 +186,7 @@ class Spools:
         spool.holders += 1
         try:
             yield spool
+            spool.reads += 1
         finally:
             spool.holders -= 1
             if spool.is_stale:
@@ -176,21 +210,30 @@ class Spools:
     def _is_full(self, size: int) -> bool:
         if self._total_bytes and self._total_bytes + size > self._limit_bytes:
             return True
-        in_files = sum(spool.blob.size > IN_MEMORY_BYTES for spool in self._spools.values())
-        return size > IN_MEMORY_BYTES and in_files >= self._limit_files
+        large = sum(not spool.is_small for spool in self._spools.values())
+        return size > SMALL_BYTES and large >= self._limit_files
 
-    def _create(self, blob: Descriptor) -> Spool:
-        try:
-            spool = self._spools[blob.digest] = Spool(blob, self._directory)
-        except OSError as error:
-            raise _no_space(blob, error) from error
+    def _create(self, blob: Descriptor, source: Store) -> Spool:
+        spool = self._spools[blob.digest] = Spool(blob, self._directory)
         self._total_bytes += blob.size
+        self._owner.create_task(spool.fill(source, self._lend, self._wake))
         return spool
+
+    def _lend(self, size: int) -> Loan | None:
+        """Return memory for a spool, once those that every reader has read are dropped; None if that is not enough."""
+        while (loan := self._arena.lend(size)) is None:
+            read = (one for one in self._spools.values() if one.loan and not one.in_use and one.reads >= self._readers)
+            if (first := next(read, None)) is None:
+                return None
+            self._drop(first)
+        return loan
 
     def _drop(self, spool: Spool) -> None:
         if self._spools.get(spool.blob.digest) is spool:
             del self._spools[spool.blob.digest]
             self._total_bytes -= spool.blob.size
+            if spool.loan is not None:
+                self._arena.take_back(spool.loan)
             spool.close()
 
     def _wake(self) -> None:

@@ -25,7 +25,7 @@ class Store(Protocol):
         ...
 
     def fetch(self, blob: Descriptor, keep: Keep) -> AsyncIterator[int]:
-        """Pass the content to `keep`, and yield how many bytes are kept so far.
+        """Pass the content to `keep`, and yield how many bytes are kept so far: 0 when the first are about to arrive.
 
         Digest and size are verified: the last number comes, and the iteration ends normally, only if both are right.
         Errors of `keep` are raised unchanged.

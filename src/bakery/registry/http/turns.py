@@ -75,13 +75,16 @@ def receive_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, most: 
     return turn
 
 
-def send_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, extent: Extent) -> Turn:
-    turn, view = Turn(), memoryview(buffer)[:RECORDS_BYTES]
-    left = Extent(extent.file, extent.offset, min(extent.size, TURN_BYTES))
-    while left.size and not turn.unsent:
-        part = Extent(left.file, left.offset, min(left.size, len(view)))
-        turn.unsent = memoryview(tls.encrypt(part.read_into(view)))
-        turn.size, left = turn.size + part.size, left.after(part.size)
+def send_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, content: memoryview | Extent) -> Turn:
+    turn, most, view = Turn(), min(len(content), TURN_BYTES), memoryview(buffer)[:RECORDS_BYTES]
+    while turn.size < most and not turn.unsent:
+        size = min(most - turn.size, len(view))
+        if isinstance(content, Extent):
+            part = Extent(content.file, content.offset + turn.size, size).read_into(view)
+        else:
+            part = content[turn.size : turn.size + size]
+        turn.unsent = memoryview(tls.encrypt(part))
+        turn.size += size
         try:
             while turn.unsent:
                 turn.unsent = turn.unsent[handle.send(turn.unsent) :]
@@ -93,22 +96,29 @@ def send_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, extent: E
     return turn
 
 
-def send_file(handle: socket.socket, extent: Extent) -> Turn:
-    turn, left = Turn(), Extent(extent.file, extent.offset, min(extent.size, TURN_BYTES))
-    while left.size:
+def send(handle: socket.socket, content: memoryview | Extent) -> Turn:
+    turn, most = Turn(), min(len(content), TURN_BYTES)
+    while turn.size < most:
         try:
-            try:
-                sent = os.sendfile(handle.fileno(), left.file, left.offset, left.size)
-            except OSError as error:
-                if error.errno not in _NO_SENDFILE:  # some file systems do not support it
-                    raise
-                sent = handle.send(Extent(left.file, left.offset, min(left.size, BUFFER_BYTES)).read())
+            if isinstance(content, Extent):
+                turn.size += _send_file(handle, Extent(content.file, content.offset + turn.size, most - turn.size))
+            else:
+                turn.size += handle.send(content[turn.size : most])
         except BlockingIOError:
             break
         except OSError as error:
             turn.error = error
             break
-        if not sent:
-            raise EOFError(f"the file ends before {left.offset + left.size} bytes")
-        turn.size, left = turn.size + sent, left.after(sent)
     return turn
+
+
+def _send_file(handle: socket.socket, extent: Extent) -> int:
+    try:
+        sent = os.sendfile(handle.fileno(), extent.file, extent.offset, extent.size)
+    except OSError as error:
+        if error.errno not in _NO_SENDFILE:  # some file systems do not support it
+            raise
+        sent = handle.send(Extent(extent.file, extent.offset, min(extent.size, BUFFER_BYTES)).read())
+    if not sent:
+        raise EOFError(f"the file ends before {extent.offset + extent.size} bytes")
+    return sent

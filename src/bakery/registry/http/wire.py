@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, cast
 
-from bakery.extent import Extent, Piece
+from bakery.extent import Piece, rest
 from bakery.registry.http.tls import Tls, TlsFacts
 from bakery.registry.http.turns import (
     BUFFER_BYTES,
@@ -26,8 +26,8 @@ from bakery.registry.http.turns import (
     Take,
     receive,
     receive_encrypted,
+    send,
     send_encrypted,
-    send_file,
 )
 from bakery.tasks import in_thread
 
@@ -146,26 +146,26 @@ class Wire(asyncio.Protocol):
         return data
 
     async def send(self, piece: Piece, moved: Callable[[int], object] = lambda _: None) -> Piece:
-        """Send bytes or a part of a file, and return what is left of it.
+        """Send a piece, and return what is left of it.
 
         Something is left only if there is news: the server may not want the rest. moved: called with the number of
         bytes as they are sent. Raises Broken.
         """
         left = piece
         while left and not self.has_news:
-            if not isinstance(left, Extent):
+            if isinstance(left, bytes):
                 self.transport.write(left if self._tls is None else self._tls.encrypt(left))
                 size, left = len(left), b""
             else:
                 handle = self._handle()
                 with self._lent() as tls:
                     if tls is None:
-                        work = partial(send_file, handle, left)
+                        work = partial(send, handle, left)
                     else:
                         self._buffer = self._buffer or bytearray(RECORDS_BYTES)
                         work = partial(send_encrypted, handle, tls, self._buffer, left)
                     turn = await in_thread(work)
-                size, left = turn.size, left.after(turn.size)
+                size, left = turn.size, rest(left, turn.size)
                 if turn.error is not None:
                     self._read_rest()
                     if not self.has_news:
