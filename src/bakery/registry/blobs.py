@@ -155,13 +155,11 @@ class Blobs:
                     if response.status >= 400:
                         refused = await response.read(MAX_ERROR_BYTES, strict=False)
                         raise await self._endpoint.refusal(refused, operation)
-                    if not intake.size:
-                        yield 0
+                    yield intake.size
                     if response.encoding and response.headers.get("Content-Length") != str(size):
                         intake.take(memoryview(await _decoded(response, intake, blob)))
                         intake.check(about)
-                        yield size
-                        return
+                        break
                     intake.skip = check_start(response.status, response.headers, intake.size, blob, about)
                     while await response.move(intake.take) and intake.size <= size:
                         if intake.size < size:
@@ -170,8 +168,7 @@ class Blobs:
                         why = f"the content ended after {intake.size} of {size} bytes"
                         raise ConnectionFailed(operation.failed, about=about, why=why)
                     intake.check(about)
-                    yield size
-                    return
+                    break
             except NotFound as error:
                 if not must_exist:
                     raise
@@ -183,6 +180,7 @@ class Blobs:
                     retries.failures = 0
                 since_pause = intake.size
                 await retries.pause(error)
+        yield size
 
     async def mount(self, blob: Descriptor, source: Blobs) -> bool:
         """Mount the blob from another repository of this registry. False if that did not succeed, for any reason."""
