@@ -6,8 +6,11 @@ import os
 from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bakery.errors import BakeryError, ConnectionFailed, DigestMismatch
+from bakery.extent import Extent
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.transfer.spool import CHUNK_BYTES, SMALL_BYTES, Spools
@@ -53,6 +56,18 @@ class Source:
 
     async def mount(self, blob, source):
         raise AssertionError("unexpected mount")
+
+
+class Instant(Source):
+    """The same without threads: a turn of the loop for every piece."""
+
+    async def fetch(self, blob, keep):
+        yield 0
+        for position in range(0, len(self.content), self.piece):
+            await asyncio.sleep(0)
+            piece = self.content[position : position + self.piece]
+            keep(memoryview(piece), position)
+            yield position + len(piece)
 
 
 def blob_of(content: bytes) -> Descriptor:
@@ -446,6 +461,40 @@ async def test_a_download_that_begins_again_takes_no_second_place(memory_bytes):
         assert open_files() == before + 2 * (not memory_bytes)
     room.close()
     assert open_files() == before
+
+
+@given(
+    sizes=st.lists(st.sampled_from([0, 1000, SMALL_BYTES + 1, 300_000, 500_000]), min_size=3, max_size=6),
+    steps=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30), st.booleans()), min_size=8, max_size=30),
+    memory_bytes=st.sampled_from([0, 600_000, 1_200_000]),
+    readers=st.integers(1, 2),
+)
+@settings(max_examples=60)
+def test_every_reader_gets_its_own_blob_whatever_memory_is_used_again(sizes, steps, memory_bytes, readers):
+    """A step is a reader: of which blob, after how many turns of the loop, and whether it reads twice."""
+    contents = [bytes([number]) * size for number, size in enumerate(sizes)]
+
+    async def read(room: Spools, number: int, turns: int, again: bool) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        content = contents[number % len(contents)]
+        async with room.holding(blob_of(content), Instant(content)) as spool:
+            for _ in range(1 + again):
+                read = bytearray()
+                async for piece in spool.read():
+                    await asyncio.sleep(0)  # others may take memory in the meantime
+                    read += piece.read() if isinstance(piece, Extent) else piece
+                assert read == content
+
+    async def run() -> None:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as owner:
+            room = Spools(owner, limit_bytes=1_500_000, memory_bytes=memory_bytes, readers=readers)
+            async with asyncio.TaskGroup() as all_readers:
+                for step in steps:
+                    all_readers.create_task(read(room, *step))
+        room.close()
+
+    asyncio.run(run())
 
 
 async def test_memory_that_is_being_read_is_not_lent_again():
