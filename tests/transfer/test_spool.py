@@ -414,6 +414,17 @@ async def test_memory_is_used_again_for_the_next_blob_without_a_file():
     room.close()
 
 
+async def test_a_small_blob_leaves_all_memory_to_large_ones():
+    before, small, large = open_files(), os.urandom(1000), os.urandom(1 << 19)
+    async with asyncio.TaskGroup() as group:
+        room = Spools(group, memory_bytes=len(large))
+        async with room.holding(blob_of(small), Source(small)) as held:
+            assert await everything(held) == small
+            await read_all(room, large, Source(large))
+            assert open_files() == before
+    room.close()
+
+
 async def test_memory_is_kept_for_readers_that_are_still_to_come():
     before, contents = open_files(), [os.urandom(400_000) for _ in range(3)]
     sources = [Source(content) for content in contents]

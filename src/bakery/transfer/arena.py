@@ -28,7 +28,7 @@ class Arena:
     def __init__(self, size: int) -> None:
         self._size = size
         self._memory = memoryview(b"")
-        self._free = [(0, size)] if size else []  # parts (offset, size), in order, never adjacent
+        self._free = [(0, size)] if size else []  # parts (offset, size), in order, some of them empty
 
     def lend(self, size: int) -> Loan | None:
         """Return the first free part of `size` bytes, None if all are too small or the system has no memory for it."""
@@ -43,7 +43,7 @@ class Arena:
                 self._free.clear()
                 return None
         offset, free = self._free[index]
-        self._free[index : index + 1] = [(offset + rounded, free - rounded)] if free > rounded else []
+        self._free[index] = (offset + rounded, free - rounded)
         return Loan(offset, self._memory[offset : offset + size])
 
     def take_back(self, loan: Loan) -> None:
