@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bakery.engines.artifacts import MAX_ARTIFACTS
+from bakery.engines.referrers import MAX_ARTIFACTS
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.rehearsal.embedded import EmbeddedRegistry

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from bakery.errors import AuthError, BakeryError, ExitCode
-from bakery.events import Event, TargetFinished
+from bakery.events import Event, Noted, TargetFinished
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
 from bakery.publish.engine import TagChanged
@@ -329,6 +329,19 @@ async def test_a_failure_after_staging_counts_as_not_staged():
         "cannot sign",
     ]
     assert [len(place.artifacts) for place in outcome.targets[0].destinations] == [1, 0]
+
+
+async def test_what_a_hook_notes_at_several_destinations_is_one_note_of_the_target():
+    engine, events = DictionaryEngine(), list[Event]()
+
+    async def copy(staged):
+        staged.note("nothing to copy")
+        return []
+
+    outcome = await publish(engine, target(builds(engine), BOTH), hooks=Hooks(after_staging=copy), events=events)
+    assert outcome.targets[0].notes == ("nothing to copy",)
+    assert [event.message for event in events if isinstance(event, Noted)] == ["nothing to copy"]
+    assert outcome.exit_code == ExitCode.DONE
 
 
 async def test_content_that_was_put_back_without_moving_a_tag_is_reported_as_repaired():

@@ -10,6 +10,8 @@ from bakery.errors import InvalidContent, NotFound, RegistryError
 from bakery.events import Event, Noted, RequestRetried
 from bakery.oci.manifest import RawManifest
 from bakery.registry.http.failure import UnsafeTarget
+from bakery.registry.retries import giving_up_after
+from tests.clock import JumpingClock
 from tests.wire.making import blob, body_of, errors, expect_proof, image, make_client, repository
 from tests.wire.script import Response, ScriptedServer
 
@@ -207,6 +209,18 @@ async def test_a_referrers_api_that_fails_is_a_warning(status: int):
         server.expect("GET", "/v2/", 401, times=None)
         await client.manifests.put(repository(server).with_digest(descriptor.digest), RawManifest(descriptor, raw))
     assert any(isinstance(event, Noted) and "may not be listed as a referrer" in event.message for event in events)
+
+
+@pytest.mark.parametrize(("deadline_s", "longest_s"), [(1800.0, 60.0), (40.0, 20.0)])
+async def test_a_read_that_a_release_can_do_without_leaves_it_half_of_the_time(deadline_s: float, longest_s: float):
+    clock = JumpingClock()
+    async with ScriptedServer() as server, make_client(clock=clock, deadline=deadline_s) as client:
+        server.expect("GET", f"/v2/acme/app/referrers/{DESCRIPTOR.digest}", 500, times=None)
+        with pytest.raises(RegistryError) as caught, giving_up_after(60):
+            await client.manifests.referrers(repository(server).with_digest(DESCRIPTOR.digest))
+    assert caught.value.why == "500", "it is not the time budget that ended"
+    assert len(clock.slept) > 3
+    assert longest_s / 3 < clock.now() <= longest_s
 
 
 async def test_a_web_page_in_place_of_the_referrers_api_counts_as_no_api():

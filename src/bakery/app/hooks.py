@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bakery.engines.cosign import Cosign
     from bakery.engines.veto import Veto
     from bakery.publish.engine import Engine
+    from bakery.publish.forecast import Foresee
     from bakery.publish.outcome import ArtifactOutcome
     from bakery.publish.plan import Plan
     from bakery.publish.sets import Hooks, Staged
@@ -95,7 +96,9 @@ class Preparations:
         """Prepare what the hooks need, until the block ends. deadline: when the time budget ends, on the clock."""
         async with AsyncExitStack() as stack:
             if self._attachments or self._options.referrers:
-                self._artifacts = await self._made_artifacts(engine, stack, clock)
+                self._artifacts = await _made_artifacts(
+                    self._plan, self._options, self._emit, engine, stack, clock, attachments=self._attachments
+                )
             if self._options.sign is not None:
                 self._cosign = stack.enter_context(self._made_cosign(clock, deadline))
             if self._command:
@@ -109,17 +112,6 @@ class Preparations:
     async def _before_commit(self, deliveries: Sequence[Staged]) -> None:
         assert self._veto is not None
         await self._veto.ask(deliveries)
-
-    async def _made_artifacts(self, engine: Engine, stack: AsyncExitStack, clock: Clock) -> Artifacts:
-        from bakery.app.engine import make_native
-        from bakery.engines.artifacts import Artifacts
-        from bakery.engines.native import NativeEngine
-
-        native = engine if isinstance(engine, NativeEngine) else None
-        if native is None:  # oras has no command that would do this
-            made = make_native(self._plan, self._options, self._emit, clock=clock)
-            native = await stack.enter_async_context(made)
-        return Artifacts(native, attachments=self._attachments, copies=self._options.referrers, emit=self._emit)
 
     def _made_cosign(self, clock: Clock, deadline: float) -> Cosign:
         from bakery.engines.commands import Commands
@@ -149,3 +141,33 @@ class Preparations:
             left_s=lambda: deadline - clock.now(),
             show=lambda line: self._emit(StepOutput("", "before-commit", line)),
         )
+
+
+@asynccontextmanager
+async def foreseeing(
+    plan: Plan, options: PublishOptions, engine: Engine, clock: Clock, *, emit: Emit
+) -> AsyncIterator[Foresee | None]:
+    """Yield what says in a dry run what the hooks of the run would note, or None if they would note nothing."""
+    async with AsyncExitStack() as stack:
+        made = await _made_artifacts(plan, options, emit, engine, stack, clock) if options.referrers else None
+        yield None if made is None else made.foresee
+
+
+async def _made_artifacts(
+    plan: Plan,
+    options: PublishOptions,
+    emit: Emit,
+    engine: Engine,
+    stack: AsyncExitStack,
+    clock: Clock,
+    *,
+    attachments: Sequence[Attachment] = (),
+) -> Artifacts:
+    from bakery.app.engine import make_native
+    from bakery.engines.artifacts import Artifacts
+    from bakery.engines.native import NativeEngine
+
+    native = engine if isinstance(engine, NativeEngine) else None
+    if native is None:  # oras has no command that would do this
+        native = await stack.enter_async_context(make_native(plan, options, emit, clock=clock))
+    return Artifacts(native, attachments=attachments, copies=options.referrers, emit=emit)

@@ -112,6 +112,7 @@ def preview(made: CreatePlan, options: PublishOptions, *, emit: Emit = ignore) -
     import asyncio
 
     from bakery.app.engine import make_engine
+    from bakery.app.hooks import foreseeing
     from bakery.parallel.root import run_interruptible
     from bakery.publish.preview import preview
     from bakery.retry import SystemClock
@@ -120,8 +121,9 @@ def preview(made: CreatePlan, options: PublishOptions, *, emit: Emit = ignore) -
 
     async def previewing() -> Preview:
         engine, clock = make_engine(made.plan, options, emit), SystemClock()
-        async with asyncio.timeout(options.time_budget):
-            return await preview(made.target, engine, options=options.run_options(1), clock=clock, emit=emit)
+        foreseen, how = foreseeing(made.plan, options, engine, clock, emit=emit), options.run_options(1)
+        async with asyncio.timeout(options.time_budget), foreseen as foresee:
+            return await preview(made.target, engine, options=how, foresee=foresee, clock=clock, emit=emit)
 
     try:
         return run_interruptible(previewing())

@@ -25,6 +25,7 @@ def survey(plan: Plan, options: PublishOptions, *, convert: bool = False, emit: 
     import asyncio
 
     from bakery.app.engine import make_native
+    from bakery.app.hooks import foreseeing
     from bakery.parallel.root import run_interruptible
     from bakery.publish.survey import survey
     from bakery.retry import SystemClock
@@ -34,13 +35,14 @@ def survey(plan: Plan, options: PublishOptions, *, convert: bool = False, emit: 
     async def surveying() -> Forecast:
         clock = SystemClock()
         engine = make_native(plan, options, emit, clock=clock, attempts=ATTEMPTS)
-        async with asyncio.timeout(options.time_budget):
+        async with asyncio.timeout(options.time_budget), foreseeing(plan, options, engine, clock, emit=emit) as foresee:
             return await survey(
                 plan,
                 engine,
                 assembly=options.assembly_options(),
                 whole=options.whole(),
                 convert=convert,
+                foresee=foresee,
                 clock=clock,
                 emit=emit,
             )

@@ -232,7 +232,7 @@ def _dry_run(made: CreatePlan, how: Creating, show: Emit | None) -> ExitCode:
         print_text(plan_table(made.plan, width=look().width))
         return ExitCode.DONE
     found = imagetools.preview(made, how.options, emit=show or output.emit)
-    for note in found.image.notes:
+    for note in found.notes:
         (show or output.emit)(Noted(made.target.uid, note))
     print_text(_moves(found))
     output.write_bytes(found.image.index.raw)

@@ -6,7 +6,7 @@ or if it is converted to SOCI first: its layers would have to be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -16,12 +16,14 @@ from msgspec.structs import replace
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.reference import Repository
-from bakery.publish.plan import Plan, RefusedTarget, SkippedTarget
+from bakery.publish.image import AssembledImage
+from bakery.publish.plan import Plan, PlannedTarget, RefusedTarget, SkippedTarget
 from bakery.publish.policy import Action, Verdict
 
 BYTES_PER_S: Final = 25_000_000  # assumed for the estimate: what a hosted CI runner gets from one registry
 AT_ONCE: Final = 16  # small requests to one host
 _ROUNDS: Final = 6  # that follow each other: read, look, upload, put, tag, read back
+Foresee = Callable[[PlannedTarget, AssembledImage], Awaitable[Sequence[str]]]  # what a run would note about an image
 
 
 class Change(StrEnum):

@@ -239,7 +239,7 @@ class Pipeline:
                 governor = self._governor(progress, place, image)
                 foresee = partial(governor.foresee, is_whole=self._release.set_of(delivery).is_whole)
                 await stage(image, place, self._engine, judge=foresee)
-                await self._release.prepare(delivery)
+                await self._release.prepare(delivery, note=lambda text: self._note(progress, [text]))
             mover = TagMover(
                 image, place, self._engine, governor, moves=self._moves, clock=self._clock, uid=uid, emit=self._emit
             )

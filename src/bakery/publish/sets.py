@@ -39,13 +39,14 @@ class OnFailure(StrEnum):
 class Staged(Struct, frozen=True):
     """A delivery in front of its first tag. error: why it is not staged, or why its set holds it back; None if it is.
 
-    image: None if it was never assembled.
+    image: None if it was never assembled. note: adds a note to the target, once.
     """
 
     target: PlannedTarget
     repository: Repository
     image: AssembledImage | None
     error: Exception | None = None
+    note: Callable[[str], None] = lambda _: None
 
 
 class Hooks(Struct, frozen=True):
@@ -77,9 +78,9 @@ class Delivery(Struct, frozen=True):
         """What users know it by."""
         return f"{self.key[0]} at {self.key[1]}"
 
-    def staged(self, error: Exception | None) -> Staged:
+    def staged(self, error: Exception | None, *, note: Callable[[str], None] = lambda _: None) -> Staged:
         """Return it for a hook."""
-        return Staged(self.progress.target, self.key[1], self.progress.image, error)
+        return Staged(self.progress.target, self.key[1], self.progress.image, error, note)
 
 
 class ReleaseSet:
@@ -186,10 +187,11 @@ class Release:
         """Return the set of a delivery."""
         return self._set_of[delivery.key]
 
-    async def prepare(self, delivery: Delivery) -> None:
-        """Run `after_staging` for a delivery. Raises what it raises."""
+    async def prepare(self, delivery: Delivery, *, note: Callable[[str], None]) -> None:
+        """Run `after_staging` for a delivery. Raises what it raises. note: called with what the hook notes."""
         if self._hooks.after_staging is not None:
-            delivery.place.artifacts = tuple(await self._hooks.after_staging(delivery.staged(None)))
+            staged = delivery.staged(None, note=note)
+            delivery.place.artifacts = tuple(await self._hooks.after_staging(staged))
 
     async def may_move(self, delivery: Delivery) -> None:
         """Record that a delivery is staged, and return when its tags may move.

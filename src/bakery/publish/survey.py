@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from bakery.errors import BakeryError
-from bakery.events import Emit, ignore
+from bakery.events import Emit, Noted, ignore
 from bakery.oci.digest import Digest
 from bakery.oci.reference import LayoutPath, Repository
 from bakery.publish.assemble import DEFAULT_OPTIONS, AssemblyOptions, assemble_target, missing_platforms
@@ -21,6 +21,7 @@ from bakery.publish.engine import Engine
 from bakery.publish.forecast import (
     DestinationForecast,
     Forecast,
+    Foresee,
     TargetForecast,
     at_rest,
     compare,
@@ -60,6 +61,7 @@ class _Assembled(Struct):
     platforms: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     failure: Exception | None = None
+    notes: tuple[str, ...] = ()
 
 
 async def survey(
@@ -69,14 +71,16 @@ async def survey(
     assembly: AssemblyOptions = DEFAULT_OPTIONS,
     whole: Whole | None = None,
     convert: bool = False,
+    foresee: Foresee | None = None,
     clock: Clock,
     emit: Emit = ignore,
 ) -> Forecast:
     """Return what a run would do with the plan. Nothing is written. whole: what is published whole or not at all.
 
     convert: convert to SOCI what a run would convert; all its layers are read. Otherwise its digest is unknown.
+    foresee: returns what the hooks of a run would note about an image, and raises if it would not be staged.
     """
-    surveyor = _Survey(engine, assembly, convert, clock, emit)
+    surveyor = _Survey(engine, assembly, convert, foresee, clock, emit)
     async with engine:
         targets = await together(surveyor.target(target) for target in plan.targets)
         round_trip_s = await _round_trips(plan, engine, clock)
@@ -97,8 +101,16 @@ def _broken(plan: Plan, whole: Whole) -> set[str]:
 class _Survey:
     """Looks at the targets of a plan."""
 
-    def __init__(self, engine: Surveyor, assembly: AssemblyOptions, convert: bool, clock: Clock, emit: Emit) -> None:
-        self._engine, self._assembly, self._convert = engine, assembly, convert
+    def __init__(
+        self,
+        engine: Surveyor,
+        assembly: AssemblyOptions,
+        convert: bool,
+        foresee: Foresee | None,
+        clock: Clock,
+        emit: Emit,
+    ) -> None:
+        self._engine, self._assembly, self._convert, self._foresee = engine, assembly, convert, foresee
         self._clock, self._emit = clock, emit
 
     async def target(self, target: PlannedTarget) -> TargetForecast:
@@ -106,7 +118,7 @@ class _Survey:
         made = await self._assembled(target)
         image, digest = made.image, made.digest
         places = await together(self._destination(target, place, made) for place in target.destinations)
-        notes = image.notes if image is not None else ()
+        notes = (*(image.notes if image is not None else ()), *made.notes)
         if digest is None and made.failure is None:
             notes = (*notes, "converted to SOCI before it is published: pass --convert to know its digest")
         return TargetForecast(
@@ -129,6 +141,10 @@ class _Survey:
             children = (child for source in sources for child in source.children)
             made.missing = missing_platforms(children, target.platforms)
             made.image = assemble_target(target, sources, self._assembly)
+            if self._foresee is not None:
+                made.notes = tuple(await self._foresee(target, made.image))
+                for note in made.notes:
+                    self._emit(Noted(target.uid, note))
             if target.soci is not None and not self._convert:
                 return made
             if target.soci is not None:

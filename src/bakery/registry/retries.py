@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from bakery.defaults import TIME_BUDGET_S
@@ -37,6 +39,21 @@ _UNREACHABLE_S: Final = 20.0
 _UNKNOWN_S: Final = 5.0
 _CONFLICT_S: Final = 60.0  # a conflict that lasts longer does not resolve itself
 _SHORTEST_POLL_S: Final = 0.2  # once the lag is known, looks are frequent around its end
+
+_limit_s: ContextVar[float] = ContextVar("limit_s", default=math.inf)
+
+
+@contextmanager
+def giving_up_after(seconds: float) -> Iterator[None]:
+    """In this block, give up on a request that keeps failing after so many seconds, or after half of the time left.
+
+    For reads that a release can do without: their failure must leave time for everything else.
+    """
+    token = _limit_s.set(seconds)
+    try:
+        yield
+    finally:
+        _limit_s.reset(token)
 
 
 class ClientState:
@@ -146,6 +163,8 @@ class Retries:
         self._endpoint = state.endpoint(operation.repository)
         self._conflict_since: float | None = None
         self._lag_ends: float | None = None
+        limit_s = _limit_s.get()
+        self._gives_up_at = state.clock.now() + min(limit_s, state.left_s / 2) if limit_s < math.inf else math.inf
         self.failures = 0
 
     async def attempt(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -191,6 +210,8 @@ class Retries:
         wait_s = min(policy.delay_for(self.failures), longest_s)  # the last try is at the limit, not after it
         if isinstance(error, Unavailable) and error.retry_after_s is not None:
             wait_s += error.retry_after_s  # the jitter keeps clients with the same Retry-After from returning at once
+        if state.clock.now() + wait_s > self._gives_up_at:
+            raise error
         if state.clock.now() + wait_s > state.deadline:
             error.why = f"{error.why or error.what}; the time budget is exceeded"
             error.hint = error.hint or "run the command again to continue: existing content is not uploaded again"
@@ -218,7 +239,7 @@ class Retries:
                     endpoint.saw_lag(state.clock.now() - since, absent_s=absent_at - since)
                 return found
             attempt, absent_at = attempt + 1, looked_at
-            left_s = min(state.deadline, started + within_s) - state.clock.now()
+            left_s = min(state.deadline, started + within_s, self._gives_up_at) - state.clock.now()
             if left_s <= 0:
                 return None
             lag_ends_in_s = endpoint.sure_lag_s - (state.clock.now() - (started if since is None else since))
