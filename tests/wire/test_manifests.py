@@ -163,9 +163,10 @@ async def test_a_tag_that_still_names_the_old_digest_is_lag_and_a_third_digest_i
 
 
 async def test_a_tag_that_never_moves_is_an_error_that_names_its_digest():
-    old, new = (image(text)[0] for text in (b"old", b"new"))
+    (old, raw), (new, _) = image(b"old"), image(b"new")
     async with ScriptedServer() as server, make_client() as client:
         server.expect("HEAD", "/v2/acme/app/manifests/v1", Response(200, headers_of(old)), times=None)
+        server.expect("GET", "/v2/acme/app/manifests/v1", Response(200, headers_of(old), raw))
         tag = repository(server).with_tag("v1")
         with pytest.raises(NotFound, match=str(old.digest)):
             await client.manifests.await_tag(tag, new.digest, previous=old.digest, within_s=20)

@@ -40,7 +40,7 @@ class RegistryReader:
         self._client = client
 
     async def read_tag(self, reference: TagReference) -> Digest | None:
-        found = await self._client.manifests.head(reference)
+        found = await self._client.manifests.find(reference)
         return found.digest if found is not None else None
 
     async def read_manifest(self, reference: DigestReference) -> RawManifest | None:

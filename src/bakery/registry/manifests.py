@@ -1,4 +1,4 @@
-"""Manifests and tags: read verified, put, move, delete. put_plan and answers decide.
+"""Manifests and tags: put, move, delete, list as referrers. They are read in `reads`. put_plan and answers decide.
 
 An acknowledged write is never repeated; if its response was lost, it is looked for first.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from functools import partial
 from typing import Final
 
 from bakery.errors import AuthError, BakeryError, InvalidContent, NotFound
 from bakery.events import Noted
 from bakery.oci import manifest as views
-from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -23,155 +21,35 @@ from bakery.oci.manifest import Index, Manifest, RawManifest
 from bakery.oci.reference import DigestReference, Reference, Repository, TagReference
 from bakery.polling import poll_delays
 from bakery.registry import fallback, put_plan
-from bakery.registry.answers import NO_HEAD, Meaning, Purpose, meaning_of
+from bakery.registry.answers import Purpose
 from bakery.registry.blobs import Blobs
 from bakery.registry.deletion import Deletions
-from bakery.registry.failure import ConditionFailed, TagTaken
+from bakery.registry.failure import ConditionFailed
 from bakery.registry.http.message import HttpResponse
 from bakery.registry.listing import Listings
 from bakery.registry.operation import Operation
+from bakery.registry.reads import LOOK, Reads
 from bakery.registry.retries import ClientState, Retries
 from bakery.registry.step import Backoff, LookUp
-from bakery.registry.verify import Named, check_requested, descriptor_in, verified
+from bakery.registry.verify import Named
 
 _log = logging.getLogger(__name__)
 
-# distribution responds 404 if Accept lacks the stored type, so all types are listed, for HEAD as well.
-_ACCEPT: Final = {"Accept": ", ".join(mt.ALL_MANIFESTS)}
 _CONTENT_PATIENCE_S: Final = 30.0  # how long content that this run pushed may be unknown before it counts as lost
 _LAG_SHARE: Final = 1.25  # how far the lag of a tag may exceed what was seen on the host, and by how much more
 _LAG_MARGIN_S: Final = 0.75
 _MERGES: Final = 5  # how often a fallback index is rewritten before giving way to other writers
 _REFERRERS_S: Final = 60.0  # the longest time that listing a referrer may delay a release
-_LOOK: Final = "look for manifest"
-_READ: Final = "read manifest"
 
 
-class Manifests:
+class Manifests(Reads):
     """The manifests and tags of every registry of a run."""
 
     def __init__(self, state: ClientState, blobs: Callable[[Repository], Blobs], listings: Listings) -> None:
-        self._state, self._blobs, self._listings = state, blobs, listings
+        super().__init__(state)
+        self._blobs, self._listings = blobs, listings
         self._deletions = Deletions(state)
         self._fallback_locks: dict[TagReference, asyncio.Lock] = {}
-
-    async def head(self, reference: Reference) -> Descriptor | None:
-        """Return type, digest and size of what a reference names, or None if the registry does not have it.
-
-        In a repository that this run writes to, a 403 means no more than that: Artifactory's virtual repositories send
-        it for absent content, and if the permission is really missing, the write reports it.
-        """
-        try:
-            return await self._retries("HEAD", reference, _LOOK).attempt(partial(self._head, reference))
-        except AuthError as error:
-            if error.status != 403 or not self._state.writes_to(reference.repository):
-                raise
-            _log.debug("regarded as absent: %s", error)
-            return None
-
-    async def _head(self, reference: Reference) -> Descriptor | None:
-        operation = self._operation("HEAD", reference, _LOOK, headers=_ACCEPT)
-        endpoint = self._state.endpoint(reference.repository)
-        response = await endpoint.send(operation)
-        if response.status == 200:
-            found = descriptor_in(response)
-            if found is not None:
-                check_requested(reference, found.digest, operation)
-                if endpoint.manners.etags_are_digests is None and (etag := response.header("ETag")):
-                    endpoint.manners.etags_are_digests = etag == f'"{found.digest}"'
-                return found
-        elif meaning_of(response, Purpose.READ) is Meaning.ABSENT:
-            return None
-        elif response.status not in NO_HEAD:
-            raise await endpoint.refusal(response, operation)
-        # No usable headers, no HEAD, or a 403 without a body that states the reason: GHCR's may be a rate limit.
-        got = await self._get(reference, _LOOK)
-        return got.descriptor if got is not None else None
-
-    async def get(
-        self,
-        reference: Reference,
-        *,
-        must_exist: bool = False,
-        within_s: float | None = None,
-        expected: Descriptor | None = None,
-    ) -> RawManifest:
-        """Return a manifest, verified. Raises NotFound if it is missing.
-
-        must_exist: a 404 is lag, and is waited for during `within_s` seconds, or as long as the client's limit.
-        expected: the descriptor that led here; type, size and digest must match it.
-        """
-        retries = self._retries("GET", reference, _READ)
-        look = partial(self._get, reference, _READ, expected)
-        if must_exist:
-            within_s = self._state.patience_s if within_s is None else within_s
-            digest = reference.digest if isinstance(reference, DigestReference) else None
-            found = await retries.poll(look, within_s=within_s, key=digest)
-        else:
-            found = await retries.attempt(look)
-        if found is None:
-            hint = "check that it was pushed" if must_exist else "check the name"
-            raise NotFound(f"cannot {_READ}", about=reference, status=404, why="not found", hint=hint)
-        return found
-
-    async def await_manifest(self, reference: DigestReference, *, within_s: float | None = None) -> Descriptor:
-        """Look until a manifest that this run pushed can be read. A 404 is lag until `within_s` ends."""
-        began, retries = self._state.clock.now(), self._retries("HEAD", reference, "read back manifest")
-        found = await retries.poll(
-            partial(self._head, reference),
-            within_s=self._state.patience_s if within_s is None else within_s,
-            key=reference.digest,
-        )
-        if found is None:
-            raise NotFound(
-                "cannot read back manifest",
-                about=reference,
-                status=404,
-                why=f"still absent after {self._state.clock.now() - began:.0f} s",
-                hint="run the command again: the registry lags, or the manifest was deleted",
-            )
-        return found
-
-    async def await_tag(
-        self, reference: TagReference, digest: Digest, *, previous: Digest | None, within_s: float | None = None
-    ) -> Digest:
-        """Look until a tag that this run moved reads as `digest`. Absent, or still at `previous`, is lag.
-
-        Raises TagTaken if it names a third digest, NotFound if time runs out.
-        """
-        began, retries = self._state.clock.now(), self._retries("HEAD", reference, "read back tag")
-        last: Digest | None = None
-
-        async def look() -> Digest | None:
-            nonlocal last
-            found = await self._head(reference)
-            last = found.digest if found is not None else None
-            if last is not None and last not in (digest, previous):
-                raise TagTaken("cannot read back tag", about=reference, found=last)
-            return last if last == digest else None
-
-        limit_s = self._state.patience_s if within_s is None else within_s
-        found = await retries.poll(look, within_s=limit_s, key=reference.tag)
-        if found is None:
-            waited_s = self._state.clock.now() - began
-            raise NotFound(
-                "cannot read back tag",
-                about=reference,
-                status=404 if last is None else 200,
-                why=f"it still names {last or 'nothing'} after {waited_s:.0f} s, expected {digest}",
-                hint="run the command again: the registry lags, or another run moved the tag back",
-            )
-        return found
-
-    async def _get(self, reference: Reference, action: str, expected: Descriptor | None = None) -> RawManifest | None:
-        endpoint = self._state.endpoint(reference.repository)
-        operation = self._operation("GET", reference, action, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES)
-        response = await endpoint.send(operation)
-        if response.status != 200:
-            if meaning_of(response, Purpose.READ) is Meaning.ABSENT:
-                return None
-            raise await endpoint.refusal(response, operation)
-        return verified(response, reference, operation, expected)
 
     async def put(
         self,
@@ -346,7 +224,7 @@ class Manifests:
         within_s = endpoint.longest_lag_s if settle else 0.0
         if is_harmless and isinstance(reference, TagReference) and endpoint.sure_lag_s:
             within_s = min(within_s, _LAG_SHARE * endpoint.sure_lag_s + _LAG_MARGIN_S)
-        return await self._retries("HEAD", reference, _LOOK).poll(look, within_s=within_s) or last
+        return await self._retries("HEAD", reference, LOOK).poll(look, within_s=within_s) or last
 
     async def _missing(self, repository: Repository, named: Named, digests: Iterable[Digest]) -> tuple[Digest, ...]:
         """Return those of these digests that the repository does not have."""
@@ -362,10 +240,3 @@ class Manifests:
             if not is_there:
                 absent.append(digest)
         return tuple(absent)
-
-    def _operation(self, method: str, reference: Reference, action: str, **others: object) -> Operation:
-        target = f"manifests/{reference.identifier}"
-        return self._state.operation(method, reference.repository, target, action, reference, **others)  # type: ignore[arg-type]  # by name
-
-    def _retries(self, method: str, reference: Reference, action: str) -> Retries:
-        return Retries(self._state, self._operation(method, reference, action))

@@ -235,7 +235,7 @@ class Retries:
             looked_at = state.clock.now()
             found = await self.attempt(look)
             if found is not None:
-                if since is not None and attempt:
+                if since is not None and attempt and not endpoint.manners.heads_are_wrong:  # else it did not lag
                     endpoint.saw_lag(state.clock.now() - since, absent_s=absent_at - since)
                 return found
             attempt, absent_at = attempt + 1, looked_at

@@ -65,6 +65,7 @@ class Manners(Struct):
     least_chunk_bytes: int = 0  # what OCI-Chunk-Min-Length stated
     mounts_are_proven: bool | None = None  # does a mount of a digest that nothing has fail? None: not tried
     etags_are_digests: bool | None = None  # is the ETag of a manifest its digest? then it can be a condition of a write
+    heads_are_wrong: bool = False  # does a HEAD deny manifests that a GET finds? Then only GET is used
     mount_tells: bool | None = None  # does a mount from its own repository show if a blob exists? None: not tried
 
 
