@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bakery.registry.challenge import BadChallenge, Challenge, parse, preferred
 
 REALM = {"realm": "x"}
+BEARER = Challenge("bearer", {"realm": "https://a/t", "service": "s", "scope": "x"})
 READ = {
     "bearer": (
         'Bearer realm="https://a/t",service="s",scope="repository:x:pull"',
@@ -46,6 +47,21 @@ READ = {
     "spaces around the equals sign": ('Basic realm = "x"', [Challenge("basic", REALM)]),
     "an unquoted realm of two words": ("Basic realm=Registry Realm", [Challenge("basic", {"realm": "Registry"})]),
     "Basic with an open quote": ('Basic realm="x', [Challenge("basic")]),
+    "parameters separated by blanks": ('Bearer realm="https://a/t" service="s"\tscope="x"', [BEARER]),
+    "parameters separated by semicolons": ('Bearer realm="https://a/t";service="s" ; scope="x"', [BEARER]),
+    "a semicolon at the end": ('Bearer realm="https://a/t"; service="s", scope="x";', [BEARER]),
+    "unquoted values, separated by blanks": ("Bearer realm=https://a/t service=s scope=x", [BEARER]),
+    "unquoted values, separated by a semicolon and a blank": ("Bearer realm=https://a/t; service=s; scope=x", [BEARER]),
+    "blanks around every equals sign": ('Bearer realm = "https://a/t" service\t=\ts ; scope = "x"', [BEARER]),
+    "blanks between the parameters of one of two": (
+        'Bearer realm="https://a/t" service="s", scope="x", Basic realm="x"',
+        [BEARER, Challenge("basic", REALM)],
+    ),
+    "a semicolon in an unquoted URL": (
+        "Bearer realm=https://a/t;v=1",
+        [Challenge("bearer", {"realm": "https://a/t;v=1"})],
+    ),
+    "a semicolon in quotes": ('Bearer realm="a; b=c"', [Challenge("bearer", {"realm": "a; b=c"})]),
     "empty": ("", []),
 }
 MALFORMED = [
@@ -54,6 +70,16 @@ MALFORMED = [
     'Bearer realm="a" junk here',
     '"quoted"',
     'Bearer realm="a",realm="b"',
+    'Bearer realm="a" realm="b"',
+    'Bearer realm="a";realm="b"',
+    'Bearer realm="a"; Basic',
+    'Bearer realm="a" Basic realm="b"',
+    'Bearer realm="a"; Basic realm="b"',
+    'Bearer realm="a"service="s"',
+    'Bearer realm="a";;service="s"',
+    'Bearer realm="a" service=',
+    'Bearer realm="a" service==',
+    "Bearer realm=My Realm,service=s",
     "Bearer realm=a\x00b",
     'Bearer realm="a\r\nX: y"',
 ]

@@ -65,6 +65,32 @@ async def test_the_first_request_carries_no_login_and_its_challenge_is_followed(
         assert second.header("Authorization") == "Bearer t1"
 
 
+@pytest.mark.parametrize("separator", [" ", ";", " ; ", ", "], ids=repr)
+@pytest.mark.parametrize("equals", ["=", " = "], ids=repr)
+async def test_a_challenge_may_separate_its_parameters_in_another_way(separator: str, equals: str):
+    async with ScriptedServer() as server, client_for(server) as client:
+        text = separator.join(
+            f'{name}{equals}"{value}"' for name, value in (("realm", f"{server.origin}/token"), ("service", "reg"))
+        )
+        server.expect("HEAD", MANIFEST, Response(401, {"WWW-Authenticate": f"Bearer {text}"}))
+        server.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
+        server.expect("HEAD", MANIFEST, Response(200, headers_of(DESCRIPTOR)))
+        assert await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest)) == DESCRIPTOR
+        assert server.received[-1].header("Authorization") == "Bearer t1"
+
+
+@pytest.mark.parametrize("separator", [" ", "; "], ids=repr)
+async def test_a_realm_elsewhere_gets_no_login_however_it_is_separated(separator: str):
+    async with ScriptedServer() as server, ScriptedServer() as other, client_for(server) as client:
+        text = f'Bearer service="reg"{separator}realm="{other.origin}/token"'
+        server.expect("HEAD", MANIFEST, Response(401, {"WWW-Authenticate": text}))
+        other.expect("GET", "/token?service=reg&scope=repository:acme/app:pull", token_answer("t1"))
+        server.expect("HEAD", MANIFEST, Response(200, headers_of(DESCRIPTOR)))
+        await client.manifests.head(repository(server).with_digest(DESCRIPTOR.digest))
+        assert "Authorization" not in other.transcript
+        assert "robot" not in other.transcript
+
+
 async def test_many_requests_share_one_token_request_per_scope():
     async with ScriptedServer() as server, client_for(server) as client:
         server.expect("HEAD", MANIFEST, guarded(server, "t1", Response(200, headers_of(DESCRIPTOR))), times=None)

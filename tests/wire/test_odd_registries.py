@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from bakery.errors import InvalidContent, NotFound, RegistryError
+from bakery.errors import BakeryError, InvalidContent, NotFound, RegistryError
 from bakery.events import Event, Noted, RequestRetried
 from bakery.oci.manifest import RawManifest
 from bakery.registry.http.failure import UnsafeTarget
@@ -159,6 +159,27 @@ async def test_an_upload_session_may_be_named_without_a_scheme(name: str):
         server.expect("POST", UPLOADS, Response(202, {"Location": location}))
         server.expect("PUT", f"{UPLOADS}u?digest={LAYER.digest}", 201)
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+@pytest.mark.parametrize("raw", ["é", "À", "上"])
+async def test_an_upload_session_and_a_redirect_with_bytes_that_are_not_ascii_are_followed(raw: str):
+    sent = raw.encode().decode("latin-1")  # the bytes of UTF-8, as they are in a header
+    quoted = "".join(f"%{byte:02X}" for byte in raw.encode())
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Response(202, {"Location": f"{UPLOADS}u?_state={sent}"}))
+        server.expect("PUT", f"{UPLOADS}u?_state={quoted}&digest={LAYER.digest}", 201)
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+        server.expect("GET", TAG, Response(307, {"Location": f"{server.origin}/storage/{sent}"}))
+        server.expect("GET", f"/storage/{quoted}", Response(200, {"Content-Type": DESCRIPTOR.media_type}, RAW))
+        assert (await client.manifests.get(repository(server).with_tag("v1"))).raw == RAW
+
+
+@pytest.mark.parametrize("location", ["/u\xc3\xa9 x", "/u\x01\xc3\xa9"])
+async def test_blanks_and_control_characters_in_a_location_are_refused(location: str):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Response(202, {"Location": location}))
+        with pytest.raises(BakeryError):
+            await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
 
 
 async def test_a_registry_that_loses_every_session_is_given_up():

@@ -1,7 +1,8 @@
 """Parses `WWW-Authenticate`: what a server requires before it responds. Decides nothing about trust.
 
 Source: RFC 9110 section 11.6.1: several header lines, several challenges in one line, quoted strings with escapes,
-scheme and parameter names in any case, token68, schemes without parameters.
+scheme and parameter names in any case, token68, schemes without parameters. Besides, some servers send URLs without
+quotes, and separate parameters by semicolons or only by blanks: read where nothing else can be meant.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from bakery.errors import InvalidContent
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*(?=\s*(?:,|$))")
 _UNQUOTED: Final = re.compile(r'[^\s,"\x00-\x1f\x7f]+')  # some servers send the URL of a realm like this
+# The name of a parameter, and the first character of its value.
+_PARAMETER: Final = re.compile(rf"{_TOKEN.pattern}[ \t]*=[ \t]*[^\s,;=\x00-\x1f\x7f]")
 _QUOTED: Final = re.compile(r'"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _MAX_HEADER: Final = 16 * 1024  # characters; realms are URLs
@@ -100,6 +103,8 @@ def _parse_parameters(header: str, at: int, into: dict[str, str], *, is_lax: boo
             value, at = _ESCAPE.sub(r"\1", quoted[1]), quoted.end()
         elif plain is not None:
             value, at = plain.group(), plain.end()
+            if value.endswith(";") and header.startswith((" ", "\t"), at):  # elsewhere, it may be part of the URL
+                value, at = value[:-1], at - 1
         else:
             raise _bad(header, at)
         key = name.group().lower()
@@ -108,7 +113,7 @@ def _parse_parameters(header: str, at: int, into: dict[str, str], *, is_lax: boo
         elif key in into and not is_lax:
             raise BadChallenge("invalid WWW-Authenticate header", why=f"{key!r} occurs twice")
         into.setdefault(key, value)
-        at = _after_item(header, at)
+        at = _after_parameter(header, at)
     return at
 
 
@@ -125,6 +130,20 @@ def _after_item(header: str, at: int) -> int:
     if at < len(header) and header[at] != ",":
         raise _bad(header, at)
     return _skip(header, at, ", \t")
+
+
+def _after_parameter(header: str, at: int) -> int:
+    """Return the position after what ends a parameter: a comma or the end; or blanks or a semicolon, then a parameter.
+
+    Without a comma, only a further parameter can follow: a scheme there would be a guess.
+    """
+    ends = _skip(header, at)
+    if ends == len(header) or header[ends] == ",":
+        return _after_item(header, at)
+    following = _skip(header, ends + 1) if header[ends] == ";" else ends
+    if following > at and (following == len(header) or _PARAMETER.match(header, following)):
+        return following
+    raise _bad(header, ends)
 
 
 def _bad(header: str, at: int) -> BadChallenge:

@@ -23,6 +23,8 @@ LOCATIONS = {
     "a fragment": ("/a#frag", "https://reg.example/a"),
     "no path": ("https://reg.example", "https://reg.example/"),
     "nothing is quoted again": ("/a%7eb/~+x?s=%41%2b+&t=a%20b", "https://reg.example/a%7eb/~+x?s=%41%2b+&t=a%20b"),
+    "bytes that are not ASCII": ("/\xc3\xa4?s=\xff%20", "https://reg.example/%C3%A4?s=%FF%20"),
+    "bytes of UTF-8 that look like controls": ("https://cdn.example/\xc3\x80", "https://cdn.example/%C3%80"),
     "IPv6": ("https://[2001:DB8:0::1]/a", "https://[2001:db8::1]/a"),
 }
 
@@ -48,8 +50,13 @@ UNSAFE = [
     "/a b",
     "/a\r\nHost: x",
     "/a\x00",
-    "/ä",
+    "/a\x7f",
+    "/a\t\xe4",
+    "/\u0142",
     "https://ä.example/",
+    "https://\xc3\xa4.example/",
+    "h\xc3\xa4ttps://x/",
+    "\xc3\xa4:x",
     "https://-x/",
 ]
 

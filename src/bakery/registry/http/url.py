@@ -1,7 +1,7 @@
 """Origins and URLs. Pure.
 
 An `Origin` decides which credentials a request may carry (registry.md 0.1). A URL from a server is kept byte for byte:
-a signed URL breaks when it is quoted again.
+a signed URL breaks when it is quoted again. Only bytes that no request line may contain are percent-encoded.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from bakery.registry.http.failure import UnsafeTarget
 
 _PORTS: Final = {"http": 80, "https": 443}
 _ABSOLUTE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)", re.DOTALL)
+_SCHEME: Final = re.compile(r"[A-Za-z\x80-\xff][A-Za-z0-9+.\x80-\xff-]*:")
 _HOST: Final = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{0,5}))?"
 )
 _MAX_HOST: Final = 253  # characters (RFC 1035); a longer name cannot be looked up
 _MAX_LABEL: Final = 63
 _SAFE_TARGET: Final = re.compile(r"[!-\[\]^-~]*")  # printable ASCII without space and backslash
+_RAW: Final = re.compile(r"[\x80-\xff]")  # a byte of a header that is not ASCII, such as of UTF-8
 _SHOWN_KEYS: Final = frozenset({"digest", "mount", "from", "n", "last", "service", "scope", "artifactType"})
 
 
@@ -88,14 +90,17 @@ class Url(Struct, frozen=True):
     def resolve(self, reference: str) -> Url:
         """Return the URL that a `Location` or `Link` in a response to this URL means (RFC 3986 section 5).
 
-        Raises UnsafeTarget.
+        Bytes that are not ASCII are percent-encoded, as other clients do (RFC 3987 section 3.1); in a host, they are
+        refused. Raises UnsafeTarget.
         """
         reference = reference.strip(" \t").partition("#")[0]
+        has_scheme = _SCHEME.match(reference) is not None
+        reference = _RAW.sub(lambda byte: f"%{ord(byte[0]):02X}", reference)
         if _ABSOLUTE.match(reference):
             return Url.parse(reference)
         if reference.startswith("//"):
             return Url.parse(f"{self.origin.scheme}:{reference}")
-        if not reference or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", reference):
+        if not reference or has_scheme:
             raise _unsafe(reference, "expected a URL")
         path = self.target.partition("?")[0]
         if reference.startswith("?"):
