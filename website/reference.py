@@ -18,8 +18,9 @@ DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 _EXIT_CODES: Final = {
     "DONE": "everything is done, or there was nothing to do",
     "FAILED": "a target failed, or nothing was selected",
-    "USAGE": "the command line is wrong",
-    "CONFIGURATION": "bakery.yaml, a build metadata file, a bake file or an image layout cannot be used",
+    "USAGE": "the command line is wrong, or a file that an option names (such as `--attach`) cannot be used",
+    "CONFIGURATION": "what the command works on does not exist or cannot be used: bakery.yaml, a build metadata file, "
+    "a bake file, an image layout, the summary or journal of a run (for `ci summary`: 1)",
     "AUTHENTICATION": "every failure is a missing or refused login",
     "HUNG_UP": "ended by SIGHUP",
     "INTERRUPTED": "ended by SIGINT (Ctrl-C)",

@@ -4,7 +4,8 @@
     ├── UsageError               the command line names something that does not exist      exit 2
     ├── NothingSelected          filters and files leave nothing to do
     ├── ConfigurationError       bakery.yaml, or a file it names, is invalid                exit 3
-    │   └── MetadataError        a build metadata file is invalid
+    │   ├── MetadataError        a build metadata file is invalid
+    │   └── RecordError          a summary or journal of a run is invalid
     ├── InvalidContent           bytes or text are not what they claim to be
     │   ├── BadDigest
     │   ├── BadReference
@@ -41,7 +42,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1  # a target failed, or nothing was selected
     USAGE = 2
-    CONFIGURATION = 3  # bakery.yaml or a build metadata file
+    CONFIGURATION = 3  # bakery.yaml, build metadata, or another file that the command works on
     AUTHENTICATION = 4  # only when every failure is an authentication failure
     HUNG_UP = 129  # 128 and the number of the signal, as for the next three
     INTERRUPTED = 130
@@ -98,6 +99,12 @@ class MetadataError(ConfigurationError):
     """A build metadata file cannot be used (pipeline.md 4)."""
 
     error_code = "metadata/invalid"
+
+
+class RecordError(ConfigurationError):
+    """A summary or a journal that a run left cannot be used."""
+
+    error_code = "record/invalid"
 
 
 class InvalidContent(BakeryError):

@@ -194,10 +194,10 @@ async def test_on_a_terminal_the_plan_is_shown_and_nothing_is_restored_without_a
     assert process.returncode == (ExitCode.DONE if restored else ExitCode.FAILED), err.decode()
 
 
-@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("", "it is empty"), ("\n", "it is empty")])
+@pytest.mark.parametrize(("content", "why"), [(None, "it does not exist"), ("", "it is empty"), ("\n", "it is empty")])
 async def test_a_file_that_says_nothing_is_an_error_before_anything_is_asked(place, content, why):
     if content is not None:
         (place.folder / "record").write_text(content)
     code, _, err = await place.bakery("rollback", "record")
-    assert code == ExitCode.USAGE, err
+    assert code == ExitCode.CONFIGURATION, err
     assert why in err

@@ -52,12 +52,12 @@ def test_without_a_file_to_write_there_is_nothing_to_do():
     assert "pass --output FILE.html, --trace FILE.json or both" in ran.err
 
 
-@pytest.mark.parametrize(("content", "why"), [("{}\n", "none of its lines is an event"), (None, "No such file")])
+@pytest.mark.parametrize(("content", "why"), [("{}\n", "none of its lines is an event"), (None, "it does not exist")])
 def test_a_file_that_is_no_journal_is_an_error(tmp_path, content, why):
     journal = tmp_path / "journal"
     if content is not None:
         journal.write_text(content)
     ran = bakery("ci", "timeline", journal, "--output", tmp_path / "run.html")
-    assert ran.code not in (ExitCode.DONE, ExitCode.USAGE)
+    assert ran.code == ExitCode.CONFIGURATION
     assert why in ran.err
     assert "Traceback" not in ran.err

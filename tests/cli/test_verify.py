@@ -84,13 +84,13 @@ async def test_a_reference_is_checked_for_what_it_names(place):
     place.one.delete_blob("app", Digest.of(layer("it")))
     assert (await verify(place, reference))[0] == ExitCode.FAILED
     code, _, err = await verify(place, "no-such-file")
-    assert code == ExitCode.USAGE
-    assert "neither a file" in err
+    assert code == ExitCode.CONFIGURATION
+    assert "it does not exist" in err
     code, _, err = await place.bakery("verify", "")
     assert (code, "cannot verify '': it is empty" in err) == (ExitCode.USAGE, True)
     (place.folder / "metadata.json").write_text("{}")
     code, _, err = await place.bakery("verify", "metadata.json")
-    assert code == ExitCode.FAILED
+    assert code == ExitCode.CONFIGURATION
     assert "hint: pass the JSON summary of a publish" in err
 
 

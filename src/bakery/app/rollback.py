@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from bakery.defaults import TIME_BUDGET_S
-from bakery.errors import BadDocument, UsageError
 from bakery.events import Emit, ignore
 
 if TYPE_CHECKING:
@@ -31,25 +30,17 @@ class RollbackRequest(Struct, frozen=True):
 
 
 def read_changes(request: RollbackRequest) -> tuple[Change, ...]:
-    """Return the changes that the file records. Raises UsageError if it cannot be read or is empty, and BadDocument."""
-    from bakery.files import read_regular
+    """Return the changes that the file records. Raises RecordError if it cannot be read, or is not a record."""
+    from bakery.app.records import read_record, record_of
     from bakery.oci.canonical import parse_object
     from bakery.publish.changes import changes_of_journal, changes_of_summary, is_summary
 
-    try:
-        raw = read_regular(request.file, limit_bytes=_MAX_BYTES)
-    except OSError as error:
-        raise UsageError("cannot read", about=request.file, why=error.strerror or str(error)) from error
-    if not raw.strip():
-        raise UsageError("cannot read", about=request.file, why="it is empty", hint=_HINT)
-    try:
+    raw = read_record(request.file, limit_bytes=_MAX_BYTES, hint=_HINT)
+    with record_of(request.file, hint=_HINT):
         if is_summary(raw):
             document = parse_object(raw, about=request.file, limit_bytes=_MAX_BYTES)
             return changes_of_summary(document, about=request.file)
         return changes_of_journal(raw, about=request.file)
-    except BadDocument as error:
-        error.hint = _HINT
-        raise
 
 
 def survey(changes: Sequence[Change], request: RollbackRequest, *, emit: Emit = ignore) -> Rollback:

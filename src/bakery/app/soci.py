@@ -48,11 +48,11 @@ def convert(
 
     source, destination: folders, or tars. An image with nothing to index is copied as it is, with a note.
     """
+    from bakery.app.sources import open_usable
     from bakery.config.schema.options import SociOptions
     from bakery.engines.soci_layout import convert_layout
     from bakery.engines.soci_settings import settings_for
     from bakery.soci.options import SociSettings
-    from bakery.transfer.layout import open_layout
 
     wanted = options or ConvertOptions()
     run = SociSettings.from_environment(environment)
@@ -63,7 +63,7 @@ def convert(
         optimizations=wanted.optimizations,
         platforms=wanted.platform,
     )
-    with open_layout(source) as layout:
+    with open_usable(source) as layout:
         result = convert_layout(
             layout,
             destination,
@@ -117,12 +117,12 @@ def verify(
 @asynccontextmanager
 async def _source(image: str, select: str, environment: Mapping[str, str]) -> AsyncIterator[ImageSource]:
     from bakery.app.engine import make_client
+    from bakery.app.sources import open_usable
     from bakery.engines.soci_inspection import LayoutSource, RegistrySource
     from bakery.oci.reference import parse_reference
-    from bakery.transfer.layout import open_layout
 
     if _is_path(image):
-        with open_layout(Path(image)) as layout:
+        with open_usable(Path(image)) as layout:
             yield LayoutSource(layout, select)
         return
     if select:

@@ -14,6 +14,7 @@ from bakery.plans.references import is_source
 if TYPE_CHECKING:
     from bakery.plans.bake import BakeTarget
     from bakery.publish.plan import Source
+    from bakery.transfer.layout import Layout
 
 _WHAT = "invalid source"
 
@@ -55,15 +56,28 @@ def check_layouts(sources: Iterable[Source]) -> None:
     """
     named = dict.fromkeys(source.reference for source in sources if isinstance(source.reference, LayoutReference))
     for reference in named:
-        from bakery.transfer.layout import BadLayout, open_layout  # most runs read none
-
         try:
-            with open_layout(Path(reference.layout.path)) as layout:
+            with open_usable(Path(reference.layout.path)) as layout:
                 layout.root(reference.select)
         except InvalidContent as error:
-            raise MetadataError(
-                error.what, about=error.about, why=error.why, hint=error.hint, error_code=BadLayout.error_code
-            ) from error
+            raise _unusable(error) from error
+
+
+def open_usable(path: Path) -> Layout:
+    """Open a layout. Raises MetadataError if it is not one."""
+    from bakery.transfer.layout import open_layout  # most runs read none
+
+    try:
+        return open_layout(path)
+    except InvalidContent as error:
+        raise _unusable(error) from error
+
+
+def _unusable(error: InvalidContent) -> MetadataError:
+    from bakery.transfer.layout import BadLayout
+
+    code = BadLayout.error_code
+    return MetadataError(error.what, about=error.about, why=error.why, hint=error.hint, error_code=code)
 
 
 def refuse_repeated(texts: Sequence[str], sources: Sequence[Source]) -> None:

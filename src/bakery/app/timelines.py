@@ -35,15 +35,14 @@ def write_recordings(
 
 
 def run_of_journal(file: Path) -> Run:
-    """Return the last run in a journal. Raises BakeryError if the file cannot be read or has no events."""
-    from bakery.files import read_regular
+    """Return the last run in a journal. Raises RecordError if the file cannot be read or has no events."""
+    from bakery.app.records import read_record, record_of
     from bakery.report.journals import entries, runs
 
-    try:
-        raw = read_regular(file, limit_bytes=_MAX_BYTES)
-    except OSError as error:
-        raise BakeryError("cannot read the journal", about=file, why=str(error.strerror or error)) from error
-    return runs(entries(raw.decode("utf-8", "replace").splitlines()))[-1]
+    hint = "pass the journal of a run (--journal)"
+    raw = read_record(file, limit_bytes=_MAX_BYTES, hint=hint)
+    with record_of(file, hint=hint):
+        return runs(entries(raw.decode("utf-8", "replace").splitlines()))[-1]
 
 
 def _named(text: str, names: Mapping[str, str]) -> str:

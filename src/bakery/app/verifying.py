@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from bakery.defaults import TIME_BUDGET_S
-from bakery.errors import BadDocument, InvalidContent, NothingSelected, UsageError
+from bakery.errors import InvalidContent, NothingSelected, RecordError, UsageError
 from bakery.events import Emit, ignore
 
 if TYPE_CHECKING:
     from bakery.publish.audited import Audit, Expected
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
+_HINT: Final = "pass the JSON summary of a publish (--summary-file), a folder, or a reference"
 
 
 class VerifyRequest(Struct, frozen=True):
@@ -36,7 +37,7 @@ class VerifyRequest(Struct, frozen=True):
 def verify(request: VerifyRequest, *, emit: Emit = ignore) -> Audit:
     """Return what was found at every reference. Registries are only read.
 
-    Raises UsageError, BadDocument and errors of projects, and NothingSelected if there is nothing to check.
+    Raises UsageError, RecordError and errors of projects, and NothingSelected if there is nothing to check.
     """
     from bakery.app.engine import make_client
     from bakery.engines.reader import RegistryReader
@@ -59,7 +60,7 @@ def verify(request: VerifyRequest, *, emit: Emit = ignore) -> Audit:
 
 
 def _expected(text: str, request: VerifyRequest, emit: Emit) -> Sequence[Expected]:
-    from bakery.plans.expectations import expected_of_references, expected_of_summary, expected_of_targets
+    from bakery.plans.expectations import expected_of_references, expected_of_targets
 
     path = Path(text)
     if not text:  # of an empty variable: Path("") is the current folder
@@ -70,25 +71,29 @@ def _expected(text: str, request: VerifyRequest, emit: Emit) -> Sequence[Expecte
         return expected_of_targets(
             project_targets(path, request.image_name, allow_empty=request.allow_empty, emit=emit)
         )
-    if path.is_file():
-        try:
-            return expected_of_summary(_read(path), about=text)
-        except BadDocument as error:
-            error.hint = "pass the JSON summary of a publish (--summary-file), a folder, or a reference"
-            raise
+    if path.exists():
+        return _of_file(path)
     try:
         return expected_of_references([text])
     except InvalidContent as error:
+        if _names_file(text):
+            raise RecordError("cannot read", about=text, why="it does not exist", hint="check the path") from error
         why = "it is neither a file or folder that exists nor a reference with a tag or digest"
         raise UsageError("cannot verify", about=repr(text), why=why) from error
 
 
-def _read(path: Path) -> Mapping[str, object]:
-    from bakery.files import read_regular
+def _of_file(path: Path) -> Sequence[Expected]:
+    from bakery.app.records import read_record, record_of
     from bakery.oci.canonical import parse_object
+    from bakery.plans.expectations import expected_of_summary
 
-    try:
-        raw = read_regular(path, limit_bytes=_MAX_BYTES)
-    except OSError as error:
-        raise UsageError("cannot read", about=path, why=error.strerror or str(error)) from error
-    return parse_object(raw, about=path, limit_bytes=_MAX_BYTES)
+    raw = read_record(path, limit_bytes=_MAX_BYTES, hint=_HINT)
+    with record_of(path, hint=_HINT):
+        return expected_of_summary(parse_object(raw, about=path, limit_bytes=_MAX_BYTES), about=path)
+
+
+def _names_file(text: str) -> bool:
+    """Return whether text that is not a reference can only be meant as a path: it names no registry, tag or digest."""
+    registry, slash, _ = text.partition("/")
+    is_registry = slash and ("." in registry.strip(".") or registry == "localhost")
+    return text.endswith((".json", ".jsonl")) or not (is_registry or ":" in text or "@" in text)

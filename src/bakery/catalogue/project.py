@@ -1,4 +1,4 @@
-"""Errors of bakery.yaml, of build metadata, and of what they select."""
+"""Errors of bakery.yaml, of build metadata, of the records of runs, and of what they select."""
 
 from __future__ import annotations
 
@@ -82,6 +82,22 @@ ENTRIES: Final = (
             "Run the build again, and upload the file that `docker buildx build --metadata-file` wrote.",
         ),
         "error[metadata/invalid]: cannot read build metadata app-amd64.json: no such file",
+    ),
+    Entry(
+        "record/invalid",
+        "A summary or journal of a run cannot be used",
+        "The file that a command was to work on is missing, cannot be read, or is not what a run writes with "
+        "`--summary-file` or `--journal`. Nothing was done; the exit code is 3.",
+        (
+            "The path is wrong, or the artifact was not downloaded.",
+            "The file is of another kind: build metadata, a log, a summary in text.",
+            "The summary is of an older tool, which did not record what tags named before.",
+        ),
+        (
+            "Check the path.",
+            "Pass the JSON summary or the journal of the run.",
+        ),
+        "error[record/invalid]: cannot read run.jsonl: it does not exist\nhint: check the path",
     ),
     Entry(
         "product/lookup",

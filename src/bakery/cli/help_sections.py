@@ -38,8 +38,8 @@ _SECTION_OF: Final = {option: section for section, options in SECTIONS.items() f
 OTHERS: Final = "How"
 
 EXIT_CODES: Final = (
-    "0 done; 1 something failed, or nothing was selected; 2 wrong usage; 3 bakery.yaml or a build metadata file is "
-    "invalid; 4 every failure is a missing or refused login; 130 or 143 interrupted."
+    "0 done; 1 something failed, or nothing was selected; 2 wrong usage; 3 a file to work on (bakery.yaml, metadata, a "
+    "summary, a journal) cannot be used; 4 every failure is a missing or refused login; 130 or 143 interrupted."
 )
 
 _METADATA: Final = "metadata-*.json"
