@@ -43,6 +43,13 @@ class DictionaryStore:
         return False
 
 
+class RefusingStore(DictionaryStore):
+    async def write(self, blob, body):
+        await super().write(blob, body)
+        del self.content[blob.digest]
+        raise RuntimeError("quota")
+
+
 @pytest.fixture
 async def mover():
     async with asyncio.TaskGroup() as owner:
@@ -120,6 +127,24 @@ async def test_a_blob_is_brought_to_a_repository_once(mover):
     results = await asyncio.gather(*(mover.bring(of(SMALL), origin, to) for _ in range(3)))
     assert results == [True] * 3
     assert to.log == ["has", "write"]
+
+
+async def test_a_repository_that_refuses_a_blob_does_not_keep_it_from_another_one_of_its_registry(mover):
+    origin, refusing, other = DictionaryStore("a", LARGE), RefusingStore("b"), DictionaryStore("b")
+    refused, brought = await asyncio.gather(
+        *(mover.bring(of(LARGE), origin, to) for to in (refusing, other)), return_exceptions=True
+    )
+    assert (str(refused), brought) == ("quota", True)
+    assert (refusing.log, other.log) == (["has", "write"], ["has", "write"])
+    assert origin.log == ["fetch"]
+    assert other.content == origin.content
+
+
+async def test_a_source_that_fails_is_read_once_for_all_repositories_of_a_registry(mover):
+    origin, one, two = DictionaryStore("a"), DictionaryStore("b"), DictionaryStore("b")
+    failed = await asyncio.gather(*(mover.bring(of(LARGE), origin, to) for to in (one, two)), return_exceptions=True)
+    assert [type(error) for error in failed] == [KeyError, KeyError]
+    assert origin.log == ["fetch"]
 
 
 async def test_a_blob_that_the_registry_denies_is_uploaded_without_a_check(mover):

@@ -24,6 +24,7 @@ class Mover:
         self._arrivals: Ledger[bool] = Ledger(owner)
         self._uploads: Ledger[Store] = Ledger(owner)
         self._doubted: set[tuple[Store, Digest]] = set()
+        self._unreadable: set[tuple[Store, Digest]] = set()  # an upload failed because its source did
 
     def bring(
         self, blob: Descriptor, origin: Store, to: Store, *, content: bytes | None = None, unlikely: bool = False
@@ -62,17 +63,41 @@ class Mover:
             return False
         if origin.realm == to.realm and await to.mount(blob, origin):
             return True
-        where = await self._uploads.once(key, lambda: self._upload(blob, origin, to, unchecked=unchecked))
+        where = await self._upload_once(blob, origin, to, unchecked=unchecked)
         if where != to and not await to.mount(blob, where):
             await self._upload(blob, origin, to)
         return True
+
+    async def _upload_once(self, blob: Descriptor, origin: Store, to: Store, *, unchecked: bool) -> Store:
+        """Upload a blob unless its registry gets it at another repository already; return where it was uploaded.
+
+        If another repository refuses it, this one may still take it: only a source that fails, fails for all.
+        """
+        while True:
+            is_own = False
+
+            async def upload() -> Store:
+                nonlocal is_own
+                is_own = True
+                return await self._upload(blob, origin, to, unchecked=unchecked)
+
+            try:
+                return await self._uploads.once((to.realm, blob.digest), upload)
+            except Exception:
+                if is_own or (origin, blob.digest) in self._unreadable:
+                    raise
 
     async def _upload(self, blob: Descriptor, origin: Store, to: Store, *, unchecked: bool = False) -> Store:
         # If nothing can be mounted, the blob is there or must be sent: one request can check and begin the upload.
         if unchecked and blob.size > UNCHECKED_BYTES and await to.has(blob, else_write=True):
             return to
         async with self._spools.holding(blob, origin) as spool:
-            await to.write(blob, spool.read)
+            try:
+                await to.write(blob, spool.read)
+            except Exception:
+                if spool.is_broken:
+                    self._unreadable.add((origin, blob.digest))
+                raise
         return to
 
     async def _bring_made(self, blob: Descriptor, content: bytes, to: Store) -> bool:

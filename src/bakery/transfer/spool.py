@@ -50,9 +50,14 @@ class Spool:
         return self.blob.size <= SMALL_BYTES
 
     @property
+    def is_broken(self) -> bool:
+        """Whether the writer failed."""
+        return self._error is not None
+
+    @property
     def is_stale(self) -> bool:
         """Whether the writer failed and no holder is left that waits for its error."""
-        return self._error is not None and self.holders == 0
+        return self.is_broken and self.holders == 0
 
     @property
     def in_use(self) -> bool:
