@@ -165,14 +165,14 @@ class Wire(asyncio.Protocol):
                         self._buffer = self._buffer or bytearray(RECORDS_BYTES)
                         work = partial(send_encrypted, handle, tls, self._buffer, left)
                     turn = await in_thread(work)
+                    if turn.unsent:  # before anything that TLS has to send itself: its records are numbered
+                        self.transport.write(turn.unsent)
                 size, left = turn.size, rest(left, turn.size)
                 if turn.error is not None:
                     self._read_rest()
                     if not self.has_news:
                         raise Broken from turn.error
-                elif turn.unsent:
-                    self.transport.write(turn.unsent)
-                elif not size and not self.has_news:
+                elif not turn.unsent and not size and not self.has_news:
                     await self.change(self._loop.add_writer, self._loop.remove_writer)
             while self._full and not self.has_news:
                 await self.change()

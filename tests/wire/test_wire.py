@@ -1,0 +1,89 @@
+"""A connection over a pair of sockets: the order of what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from concurrent.futures import Future
+from typing import Any, cast
+
+from bakery.registry.http.turns import RECORDS_BYTES
+from bakery.registry.http.wire import Wire
+
+CONTENT = bytes(8 * 1024 * 1024)
+UPDATE = b"u"
+
+
+class Session:
+    """A TLS session that has to send UPDATE once something arrived, and that arrives while a thread encrypts."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire, self.loop, self.due, self.met = wire, asyncio.get_running_loop(), b"", 0
+
+    def encrypt(self, content: memoryview) -> bytes:
+        arrived = Future[None]()
+
+        def arrive() -> None:
+            self.wire.data_received(b"a new key")
+            arrived.set_result(None)
+
+        self.loop.call_soon_threadsafe(arrive)
+        arrived.result(timeout=10)
+        return bytes(content)
+
+    def feed(self, data: bytes) -> None:
+        self.due, self.met = UPDATE, self.met + 1
+
+    def read(self) -> None:
+        return None
+
+    def outgoing(self) -> bytes:
+        due, self.due = self.due, b""
+        return due
+
+
+class FullWire(Wire):
+    """A connection; `was_full` is set once its server accepts no more for now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_full = asyncio.Event()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.was_full.set()
+
+
+async def test_what_a_tls_session_sends_itself_never_cuts_a_record_that_is_being_sent():
+    """TLS numbers its records. After a change of keys in mid-upload, the server reported a bad record."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    _, wire = await loop.create_connection(FullWire, sock=ours)
+    session = Session(wire)
+    cast(Any, wire)._tls = session
+    received = bytearray()
+
+    async def receive() -> None:
+        await wire.was_full.wait()
+        while data := await loop.sock_recv(theirs, 1024 * 1024):
+            received.extend(data)
+
+    reading = asyncio.ensure_future(receive())
+    left: Any = memoryview(CONTENT)
+    while left:
+        left = await wire.send(left)
+    wire.transport.write_eof()
+    await reading
+    wire.close()
+    await wire.closed
+    theirs.close()
+    assert session.met > 1
+    at, content = 0, 0
+    while at < len(received):  # each record is whole: the session's own message is between two of them
+        if received[at : at + 1] == UPDATE:
+            at += 1
+        else:
+            assert received[at : at + RECORDS_BYTES] == CONTENT[:RECORDS_BYTES]
+            at, content = at + RECORDS_BYTES, content + RECORDS_BYTES
+    assert content == len(CONTENT)
