@@ -294,6 +294,15 @@ def test_a_blob_in_chunks_is_only_looked_for_after_its_commit(second, commit, ex
     assert " ".join(name_of(step) for step in steps) == expected
 
 
+@pytest.mark.parametrize("untaken", [THROTTLED, BUSY, UNSENT])
+def test_a_chunk_that_was_not_taken_for_now_is_sent_again_in_its_session(untaken):
+    newer = Url.parse("https://reg.example/up/2")
+    results = iter([OPENED, Sent(HttpResponse(202), newer), untaken, None, untaken, None, OPENED, CREATED])
+    steps = follow(upload_plan.upload(LAYER, Manners(chunk_bytes=500)), lambda step: next(results))
+    assert " ".join(name_of(step) for step in steps) == "open Chunk Chunk pause Chunk pause Chunk Finish"
+    assert [(step.session, step.first) for step in steps[2:7:2]] == [(newer, 500)] * 3
+
+
 @pytest.mark.parametrize("status", [300, 403, 413])
 def test_a_chunk_that_is_refused_is_the_last_one(status):
     steps: list[Any] = []

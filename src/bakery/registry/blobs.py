@@ -217,7 +217,7 @@ class Blobs:
                         part = HttpBody(body, blob.size)
                     elif isinstance(step, plan.Chunk):
                         chunks = _Chunks(body) if chunks is None or step.first == 0 else chunks
-                        part = await chunks.take(step.last - step.first + 1)
+                        part = await chunks.take(step.first, step.last - step.first + 1)
                     operation = self._upload_operation(step, blob, part)
                     try:
                         response = await self._endpoint.send(operation)
@@ -315,19 +315,33 @@ class _Intake:
 
 
 class _Chunks:
-    """A body cut into parts of given sizes, each held in memory, as PATCH needs them."""
+    """A body cut into parts of given sizes, one of them in memory at a time, as PATCH needs them."""
 
     def __init__(self, body: OpenBody) -> None:
-        self._pieces, self._held = body(), bytearray()
+        self._pieces = body()
+        self._left: memoryview | Extent = memoryview(b"")
+        self._first, self._part = -1, b""
 
-    async def take(self, size: int) -> bytes:
-        """Return the next `size` bytes; fewer only at the end of the body."""
-        while len(self._held) < size:
-            piece = await anext(self._pieces, b"")
-            if not piece:
-                break
-            for part in piece.pieces(_WORTH_BYTES) if isinstance(piece, Extent) else (piece,):
-                self._held += await in_thread(part.read) if isinstance(part, Extent) else part
-        part = bytes(self._held[:size])
-        del self._held[:size]
-        return part
+    async def take(self, first: int, size: int) -> bytes:
+        """Return the next `size` bytes, fewer only at the end of the body, or those from `first` once more."""
+        if first != self._first:
+            self._first, self._part = first, await self._next(size)
+        return self._part
+
+    async def _next(self, size: int) -> bytes:
+        part = bytearray()
+        while len(part) < size:
+            if not self._left:
+                piece = await anext(self._pieces, b"")
+                if not piece:
+                    break
+                self._left = memoryview(piece) if isinstance(piece, bytes) else piece
+            most = size - len(part)
+            if isinstance(self._left, Extent):
+                now = Extent(self._left.file, self._left.offset, min(most, self._left.size))
+                part += await in_thread(now.read)
+                self._left = self._left.after(now.size)
+            else:
+                part += self._left[:most]
+                self._left = self._left[most:]
+        return bytes(part)

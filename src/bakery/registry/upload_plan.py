@@ -100,7 +100,7 @@ def upload(
                 yield Backoff(error)
                 continue
         chunk_bytes = manners.chunk_bytes  # another blob may learn meanwhile that the host requires chunks
-        sent = yield from (_whole(session) if chunk_bytes is None else _chunks(session, blob, manners))
+        sent = yield from (_whole(session) if chunk_bytes is None else _chunks(session, blob, manners, about))
         session, response = None, sent.response
         if response is not None and response.status in (201, 204):
             return
@@ -135,18 +135,31 @@ def _whole(session: Url) -> Generator[Step, Sent | bool, Sent]:
     return sent
 
 
-def _chunks(session: Url, blob: Descriptor, manners: Manners) -> Generator[Step, Sent | bool, Sent]:
-    """Send all chunks and the commit. The ranges in 2xx responses are not read: the digest at the end decides."""
+def _chunks(session: Url, blob: Descriptor, manners: Manners, about: str) -> Generator[Step, Sent | bool, Sent]:
+    """Send all chunks and the commit. The ranges in 2xx responses are not read: the digest at the end decides.
+
+    A chunk that the registry did not take for now is sent again: with a rate limit, a blob of many chunks that began
+    again each time would never be complete.
+    """
     size, step = blob.size, max(manners.chunk_bytes or GHCR_CHUNK_BYTES, manners.least_chunk_bytes)
     for first in range(0, size, step):
-        sent = yield Chunk(session, first, min(first + step, size) - 1)
-        assert isinstance(sent, Sent)
+        sent = yield from _chunk(Chunk(session, first, min(first + step, size) - 1), about)
         if sent.response is None or sent.response.status >= 300:
             return Sent(sent.response, None, sent.error, uncommitted=True)
         session = sent.session or session
     finished = yield Finish(session)
     assert isinstance(finished, Sent)
     return finished
+
+
+def _chunk(chunk: Chunk, about: str) -> Generator[Step, Sent | bool, Sent]:
+    while True:
+        sent = yield chunk
+        assert isinstance(sent, Sent)
+        untaken = sent.response is not None and meaning_of(sent.response, Purpose.SEND_BLOB) in _UNTAKEN
+        if not untaken and not isinstance(sent.error, NotConnected):
+            return sent
+        yield Backoff(_error(sent, PUSH, about, Purpose.SEND_BLOB))
 
 
 def _session_of(opened: Sent, manners: Manners) -> Url | None:
