@@ -253,6 +253,25 @@ def test_an_upload_that_cannot_be_opened_ends_at_once(opened, kind, why):
     assert steps == [Open()]
 
 
+OPENED_BY_201 = {  # the session that comes with a 201, whether a look finds the blob, the steps
+    "the blob is there": (None, True, "open glance"),
+    "a session": (SESSION, False, "open glance put"),
+}
+
+
+@pytest.mark.parametrize(("session", "is_there", "expected"), OPENED_BY_201.values(), ids=OPENED_BY_201)
+def test_a_201_in_place_of_a_session_counts_only_if_the_blob_is_there(session, is_there, expected):
+    results = iter([Sent(HttpResponse(201), session), is_there, CREATED])
+    steps = follow(upload_plan.upload(LAYER, Manners()), lambda step: next(results))
+    assert " ".join(name_of(step) for step in steps) == expected
+
+
+def test_a_201_for_a_blob_that_is_not_there_ends_the_upload():
+    results = iter([CREATED, False])
+    with pytest.raises(RegistryError, match="responded 201 without a session"):
+        follow(upload_plan.upload(LAYER, Manners()), lambda step: next(results))
+
+
 def test_an_upload_that_cannot_be_opened_for_now_is_opened_later():
     results = iter([BUSY, None, LOST, None, OPENED, CREATED])
     steps = follow(upload_plan.upload(LAYER, Manners()), lambda step: next(results))

@@ -29,6 +29,22 @@ def commit(session: str = "one") -> str:
     return f"/up/{session}?_state=a%2Fb%3D&digest={LAYER.digest}"
 
 
+async def test_a_201_in_place_of_a_session_that_names_the_blob_names_no_session():
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, Response(201, {"Location": HEAD}))
+        server.expect("HEAD", HEAD, 404)
+        with pytest.raises(RegistryError, match="responded 201 without a session"):
+            await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+@pytest.mark.parametrize("location", ["http://a b/", "ftp://x/", "../../../else"])
+async def test_the_location_of_a_blob_that_was_stored_does_not_matter(location: str):
+    async with ScriptedServer() as server, make_client() as client:
+        server.expect("POST", UPLOADS, opened())
+        server.expect("PUT", commit(), Response(201, {"Location": location}))
+        await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
 async def test_a_blob_needs_one_post_and_one_put(channel: Channel):
     async with channel.server() as server, channel.client() as client:
         server.expect("POST", UPLOADS, opened())

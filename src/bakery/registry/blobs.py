@@ -30,7 +30,7 @@ from bakery.registry.operation import Operation
 from bakery.registry.reasons import MAX_ERROR_BYTES
 from bakery.registry.retries import ClientState, Retries
 from bakery.registry.step import Backoff, LookUp
-from bakery.registry.verify import check_start, is_blob
+from bakery.registry.verify import check_start, is_blob, names_blob
 from bakery.tasks import in_thread
 
 _log = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ class Blobs:
                     operation = self._upload_operation(step, blob, part)
                     try:
                         response = await self._endpoint.send(operation)
-                        result = plan.Sent(response, session_in(response, self.repository, self._endpoint.origin))
+                        result = plan.Sent(response, self._session(step, response, blob))
                     except BakeryError as error:
                         if not error.transient:
                             raise
@@ -236,9 +236,13 @@ class Blobs:
         finally:
             flow.close()
 
-    def _upload_operation(
-        self, step: plan.Open | plan.Whole | plan.Chunk | plan.Finish, blob: Descriptor, part: bytes | HttpBody
-    ) -> Operation:
+    def _session(self, step: plan.Request, response: HttpResponse, blob: Descriptor) -> Url | None:
+        """Return the session that follows, if one does: what a commit names does not matter."""
+        if isinstance(step, plan.Whole | plan.Finish) or (response.status == 201 and names_blob(response, blob)):
+            return None
+        return session_in(response, self.repository, self._endpoint.origin)
+
+    def _upload_operation(self, step: plan.Request, blob: Descriptor, part: bytes | HttpBody) -> Operation:
         size = part.size if isinstance(part, HttpBody) else len(part)
         if isinstance(step, plan.Open):
             return self._operation("POST", "blobs/uploads/", plan.OPEN, blob, purpose=Purpose.OPEN_UPLOAD, body=b"")

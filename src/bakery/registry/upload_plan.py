@@ -55,7 +55,8 @@ class Finish(Struct, frozen=True):
     session: Url
 
 
-Step = Open | Whole | Chunk | Finish | LookUp | Backoff
+Request = Open | Whole | Chunk | Finish
+Step = Request | LookUp | Backoff
 
 
 class Manners(Struct):
@@ -90,8 +91,9 @@ def upload(
         if session is None:
             opened = yield Open()
             assert isinstance(opened, Sent)
-            if opened.response is not None and opened.response.status == 201:
-                return  # the registry had the blob already
+            # 201 means that the registry has the blob already, or is its way to open a session: only a look proves it.
+            if _status(opened) == 201 and (yield LookUp(settle=False)) is True:
+                return
             session = _session_of(opened, manners)
             if session is None:
                 error = _open_error(opened, about)
@@ -162,9 +164,13 @@ def _chunk(chunk: Chunk, about: str) -> Generator[Step, Sent | bool, Sent]:
         yield Backoff(_error(sent, PUSH, about, Purpose.SEND_BLOB))
 
 
+def _status(sent: Sent) -> int:
+    return 0 if sent.response is None else sent.response.status
+
+
 def _session_of(opened: Sent, manners: Manners) -> Url | None:
-    """Return the session that a 202 opened, after noting its chunk size; None for any other response."""
-    if opened.response is None or opened.response.status != 202:
+    """Return the session that was opened, after noting its chunk size; None for any other response."""
+    if opened.response is None or _status(opened) not in (201, 202):
         return None
     note_chunk_size(opened.response, manners)
     return opened.session
