@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bakery.errors import UsageError
+from bakery.errors import UsageError, message
 from bakery.registry.config import RegistryConfig
 from bakery.registry.http.config import Proxies
 from bakery.registry.http.url import Origin
+from bakery.values import Overlaid
 
 
 def test_all_variables_are_read(tmp_path: Path):
@@ -50,3 +51,18 @@ def test_an_invalid_value_is_an_error_that_names_the_variable(environment):
     with pytest.raises(UsageError, match=next(iter(environment))) as caught:
         RegistryConfig.from_environment(environment)
     assert "canary" not in str(caught.value)
+
+
+def test_an_option_that_replaced_a_variable_is_named_in_its_place(tmp_path):
+    (tmp_path / "text.pem").write_text("words")
+    for variable, option, text in (
+        ("BAKERY_CA_FILE", "--ca-file", "/nowhere/ca.pem"),
+        ("BAKERY_CLIENT_CERT", "--client-cert", "/nowhere/cert.pem"),
+        ("BAKERY_CLIENT_CERT", "--client-cert", str(tmp_path / "text.pem")),
+        ("BAKERY_CLIENT_KEY", "--client-key", str(tmp_path / "text.pem")),
+        ("BAKERY_TRUSTED_REALMS", "--trusted-realm", "https://user@sso.example"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            RegistryConfig.from_environment(Overlaid({variable: text}, {variable: option}))
+        shown = message(caught.value)
+        assert (option in shown, "BAKERY_" in shown) == (True, False), shown

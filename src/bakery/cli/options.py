@@ -17,6 +17,7 @@ from bakery.cli import completing
 from bakery.cli.general import CommandFunction, Declared
 from bakery.defaults import TIME_BUDGET_S, WAIT_TIMEOUT_S
 from bakery.errors import UsageError
+from bakery.values import Overlaid
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -330,13 +331,22 @@ def overlaid(
     trusted_realm: Sequence[str] = (),
     build_tool_identifier: str | None = None,
 ) -> dict[str, str]:
-    """Return the environment, with options in place of the variables that they replace."""
+    """Return the environment, with options in place of the variables that they replace.
+
+    Errors name the option if its value is from the command line, and the variable if it is from there.
+    """
     given = {
-        "BAKERY_CA_FILE": str(ca_file) if ca_file else None,
-        "BAKERY_CLIENT_CERT": str(client_cert) if client_cert else None,
-        "BAKERY_CLIENT_KEY": str(client_key) if client_key else None,
-        "BAKERY_PLAIN_HTTP": ",".join(plain_http),
-        "BAKERY_TRUSTED_REALMS": ",".join(trusted_realm),
-        "BAKERY_BUILD_TOOL_IDENTIFIER": build_tool_identifier,
+        "ca_file": ("BAKERY_CA_FILE", str(ca_file or "")),
+        "client_cert": ("BAKERY_CLIENT_CERT", str(client_cert or "")),
+        "client_key": ("BAKERY_CLIENT_KEY", str(client_key or "")),
+        "plain_http": ("BAKERY_PLAIN_HTTP", ",".join(plain_http)),
+        "trusted_realm": ("BAKERY_TRUSTED_REALMS", ",".join(trusted_realm)),
+        "build_tool_identifier": ("BAKERY_BUILD_TOOL_IDENTIFIER", build_tool_identifier or ""),
     }
-    return dict(environment) | {name: text for name, text in given.items() if text}
+    context = click.get_current_context(silent=True)
+    named = {
+        variable: f"--{name.replace('_', '-')}"
+        for name, (variable, text) in given.items()
+        if text and (context is None or context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE)
+    }
+    return Overlaid(dict(environment) | {name: text for name, text in given.values() if text}, named)

@@ -16,6 +16,7 @@ from bakery.registry.credentials import CredentialSources
 from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.url import Origin
+from bakery.values import setting
 
 
 class RegistryConfig(HttpConfig, frozen=True):
@@ -30,7 +31,7 @@ class RegistryConfig(HttpConfig, frozen=True):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the variables. Raises UsageError, which names the variable."""
+        """Read the variables. Raises UsageError, which names the variable, or the option that replaced it."""
 
         def listed(name: str) -> list[str]:
             return [part.strip() for part in environment.get(name, "").split(",") if part.strip()]
@@ -41,7 +42,8 @@ class RegistryConfig(HttpConfig, frozen=True):
                 trusted.add(Origin.parse(text if "://" in text else f"https://{text}"))
             except UnsafeTarget as error:
                 why = f"{error.about}: {error.why}; expected https://host"
-                raise UsageError("invalid BAKERY_TRUSTED_REALMS", why=why) from error
+                name = setting(environment, "BAKERY_TRUSTED_REALMS")
+                raise UsageError(f"invalid {name}", why=why) from error
         http = HttpConfig.from_environment(environment)
         return cls(
             **{name: getattr(http, name) for name in HttpConfig.__struct_fields__},

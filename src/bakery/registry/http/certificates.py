@@ -15,6 +15,7 @@ from msgspec import Struct
 from bakery.errors import UsageError
 from bakery.registry.http.failure import Untrusted
 from bakery.registry.http.url import Origin
+from bakery.values import advice
 
 
 class ClientCertificate(Struct, frozen=True):
@@ -23,8 +24,8 @@ class ClientCertificate(Struct, frozen=True):
     certificate: Path
     key: Path | None = None
 
-    def load(self, context: ssl.SSLContext) -> None:
-        """Present it on connections of this context. Raises UsageError."""
+    def load(self, context: ssl.SSLContext, *, hint: str = "use PEM files that belong together") -> None:
+        """Present it on connections of this context. Raises UsageError, with this hint if the files are not usable."""
 
         def no_password() -> str:
             raise UsageError("cannot use client certificate", about=self.certificate, why="its key is encrypted")
@@ -37,12 +38,12 @@ class ClientCertificate(Struct, frozen=True):
                 "cannot use client certificate",
                 about=files,
                 why=_reason(error, "a certificate and its key"),
-                hint="set BAKERY_CLIENT_CERT and BAKERY_CLIENT_KEY to PEM files that belong together",
+                hint=hint,
             ) from error
 
-    def check(self) -> None:
-        """Raise UsageError if the files cannot be used."""
-        self.load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    def check(self, *, hint: str) -> None:
+        """Raise UsageError, with this hint, if the files cannot be used."""
+        self.load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), hint=hint)
 
 
 def _reason(error: OSError, wanted: str) -> str:
@@ -59,16 +60,13 @@ class Contexts:
     def __init__(
         self,
         ca_file: Path | None,
+        ca_setting: str,
         proxy_ca_file: Path | None,
         client_certificate: ClientCertificate | None,
         folders: tuple[Path, ...],
     ) -> None:
-        self._ca_file, self._proxy_ca_file, self._own, self._folders = (
-            ca_file,
-            proxy_ca_file,
-            client_certificate,
-            folders,
-        )
+        self._ca_file, self._ca_setting, self._proxy_ca_file = ca_file, ca_setting, proxy_ca_file
+        self._own, self._folders = client_certificate, folders
         self._registries: set[Origin] = set()
         self._known: dict[tuple[tuple[Path, ...], ClientCertificate | None], ssl.SSLContext] = {}
 
@@ -109,7 +107,7 @@ class Contexts:
                 try:
                     found.load_verify_locations(cafile=file)
                 except (ssl.SSLError, OSError) as error:
-                    hint = "set BAKERY_CA_FILE to a PEM file" if file == self._ca_file else ""
+                    hint = advice(self._ca_setting, "a PEM file") if file == self._ca_file else ""
                     why = _reason(error, "certificates")
                     raise Untrusted("cannot read the CA file", about=file, why=why, hint=hint) from error
             if certificate is not None:

@@ -21,7 +21,7 @@ from bakery.registry.http.certificates import ClientCertificate
 from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.url import Origin
 from bakery.text import hide
-from bakery.values import repr_without
+from bakery.values import advice, repr_without, setting
 
 _SOCKS_PORT: Final = 1080  # RFC 1928
 _MAX_SOCKS_TEXT: Final = 255  # RFC 1929
@@ -90,6 +90,7 @@ class HttpConfig(Struct, frozen=True):
     """
 
     ca_file: Path | None = None  # PEM; trusted besides the system's authorities
+    ca_setting: str = "BAKERY_CA_FILE"  # what the user calls it
     proxy_ca_file: Path | None = None  # PEM; trusted for proxies that are reached over TLS
     client_certificate: ClientCertificate | None = None  # presented to registries
     certificate_folders: tuple[Path, ...] = ()  # with a folder per host, as Docker's certs.d
@@ -100,18 +101,16 @@ class HttpConfig(Struct, frozen=True):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> HttpConfig:
-        """Read the variables of certificates, proxies and limits. Raises UsageError, which names the variable."""
-        certificate, key = _file(environment, "BAKERY_CLIENT_CERT"), _file(environment, "BAKERY_CLIENT_KEY")
-        if key is not None and certificate is None:
-            raise UsageError("invalid BAKERY_CLIENT_KEY", about=key, why="BAKERY_CLIENT_CERT is not set")
-        own = None if certificate is None else ClientCertificate(certificate, key)
-        if own is not None:
-            own.check()
+        """Read the variables of certificates, proxies and limits.
+
+        Raises UsageError, which names the variable, or the option that replaced it.
+        """
         stall_s = _seconds(environment, "BAKERY_STALL_TIMEOUT", STALL_TIMEOUT_S)
         return cls(
             ca_file=_file(environment, "BAKERY_CA_FILE"),
+            ca_setting=setting(environment, "BAKERY_CA_FILE"),
             proxy_ca_file=_file(environment, "BAKERY_PROXY_CA_FILE"),
-            client_certificate=own,
+            client_certificate=_client_certificate(environment),
             certificate_folders=tuple(_certificate_folders(environment)),
             proxies=Proxies.from_environment(environment),
             connect_s=min(CONNECT_TIMEOUT_S, stall_s),
@@ -119,10 +118,26 @@ class HttpConfig(Struct, frozen=True):
         )
 
 
+def _client_certificate(environment: Mapping[str, str]) -> ClientCertificate | None:
+    certificate, key = _file(environment, "BAKERY_CLIENT_CERT"), _file(environment, "BAKERY_CLIENT_KEY")
+    name, of_key = (setting(environment, variable) for variable in ("BAKERY_CLIENT_CERT", "BAKERY_CLIENT_KEY"))
+    if certificate is None:
+        if key is not None:
+            missing = "--client-cert is missing" if of_key.startswith("-") else "BAKERY_CLIENT_CERT is not set"
+            raise UsageError(f"invalid {of_key}", about=key, why=missing)
+        return None
+    both = advice(f"{name} and {of_key}", "PEM files that belong together")
+    hint = advice(name, "a PEM file with a certificate and its key") if key is None else both
+    own = ClientCertificate(certificate, key)
+    own.check(hint=hint)
+    return own
+
+
 def _file(environment: Mapping[str, str], name: str) -> Path | None:
     text = environment.get(name, "").strip()
     if text and not Path(text).is_file():
-        raise UsageError(f"invalid {name}", about=text, why="no such file", hint="name a PEM file")
+        shown = setting(environment, name)
+        raise UsageError(f"invalid {shown}", about=text, why="no such file", hint="name a PEM file")
     return Path(text) if text else None
 
 

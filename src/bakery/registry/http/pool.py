@@ -83,7 +83,11 @@ class Pool:
         self._open: set[Wire] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self.contexts = Contexts(
-            config.ca_file, config.proxy_ca_file, config.client_certificate, config.certificate_folders
+            config.ca_file,
+            config.ca_setting,
+            config.proxy_ca_file,
+            config.client_certificate,
+            config.certificate_folders,
         )
 
     def reach_of(self, origin: Origin) -> Reach:

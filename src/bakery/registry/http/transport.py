@@ -25,6 +25,7 @@ from bakery.registry.http.tls import TlsFacts
 from bakery.registry.http.turns import Take
 from bakery.registry.http.url import Origin, Url
 from bakery.registry.http.wire import Broken
+from bakery.values import advice
 
 _AT_ONCE_BYTES: Final = 512 * 1024  # content up to this size is sent in one write
 _FALSE_LENGTH: Final = 416  # distribution's states the length of the whole blob and sends 33 bytes: it is not read
@@ -180,7 +181,7 @@ class Transport:
         try:
             exchange = Exchange(await self._pool.take(route))
         except (*_FAILURES, ProxyRefused, OSError) as error:
-            raise _unconnected(error, request) from error
+            raise _unconnected(error, request, self.config) from error
         # A proxy for plain-HTTP origins needs the whole URL.
         target = str(request.url) if route.origin is None else request.url.target
         # A registry may take long to store what it was sent, but not to begin a response that needs no work.
@@ -221,7 +222,7 @@ class Transport:
         try:
             return await self._pool.speaks_tls(request.url.origin, request.allowed)
         except (TimeoutError, OSError) as error:
-            raise _unconnected(error, request) from error
+            raise _unconnected(error, request, self.config) from error
 
     def finish(self, route: Route, exchange: Exchange) -> None:
         """Keep or close the connection of an exchange that has ended."""
@@ -279,11 +280,11 @@ def _gunzip(body: bytes, limit_bytes: int) -> tuple[bytes, str]:
     return content[:limit_bytes], f"the response is longer than the {limit_bytes} bytes allowed" if is_long else ""
 
 
-def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
+def _unconnected(error: BaseException, request: HttpRequest, config: HttpConfig) -> BakeryError:
     """Return the error for a connection that could not be established: nothing was sent."""
     where = request.url.origin.authority
     if isinstance(error, ssl.SSLError):
-        return _untrusted(error, request)
+        return _untrusted(error, request, config.ca_setting)
     if isinstance(error, ProxyUntrusted):
         hint = "check its name, or set BAKERY_PROXY_CA_FILE to the PEM file of its authority"
         if not isinstance(error.__cause__, ssl.SSLCertVerificationError):
@@ -300,10 +301,10 @@ def _unconnected(error: BaseException, request: HttpRequest) -> BakeryError:
     )
 
 
-def _untrusted(error: ssl.SSLError, request: HttpRequest) -> Untrusted:
+def _untrusted(error: ssl.SSLError, request: HttpRequest, ca_setting: str = "") -> Untrusted:
     where, reason = request.url.origin.authority, error.reason or ""
     why = f"{where}: {_reason(error)}"
-    hint = "check the host name, or set BAKERY_CA_FILE to the PEM file of its authority"
+    hint = f"check the host name, or {advice(ca_setting, 'the PEM file of its authority')}"
     if "ALERT" in reason and not isinstance(error, ssl.SSLCertVerificationError):
         why = f"{where} refused the TLS handshake: {reason.partition('ALERT_')[2].replace('_', ' ').lower()}"
         hint = ""
