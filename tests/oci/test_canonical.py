@@ -100,3 +100,19 @@ def test_maps_of_text_are_sorted_by_their_bytes_and_other_objects_keep_their_ord
     assert canonical.encode({"manifests": [entry]}, canonical.INDEX).decode() == (
         '{"manifests":[{"mediaType":"m","digest":"d","size":1,"annotations":{"a":"1","\ufffd":"2","\U00010000":"3"}}]}'
     )
+
+
+def test_half_of_a_surrogate_pair_is_read_as_go_reads_it_since_it_cannot_be_printed():
+    assert parse_json(rb'{"a\ud800": "\ud83d\ude00 \udc00 \\ud800"}') == {"a\ufffd": "\U0001f600 \ufffd \\ud800"}
+    with pytest.raises(BadDocument, match="occurs twice"):
+        parse_json(rb'{"\ud800": 1, "\ud801": 2}')
+
+
+@pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a":[', b"]}")], ids=["lists", "objects and lists"])
+def test_json_is_nested_so_little_that_readers_may_recurse(start, end):
+    levels = 128 // start.count(b"[") if start == b"[" else 64
+    deepest = start * levels + end * levels
+    assert parse_json(deepest) is not None
+    for more in (1, 100, 10_000):
+        with pytest.raises(BadDocument, match="nested too deeply"):
+            parse_json(start * (levels + more) + b"1" + end * (levels + more))

@@ -20,6 +20,9 @@ from bakery.text import json_problem
 MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024  # OCI distribution-spec: registries accept at least this much, many no more
 
 _TYPES: Final = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+_MAX_DEPTH: Final = 128  # many times that of any manifest or metadata file
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _SHORT = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 _ESCAPED = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
 
@@ -85,23 +88,53 @@ def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MAX_DEPTH + 1):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _paired(value: Any) -> Any:
+    """Return a value with U+FFFD in place of each half of a surrogate pair."""
+    if isinstance(value, RawNumber):
+        return value
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return _unique([(_HALF.sub("\ufffd", key), _paired(item)) for key, item in value.items()])
+    return [_paired(item) for item in value] if isinstance(value, list) else value
+
+
 def parse_json(raw: bytes, *, about: object = "", limit_bytes: int = MAX_MANIFEST_BYTES) -> Any:
     """Read JSON strictly: UTF-8, no duplicate keys, no NaN. Integers of up to 19 digits are `int`, others `RawNumber`.
 
-    Raises BadDocument, naming `about` (a file, URL or reference), for anything else and for more than `limit_bytes`.
+    Half a surrogate pair (`\\ud800`) is read as U+FFFD, as Go does: it cannot be printed or written. It has at
+    most 128 levels, so that readers may recurse. Raises BadDocument, naming `about` (a file, URL or reference), for
+    anything else and for more than `limit_bytes`.
     """
     what = "invalid JSON in" if about else "invalid JSON"
     if len(raw) > limit_bytes:
         why = f"it has {len(raw)} bytes, more than the {limit_bytes} allowed"
         raise BadDocument(what, about=about, why=why)
     try:
-        return json.loads(
+        value = json.loads(
             raw.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_int=_integer,
             parse_float=RawNumber,
             parse_constant=_refuse_constant,
         )
+        if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH:
+            _check_depth(value)
+        return _paired(value) if _SURROGATE.search(raw) else value
     except RecursionError:
         raise BadDocument(what, about=about, why="it is nested too deeply") from None
     except ValueError as error:
