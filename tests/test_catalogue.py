@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from errno import EACCES, EAGAIN, EMFILE, ENOSPC
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,23 @@ def test_a_message_shows_the_code_of_its_error():
     )
     assert message(BakeryError("no")) == "error[run/failed]: no"
     assert message(ZeroDivisionError("x")).startswith("error[run/internal]: internal error: ZeroDivisionError")
+
+
+SYSTEM = {
+    "no file": (OSError(EMFILE, "no"), "error[system/limit]: the limit of open files is reached"),
+    "no process": (BlockingIOError(EAGAIN, "no"), "error[system/limit]: cannot start a process: the limit"),
+    "no thread": (RuntimeError("can't start new thread"), "error[system/limit]: cannot start a thread: the limit"),
+    "no memory": (MemoryError(), "error[system/limit]: out of memory\nhint: "),
+    "no disk": (OSError(ENOSPC, "no", "file"), "error[run/failed]: cannot write file: no space left on device\nhint: "),
+    "no permission": (PermissionError(EACCES, "Permission denied", "file"), "error[run/failed]: cannot use file: Perm"),
+    "nothing that is known": (OSError("odd"), "error[run/internal]: internal error: OSError: odd"),
+}
+
+
+@pytest.mark.parametrize(("error", "start"), SYSTEM.values(), ids=SYSTEM)
+def test_what_the_system_refuses_is_not_shown_as_a_bug(error, start):
+    assert message(error).startswith(start)
+    assert "hint: " in message(error)
 
 
 @pytest.mark.parametrize("written", ["registry/quota", "error[registry/quota]:", " Registry/Quota "])

@@ -28,7 +28,8 @@ Exit codes: pipeline.md 5.9.
 from __future__ import annotations
 
 from enum import IntEnum
-from errno import EMFILE, ENFILE
+from errno import EMFILE, ENFILE, ENOSPC
+from typing import NamedTuple
 
 from bakery.text import clean
 
@@ -240,15 +241,12 @@ def code_of(error: BaseException) -> str:
     """Return the code of the error in the catalogue."""
     if isinstance(error, BakeryError):
         return error.error_code
-    return "system/limit" if _limit(error)[0] else "run/internal"
+    return _of_system(error).code
 
 
 def reason(error: BaseException) -> str:
-    """Return the error as one line, without its hint. Any exception but a BakeryError is shown as a bug."""
-    if isinstance(error, BakeryError):
-        text = str(error)
-    else:
-        text = _limit(error)[0] or f"internal error: {type(error).__name__}: {error}"
+    """Return the error as one line, without its hint. Other errors than ours and the system's are shown as bugs."""
+    text = str(error) if isinstance(error, BakeryError) else _of_system(error).text
     return " ".join(clean(text).split())
 
 
@@ -256,7 +254,7 @@ def hint_of(error: BaseException) -> str:
     """Return the user's next step, or ""."""
     if isinstance(error, BakeryError):
         return " ".join(clean(error.hint).split())
-    return _limit(error)[1] or "set BAKERY_DEBUG=1, run the command again, and report the traceback"
+    return _of_system(error).hint
 
 
 def limit_of_files(error: BaseException) -> bool:
@@ -264,14 +262,35 @@ def limit_of_files(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (EMFILE, ENFILE)
 
 
-def _limit(error: BaseException) -> tuple[str, str]:
-    """Return what to say if a limit of the process is the reason, and what to do about it; else two empty texts."""
+class _Shown(NamedTuple):
+    """How an error that is not a BakeryError is shown."""
+
+    code: str
+    text: str
+    hint: str = ""
+
+
+def _of_system(error: BaseException) -> _Shown:
+    """Return how to show a failure of the system that no caller expected: a limit, a disk, a file. Others are bugs."""
     if limit_of_files(error):
-        return TOO_MANY_FILES, RAISE_FILES
+        return _Shown("system/limit", TOO_MANY_FILES, RAISE_FILES)
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         why = "cannot start a thread: the limit of processes and threads is reached (ulimit -u, or a pids limit)"
-        return why, "raise that limit, or run fewer jobs with --jobs"
-    return "", ""
+        return _Shown("system/limit", why, "raise that limit, or run fewer jobs with --jobs")
+    if isinstance(error, BlockingIOError):  # of a fork; no stream of ours is read without waiting
+        why = "cannot start a process: the limit of processes and threads is reached (ulimit -u, or a pids limit)"
+        return _Shown("system/limit", why, "raise that limit, or run fewer jobs with --jobs")
+    if isinstance(error, MemoryError):
+        return _Shown("system/limit", "out of memory", "allow more memory, or run fewer jobs with --jobs")
+    named = isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror
+    if isinstance(error, OSError) and error.errno == ENOSPC:
+        what = f"cannot write {error.filename}" if named else "cannot write"
+        hint = "free some space, then run the same command again"
+        return _Shown("run/failed", f"{what}: no space left on device", hint)
+    if isinstance(error, OSError) and named:
+        return _Shown("run/failed", f"cannot use {error.filename}: {error.strerror}", "check its path and permissions")
+    hint = "set BAKERY_DEBUG=1, run the command again, and report the traceback"
+    return _Shown("run/internal", f"internal error: {type(error).__name__}: {error}", hint)
 
 
 def one_line(error: BaseException) -> str:

@@ -211,6 +211,33 @@ def test_every_error_becomes_a_message_and_its_exit_code(error, code, capsys):
     assert "Traceback" not in captured.err
 
 
+def test_an_error_of_the_system_about_a_file_is_not_shown_as_a_bug(capsys):
+    def fail():
+        Path("x" * 300).read_bytes()
+
+    assert main.guarded(fail) == ExitCode.FAILED
+    assert capsys.readouterr().err == (
+        f"error[run/failed]: cannot use {'x' * 300}: File name too long\nhint: check its path and permissions\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["check"], ExitCode.CONFIGURATION, "error[project/invalid]: cannot find bakery.yaml"),
+        (["verify", ""], ExitCode.USAGE, "error[usage/invalid]: cannot verify '': it is empty\nhint: "),
+    ],
+    ids=["configuration", "usage"],
+)
+def test_a_traceback_is_followed_by_the_same_message_and_exit_code(tmp_path, words, code, message):
+    done = subprocess.run(
+        [*PROGRAM, *words, "--debug"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code
+    assert done.stderr.startswith("Traceback")
+    assert f"\n{message}" in done.stderr
+
+
 @pytest.mark.parametrize("form", ["--log-format=json", "--log-format json"])
 def test_the_log_format_is_an_option_of_the_program(form):
     assert bakery(*form.split(), "version").returncode == 0

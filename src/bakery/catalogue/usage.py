@@ -126,9 +126,9 @@ ENTRIES: Final = (
     Entry(
         "system/limit",
         "A limit of the process is reached",
-        "The system refuses another open file, thread or process.",
+        "The system refuses another open file, thread or process, or more memory.",
         (
-            "The limit (`ulimit -n`, `ulimit -u`, or a pids limit of the container) is low.",
+            "The limit (`ulimit -n`, `ulimit -u`, `ulimit -v`, or a limit of the container) is low.",
             "Too many jobs run at once.",
         ),
         (

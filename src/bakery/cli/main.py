@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from errno import ENOSPC
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -136,7 +135,7 @@ def app() -> None:
 def guarded(action: Callable[[], Any]) -> int:
     """Run `action` and return the exit code: its own, if it returns one. Every error is printed on stderr as a message.
 
-    Tracebacks are shown only with --debug or BAKERY_DEBUG.
+    Tracebacks are shown only with --debug or BAKERY_DEBUG, before the message.
     """
     try:
         with interruptible(to_the_end=True):
@@ -162,16 +161,10 @@ def guarded(action: Callable[[], Any]) -> int:
         if isinstance(error, OSError) and not _has_working_directory():
             why = "the working directory does not exist any more"
             return _failed(BakeryError("cannot run", why=why, hint="change to a directory that exists"))
-        if isinstance(error, OSError) and error.errno == ENOSPC:
-            hint = "free some space, then run the same command again"
-            return _failed(
-                BakeryError("cannot write", about=error.filename or "", why="no space left on device", hint=hint)
-            )
         if general.is_debugging():
             import traceback
 
             print_line("".join(traceback.format_exception(error)).rstrip("\n"))
-            return ExitCode.FAILED
         return _failed(error)
     return code if isinstance(code, int) else ExitCode.DONE
 

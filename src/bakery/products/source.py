@@ -14,11 +14,16 @@ from bakery.errors import ConfigurationError, one_line
 from bakery.products.cache import PageCache
 from bakery.products.pages import PageSource
 from bakery.targets.catalog import LookupFailed
+from bakery.text import json_problem
 
 if TYPE_CHECKING:
     from bakery.retry import Clock
 
 _log = logging.getLogger(__name__)
+
+
+def _reason(error: Exception) -> str:
+    return json_problem(error) if isinstance(error, ValueError) else str(getattr(error, "strerror", None) or error)
 
 
 class RecordedPages:
@@ -32,7 +37,7 @@ class RecordedPages:
             head = dict(index.get("head", {}))
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(
-                "cannot read recorded responses from", about=directory / "index.json", why=str(error),
+                "cannot read recorded responses from", about=directory / "index.json", why=_reason(error),
                 hint="set BAKERY_HTTP_REPLAY to a directory with an index.json of URLs and files",
             ) from error  # fmt: skip
         self._default_status = int(head.pop("default", 200))
@@ -52,7 +57,9 @@ class RecordedPages:
         try:
             return (self._directory / name).read_bytes()
         except OSError as error:
-            return LookupFailed("cannot download", about=url, why=f"cannot read the recorded response: {error}")
+            return LookupFailed(
+                "cannot download", about=url, why=f"cannot read the recorded response: {_reason(error)}"
+            )
 
 
 class CachedPages:
