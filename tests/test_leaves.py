@@ -7,12 +7,22 @@ import itertools
 import os
 import tempfile
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from bakery.extent import Extent
-from bakery.files import cannot_write
+from bakery.files import (
+    cannot_find,
+    cannot_write,
+    is_file,
+    is_folder,
+    is_there,
+    not_a_file,
+    read_regular,
+    real_path,
+)
 from bakery.polling import poll_delays
 from bakery.tasks import in_thread
 
@@ -95,3 +105,47 @@ def test_why_a_file_cannot_be_written_is_known_before_it_is_opened(tmp_path, mon
     assert cannot_write(tmp_path / "new") == "permission denied"
     monkeypatch.setattr(os, "statvfs", lambda place: SimpleNamespace(f_flag=os.ST_RDONLY))
     assert cannot_write(tmp_path / "new") == "read-only file system"
+
+
+LONG = "x" * 300
+
+
+def test_what_cannot_be_looked_at_is_not_there_and_has_the_reason_of_the_system(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for path, why in ((tmp_path / LONG, "File name too long"), (loop, "Too many levels of symbolic links")):
+        assert (is_there(path), is_file(path), is_folder(path)) == (False, False, False)
+        assert cannot_find(path) == not_a_file(path) == cannot_write(path) == why
+        assert cannot_write(path / "new") == why
+    assert cannot_find(tmp_path / "no" / "new") == "it does not exist"
+    assert not_a_file(tmp_path / "no") == "no such file"
+    assert (cannot_find(tmp_path), not_a_file(tmp_path)) == ("", "it is not a regular file")
+    assert real_path(loop).name == "loop"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may search every folder")
+def test_a_file_in_a_folder_that_may_not_be_searched_is_not_there(tmp_path):
+    (tmp_path / "file").touch()
+    tmp_path.chmod(0)
+    try:
+        assert not is_there(tmp_path / "file")
+        assert not_a_file(tmp_path / "file") == cannot_write(tmp_path / "file") == "Permission denied"
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_pipe_is_read_only_as_a_stream_and_never_waited_for(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="it is not a regular file"):
+        read_regular(pipe, limit_bytes=10)
+    with pytest.raises(OSError, match="it is a pipe that no process writes"):
+        read_regular(pipe, limit_bytes=10, stream=True)
+    read, write = os.pipe()
+    os.write(write, b"text")
+    os.close(write)
+    assert read_regular(Path(f"/dev/fd/{read}"), limit_bytes=10, stream=True) == b"text"
+    os.close(read)
+    assert read_regular(Path(os.devnull), limit_bytes=10, stream=True) == b""
+    with pytest.raises(OSError, match="it is not a regular file"):
+        read_regular(Path("/dev/zero"), limit_bytes=10, stream=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -33,6 +34,11 @@ COMMANDS = {
     "imagetools create": ("imagetools", "create", *TAG),
     "imagetools inspect": ("imagetools", "inspect"),
 }
+OF_A_LAYOUT = {
+    "soci inspect": ("soci", "inspect"),
+    "soci verify": ("soci", "verify"),
+    "soci convert": ("soci", "convert", "--to-layout", "out.tar", "--from-layout"),
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -45,6 +51,86 @@ def test_an_archive_that_cannot_be_used_is_a_file_that_cannot_be_used_whatever_i
     ran = bakery(*command, "oci-archive:image.tar")
     assert ran.code == ExitCode.CONFIGURATION, ran.err
     assert f"error[content/layout]: cannot open image layout {folder}/image.tar: {why}\nhint: {hint}" in ran.err
+
+
+@pytest.mark.parametrize("words", OF_A_LAYOUT.values(), ids=OF_A_LAYOUT)
+@pytest.mark.parametrize(("content", "why", "hint"), LAYOUTS.values(), ids=LAYOUTS)
+def test_commands_of_layouts_have_the_same_exit_code_for_one_that_cannot_be_used(folder, words, content, why, hint):
+    if content is not None:
+        (folder / "image.tar").write_bytes(content)
+    ran = bakery(*words, "./image.tar")
+    assert (ran.code, f"image.tar: {why}\nhint: {hint}" in ran.err) == (ExitCode.CONFIGURATION, True), ran.err
+
+
+PATHS = {
+    "a loop of links": ("loop", "Too many levels of symbolic links"),
+    "too long": ("x" * 300, "File name too long"),
+}
+USES = {
+    "a metadata file": (("publish", *TAG, "PATH"), ExitCode.CONFIGURATION),
+    "a metadata file of a project": (("ci", "publish", "PATH"), ExitCode.CONFIGURATION),
+    "an archive": (("publish", *TAG, "oci-archive:PATH"), ExitCode.CONFIGURATION),
+    "a folder of digests": (
+        ("publish", *TAG, "--digests", "PATH", "--from", "registry.acme.test/tmp"), ExitCode.CONFIGURATION,
+    ),
+    "a bake file": (("publish", "--bake", "PATH", "x.json"), ExitCode.CONFIGURATION),
+    "a journal": (("publish", *TAG, "--journal", "PATH", "oci-archive:amd64.tar"), ExitCode.USAGE),
+    "a summary": (("publish", *TAG, "--summary-file", "PATH", "oci-archive:amd64.tar"), ExitCode.USAGE),
+    "a timeline": (("publish", *TAG, "--timeline", "PATH", "oci-archive:amd64.tar"), ExitCode.USAGE),
+    "metadata of a build": (("build", "--metadata-file", "PATH"), ExitCode.USAGE),
+    "a key": (("publish", *TAG, "--sign", "cosign", "--sign-key", "PATH", "oci-archive:amd64.tar"), ExitCode.USAGE),
+    "authorities": (("publish", *TAG, "--ca-file", "PATH", "oci-archive:amd64.tar"), ExitCode.USAGE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "code"), USES.values(), ids=USES)
+@pytest.mark.parametrize(("path", "why"), PATHS.values(), ids=PATHS)
+def test_paths_that_cannot_be_looked_at_are_files_that_cannot_be_used(folder, words, code, path, why):
+    (folder / "loop").symlink_to("loop")
+    (folder / "bake.json").write_text("{}")
+    ran = bakery(*(word.replace("PATH", path) for word in words))
+    assert (ran.code, why in ran.err, "internal" in ran.err) == (code, True, False), ran.err
+
+
+def test_a_folder_of_digests_that_has_something_else_is_refused(folder):
+    (folder / "digests").mkdir()
+    os.mkfifo(folder / "digests/pipe")
+    ran = bakery("publish", *TAG, "--digests", "digests", "--from", "registry.acme.test/tmp")
+    assert ran.code == ExitCode.CONFIGURATION
+    assert "cannot read digests digests/pipe: it is not a regular file" in ran.err
+
+
+STREAMS = {
+    "publish --bake": ("publish", "--bake", "FILE", "x.json"),
+    "rehearse --bake": ("rehearse", "--bake", "FILE"),
+    "ci matrix --bake": ("ci", "matrix", "--bake", "FILE"),
+    "ci matrix --changed-files-from": (
+        "ci",
+        "matrix",
+        "--context",
+        str(ROOT / "examples/hello"),
+        "--changed-files-from",
+        "FILE",
+    ),
+    "imagetools create --file": ("imagetools", "create", *TAG, "--file", "FILE"),
+}
+
+
+@pytest.mark.parametrize("words", STREAMS.values(), ids=STREAMS)
+def test_a_file_that_may_be_stdin_is_never_waited_for_and_has_an_end(folder, words):
+    os.mkfifo(folder / "pipe")
+    for file, why in (("pipe", "it is a pipe that no process writes"), ("/dev/zero", "it is not a regular file")):
+        ran = bakery(*(word.replace("FILE", file) for word in words))
+        assert (ran.code in (ExitCode.USAGE, ExitCode.CONFIGURATION), why in ran.err) == (True, True), ran.err
+
+
+def test_the_pipe_of_a_shell_is_a_bake_file(folder):
+    read, write = os.pipe()
+    os.write(write, b'{"target": {"app": {"tags": ["registry.acme.test/app:1"], "platforms": ["linux/s390x"]}}}')
+    os.close(write)
+    ran = bakery("ci", "matrix", "--bake", f"/dev/fd/{read}")  # bakery ci matrix --bake <(docker buildx bake --print)
+    os.close(read)
+    assert ran.out == '[{"platform": "linux/s390x"}]\n'
 
 
 def test_a_build_that_is_given_twice_is_refused(folder):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bakery.errors import BakeryError
+from bakery.files import is_file
 
 if TYPE_CHECKING:
     from bakery.config.project import Image
@@ -36,7 +37,7 @@ def metadata_keys(files: Iterable[Path]) -> list[str]:
     from bakery.targets.metadata import read_metadata
 
     try:
-        return list(read_metadata([file for file in files if file.is_file()]).uids)
+        return list(read_metadata([file for file in files if is_file(file)]).uids)
     except (BakeryError, OSError):
         return []
 

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from bakery import __version__
 from bakery.errors import RAISE_FILES, BakeryError, InvalidContent, UsageError
 from bakery.events import Emit, ignore
+from bakery.files import is_file
 from bakery.oci.reference import Repository
 from bakery.report.diagnosis import Check, Diagnosis, failed
 from bakery.report.documents import Health
@@ -256,7 +257,7 @@ def _credentials(environment: Mapping[str, str]) -> Check:
     from bakery.registry.credentials import CredentialSources
 
     sources = CredentialSources.from_environment(environment)
-    there = [str(file) for file in sources.files if file.is_file()]
+    there = [str(file) for file in sources.files if is_file(file)]
     there += ["DOCKER_AUTH_CONFIG"] if sources.inline else []
     if there:
         return Check(MACHINE, "credentials", Health.OK, f"read from {', '.join(there)}")

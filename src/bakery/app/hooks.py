@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from bakery.errors import UsageError
 from bakery.events import Emit, StepOutput
+from bakery.files import not_a_file
 from bakery.text import hide
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def _check_programs(command: Sequence[str], options: PublishOptions) -> None:
         raise UsageError("invalid value for --before-commit", about=repr(options.before_commit), why=why)
     key = options.sign_key or options.environment.get("COSIGN_KEY", "")
     is_file = _KEY_ELSEWHERE.match(key) is None
-    if options.sign is not None and key and is_file and not Path(key).is_file():
-        raise UsageError("invalid value for --sign-key", about=repr(key), why="no such file")
+    if options.sign is not None and key and is_file and (why := not_a_file(Path(key))):
+        raise UsageError("invalid value for --sign-key", about=repr(key), why=why)
 
 
 class Preparations:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from bakery.app.publishing import PublishOptions
 from bakery.errors import BakeryError, BudgetSpent, UsageError
 from bakery.events import Emit, ignore
+from bakery.files import read_regular
 
 if TYPE_CHECKING:
     from bakery.oci.descriptor import Descriptor
@@ -156,8 +157,7 @@ def _built(file: Path, target: str) -> Source:
 
 def _read(file: str) -> str:
     try:
-        with Path(file).open(encoding="utf-8") as stream:
-            return stream.read(MAX_FILE_BYTES)
+        return read_regular(Path(file), limit_bytes=MAX_FILE_BYTES, stream=True).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise UsageError("cannot read", about=file, why=why) from error

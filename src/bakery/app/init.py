@@ -13,6 +13,7 @@ from bakery.config.remote import image_name, label_namespace, registry_of_forge,
 from bakery.config.unfinished import PLACEHOLDER_HOST
 from bakery.errors import BadReference, BakeryError, UsageError
 from bakery.events import Emit, Noted, ignore
+from bakery.files import is_file
 
 if TYPE_CHECKING:
     from bakery.config.project import ProjectRegistry
@@ -213,7 +214,7 @@ def _registry(text: str) -> ProjectRegistry:
 
 
 def _existing_containerfile(context: Path) -> str:
-    return next((name for name in (_CONTAINERFILE, _DOCKERFILE) if (context / name).is_file()), "")
+    return next((name for name in (_CONTAINERFILE, _DOCKERFILE) if is_file(context / name)), "")
 
 
 def _link(path: Path, target: str) -> None:

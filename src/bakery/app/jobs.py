@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bakery.errors import ConfigurationError, InvalidContent, UsageError
+from bakery.files import read_regular
 
 NO_PLATFORM: Final = "linux/amd64"  # where a target is built that names no platform
 
@@ -36,11 +37,11 @@ def on_runners(jobs: Sequence[dict[str, Any]], runners: Sequence[str]) -> list[d
 
 
 def _of_bake(bake: str, stdin: bytes) -> list[str]:
-    from bakery.plans.bake import read_bake
+    from bakery.plans.bake import MAX_BYTES, read_bake
 
     name = "standard input" if bake == "-" else bake
     try:
-        raw = stdin if bake == "-" else Path(bake).read_bytes()
+        raw = stdin if bake == "-" else read_regular(Path(bake), limit_bytes=MAX_BYTES, stream=True)
     except OSError as error:
         raise ConfigurationError("cannot read bake file", about=bake, why=error.strerror or str(error)) from error
     targets = [target for target in read_bake(raw, about=name) if target.expected]

@@ -17,6 +17,7 @@ from bakery.app import planning
 from bakery.app.planning import PublishRequest
 from bakery.errors import ConfigurationError, InvalidContent, NothingSelected, UsageError
 from bakery.events import Emit, Noted, ignore
+from bakery.files import real_path
 from bakery.text import plural
 
 if TYPE_CHECKING:
@@ -140,11 +141,11 @@ def _of_digests(origin: OriginRequest, places: Sequence[Destination]) -> tuple[S
         why = "expected one --from for each --digests, or only one"
         raise UsageError("cannot pair --digests and --from", why=why)
     if len(repositories) == 1:
-        repositories = tuple(repositories[0].replace("{name}", folder.resolve().name) for folder in folders)
+        repositories = tuple(repositories[0].replace("{name}", real_path(folder).name) for folder in folders)
     images = []
     for folder, text in zip(folders, repositories, strict=True):
         repository = Repository.parse(text)
-        names = (folder.resolve().name, repository.path.rpartition("/")[2])
+        names = (real_path(folder).name, repository.path.rpartition("/")[2])
         images.append(NamedSources(names, read_digests(folder, repository)))
     digests = plural(sum(len(image.sources) for image in images), "digest")
     where = f"of {repositories[0]} in {folders[0]}" if len(images) == 1 else f"of {len(images)} images"

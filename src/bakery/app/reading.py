@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from bakery.app.selecting import Filters, check_matched, choose_versions, emit_problems, open_project, select_targets
 from bakery.errors import NothingSelected, one_line
 from bakery.events import Emit, Noted, ignore
+from bakery.files import is_file
 
 if TYPE_CHECKING:
     from bakery.config.project import Project
@@ -92,7 +93,7 @@ def check(context: Path, *, strict: bool = False, emit: Emit = ignore) -> str:
     from bakery.targets.expand import check_expansion
 
     project = open_project(context, strict=strict, emit=emit)
-    checked = check_expansion(project, lambda path: (context / path).is_file(), strict=strict)
+    checked = check_expansion(project, lambda path: is_file(context / path), strict=strict)
     emit_problems(checked.problems, emit)
     return checked.summary
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bakery.errors import BadReference, UsageError
 from bakery.events import Emit, Noted, ignore
+from bakery.files import is_there
 
 if TYPE_CHECKING:
     from bakery.engines.soci_inspection import ImageSource, Verification, VerifiedLayer
@@ -136,7 +137,7 @@ async def _source(image: str, select: str, environment: Mapping[str, str]) -> As
 
 
 def _is_path(image: str) -> bool:
-    return image.startswith((".", "/", "~")) or image.endswith(".tar") or Path(image).exists()
+    return image.startswith((".", "/", "~")) or image.endswith(".tar") or is_there(Path(image))
 
 
 def _changed(limits: Limits, changes: Sequence[str]) -> Limits:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from bakery.errors import ConfigurationError, InvalidContent, MetadataError, UsageError
 from bakery.events import Emit, Noted
+from bakery.files import is_file, is_folder, is_there, read_regular
 from bakery.oci.reference import LayoutReference, TagReference, parse_reference
-from bakery.plans.references import is_source
+from bakery.plans.references import check_there, is_source
 
 if TYPE_CHECKING:
     from bakery.plans.bake import BakeTarget
@@ -24,12 +25,12 @@ def read_bake_file(file: str, stdin: bytes) -> tuple[str, tuple[BakeTarget, ...]
 
     Raises ConfigurationError for a file that cannot be used.
     """
-    from bakery.plans.bake import read_bake
+    from bakery.plans.bake import MAX_BYTES, read_bake
 
     if file == "-":
         return "standard input", read_bake(stdin, about="standard input")
     try:
-        content = Path(file).read_bytes()
+        content = read_regular(Path(file), limit_bytes=MAX_BYTES, stream=True)
     except OSError as error:
         raise ConfigurationError("cannot read bake file", about=file, why=error.strerror or str(error)) from error
     return file, read_bake(content, about=file)
@@ -67,6 +68,7 @@ def open_usable(path: Path) -> Layout:
     """Open a layout. Raises MetadataError if it is not one."""
     from bakery.transfer.layout import open_layout  # most runs read none
 
+    check_there(path)
     try:
         return open_layout(path)
     except InvalidContent as error:
@@ -97,13 +99,13 @@ def refuse_misnamed(texts: Iterable[str], base: Path) -> None:
     """
     for text in texts:
         path = base / text
-        if path.is_dir():
-            layout = (path / "oci-layout").exists()
+        if is_folder(path):
+            layout = is_there(path / "oci-layout")
             hint = _publish(f"oci-layout:{text}") if layout else f"name the files, as in '{text}/*'"
             raise UsageError(_WHAT, about=text, why="it is a folder", hint=hint)
-        if path.is_file() and not text.endswith(".json") and _is_tar(path):
+        if is_file(path) and not text.endswith(".json") and _is_tar(path):
             raise UsageError(_WHAT, about=text, why="it is a tar", hint=_publish(f"oci-archive:{text}"))
-        if path.exists():
+        if is_there(path):
             continue
         if is_source(text):
             why = "expected build metadata files"
@@ -121,7 +123,10 @@ def _publish(source: str) -> str:
 def _is_tar(path: Path) -> bool:
     import tarfile  # slow to import; metadata files end in .json
 
-    return tarfile.is_tarfile(path)
+    try:
+        return tarfile.is_tarfile(path)
+    except OSError:
+        return False  # reading it as metadata reports why
 
 
 def _is_tag(text: str) -> bool:

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from bakery.defaults import TIME_BUDGET_S
 from bakery.errors import InvalidContent, NothingSelected, RecordError, UsageError
 from bakery.events import Emit, ignore
+from bakery.files import is_folder, is_there
 
 if TYPE_CHECKING:
     from bakery.publish.audited import Audit, Expected
@@ -65,13 +66,13 @@ def _expected(text: str, request: VerifyRequest, emit: Emit) -> Sequence[Expecte
     path = Path(text)
     if not text:  # of an empty variable: Path("") is the current folder
         raise UsageError("cannot verify ''", why="it is empty", hint="leave it out to check the current folder")
-    if path.is_dir():
+    if is_folder(path):
         from bakery.app.planning import project_targets
 
         return expected_of_targets(
             project_targets(path, request.image_name, allow_empty=request.allow_empty, emit=emit)
         )
-    if path.exists():
+    if is_there(path):
         return _of_file(path)
     try:
         return expected_of_references([text])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bakery.build.plan import BuildPlan
 from bakery.errors import ConfigurationError
+from bakery.files import is_file
 from bakery.text import clean, plural
 
 
@@ -12,7 +13,7 @@ def check_files(plan: BuildPlan) -> None:
     missing: dict[str, list[str]] = {}
     for build in plan.builds:
         file = build.target.containerfile
-        if file in missing or not (plan.context / file).is_file():
+        if file in missing or not is_file(plan.context / file):
             missing.setdefault(file, []).append(build.uid)
     if missing:
         lines = [clean(f"{file} (for {', '.join(uids)})") for file, uids in missing.items()]

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 import click
 
@@ -18,6 +18,9 @@ from bakery.cli.group import Command
 from bakery.cli.options import declare
 from bakery.cli.output import emit, write
 from bakery.errors import ConfigurationError
+from bakery.files import read_regular
+
+_MAX_CHANGED_BYTES: Final = 64 * 1024 * 1024  # a million paths
 
 _exclude = click.option(
     "--exclude", type=click.Choice(get_args(JobField)), multiple=True, help="Leave this field out; repeatable."
@@ -31,7 +34,10 @@ _changed = click.option(
     help="Only what the files listed in FILE affect: one path per line, relative to the context; - is stdin.",
 )  # fmt: skip
 _shards = click.option(
-    "--shards", type=click.IntRange(min=1), metavar="N", help="Print N shards of the images for `ci publish --shard`."
+    "--shards",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Print N shards of the images for `ci publish --shard`.",
 )
 _runner = click.option(
     "--runner", metavar="PLATFORM=LABEL", multiple=True, envvar="BAKERY_RUNNERS", show_envvar=True,
@@ -114,8 +120,8 @@ def _paths(source: str) -> list[str]:
         text = sys.stdin.read()
     else:
         try:
-            text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+            text = os.fsdecode(read_regular(Path(source), limit_bytes=_MAX_CHANGED_BYTES, stream=True))
         except OSError as error:
-            why = os.strerror(error.errno or 0)
+            why = error.strerror or str(error)
             raise ConfigurationError("cannot read the changed files", about=f"from {source}", why=why) from error
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from bakery.errors import BakeryError, UsageError
-from bakery.files import WRITABLE_HINT, cannot_write, write_text
+from bakery.files import WRITABLE_HINT, cannot_write, is_file, write_text
 
 if TYPE_CHECKING:
     from bakery.report.model import Run
@@ -50,7 +50,7 @@ def append_page(summary: Mapping[str, Any], environment: Mapping[str, str]) -> N
 
     page = environment.get("GITHUB_STEP_SUMMARY", "")
     if page:
-        room = LIMIT_BYTES - (Path(page).stat().st_size if Path(page).is_file() else 0)  # for all commands of the step
+        room = LIMIT_BYTES - (Path(page).stat().st_size if is_file(Path(page)) else 0)  # for all commands of the step
         write_file(Path(page), summary_page(merge([read_summary(summary)]), limit_bytes=room), append=True)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from msgspec import Struct
 
 from bakery.errors import BakeryError
+from bakery.files import is_file, is_there
 
 RunGit = Callable[[Path, Sequence[str]], bytes]
 """Runs git with these arguments in a directory and returns its stdout. Raises GitFailed for any exit code but 0."""
@@ -61,27 +62,27 @@ def revision(context: Path, run_git: RunGit | None = None) -> str | None:
     """
     for directory in (context.absolute(), *context.absolute().parents):
         dot_git = directory / ".git"
-        if dot_git.exists():
+        if is_there(dot_git):
             return _head(dot_git) or (_head_from_git(directory, run_git) if run_git is not None else None)
     return None
 
 
 def _head(dot_git: Path) -> str | None:
     try:
-        if dot_git.is_file():  # a worktree or submodule: the file names the directory
+        if is_file(dot_git):  # a worktree or submodule: the file names the directory
             named = dot_git.read_text().removeprefix("gitdir:").strip()
             dot_git = dot_git.parent / named
         common = dot_git / "commondir"
-        shared = dot_git / common.read_text().strip() if common.is_file() else dot_git
+        shared = dot_git / common.read_text().strip() if is_file(common) else dot_git
         head = (dot_git / "HEAD").read_text().strip()
         if not head.startswith("ref: "):
             return _commit(head)
         name = head.removeprefix("ref: ")
         for base in (dot_git, shared):
-            if (base / name).is_file():
+            if is_file(base / name):
                 return _commit((base / name).read_text().strip())
         packed = shared / "packed-refs"
-        for line in packed.read_text().splitlines() if packed.is_file() else ():
+        for line in packed.read_text().splitlines() if is_file(packed) else ():
             commit, _, ref = line.partition(" ")
             if ref == name:
                 return _commit(commit)

@@ -27,6 +27,7 @@ from bakery.config.traversal import images, mappings
 from bakery.config.yaml.document import Document
 from bakery.config.yaml.problem import Finding, InvalidProject, Keys, Problem, alternatives
 from bakery.errors import ConfigurationError
+from bakery.files import MISSING, NO_FILE, cannot_find, not_a_file, real_path
 
 NAMES = ("bakery.yaml", "bakery.yml")
 _MAX_BYTES = 64 * 1024 * 1024  # a thousand times the size of a large project
@@ -35,7 +36,7 @@ _MAX_BYTES = 64 * 1024 * 1024  # a thousand times the size of a large project
 def project_in(context: Path) -> Path | None:
     """Return what has the name of a project file in a directory, whatever it is. Parents are not searched."""
     paths = (context / name for name in NAMES)
-    return next((path for path in paths if path.exists() or path.is_symlink()), None)
+    return next((path for path in paths if cannot_find(path) != MISSING or path.is_symlink()), None)
 
 
 def find_project(context: Path) -> Path:
@@ -46,15 +47,15 @@ def find_project(context: Path) -> Path:
             f"cannot find {' or '.join(NAMES)} in", about=context.absolute(),
             hint="run in the directory of a project, or name it with --context",
         )  # fmt: skip
-    if not path.is_file():
-        raise ConfigurationError("cannot read", about=path, why="it is not a regular file, or a link to nowhere")
+    if why := not_a_file(path):
+        raise ConfigurationError("cannot read", about=path, why="it is a link to nowhere" if why == NO_FILE else why)
     _check_inside(path, context)
     return path
 
 
 def _check_inside(path: Path, context: Path) -> None:
     """Raise ConfigurationError for a link out of the project: messages would quote lines of a file elsewhere."""
-    if path.is_symlink() and not path.resolve().is_relative_to(context.resolve()):
+    if path.is_symlink() and not real_path(path).is_relative_to(real_path(context)):
         why = "it is a link to a file outside of the project"
         raise ConfigurationError("cannot read", about=path, why=why, hint="copy the file into the project")
 

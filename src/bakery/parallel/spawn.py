@@ -26,6 +26,7 @@ from typing import IO
 from msgspec import Struct
 
 from bakery.errors import BakeryError
+from bakery.files import is_folder
 from bakery.parallel.failure import CommandTimedOut, NotStarted, OutputTooLarge
 from bakery.parallel.output import Kept, Lines, Output
 from bakery.parallel.root import GRACE_S, at_hard_stop, undivided
@@ -135,7 +136,7 @@ def _not_started(cmd: Sequence[str], cwd: Path | str | None, error: Exception) -
     else:
         why = str(error)
     hint = f"install {program}, or add its directory to PATH"
-    if cwd is not None and not Path(cwd).is_dir():
+    if cwd is not None and not is_folder(Path(cwd)):
         hint = f"check that {cwd} is a directory"
     failure = NotStarted("cannot start", about=program, why=why, hint=hint)
     failure.__cause__ = error

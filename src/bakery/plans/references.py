@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bakery.errors import BadReference, MetadataError
+from bakery.files import cannot_find, is_there
 from bakery.oci.digest import Digest
 from bakery.oci.reference import LayoutPath, LayoutReference, Repository, parse_reference
 from bakery.publish.plan import Source
@@ -34,18 +35,19 @@ def parse_source(text: str, base: Path, *, repository: Repository | None = None)
     """
     if is_layout(text):
         layout = parse_layout(text, base)
-        if not Path(layout.layout.path).exists():
-            raise MetadataError(
-                "cannot open image layout",
-                about=layout.layout.path,
-                why="it does not exist",
-                hint="check the path, and that the build which writes it has succeeded",
-                error_code="content/layout",
-            )
+        check_there(Path(layout.layout.path))
         return Source(layout)
     if repository is not None and text.startswith(("sha256:", "sha512:")):
         return Source(repository.with_digest(Digest.parse(text)))
     return Source(parse_reference(text))
+
+
+def check_there(layout: Path) -> None:
+    """Raise MetadataError if nothing can be found at the path of a layout."""
+    if why := cannot_find(layout):
+        hint = "check the path, and that the build which writes it has succeeded"
+        code = "content/layout"
+        raise MetadataError("cannot open image layout", about=layout, why=why, hint=hint, error_code=code)
 
 
 def parse_layout(text: str, base: Path) -> LayoutReference:
@@ -60,11 +62,11 @@ def parse_layout(text: str, base: Path) -> LayoutReference:
     head, at, digest = rest.rpartition("@")
     if at and digest.startswith(("sha256:", "sha512:")):
         return _layout(base, head, str(Digest.parse(digest)))
-    if (base / rest).exists():
+    if is_there(base / rest):
         return _layout(base, rest, "")
     ends = [place for place, character in enumerate(rest) if character == ":"]
     for end in reversed(ends):
-        if (base / rest[:end]).exists():
+        if is_there(base / rest[:end]):
             return _layout(base, rest[:end], rest[end + 1 :])
     path, _, name = rest.partition(":")
     return _layout(base, path, name)

@@ -19,7 +19,7 @@ from msgspec import to_builtins
 
 from bakery.errors import UsageError
 from bakery.events import FORMAT, Event, RunStarted
-from bakery.files import WRITABLE_HINT, cannot_write, open_for_text
+from bakery.files import WRITABLE_HINT, cannot_write, is_file, open_for_text
 from bakery.oci.annotation import format_time
 from bakery.text import clean, json_text
 
@@ -34,7 +34,7 @@ def _now() -> datetime:
 
 def _ends_with_line(path: Path) -> bool:
     """Return whether the file is empty or its last line is complete: a run that was killed may have cut it."""
-    if not path.is_file():  # a pipe or a device cannot be read back
+    if not is_file(path):  # a pipe or a device cannot be read back
         return True
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - 1))
@@ -43,7 +43,7 @@ def _ends_with_line(path: Path) -> bool:
 
 def _lock(file: IO[str], path: Path) -> None:
     """Reserve the file for this run. File systems without locks have none; pipes and devices need none."""
-    if not path.is_file():
+    if not is_file(path):
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -22,6 +22,7 @@ from msgspec import Struct, field
 
 from bakery.defaults import CREDENTIAL_HELPER_TIMEOUT_S
 from bakery.errors import AuthError
+from bakery.files import is_folder, read_regular
 from bakery.oci.reference import Repository
 from bakery.registry.origin import HUB_API_HOST
 from bakery.registry.token import ANONYMOUS, Login
@@ -178,13 +179,12 @@ class Credentials:
         """Read `REGISTRY[/REPOSITORY][@SCOPE[,SCOPE…]]/config.json` below a folder, as buildx does."""
         for file in sorted(folder.rglob("config.json"))[:_MAX_SCOPED]:
             place, _, scopes = file.parent.relative_to(folder).as_posix().partition("@")
-            with file.open("rb") as stream:
-                config = _parse(stream.read(_MAX_CONFIG_BYTES + 1), str(file))
+            config = _parse(read_regular(file, limit_bytes=_MAX_CONFIG_BYTES), str(file))
             self._scoped.setdefault(place, {})[frozenset(filter(None, scopes.split(",")))] = config
 
     def _read_all(self) -> list[_Config]:
         configs = []
-        if self._sources.scoped is not None and self._sources.scoped.is_dir():
+        if self._sources.scoped is not None and is_folder(self._sources.scoped):
             try:
                 self._read_scoped(self._sources.scoped)
             except OSError as error:
@@ -196,8 +196,7 @@ class Credentials:
             configs.append(_parse(self._sources.inline.encode(errors="surrogateescape"), "DOCKER_AUTH_CONFIG"))
         for file in self._sources.files:
             try:
-                with file.open("rb") as stream:
-                    raw = stream.read(_MAX_CONFIG_BYTES + 1)
+                raw = read_regular(file, limit_bytes=_MAX_CONFIG_BYTES, stream=True)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:

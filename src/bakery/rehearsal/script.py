@@ -15,7 +15,8 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from bakery.errors import InvalidContent, UsageError
-from bakery.oci.canonical import RawNumber, parse_object
+from bakery.files import read_regular
+from bakery.oci.canonical import MAX_MANIFEST_BYTES, RawNumber, parse_object
 from bakery.rehearsal import faults
 from bakery.rehearsal.faults import PHRASES, Effect, Rule, When
 from bakery.rehearsal.profiles import Profile, profile
@@ -46,7 +47,7 @@ _RULE: Final = ("then", "after", "name", "method", "path", "route", "repository"
 def read(path: Path) -> Profile:
     """Return the profile that this file describes. Raises UsageError, naming the file, the rule and what is allowed."""
     try:
-        document = parse_object(path.read_bytes(), about=path)
+        document = parse_object(read_regular(path, limit_bytes=MAX_MANIFEST_BYTES), about=path)
     except OSError as error:
         raise _invalid(str(path), error.strerror or str(error)) from error
     except InvalidContent as error:

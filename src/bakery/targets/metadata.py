@@ -15,7 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from bakery.errors import BakeryError, MetadataError
-from bakery.files import read_regular
+from bakery.files import is_there, read_regular, real_path
 from bakery.oci.annotation import CREATED, parse_time
 from bakery.oci.canonical import parse_object
 from bakery.oci.digest import Digest
@@ -60,7 +60,7 @@ class Metadata(Struct, frozen=True):
 
 def is_pattern(argument: str, base: Path) -> bool:
     """Return whether an argument is a pattern: it has a wildcard, and no file has exactly this name."""
-    return any(character in argument for character in "*?[") and not (base / argument).exists()
+    return any(character in argument for character in "*?[") and not is_there(base / argument)
 
 
 def unmatched(arguments: Iterable[str], base: Path) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def find_files(arguments: Iterable[str], base: Path) -> tuple[Path, ...]:
             paths = [base / match for match in matches]
         else:
             paths = [base / argument]
-        found.update(dict.fromkeys(path.resolve() for path in paths))
+        found.update(dict.fromkeys(real_path(path) for path in paths))
     return tuple(found)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Final, Protocol, Self
 
 from bakery.errors import DigestMismatch, InvalidContent
+from bakery.files import is_folder
 from bakery.oci import canonical
 from bakery.oci import manifest as oci
 from bakery.oci import media_type as mt
@@ -177,9 +178,9 @@ class Layout:
 
     def _refuse_other_format(self) -> None:
         """Raise BadLayout for the other formats of images that tools write, with how to convert them."""
-        is_folder = self.path.is_dir()
-        why = "it is skopeo's folder (dir:), not a layout" if is_folder else "it is a Docker archive, not a layout"
-        old = f"{'dir' if is_folder else 'docker-archive'}:{self.path.name}"
+        is_dir = is_folder(self.path)
+        why = "it is skopeo's folder (dir:), not a layout" if is_dir else "it is a Docker archive, not a layout"
+        old = f"{'dir' if is_dir else 'docker-archive'}:{self.path.name}"
         hint = f"convert it with `skopeo copy {old} oci-archive:image.tar`, or have it written as type=oci"
         raise BadLayout(_CANNOT_OPEN, about=self.path, why=why, hint=hint)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bakery.errors import ConfigurationError
+from bakery.files import is_folder
 from bakery.oci.platform import Platform
 from bakery.parallel.command import ShellTask
 
@@ -57,7 +58,7 @@ def test_directory(target: Target, context: Path) -> Path:
     """
     directories = [context / target.version_path / "test", context / target.image_path / "test"]
     for directory in directories:
-        if directory.is_dir():
+        if is_folder(directory):
             return directory.absolute()
     raise ConfigurationError(
         "cannot find goss tests of",

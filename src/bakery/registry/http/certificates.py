@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bakery.errors import UsageError
+from bakery.files import is_file, is_folder
 from bakery.registry.http.failure import Untrusted
 from bakery.registry.http.url import Origin
 from bakery.values import advice
@@ -86,7 +87,7 @@ class Contexts:
             authorities += sorted(folder.glob("*.crt"))
             for found in sorted(folder.glob("*.cert")):
                 key = found.with_suffix(".key")
-                if not key.is_file():
+                if not is_file(key):
                     why = f"its key {key.name} is missing beside it"
                     raise UsageError("cannot use client certificate", about=found, why=why)
                 certificate = certificate or ClientCertificate(found, key)
@@ -95,7 +96,7 @@ class Contexts:
     def _folders_of(self, origin: Origin) -> Iterator[Path]:
         names = dict.fromkeys((origin.authority, f"{origin.host}:{origin.port}"))
         for parent in self._folders:
-            yield from (parent / name for name in names if (parent / name).is_dir())
+            yield from (parent / name for name in names if is_folder(parent / name))
 
     def _context(self, authorities: list[Path], certificate: ClientCertificate | None) -> ssl.SSLContext:
         key = tuple(authorities), certificate

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from bakery.defaults import CONNECT_TIMEOUT_S, RESPONSE_TIMEOUT_S, STALL_TIMEOUT_S
 from bakery.errors import UsageError
+from bakery.files import is_folder, not_a_file
 from bakery.registry.http.address import is_loopback_name
 from bakery.registry.http.certificates import ClientCertificate
 from bakery.registry.http.failure import UnsafeTarget
@@ -135,9 +136,8 @@ def _client_certificate(environment: Mapping[str, str]) -> ClientCertificate | N
 
 def _file(environment: Mapping[str, str], name: str) -> Path | None:
     text = environment.get(name, "").strip()
-    if text and not Path(text).is_file():
-        shown = setting(environment, name)
-        raise UsageError(f"invalid {shown}", about=text, why="no such file", hint="name a PEM file")
+    if text and (why := not_a_file(Path(text))):
+        raise UsageError(f"invalid {setting(environment, name)}", about=text, why=why, hint="name a PEM file")
     return Path(text) if text else None
 
 
@@ -161,7 +161,7 @@ def _certificate_folders(environment: Mapping[str, str]) -> Iterator[Path]:
     if docker := environment.get("DOCKER_CONFIG"):
         parents.append(Path(docker))
     for parent in dict.fromkeys(parents):
-        if (folder := parent / "certs.d").is_dir():
+        if is_folder(folder := parent / "certs.d"):
             yield folder
 
 
