@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bakery.errors import ExitCode
 from tests import projects
 from tests.cli.running import bakery
 
@@ -181,6 +182,12 @@ def test_the_matrix_lists_no_job_twice():
     ran = bakery("ci", "matrix", "--context", projects.HERE / "atlas-app", "--exclude", "version", "--exclude", "dev")
     jobs = json.loads(ran.out)
     assert len(jobs) == len({tuple(job.items()) for job in jobs}) > 2
+
+
+def test_there_are_not_more_shards_than_machines():
+    for many in ("10001", "9" * 400):
+        ran = bakery("ci", "matrix", "--shards", many)
+        assert (ran.code, "--shards" in ran.err) == (ExitCode.USAGE, True)
 
 
 def test_shards_hold_every_image_once():

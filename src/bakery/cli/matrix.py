@@ -20,6 +20,7 @@ from bakery.cli.output import emit, write
 from bakery.errors import ConfigurationError
 from bakery.files import read_regular
 
+_MAX_SHARDS: Final = 10_000  # a matrix of GitHub has at most 256 jobs
 _MAX_CHANGED_BYTES: Final = 64 * 1024 * 1024  # a million paths
 
 _exclude = click.option(
@@ -35,7 +36,7 @@ _changed = click.option(
 )  # fmt: skip
 _shards = click.option(
     "--shards",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, _MAX_SHARDS),
     metavar="N",
     help="Print N shards of the images for `ci publish --shard`.",
 )
