@@ -15,10 +15,14 @@ from tests.program import run_bakery
 __all__ = ["kitchen"]  # a fixture
 
 NO = Refuse(403, "DENIED", "not for this token")
+ODD = Refuse(401, "UNAUTHORIZED", headers=(("WWW-Authenticate", 'Bearer realm="open'),))
+AWAY = Refuse(307, headers=(("Location", "http://169.254.169.254/x"),))
 UNREAD = {  # what the source refuses: (method, path, effect, its words)
     "the list, to this login": ("GET", "/referrers/", Refuse(401, "UNAUTHORIZED", "who are you"), "401"),
     "the list": ("GET", "/referrers/", NO, "403 DENIED: not for this token"),
     "the list, which keeps failing": ("GET", "/referrers/", Refuse(500, "UNKNOWN", "broken"), "500 UNKNOWN: broken"),
+    "the list, by a challenge that nothing can be made of": ("GET", "/referrers/", ODD, "malformed"),
+    "the list, by a forbidden redirect": ("GET", "/referrers/", AWAY, "redirects to a forbidden address"),
     "a tag of cosign": ("HEAD", ".sig", Refuse(500, "UNKNOWN"), "500"),
     "a listed manifest": ("GET", "{sbom}", NO, "403 DENIED: not for this token"),
     "a blob": ("GET", "{blob}", NO, "403 DENIED: not for this token"),

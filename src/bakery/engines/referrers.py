@@ -22,6 +22,8 @@ from bakery.oci.reference import DigestReference, Repository, TagReference
 from bakery.publish.image import AssembledImage, Child
 from bakery.publish.outcome import ArtifactOutcome
 from bakery.publish.plan import PlannedTarget
+from bakery.registry.challenge import BadChallenge
+from bakery.registry.http.failure import UnsafeTarget, Untrusted
 from bakery.registry.retries import giving_up_after
 from bakery.tasks import together
 from bakery.text import plural
@@ -31,6 +33,8 @@ MAX_ARTIFACTS: Final = 1_000  # of one target at one destination
 _PATIENCE_S: Final = 60.0  # for a source whose referrers cannot be read: a release does not wait longer
 _COSIGN: Final = (".sig", ".att", ".sbom")
 _LONGEST_TAG: Final = 128
+# A refusal, no response, a login that cannot be sent, or an address that must not be followed: nothing was read.
+_UNREAD: Final = (RegistryError, ConnectionFailed, BadChallenge, UnsafeTarget, Untrusted)
 T = TypeVar("T")
 
 
@@ -184,13 +188,13 @@ class Referrers:
         try:
             with giving_up_after(0.0 if subject.repository.registry in self._failing else _PATIENCE_S):
                 return await reading
-        except (RegistryError, ConnectionFailed) as error:
+        except _UNREAD as error:
             self._note(subject, error)
             return None
 
-    def _note(self, subject: DigestReference, error: RegistryError | ConnectionFailed) -> None:
+    def _note(self, subject: DigestReference, error: BakeryError) -> None:
         """Note that what refers to a manifest is not copied. Raises an error that is not a refusal, but of content."""
-        if isinstance(error, RegistryError) and not error.status:
+        if isinstance(error, RegistryError) and not error.status and not isinstance(error, AuthError):
             raise error
         if error.transient:
             self._failing.add(subject.repository.registry)
