@@ -83,6 +83,35 @@ async def test_a_connection_with_unread_bytes_is_closed_and_not_kept(pool: Pool)
         assert idle(pool) == 0
 
 
+ENDS = {  # what became of kept connections that were used again, and whether the next one is kept
+    "one was closed": ([True], True),
+    "two were closed": ([True, True], False),
+    "one was open in between": ([True, False, True], True),
+    "one was open too late": ([True, True, False], True),
+}
+
+
+@pytest.mark.parametrize(("closed", "is_kept"), ENDS.values(), ids=ENDS)
+async def test_connections_are_not_kept_to_a_server_that_closes_each_without_announcing_it(pool: Pool, closed, is_kept):
+    async with raw_server(silent) as host:
+        wire = await pool.take(route_to(host))
+        for met_closed in closed:
+            wire.idle_since = asyncio.get_running_loop().time()
+            pool.used_again(route_to(host), wire, met_closed=met_closed)
+        pool.give_back(route_to(host), wire)
+        assert idle(pool) == int(is_kept)
+
+
+async def test_a_server_may_close_connections_that_were_idle_for_seconds(pool: Pool):
+    async with raw_server(silent) as host:
+        wire = await pool.take(route_to(host))
+        for _ in range(3):
+            wire.idle_since = asyncio.get_running_loop().time() - 2.0
+            pool.used_again(route_to(host), wire, met_closed=True)
+        pool.give_back(route_to(host), wire)
+        assert idle(pool) == 1
+
+
 @pytest.mark.parametrize(("idle_s", "is_used"), [(14.9, True), (15.0, False)])
 async def test_a_connection_is_kept_for_15_seconds(pool: Pool, idle_s, is_used):
     async with raw_server(silent) as host:

@@ -9,11 +9,12 @@ import pytest
 from bakery.errors import ConnectionFailed, DigestMismatch, RegistryError, Unavailable, message
 from bakery.events import Event, HostPaused
 from bakery.oci.manifest import RawManifest
+from bakery.oci.reference import Repository
 from bakery.retry import RetryPolicy
 from tests.clock import JumpingClock
 from tests.wire.channel import Channel
 from tests.wire.making import blob, body_of, errors, expect_proof, image, make_client, repository
-from tests.wire.script import Received, Response, ScriptedServer
+from tests.wire.script import Received, Response, ScriptedServer, raw_server
 
 UPLOADS = "/v2/acme/app/blobs/uploads/"
 CONTENT = bytes(range(256)) * 2000  # 512 kB: several pieces
@@ -357,3 +358,24 @@ async def test_an_error_of_the_reader_is_raised_unchanged(channel: Channel):
         with pytest.raises(DigestMismatch, match="reading the source"):
             await client.blobs(repository(server)).write(LAYER, broken)
         assert not server.sent("PUT")
+
+
+async def test_a_blob_reaches_a_server_that_closes_each_connection_without_announcing_it():
+    """The PUT follows the POST at once, on a connection that is just being closed."""
+    stored: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"POST"):
+            writer.write(b"HTTP/1.1 202 Accepted\r\nLocation: /up/1\r\nContent-Length: 0\r\n\r\n")
+        elif head.startswith(b"PUT"):
+            stored.append(await reader.readexactly(len(CONTENT)))
+            writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+        else:
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0)  # the response is read before the end of the connection
+
+    async with raw_server(serve) as host, make_client(clock=JumpingClock()) as client:
+        await client.blobs(Repository(host, "acme/app")).write(LAYER, body_of(CONTENT))
+    assert stored == [CONTENT]

@@ -33,6 +33,8 @@ _ADDRESS_LIFE_S: Final = 300.0  # one address for one push: geo-replicated regis
 # Less than servers and load balancers keep a connection: one that dies under a PUT costs a look for the blob.
 _KEPT_ALIVE_S: Final = 15.0
 _NEXT_ADDRESS_S: Final = 0.25  # then the next address is tried in parallel (RFC 8305)
+_MOST_CLOSED: Final = 2  # connections that were closed unannounced, one after another
+_CLOSED_AT_ONCE_S: Final = 2.0  # servers that keep connections do so for longer
 _CLOSING_S: Final = 5.0  # a closed connection reports it at once; nothing in a shutdown waits without a limit
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
@@ -70,6 +72,7 @@ class _Line(Struct):
     idle: list[Wire] = field(default_factory=list)  # most recently used last
     waiting: deque[asyncio.Future[Wire]] = field(default_factory=deque)
     opening: int = 0
+    closed: int = 0  # how many connections in a row were closed unannounced while they were used again
 
 
 class Pool:
@@ -149,10 +152,23 @@ class Pool:
 
     def give_back(self, route: Route, wire: Wire) -> None:
         """Pass on or keep a connection on which the exchange is complete."""
-        if wire.has_news:
+        if wire.has_news or self._lines[route].closed >= _MOST_CLOSED:
             wire.close()
         else:
+            wire.idle_since = asyncio.get_running_loop().time()
             self._pass_on(route, wire)
+
+    def used_again(self, route: Route, wire: Wire, *, met_closed: bool) -> None:
+        """Note whether the server had closed a kept connection, unannounced, right after its last response.
+
+        A server that does so with each connection would break every upload, which follows the request that opened it:
+        connections to it are not kept any more.
+        """
+        line, idle_s = self._lines[route], asyncio.get_running_loop().time() - wire.idle_since
+        if not met_closed:
+            line.closed = 0
+        elif idle_s < _CLOSED_AT_ONCE_S:
+            line.closed += 1
 
     async def close(self) -> None:
         """Close all connections. Takes at most a few seconds."""

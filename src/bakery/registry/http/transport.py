@@ -201,12 +201,16 @@ class Transport:
             _check(exchange, request)
         except BaseException as error:
             exchange.wire.close()
+            if isinstance(error, Broken) and exchange.met_closed:
+                self._pool.used_again(route, exchange.wire, met_closed=True)
             # A server may close a kept connection just as a request is sent on it: the host is not to blame.
             if isinstance(error, Broken) and exchange.met_closed and request.method in _REPEATABLE:
                 return await self.start(request, traffic)
             if isinstance(error, _FAILURES):
                 raise _failed(error, request, is_cut=not exchange.is_sent) from error
             raise
+        if exchange.wire.idle_since:
+            self._pool.used_again(route, exchange.wire, met_closed=False)
         return OpenResponse(exchange, request, self, route, counter)
 
     def open_ahead(self, origin: Origin, number: int) -> None:
