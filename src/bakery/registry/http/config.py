@@ -175,6 +175,9 @@ def _covers(entry: str, origin: Origin) -> bool:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
     except ValueError:
         pass
+    name, _, port = entry.rpartition(":")
+    if port.isdigit() and int(port) == origin.port and not name.endswith("]"):
+        entry = name  # as in Go: a suffix may have a port as well
     suffix = entry.removeprefix("*").removeprefix(".")
     return bool(suffix) and ((host == suffix and not entry.startswith((".", "*"))) or host.endswith(f".{suffix}"))
 
