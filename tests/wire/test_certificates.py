@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -17,6 +18,9 @@ from bakery.oci.reference import Repository, TagReference
 from bakery.registry.config import RegistryConfig
 from bakery.registry.http.certificates import ClientCertificate
 from bakery.registry.http.failure import Untrusted
+from bakery.registry.http.message import HttpRequest
+from bakery.registry.http.trust import refuses_us, untrusted
+from bakery.registry.http.url import Url
 from tests.wire.attacks import Tls, names
 from tests.wire.making import blob, make_client, repository
 from tests.wire.script import Response, ScriptedServer
@@ -181,3 +185,63 @@ async def test_a_file_of_authorities_that_has_none_is_named_without_the_words_of
         async with make_client(config=config, lookup=names(registry_example="127.0.0.1")) as client:
             with pytest.raises(Untrusted, match=r"words\.pem: expected certificates in PEM"):
                 await client.blobs(repository(a)).has(LAYER)
+
+
+def failed(reason: str, *, code: int | None = None, words: str = "") -> Untrusted:
+    """Return the error for what OpenSSL calls `reason`, or for a certificate that it refuses."""
+    error = ssl.SSLError(1, f"[SSL: {reason}] noise (_ssl.c:1006)")
+    if code is not None:
+        error = ssl.SSLCertVerificationError(1, f"[SSL: {reason}] noise (_ssl.c:1006)")
+        error.verify_code, error.verify_message = code, words
+    error.reason = reason
+    return untrusted(error, HttpRequest("GET", Url.parse("https://registry.example/v2/")), "BAKERY_CA_FILE")
+
+
+CERTIFICATES = {  # OpenSSL's number and words, ours, the hint
+    "expired": (10, "certificate has expired", "certificate has expired", "renewed, or correct the clock"),
+    "not yet valid": (9, "certificate is not yet valid", "certificate is not yet valid", "correct the clock of this"),
+    "another name": (62, "Hostname mismatch, 'a'.", "Hostname mismatch, 'a'", "have registry.example added to it"),
+    "another address": (64, "IP address mismatch, 'a'.", "IP address mismatch, 'a'", "use a name that the certificate"),
+    "unknown authority": (20, "unable to get local issuer certificate", "unable to get local", "set BAKERY_CA_FILE"),
+}
+
+
+@pytest.mark.parametrize(("code", "words", "why", "hint"), CERTIFICATES.values(), ids=CERTIFICATES)
+def test_what_is_wrong_with_a_certificate_has_its_own_hint_and_no_words_of_openssls_sources(code, words, why, hint):
+    error = failed("CERTIFICATE_VERIFY_FAILED", code=code, words=words)
+    assert error.why.startswith(f"registry.example: {why}")
+    assert hint in error.hint
+    assert not re.search("_ssl|VERIFY_FAILED", f"{error.why}{error.hint}")
+
+
+HANDSHAKES = {  # OpenSSL's reason, our words, the hint
+    "plain HTTP": ("WRONG_VERSION_NUMBER", "does not speak TLS", "BAKERY_PLAIN_HTTP=registry.example"),
+    "an old version, refused by us": ("UNSUPPORTED_PROTOCOL", "unsupported protocol", "support TLS 1.2 or newer"),
+    "an old version, refused by the server": ("TLSV1_ALERT_PROTOCOL_VERSION", "protocol version", "TLS 1.2 or newer"),
+    "anything else": ("BAD_EXTENSION", "registry.example: bad extension", ""),
+    "an alert without a hint": ("TLSV1_ALERT_INTERNAL_ERROR", "refused the TLS handshake: internal error", ""),
+}
+
+
+@pytest.mark.parametrize(("reason", "why", "hint"), HANDSHAKES.values(), ids=HANDSHAKES)
+def test_a_handshake_that_fails_is_explained(reason, why, hint):
+    error = failed(reason)
+    assert why in error.why
+    assert hint in error.hint
+    assert bool(hint) == bool(error.hint)
+
+
+ALERTS = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": True,
+    "TLSV1_ALERT_UNKNOWN_CA": True,
+    "SSLV3_ALERT_BAD_RECORD_MAC": False,  # a bit that was flipped on the way: another connection may work
+    "TLSV1_ALERT_INTERNAL_ERROR": False,
+    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": False,
+}
+
+
+@pytest.mark.parametrize(("reason", "is_refusal"), ALERTS.items(), ids=ALERTS)
+def test_only_alerts_about_this_client_are_final_within_a_session(reason, is_refusal):
+    error = ssl.SSLError(1, "x")
+    error.reason = reason
+    assert refuses_us(error) is is_refusal

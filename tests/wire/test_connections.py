@@ -370,6 +370,17 @@ async def test_the_next_address_is_tried_if_one_refuses():
         assert not await client.blobs(repository(server)).has(LAYER)
 
 
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["127.0.0.1", "127.0.0.2"]])
+async def test_a_refused_connection_is_called_so_with_its_addresses(addresses: list[str]):
+    async def lookup(host: str, port: int) -> list[str]:
+        return addresses
+
+    async with make_client(lookup=lookup, policy=ONCE) as client:
+        with pytest.raises(BakeryError) as caught:
+            await client.blobs(Repository("registry.example:9", "acme/app")).has(LAYER)
+    assert caught.value.why == f"no connection to registry.example:9: Connection refused ({', '.join(addresses)})"
+
+
 async def test_a_name_is_looked_up_once_for_many_requests():
     lookup = names(localhost="127.0.0.1")
     async with ScriptedServer(name="localhost") as server, make_client(lookup=lookup) as client:

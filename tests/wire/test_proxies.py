@@ -14,7 +14,7 @@ from bakery.oci.reference import Repository
 from bakery.registry.config import RegistryConfig
 from bakery.registry.http.address import Reach
 from bakery.registry.http.config import Proxies
-from bakery.registry.http.failure import Untrusted
+from bakery.registry.http.failure import Denied, Untrusted
 from bakery.retry import RetryPolicy
 from tests.wire.attacks import Tls, login, names
 from tests.wire.making import blob, make_client, repository
@@ -28,6 +28,10 @@ ONCE = RetryPolicy(max_attempts=1, attempts_were_set=True)
 
 def proxies(url: str, *, bypass: str = "") -> Proxies:
     return Proxies.from_environment({"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": bypass})
+
+
+async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
 
 
 class Tunnel(LoopbackProxy):
@@ -191,3 +195,42 @@ async def test_a_proxy_that_speaks_plain_http_has_the_hint_to_name_it_so():
         with pytest.raises(Untrusted, match="the TLS handshake with the proxy") as caught:
             await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
     assert "write its address as http://" in caught.value.hint
+
+
+DENIALS = {  # the proxy's URL before its host, its status, the hint
+    "a login is required": ("http://", 407, "write its address as http://USER:PASSWORD@HOST:PORT in HTTPS_PROXY"),
+    "the login is wrong": ("http://robot:pass@", 407, "correct the user name and password in HTTPS_PROXY"),
+    "its rules": ("http://", 403, "ask those who run the proxy to allow registry.example, or name it in NO_PROXY"),
+}
+
+
+@pytest.mark.parametrize(("start", "status", "hint"), DENIALS.values(), ids=DENIALS)
+async def test_a_proxy_that_denies_is_named_at_once_with_what_to_do(start: str, status: int, hint: str):
+    async with ScriptedServer() as proxy:
+        proxy.expect("CONNECT", "registry.example:443", status)
+        config = RegistryConfig(proxies=proxies(f"{start}{proxy.host}"))
+        async with make_client(config=config) as client:
+            with pytest.raises(Denied, match=f"the proxy {proxy.origin} responds {status}") as caught:
+                await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
+            assert client.stats.retries == 0
+    assert caught.value.hint == hint
+
+
+async def test_a_407_for_a_registry_of_plain_http_is_the_proxys():
+    async with ScriptedServer() as proxy:
+        proxy.expect("HEAD", f"http://registry.example{BLOB}", 407)
+        config = RegistryConfig(proxies=proxies(proxy.origin), plain_http=frozenset({"registry.example"}))
+        async with make_client(config=config) as client:
+            with pytest.raises(Denied, match=f"the proxy {proxy.origin} responds 407") as caught:
+                await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
+    assert caught.value.hint.endswith("in HTTP_PROXY")
+
+
+async def test_a_proxy_that_closes_the_connection_or_is_down_is_named():
+    async with raw_server(hangs_up) as host:
+        config = RegistryConfig(proxies=proxies(f"http://robot:canary@{host}"))
+        for _ in ("it closes the connection", "it is down"):
+            async with make_client(config=config, policy=ONCE) as client:
+                with pytest.raises(BakeryError, match=f"through the proxy http://{host}: ") as caught:
+                    await client.blobs(Repository("registry.example", "acme/app")).has(LAYER)
+            assert caught.value.hint == "check that the proxy of HTTPS_PROXY is up and reaches registry.example"

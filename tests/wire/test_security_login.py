@@ -411,9 +411,12 @@ async def test_22_an_invalid_tag_sends_no_request(tag: str):
 # Row 27
 
 
-@pytest.mark.parametrize("wrong", ["unknown authority", "another name"])
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [("unknown authority", "set BAKERY_CA_FILE to"), ("another name", "use a name that the certificate contains")],
+)
 async def test_27_a_bad_certificate_is_a_permanent_error_and_plain_http_is_never_tried(
-    tls: Tls, tmp_path: Path, wrong: str
+    tls: Tls, tmp_path: Path, wrong: str, hint: str
 ):
     first_bytes: list[bytes] = []
     name = "registry.example" if wrong == "unknown authority" else "other.example"
@@ -434,7 +437,7 @@ async def test_27_a_bad_certificate_is_a_permanent_error_and_plain_http_is_never
             config = RegistryConfig(ca_file=ca_file, credentials=login(host), response_s=2, connect_s=2)
             lookup = names(registry_example="127.0.0.1")
             async with make_client(config=config, lookup=lookup, policy=ONCE) as client:
-                with pytest.raises(Untrusted, check=lambda error: "BAKERY_CA_FILE" in error.hint):
+                with pytest.raises(Untrusted, check=lambda error: error.hint.startswith(hint)):
                     await client.blobs(Repository(host, "acme/app")).has(LAYER)
     assert [sent[:1] for sent in first_bytes] == [b"\x16"]  # one TLS hello and nothing else
 

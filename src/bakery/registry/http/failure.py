@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bakery.errors import BakeryError, ConnectionFailed
+
+if TYPE_CHECKING:
+    from bakery.registry.http.config import Proxy  # it imports this module
 
 
 class UnsafeTarget(BakeryError):
@@ -23,6 +28,12 @@ class NotConnected(ConnectionFailed):
     error_code = "network/unreachable"
 
 
+class Denied(NotConnected):
+    """A proxy on the way refuses, and will refuse the next time."""
+
+    transient = False
+
+
 class UnknownHost(NotConnected):
     """The name of the host does not resolve."""
 
@@ -37,6 +48,14 @@ class BodyCut(ConnectionFailed):
 
 class ProxyRefused(Exception):  # internal, as wire.Broken is
     """A proxy does not open a tunnel to the origin."""
+
+
+class ProxyDenied(ProxyRefused):
+    """A proxy requires a login, or its rules forbid the origin. Another try does not help."""
+
+    def __init__(self, proxy: Proxy, status: int) -> None:
+        super().__init__(f"the proxy {proxy.address} responds {status}")
+        self.proxy, self.status = proxy, status
 
 
 class ProxyUntrusted(ProxyRefused):

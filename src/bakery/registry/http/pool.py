@@ -23,7 +23,7 @@ from bakery.registry.http.address import EVERYWHERE, Reach, literal_reach
 from bakery.registry.http.certificates import Contexts
 from bakery.registry.http.config import HttpConfig, Proxy
 from bakery.registry.http.exchange import Exchange
-from bakery.registry.http.failure import ProxyRefused, ProxyUntrusted, UnsafeTarget
+from bakery.registry.http.failure import ProxyDenied, ProxyRefused, ProxyUntrusted, UnsafeTarget
 from bakery.registry.http.tls import TLS_ANSWERS, TlsFacts, hello
 from bakery.registry.http.url import Origin
 from bakery.registry.http.wire import Broken, Wire
@@ -282,6 +282,8 @@ class Pool:
         exchange = Exchange(wire)
         await exchange.request("CONNECT", target, headers)
         if not 200 <= exchange.status < 300:
+            if exchange.status in (403, 407):
+                raise ProxyDenied(proxy, exchange.status)
             raise ProxyRefused(f"the proxy {proxy.origin} responds {exchange.status}")
 
     async def _addresses(self, origin: Origin, allowed: frozenset[Reach]) -> list[str]:

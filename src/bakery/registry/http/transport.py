@@ -8,6 +8,8 @@ requested is decoded only if it is read as a whole, and only up to the limit for
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -17,20 +19,30 @@ from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, ConnectionFa
 from bakery.registry.http.address import EVERYWHERE, Reach, reach_of
 from bakery.registry.http.config import HttpConfig
 from bakery.registry.http.exchange import Exchange, NotHttp
-from bakery.registry.http.failure import BodyCut, NotConnected, ProxyRefused, ProxyUntrusted, UnknownHost, Untrusted
+from bakery.registry.http.failure import (
+    BodyCut,
+    Denied,
+    NotConnected,
+    ProxyDenied,
+    ProxyRefused,
+    ProxyUntrusted,
+    UnknownHost,
+    Untrusted,
+)
 from bakery.registry.http.message import Fields, HttpBody, HttpRequest, HttpResponse, Stats, Traffic, in_pieces
 from bakery.registry.http.pool import USER_AGENT, Lookup, Pool, Route, system_lookup
 from bakery.registry.http.redirect import is_followed
 from bakery.registry.http.tls import TlsFacts
+from bakery.registry.http.trust import in_words, refuses_us, untrusted
 from bakery.registry.http.turns import Take
 from bakery.registry.http.url import Origin, Url
 from bakery.registry.http.wire import Broken
-from bakery.values import advice
 
 _AT_ONCE_BYTES: Final = 512 * 1024  # content up to this size is sent in one write
 _FALSE_LENGTH: Final = 416  # distribution's states the length of the whole blob and sends 33 bytes: it is not read
 _REPEATABLE: Final = ("GET", "HEAD")
 _UNKNOWN: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
+_CALL_FAILED: Final = re.compile(r"Connect call failed \('([^']+)'")  # asyncio's words
 _SLOWEST: Final = 1024  # bytes a second, over the limit for a stall
 _FAILURES: Final = (Broken, NotHttp, TimeoutError)
 _GZIP: Final = ("gzip", "x-gzip")
@@ -181,7 +193,7 @@ class Transport:
         try:
             exchange = Exchange(await self._pool.take(route))
         except (*_FAILURES, ProxyRefused, OSError) as error:
-            raise _unconnected(error, request, self.config) from error
+            raise _unconnected(error, request, route, self.config.ca_setting) from error
         # A proxy for plain-HTTP origins needs the whole URL.
         target = str(request.url) if route.origin is None else request.url.target
         # A registry may take long to store what it was sent, but not to begin a response that needs no work.
@@ -198,7 +210,7 @@ class Transport:
                     timer.reschedule(loop.time() + response_s)
 
                 await exchange.request(request.method, target, _headers(request, route), body, moved=moved, sent=sent)
-            _check(exchange, request)
+            _check(exchange, request, route)
         except BaseException as error:
             exchange.wire.close()
             if isinstance(error, Broken) and exchange.met_closed:
@@ -226,7 +238,8 @@ class Transport:
         try:
             return await self._pool.speaks_tls(request.url.origin, request.allowed)
         except (TimeoutError, OSError) as error:
-            raise _unconnected(error, request, self.config) from error
+            route = Route(request.url.origin, request.allowed)
+            raise _unconnected(error, request, route, self.config.ca_setting) from error
 
     def finish(self, route: Route, exchange: Exchange) -> None:
         """Keep or close the connection of an exchange that has ended."""
@@ -253,8 +266,10 @@ def _headers(request: HttpRequest, route: Route) -> list[tuple[str, str]]:
     return headers + list(request.headers.items())
 
 
-def _check(exchange: Exchange, request: HttpRequest) -> None:
+def _check(exchange: Exchange, request: HttpRequest, route: Route) -> None:
     """Raise if the head of a response makes it unusable."""
+    if exchange.status == 407 and route.proxy is not None:
+        raise _unconnected(ProxyDenied(route.proxy, 407), request, route)
     if request.method == "HEAD" and exchange.status < 400 and (encoding := _encoding(exchange.headers)):
         raise _compressed(encoding, request)  # its length is not that of the content
     if not exchange.is_sent and exchange.status < 400 and not is_followed(exchange.status, request.method):
@@ -284,11 +299,19 @@ def _gunzip(body: bytes, limit_bytes: int) -> tuple[bytes, str]:
     return content[:limit_bytes], f"the response is longer than the {limit_bytes} bytes allowed" if is_long else ""
 
 
-def _unconnected(error: BaseException, request: HttpRequest, config: HttpConfig) -> BakeryError:
+def _unconnected(error: BaseException, request: HttpRequest, route: Route, ca_setting: str = "") -> BakeryError:
     """Return the error for a connection that could not be established: nothing was sent."""
-    where = request.url.origin.authority
+    where, variable = request.url.origin.authority, f"{request.url.origin.scheme.upper()}_PROXY"
+    if isinstance(error, ProxyDenied):
+        hint = f"ask those who run the proxy to allow {where}, or name it in NO_PROXY"
+        if error.status == 407:
+            hint = f"write its address as http://USER:PASSWORD@HOST:PORT in {variable}"
+            if error.proxy.authorization:
+                hint = f"correct the user name and password in {variable}"
+        why = f"no connection to {where}: {error}"
+        return Denied(f"cannot {request.action}", about=request.subject, why=why, hint=hint)
     if isinstance(error, ssl.SSLError):
-        return _untrusted(error, request, config.ca_setting)
+        return untrusted(error, request, ca_setting)
     if isinstance(error, ProxyUntrusted):
         hint = "check its name, or set BAKERY_PROXY_CA_FILE to the PEM file of its authority"
         if not isinstance(error.__cause__, ssl.SSLCertVerificationError):
@@ -297,42 +320,32 @@ def _unconnected(error: BaseException, request: HttpRequest, config: HttpConfig)
     if limit_of_files(error):
         return NotConnected(f"cannot {request.action}", about=request.subject, why=TOO_MANY_FILES, hint=RAISE_FILES)
     unknown = isinstance(error, socket.gaierror) and error.errno in _UNKNOWN
+    why = f"no connection to {where}: {_reason(error)}"
+    hint = f"check that {where} is up and reachable from here (name, port, proxy, firewall)"
+    if route.proxy is not None and not isinstance(error, ProxyRefused):
+        why = f"no connection to {where} through the proxy {route.proxy.address}: {_reason(error)}"
+        hint = f"check that the proxy of {variable} is up and reaches {where}"
     return (UnknownHost if unknown else NotConnected)(
         f"cannot {request.action}",
         about=request.subject,
-        why=f"no connection to {where}: {_reason(error)}",
-        hint=f"check that {where} is up and reachable from here (name, port, proxy, firewall)",
+        why=why,
+        hint=hint,
     )
-
-
-def _untrusted(error: ssl.SSLError, request: HttpRequest, ca_setting: str = "") -> Untrusted:
-    where, reason = request.url.origin.authority, error.reason or ""
-    why = f"{where}: {_reason(error)}"
-    hint = f"check the host name, or {advice(ca_setting, 'the PEM file of its authority')}"
-    if "ALERT" in reason and not isinstance(error, ssl.SSLCertVerificationError):
-        why = f"{where} refused the TLS handshake: {reason.partition('ALERT_')[2].replace('_', ' ').lower()}"
-        hint = ""
-        if "UNKNOWN_CA" in reason or "ACCESS_DENIED" in reason:
-            hint = "check that it trusts the authority of the client certificate (--client-cert)"
-        if "CERTIFICATE" in reason or "HANDSHAKE_FAILURE" in reason:
-            hint = "if it requires a client certificate, pass it with --client-cert and --client-key"
-        if "CERTIFICATE_REQUIRED" in reason:
-            why = f"{where} requires a client certificate"
-            hint = "pass it with --client-cert and --client-key"
-    return Untrusted(f"cannot {request.action}", about=request.subject, why=why, hint=hint)
 
 
 def _failed(error: BaseException, request: HttpRequest, *, is_cut: bool = False) -> BakeryError:
     """Return the error for one of the network's. It names the host, never the query. is_cut: the body was not sent."""
     where, hint = request.url.origin.authority, ""
     cause = error.__cause__
-    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) and "ALERT" in (cause.reason or ""):
-        return _untrusted(cause, request)  # in TLS 1.3, a refused client certificate is reported after the handshake
+    if isinstance(cause, ssl.SSLError) and refuses_us(cause):
+        return untrusted(cause, request)  # in TLS 1.3, a refused client certificate is reported after the handshake
     if isinstance(error, TimeoutError):
         why = f"{where} did not respond in time"
         hint = f"check that {where} is healthy, and the proxies and firewalls on the way"
     elif isinstance(error, NotHttp):
         why = f"invalid HTTP response from {where}: {error}"
+    elif isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+        why = f"the connection to {where} broke: TLS: {in_words(cause)}"
     elif isinstance(cause, OSError) and not isinstance(cause, ssl.SSLEOFError):
         why = f"the connection to {where} broke: {_reason(cause)}"
     else:
@@ -344,6 +357,9 @@ def _failed(error: BaseException, request: HttpRequest, *, is_cut: bool = False)
 def _reason(error: BaseException | None) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, OSError) and (calls := _CALL_FAILED.findall(str(error))):
+        why = os.strerror(error.errno) if error.errno else "no address can be reached"
+        return f"{why} ({', '.join(calls)})"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) if error is not None and str(error) else "connection closed"
