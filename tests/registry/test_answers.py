@@ -66,6 +66,26 @@ def test_responses_are_classified(status: int, code: str, purpose: Purpose, ours
     assert meaning_of(response, purpose, ours=ours) is expected
 
 
+READ_ONLY = {  # what a 403 says, and whether the registry takes no writes, rather than this login
+    "Harbor": ("The system is in read only mode. Any modification is prohibited.", True),
+    "a registry": ("the registry is currently read-only", True),
+    "maintenance": ("registry is under maintenance", True),
+    "Gitea": ("repository is archived", True),
+    "a login": ("this token is read-only", False),
+    "a permission": ("the project has read-only access for you", False),
+    "a role": ("your role on this repository is read-only permission", False),
+}
+
+
+@pytest.mark.parametrize(("words", "is_read_only"), READ_ONLY.values(), ids=READ_ONLY)
+def test_a_registry_that_takes_no_writes_is_no_matter_of_the_login(words: str, is_read_only: bool):
+    refused = HttpResponse(403, body=errors("DENIED", words))
+    assert meaning_of(refused, PUT) is (Meaning.UNSUPPORTED if is_read_only else Meaning.DENIED)
+    error = error_for(refused, "push", "app", purpose=PUT, hint="log in first")
+    assert isinstance(error, AuthError) is not is_read_only
+    assert error.hint == ("run the command again once the registry accepts writes" if is_read_only else "log in first")
+
+
 def test_a_403_is_a_rate_limit_only_if_it_says_so():
     assert meaning_of(HttpResponse(403, body=GHCR_LIMIT), READ) is Meaning.THROTTLED
     assert meaning_of(HttpResponse(403, body=errors("DENIED", GHCR_LIMIT.decode())), PUT) is Meaning.THROTTLED

@@ -124,7 +124,7 @@ def meaning_of(response: HttpResponse, purpose: Purpose, *, ours: bool = False) 
     if status in _AMBIGUOUS:
         return Meaning.AMBIGUOUS
     if status == 403:
-        return Meaning.DENIED
+        return Meaning.UNSUPPORTED if known_reason(response) is Known.READ_ONLY else Meaning.DENIED
     if purpose is Purpose.PUT_MANIFEST and (codes & _MISSING_CODES or (status == 404 and not codes)):
         return Meaning.CONTENT_MISSING
     if purpose is Purpose.SEND_BLOB and (status == 404 or codes & _SESSION_CODES):
@@ -252,6 +252,8 @@ def error_for(
         return Conflict(what, about=about, status=status, code=code, why=why, hint=hint or _CONFLICT_HINT)
     if meaning is Meaning.UNSUPPORTED:
         hint = hint or "check whether the registry or the repository is read-only"
+        if known_reason(response) is Known.READ_ONLY:
+            hint = "run the command again once the registry accepts writes"  # not after a login, as for other 403s
     if status == 413:
         hint = hint or "raise the limit for request bodies of the registry, or of the proxy in front of it"
     hint = hint or "check the registry's log; retrying will not help"

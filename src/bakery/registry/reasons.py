@@ -42,6 +42,7 @@ class Known(Enum):
     QUOTA = "quota"
     IMMUTABLE = "immutable"
     NO_REPOSITORY = "no repository"
+    READ_ONLY = "read-only"
 
 
 _KNOWN: Final = {
@@ -62,6 +63,12 @@ _KNOWN: Final = {
         r"|(?:overwrit|redeploy)[^.]{0,60}(?:not allowed|disabled|forbidden)",
         re.IGNORECASE,
     ),
+    Known.READ_ONLY: re.compile(  # but not a login or a token that may only read
+        r"\bread[- ]only (?:mode|state)|(?:maintenance|migration) mode|under maintenance|(?:is|are|been) archived"
+        r"|(?:registry|system|server|project|repository|instance)[^.]{0,30}(?:is|are|in)(?: \w+)? read[- ]only"
+        r"(?! (?:access|token|permission|role))",
+        re.IGNORECASE,
+    ),
     Known.NO_REPOSITORY: re.compile(
         r"repositor(?:y|ies)\b[^.]{0,200}(?:does not|doesn't|do not) exist|no such repository|name unknown"
         r"|repositor(?:y|ies)[^.]{0,120} not (?:be )?found|project[^.]{0,120} (?:not found|does not exist)",
@@ -79,8 +86,8 @@ def known_reason(response: HttpResponse) -> Known | None:
         return None
     if response.status == 402:
         return Known.QUOTA
-    found = (known for known in (Known.IMMUTABLE, Known.QUOTA, Known.NO_REPOSITORY) if _KNOWN[known].search(words))
-    return next(found, None)
+    by_words = (Known.IMMUTABLE, Known.QUOTA, Known.READ_ONLY, Known.NO_REPOSITORY)
+    return next((known for known in by_words if _KNOWN[known].search(words)), None)
 
 
 def words_of(response: HttpResponse, *, json_only: bool = False) -> str:
