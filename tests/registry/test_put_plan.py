@@ -112,6 +112,11 @@ def test_a_registry_that_stored_another_digest_is_an_error():
         put(scripted(HttpResponse(201, Fields({"Docker-Content-Digest": str(OTHER)}))))
 
 
+def test_a_digest_in_upper_case_is_the_same_one():
+    for text in (str(DIGEST).upper(), f"sha256:{DIGEST.hex.upper()}", f" {DIGEST} "):
+        put(scripted(HttpResponse(201, Fields({"Docker-Content-Digest": text}))))
+
+
 def test_a_digest_of_another_algorithm_proves_nothing_and_the_same_one_proves_that_the_manifest_is_stored():
     sha512 = Fields({"Docker-Content-Digest": str(Digest.of(b"it", "sha512"))})
     same = Fields({"Docker-Content-Digest": str(DIGEST)})

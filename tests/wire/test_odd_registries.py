@@ -284,3 +284,14 @@ async def test_a_manifest_that_is_compressed_unasked_is_read_and_verified():
         server.expect("GET", path, Response(200, headers, gzip.compress(bytes(64 * 1024 * 1024))))
         with pytest.raises(InvalidContent, match="longer than"):
             await client.manifests.get(repository(server).with_digest(DESCRIPTOR.digest))
+
+
+async def test_a_digest_header_in_upper_case_is_read_as_it_is_meant():
+    stated = {"Docker-Content-Digest": f"sha256:{DESCRIPTOR.digest.hex.upper()}", "Content-Type": DESCRIPTOR.media_type}
+    path = f"/v2/acme/app/manifests/{DESCRIPTOR.digest}"
+    async with ScriptedServer() as server, make_client() as client:
+        place = repository(server).with_digest(DESCRIPTOR.digest)
+        server.expect("HEAD", path, Response(200, {**stated, "Content-Length": str(DESCRIPTOR.size)}))
+        server.expect("GET", path, Response(200, stated, RAW))
+        assert await client.manifests.head(place) == DESCRIPTOR
+        assert (await client.manifests.get(place)).raw == RAW

@@ -122,7 +122,7 @@ def put(  # long: every response to one PUT, in the order of the decisions
 
 def _is_acknowledged(response: HttpResponse, digest: Digest, action: str, about: str, is_ascii: bool) -> bool:
     """Return whether this response proves that the manifest was stored. Raises DigestMismatch."""
-    stored = response.header("Docker-Content-Digest")
+    stored = response.header("Docker-Content-Digest").strip().lower()  # in upper case, it is the same digest
     if stored.partition(":")[0] == digest.algorithm and stored != str(digest):
         raise DigestMismatch(
             f"cannot {action}",

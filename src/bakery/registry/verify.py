@@ -56,7 +56,7 @@ def verified(
     algorithm = reference.digest.algorithm if isinstance(reference, DigestReference) else "sha256"
     digest = Digest.of(raw, algorithm)
     check_requested(reference, digest, operation)
-    stated = response.header("Docker-Content-Digest")
+    stated = stated_digest(response)
     if stated and stated.partition(":")[0] == algorithm and stated != str(digest):
         why = f"its header states {stated[:80]!r}, its bytes are {digest}"
         if isinstance(reference, DigestReference):
@@ -78,7 +78,7 @@ def descriptor_in(response: HttpResponse) -> Descriptor | None:
     """Return the descriptor in the headers of a HEAD response, or None if one is missing or odd."""
     media_type, length = mt.essence(response.header("Content-Type")), response.number("Content-Length")
     try:
-        digest = Digest.parse(response.header("Docker-Content-Digest"))
+        digest = Digest.parse(stated_digest(response))
     except BadDigest:
         return None
     if media_type not in mt.ALL_MANIFESTS or length is None:
@@ -97,11 +97,16 @@ def check_requested(reference: Reference, found: Digest, operation: Operation) -
         )
 
 
+def stated_digest(response: HttpResponse) -> str:
+    """Return the digest that a response states, or "". Some servers write it in upper case."""
+    return response.header("Docker-Content-Digest").strip().lower()
+
+
 def names_blob(response: HttpResponse, blob: Descriptor) -> bool:
     """Return whether a 201 names the blob, by header or Location. One that does not proves nothing."""
     text = str(blob.digest)
     location = response.header("Location").replace("%3A", ":").replace("%3a", ":")
-    return response.header("Docker-Content-Digest") == text or location.partition("?")[0].endswith(text)
+    return stated_digest(response) == text or location.partition("?")[0].endswith(text)
 
 
 def is_blob(response: HttpResponse, blob: Descriptor) -> bool:
@@ -109,7 +114,7 @@ def is_blob(response: HttpResponse, blob: Descriptor) -> bool:
 
     A web page responds 200 to everything; some registries state no length, no digest, or a wrong one.
     """
-    stated, length = response.header("Docker-Content-Digest"), response.header("Content-Length")
+    stated, length = stated_digest(response), response.header("Content-Length")
     if length and length != str(blob.size):
         return False
     if stated and stated.partition(":")[0] == blob.digest.algorithm:
