@@ -75,6 +75,12 @@ def test_installing_twice_makes_every_new_bash_read_the_script_once(program, tmp
     assert "_bakery_completion" in done.stdout, done.stderr
 
 
+def test_a_start_file_in_another_encoding_is_kept(tmp_path):
+    (tmp_path / ".bashrc").write_bytes(b"# caf\xe9\n")
+    completion.install("bash", "# script\n", tmp_path)
+    assert (tmp_path / ".bashrc").read_bytes() == b"# caf\xe9\nsource ~/.bash_completions/bakery.sh\n"
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_completion_scripts_are_written_to_the_folders_that_shells_read(shell, tmp_path):
     file = completion.install(shell, "# script\n", tmp_path)

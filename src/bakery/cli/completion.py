@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from bakery.files import is_there
+
 SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_BAKERY_COMPLETE"
 _MINE = "mine"  # the option without a value: the user's shell
@@ -46,7 +48,8 @@ def install(shell: str, script: str, home: Path) -> Path:
     (home / file).parent.mkdir(parents=True, exist_ok=True)
     (home / file).write_text(script, encoding="utf-8")
     if start:
-        before = (home / start).read_text(encoding="utf-8") if (home / start).exists() else ""
+        # Comments in other encodings are common; only our line is looked for.
+        before = (home / start).read_text("utf-8", "replace") if is_there(home / start) else ""
         if line not in before.splitlines():
             with (home / start).open("a", encoding="utf-8") as stream:
                 stream.write(f"{'' if before.endswith(chr(10)) or not before else chr(10)}{line}\n")
