@@ -59,7 +59,9 @@ WORK = {
 
 
 def page(*documents, **options):
-    summaries = [read_summary(json.loads(json.dumps({"format": 2, **document}))) for document in documents]
+    summaries = [
+        read_summary(json.loads(json.dumps({"format": 2, "targets": [], **document}))) for document in documents
+    ]
     return summary_page(merge(summaries), **options)
 
 

@@ -122,6 +122,14 @@ ODD = {
 }
 
 
+@pytest.mark.parametrize(
+    "document", [{}, {"app": {"containerimage.digest": "x"}}, {"event": "RunStarted", "format": 2}]
+)
+def test_a_document_of_another_kind_is_not_an_empty_summary(document):
+    with pytest.raises(BadDocument, match="no member that every summary has"):
+        read_summary(document)
+
+
 @pytest.mark.parametrize("document", ODD.values(), ids=ODD)
 def test_a_summary_of_the_wrong_shape_is_refused(document):
     with pytest.raises(BadDocument, match="must be"):

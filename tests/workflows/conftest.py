@@ -25,7 +25,7 @@ PLATFORMS = ("linux/amd64", "linux/arm64")
 BAKERY = """#!/bin/bash
 [ "$1" = build ] || PATH=${PATH#*:} exec bakery "$@"
 while [ "$1" != --metadata-file ]; do shift; done
-echo '{}'
+echo '{"format": 2, "kind": "build", "targets": []}'
 cp "$RECORDED/$ID.json" "$2"
 """
 DOCKER = """#!/bin/bash

@@ -24,6 +24,9 @@ _TYPES: Final = {
 _MISMATCH: Final = re.compile(r"Expected `([a-z]+)[^`]*`(.*?)(?:, got `([a-z]+)[^`]*`)?(?: - at `\$\.?(.*)`)?")
 
 
+_MARKS: Final = frozenset({"targets", "build_targets"})  # every version has both, also of the older tool
+
+
 class ReadTarget(TargetRecord, frozen=True, kw_only=True):
     """A target as read. platform_count and tag_count: of a tool that has numbers instead of lists."""
 
@@ -39,7 +42,9 @@ class ReadSummary(Summary, frozen=True, kw_only=True):
 
 
 def read_summary(document: Mapping[str, Any]) -> ReadSummary:
-    """Return a summary. Raises BadDocument, naming the invalid member."""
+    """Return a summary. Raises BadDocument, naming the invalid member, and for a document that is not one."""
+    if _MARKS.isdisjoint(document):
+        raise BadDocument("invalid summary", why="it has no member that every summary has, such as targets")
     known = _without_null(document)
     if isinstance(targets := known.get("targets"), list):
         known["targets"] = [_with_counts(target) for target in targets]
