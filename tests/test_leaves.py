@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import os
 import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -20,6 +22,7 @@ from bakery.files import (
     is_folder,
     is_there,
     not_a_file,
+    open_for_text,
     read_regular,
     real_path,
 )
@@ -123,15 +126,20 @@ def test_what_cannot_be_looked_at_is_not_there_and_has_the_reason_of_the_system(
     assert real_path(loop).name == "loop"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may search every folder")
-def test_a_file_in_a_folder_that_may_not_be_searched_is_not_there(tmp_path):
-    (tmp_path / "file").touch()
-    tmp_path.chmod(0)
-    try:
-        assert not is_there(tmp_path / "file")
-        assert not_a_file(tmp_path / "file") == cannot_write(tmp_path / "file") == "Permission denied"
-    finally:
-        tmp_path.chmod(0o700)
+def test_a_file_in_a_folder_that_may_not_be_searched_is_not_there():
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "file").touch()
+        folder.chmod(0)
+        try:
+            if not user:
+                os.seteuid(65534)  # root may search every folder
+            assert not is_there(folder / "file")
+            assert not_a_file(folder / "file") == cannot_write(folder / "file") == "Permission denied"
+        finally:
+            os.seteuid(user)
+            folder.chmod(0o700)
 
 
 def test_a_pipe_is_read_only_as_a_stream_and_never_waited_for(tmp_path):
@@ -149,3 +157,22 @@ def test_a_pipe_is_read_only_as_a_stream_and_never_waited_for(tmp_path):
     assert read_regular(Path(os.devnull), limit_bytes=10, stream=True) == b""
     with pytest.raises(OSError, match="it is not a regular file"):
         read_regular(Path("/dev/zero"), limit_bytes=10, stream=True)
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_a_line_is_one_write_however_long_it_is(tmp_path, append, monkeypatch):
+    """A process that is killed while it writes a line leaves no half of it."""
+    lines = ["short\n", "x" * 300_000 + "\n", "last\n"]
+    with open_for_text(tmp_path / "lines", append=append) as file:
+        raw, sizes = cast(io.BufferedWriter, file.buffer).raw, []
+        write = raw.write
+
+        def counted(data: bytes) -> int | None:
+            sizes.append(len(data))
+            return write(data)
+
+        monkeypatch.setattr(raw, "write", counted)
+        for line in lines:
+            file.write(line)
+    assert sizes == [len(line) for line in lines]
+    assert (tmp_path / "lines").read_text() == "".join(lines)

@@ -7,6 +7,7 @@ and which of them depends on the version of Python.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final, TextIO
 MISSING: Final = "it does not exist"
 NO_FILE: Final = "no such file"
 _IRREGULAR: Final = "it is not a regular file"
+_LINE_BYTES: Final = 1024 * 1024
 WRITABLE_HINT: Final = "pass a file in a folder that exists and that you may write to"
 
 
@@ -122,6 +124,7 @@ def write_text(path: Path, text: str, *, append: bool = False) -> None:
 def open_for_text(path: Path, *, append: bool = False) -> TextIO:
     """Open a file to write text, line by line. Raises OSError, also for a pipe that no process reads.
 
+    A line of up to a MiB is one write: a process that is killed writes all of it or nothing.
     Opening such a pipe would block until a reader comes, beyond any limit for the time of a run.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_APPEND if append else os.O_TRUNC)
@@ -132,4 +135,5 @@ def open_for_text(path: Path, *, append: bool = False) -> TextIO:
             raise OSError(error.errno, "it is a pipe that no process reads", str(path)) from error
         raise
     os.set_blocking(descriptor, True)
-    return os.fdopen(descriptor, "a" if append else "w", encoding="utf-8", buffering=1)
+    file = os.fdopen(descriptor, "ab" if append else "wb", buffering=_LINE_BYTES)
+    return io.TextIOWrapper(file, encoding="utf-8", line_buffering=True)
