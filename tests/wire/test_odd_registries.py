@@ -240,8 +240,8 @@ async def test_a_read_that_a_release_can_do_without_leaves_it_half_of_the_time(d
         with pytest.raises(RegistryError) as caught, giving_up_after(60):
             await client.manifests.referrers(repository(server).with_digest(DESCRIPTOR.digest))
     assert caught.value.why == "500", "it is not the time budget that ended"
-    assert len(clock.slept) > 3
-    assert longest_s / 3 < clock.now() <= longest_s
+    assert len(clock.slept) >= 3
+    assert clock.now() <= longest_s
 
 
 async def test_a_web_page_in_place_of_the_referrers_api_counts_as_no_api():
