@@ -57,7 +57,7 @@ async def test_a_ca_file_that_is_not_pem_or_of_another_authority_is_named_as_it_
     async with ScriptedServer(tls=served.server("127.0.0.1")) as server:
         for file, option, variable in (
             (tmp_path / "text.pem", "pass --ca-file with a PEM file", "set BAKERY_CA_FILE to a PEM file"),
-            (other.file, "or pass --ca-file with the PEM file of its authority", "or set BAKERY_CA_FILE to the PEM"),
+            (other.file, "pass --ca-file with the PEM file of its authority", "set BAKERY_CA_FILE to the PEM file of"),
         ):
             reference = f"{server.host}/app:1"
             done = await run_bakery(tmp_path, "verify", reference, "--ca-file", str(file))
