@@ -150,16 +150,16 @@ class Referrers:
         if tagged is None:
             return None
         tag, found = tagged
-        there: TagReference = self._to.with_tag(tag)
-        copied = await self._client.manifests.head(there)
+        copy: TagReference = self._to.with_tag(tag)
+        copied = await self._client.manifests.head(copy)
         if copied is not None and copied.digest != found.digest:
-            self._kept.append(f"{there} has other content than {subject.repository}, and is left as it is")
+            self._kept.append(f"{copy} has other content than {subject.repository}, and is left as it is")
             return None
         if copied is None:
             content = await self._content(subject, found.digest)
             if content is None or not await self._stage(subject, content):
                 return None
-            await self._client.manifests.put(there, content)
+            await self._client.manifests.put(copy, content)
         self._report(subject, f"cosign{suffix}", found.digest)
         return subject.repository.with_digest(found.digest)
 
@@ -176,7 +176,7 @@ class Referrers:
         children, nested = parts
         try:
             await self._engine.stage(AssembledImage(content, tuple(children), nested=tuple(nested)), self._to)
-        except RegistryError as error:  # of a blob: all that can be told from its reference is whose it is
+        except RegistryError as error:  # of a blob: its reference shows no more than whose it is
             if error.transient or not error.about.startswith(f"{origin}@"):
                 raise
             self._note(subject, error)

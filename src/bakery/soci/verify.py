@@ -134,14 +134,14 @@ class LayerVerifier:
         # The scanned files are encoded and read again, so that both lists are compared as a reader sees them.
         no_spans = compression_info(PlainSpans(1, self._scanner.feed, self._guard), 1)
         ours = encode(self._scanner.files, no_spans, archive_size=0, identifier=b"")
-        for number, (there, here) in enumerate(zip_longest(self._ztoc.files(), Ztoc(ours).files())):
-            if there == here:
+        for number, (stated, found) in enumerate(zip_longest(self._ztoc.files(), Ztoc(ours).files())):
+            if stated == found:
                 continue
-            if there is None or here is None:
-                place = "the ztoc" if there is None else "the layer"
-                raise self._wrong(f"{place} has no file number {number}, {_shown((there or here).name)}")
-            for name, stated, found in zip(File._fields, there, here, strict=True):
-                self._same(f"{name} of file number {number}, {_shown(here.name)}", stated, found)
+            if stated is None or found is None:
+                place = "the ztoc" if stated is None else "the layer"
+                raise self._wrong(f"{place} has no file number {number}, {_shown((stated or found).name)}")
+            for name, in_ztoc, in_layer in zip(File._fields, stated, found, strict=True):
+                self._same(f"{name} of file number {number}, {_shown(found.name)}", in_ztoc, in_layer)
 
     def _same(self, what: str, stated: object, found: object) -> None:
         if stated != found:
