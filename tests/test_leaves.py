@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from bakery.extent import Extent
+from bakery.extent import Extent, part_of, rest
 from bakery.files import (
     cannot_find,
     cannot_write,
@@ -38,8 +38,19 @@ def test_an_extent_reads_its_part_of_the_file():
         assert extent.read() == bytes(range(10, 60))
         assert len(extent) == 50
         assert extent.read_into(memoryview(bytearray(64))) == extent.read()
-        assert extent.after(20).read() == bytes(range(30, 60))
+        left = rest(extent, 20)
+        assert isinstance(left, Extent)
+        assert left.read() == bytes(range(30, 60))
         assert [part.read() for part in extent.pieces(20)] == [bytes(range(s, min(s + 20, 60))) for s in (10, 30, 50)]
+
+
+def test_a_part_of_memory_is_the_same_memory():
+    memory = memoryview(bytearray(range(100)))
+    part = part_of(memory, 10, 50)
+    memory[10] = 0
+    assert isinstance(part, memoryview)
+    assert bytes(part) == bytes([0, *range(11, 60)])
+    assert rest(part, 20) == memory[30:60]
 
 
 def test_an_extent_beyond_the_end_of_the_file_is_an_error():

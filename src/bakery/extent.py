@@ -28,10 +28,6 @@ class Extent(Struct, frozen=True):
             content += more
         return content
 
-    def after(self, size: int) -> Extent:
-        """Return the extent without its first `size` bytes."""
-        return Extent(self.file, self.offset + size, self.size - size)
-
     def read_into(self, buffer: memoryview) -> memoryview:
         """Read the bytes into a buffer that is large enough, and return that part of it. Call it in a thread."""
         view, at = buffer[: self.size], 0
@@ -52,9 +48,16 @@ Piece = bytes | memoryview | Extent
 """Content on its way: bytes, memory that its owner uses again after the call, or a part of a file."""
 
 
+def part_of(content: memoryview | Extent, start: int, size: int) -> memoryview | Extent:
+    """Return `size` bytes of the content, from `start`; none of them are read or copied."""
+    if isinstance(content, memoryview):
+        return content[start : start + size]
+    return Extent(content.file, content.offset + start, size)
+
+
 def rest(content: memoryview | Extent, size: int) -> memoryview | Extent:
     """Return the content without its first `size` bytes."""
-    return content[size:] if isinstance(content, memoryview) else content.after(size)
+    return part_of(content, size, len(content) - size)
 
 
 OpenBody = Callable[[], AsyncIterator[Piece]]

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from bakery.errors import AuthError, BakeryError, ConnectionFailed, DigestMismatch, NotFound, RegistryError
-from bakery.extent import Extent, Keep, OpenBody
+from bakery.extent import Extent, Keep, OpenBody, part_of, rest
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.reference import Repository
 from bakery.polling import poll_delays
@@ -340,12 +340,7 @@ class _Chunks:
                 if not piece:
                     break
                 self._left = memoryview(piece) if isinstance(piece, bytes) else piece
-            most = size - len(part)
-            if isinstance(self._left, Extent):
-                now = Extent(self._left.file, self._left.offset, min(most, self._left.size))
-                part += await in_thread(now.read)
-                self._left = self._left.after(now.size)
-            else:
-                part += self._left[:most]
-                self._left = self._left[most:]
+            now = part_of(self._left, 0, min(size - len(part), len(self._left)))
+            part += await in_thread(now.read) if isinstance(now, Extent) else now
+            self._left = rest(self._left, len(now))
         return bytes(part)

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bakery.extent import Extent
+from bakery.extent import Extent, part_of
 from bakery.registry.http.tls import Tls
 
 TURN_BYTES: Final = 8 * 1024 * 1024  # the most that one turn moves
@@ -79,11 +79,8 @@ def send_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, content: 
     turn, most, view = Turn(), min(len(content), TURN_BYTES), memoryview(buffer)[:RECORDS_BYTES]
     while turn.size < most and not turn.unsent:
         size = min(most - turn.size, len(view))
-        if isinstance(content, Extent):
-            part = Extent(content.file, content.offset + turn.size, size).read_into(view)
-        else:
-            part = content[turn.size : turn.size + size]
-        turn.unsent = memoryview(tls.encrypt(part))
+        part = part_of(content, turn.size, size)
+        turn.unsent = memoryview(tls.encrypt(part.read_into(view) if isinstance(part, Extent) else part))
         turn.size += size
         try:
             while turn.unsent:
@@ -100,10 +97,8 @@ def send(handle: socket.socket, content: memoryview | Extent) -> Turn:
     turn, most = Turn(), min(len(content), TURN_BYTES)
     while turn.size < most:
         try:
-            if isinstance(content, Extent):
-                turn.size += _send_file(handle, Extent(content.file, content.offset + turn.size, most - turn.size))
-            else:
-                turn.size += handle.send(content[turn.size : most])
+            part = part_of(content, turn.size, most - turn.size)
+            turn.size += _send_file(handle, part) if isinstance(part, Extent) else handle.send(part)
         except BlockingIOError:
             break
         except OSError as error:
