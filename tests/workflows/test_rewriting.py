@@ -80,25 +80,14 @@ def test_steps_of_the_result():
     assert jobs["publish"] == {"runs-on": "self-hosted", "steps": [setup, download]}
 
 
+STEP = "uses: $/.github/actions/setup-bakery"
 # name: (what of WORKFLOW is replaced, by what, the message)
 REPLACED = {
-    "an unpinned action": (
-        "uses: $/.github/actions/setup-bakery",
-        "uses: docker/x@v3",
-        "12: unknown action: - uses: docker/x@v3",
-    ),
-    "an action without its version": (
-        "uses: $/.github/actions/setup-bakery",
-        f"uses: docker/x@{'ab' * 20}",
-        "12: unknown action",
-    ),
-    "an action of the checkout": ("uses: $/.github/actions/setup-bakery", "uses: ./action", "12: unknown action"),
-    "an image": ("uses: $/.github/actions/setup-bakery", "uses: docker://alpine:3", "12: unknown action"),
-    "a workflow of ours": (
-        "uses: $/.github/actions/setup-bakery",
-        "uses: $/.github/workflows/x.yml",
-        "12: unknown action",
-    ),
+    "an unpinned action": (STEP, "uses: docker/x@v3", "12: unknown action: - uses: docker/x@v3"),
+    "an action without its version": (STEP, f"uses: docker/x@{'ab' * 20}", "12: unknown action"),
+    "an action of the checkout": (STEP, "uses: ./action", "12: unknown action"),
+    "an image": (STEP, "uses: docker://alpine:3", "12: unknown action"),
+    "a workflow of ours": (STEP, "uses: $/.github/workflows/x.yml", "12: unknown action"),
     "a job that calls one": (
         "    runs-on: ubuntu-24.04\n",
         "    uses: $/.github/workflows/x.yml\n",
