@@ -87,3 +87,19 @@ async def test_what_a_tls_session_sends_itself_never_cuts_a_record_that_is_being
             assert received[at : at + RECORDS_BYTES] == CONTENT[:RECORDS_BYTES]
             at, content = at + RECORDS_BYTES, content + RECORDS_BYTES
     assert content == len(CONTENT)
+
+
+async def test_what_arrived_before_a_body_is_received_reaches_its_reader_at_once():
+    """Records of TLS arrive one by one. Each woke a thread, and every upload that follows the download, for 16 KiB."""
+    ours, theirs = socket.socketpair()
+    _, wire = await asyncio.get_running_loop().create_connection(Wire, sock=ours)
+    for part in (b"one, ", b"two, ", b"three, and the next response"):
+        wire.data_received(part)
+    taken: list[bytes] = []
+    size = len(b"one, two, three")
+    assert await wire.receive_by(lambda piece: taken.append(bytes(piece)), size) == size
+    assert taken == [b"one, two, three"]
+    assert wire.take_arrived() == b", and the next response"
+    wire.close()
+    await wire.closed
+    theirs.close()

@@ -64,14 +64,21 @@ class Tls:
         else:
             self._in.write_eof()
 
-    def read_into(self, view: memoryview) -> int | None:
-        """Decrypt into a buffer. Return how many bytes, 0 at the orderly end, None to be fed first. Raises SSLError."""
+    def read_into(self, view: memoryview) -> tuple[int, bool]:
+        """Decrypt into a buffer until it is full or more must be fed. Raises SSLError.
+
+        Return how many bytes, and whether the session ended in order.
+        """
+        filled, read, ended = 0, self._object.read, False
         try:
-            return cast(int, self._object.read(len(view), view))  # with a buffer, it returns a number
+            while filled < len(view) and not ended:
+                got = cast(int, read(len(view) - filled, view[filled:]))  # one record, of 16 KiB at most
+                filled, ended = filled + got, got == 0
         except ssl.SSLWantReadError:
-            return None
+            pass
         except ssl.SSLZeroReturnError:
-            return 0
+            ended = True
+        return filled, ended
 
     def read(self) -> bytes | None:
         """Return decrypted bytes, b"" at the orderly end, None if more must be fed. Raises SSLError."""

@@ -54,18 +54,18 @@ def receive(handle: socket.socket, buffer: bytearray, most: int, take: Take) -> 
 def receive_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, most: int, take: Take) -> Turn:
     turn, half = Turn(), len(buffer) // 2
     view, encrypted, filled = memoryview(buffer)[:half], memoryview(buffer)[half:], 0
-    while turn.size + filled < most and not turn.ended and turn.error is None:
+    while turn.size + filled < most and not turn.ended:
+        space = view[filled : most - turn.size]
         try:
-            got = tls.read_into(view[filled : most - turn.size])
-            if got is None:
+            got, turn.ended = tls.read_into(space)
+            filled += got
+            if got < len(space) and not turn.ended:
                 tls.feed(encrypted[: handle.recv_into(encrypted)])
         except BlockingIOError:
             break
         except OSError as error:  # of the network or of TLS
             turn.error = error
             break
-        turn.ended = got == 0
-        filled += got or 0
         if filled == half:
             take(view)
             turn.size, filled = turn.size + filled, 0

@@ -31,7 +31,7 @@ from bakery.registry.http.turns import (
 )
 from bakery.tasks import in_thread
 
-_AHEAD_BYTES: Final = 512 * 1024  # unread bytes at which the server is made to wait
+_AHEAD_BYTES: Final = 64 * 1024  # unread bytes at which the server is made to wait: threads read cheaper
 
 
 class Broken(Exception):  # internal: turned into a ConnectionFailed
@@ -187,12 +187,13 @@ class Wire(asyncio.Protocol):
         self._pause()
         got = 0
         if self._arrived:
-            data = self._arrived.popleft()
-            if len(data) > size:
-                self._arrived.appendleft(data[size:])
+            data = memoryview(b"".join(self._arrived))  # records of TLS; each would wake a thread, and every reader
+            self._arrived.clear()
             got = min(len(data), size)
+            if got < len(data):
+                self._arrived.append(bytes(data[got:]))
             self._arrived_bytes -= got
-            await in_thread(partial(take, memoryview(data)[:got]))
+            await in_thread(partial(take, data[:got]))
         while not got:
             if self._ended:
                 if self._error is not None:
