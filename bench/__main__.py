@@ -6,6 +6,7 @@ import argparse
 import compileall
 import os
 import platform
+import ssl
 import sys
 
 from tests.peers.programs import ROOT
@@ -29,7 +30,9 @@ def main() -> int:
         row, took_s = run(name, arguments.repeat)
         rows.append(row)
         print(f"{name}: measured in {took_s:.0f} s", file=sys.stderr)
-    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {platform.system()}"
+    openssl = " ".join(ssl.OPENSSL_VERSION.split()[:2])
+    python = f"Python {platform.python_version()} with {openssl}"
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, {python}, {platform.system()}"
     print(f"{machine}; registry content in {storage()}; load {os.getloadavg()[0]:.1f} at the end")
     print(render(rows))
     return 1 if any(side and side.problems for row in rows for side in (row.peer, row.ours)) else 0

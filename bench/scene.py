@@ -155,6 +155,8 @@ def environment_for(
         "PYTHONPATH": str(ROOT / "src"),
         "LANG": "C.UTF-8",
     }
+    if "LD_LIBRARY_PATH" in os.environ:  # such as another OpenSSL for Python
+        environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     if certificate is None:
         environment["BAKERY_PLAIN_HTTP"] = ",".join(hosts)
     else:
