@@ -410,7 +410,9 @@ async def test_the_result_is_printed_even_if_the_summary_cannot_be_written(stage
     assert stage.published("app") == TAGS
     assert "✅ Publish completed" in err.decode()
     assert "internal error" not in err.decode()
+    assert "Exception ignored" not in err.decode()
     assert process.returncode in (ExitCode.DONE, ExitCode.FAILED)
+    assert ("cannot write the summary to" in err.decode()) == (process.returncode == ExitCode.FAILED)
 
 
 DEAF = {

@@ -233,8 +233,6 @@ def write_documents(outcome: Outcome, run: Run, how: PublishOptions, reporting: 
         try:
             sys.stdout.write(document)
             sys.stdout.flush()
-        except BrokenPipeError:
-            raise  # the reader has stopped reading
         except OSError as error:
             raise not_written("standard output", error) from error
 
