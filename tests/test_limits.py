@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from bakery import limits
+from bakery.app.rehearse import RehearseRequest, rehearse_request
 from bakery.defaults import BODIES_PER_HOST, SMALL_REQUESTS_PER_HOST
-from bakery.errors import message
+from bakery.errors import BakeryError, message
 
 
 def test_with_enough_files_every_host_gets_its_usual_share():
@@ -56,3 +57,10 @@ def test_too_many_open_files_name_the_limit_and_what_helps():
         "error[system/limit]: the limit of open files is reached (ulimit -n)\n"
         "hint: raise that limit, for example with ulimit -n 1024, or run fewer jobs with --jobs"
     )
+
+
+def test_a_rehearsal_that_may_not_open_enough_files_says_so_at_once(monkeypatch):
+    """Its registries waited for a file that would never be free, and the run for its time budget."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (24, 24))
+    with pytest.raises(BakeryError, match=r"it needs 32 open files, and this process may have 24 \(ulimit -n\)"):
+        rehearse_request(RehearseRequest(tag=("ghcr.io/acme/app:1",)))

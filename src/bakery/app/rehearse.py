@@ -26,8 +26,9 @@ from bakery.app.planning import project_targets
 from bakery.app.sources import check_platforms, read_bake_file
 from bakery.defaults import NATIVE_JOBS, REQUEST_BACKOFF_S, TIME_BUDGET_S
 from bakery.engines.native import NativeEngine
-from bakery.errors import UsageError
+from bakery.errors import RAISE_FILES, BakeryError, UsageError
 from bakery.events import Emit, ignore
+from bakery.limits import open_files
 from bakery.oci import canonical
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import parse_object
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 TEMPORARY: Final = "temporary.example"
 PLATFORMS: Final = ("linux/amd64", "linux/arm64")  # of an image that does not say
+_LEAST_FILES: Final = 32  # open at once by the registries and the connections to them
 CREATED: Final = "2026-01-01T00:00:00Z"  # of the images made here, so that every rehearsal yields the same digests
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
@@ -114,6 +116,9 @@ class Rehearsal(Struct, frozen=True):
 
 def rehearse_request(request: RehearseRequest, *, emit: Emit = ignore) -> RehearsalResult:
     """Rehearse a publish. Raises UsageError for metadata without a layout, and for options that exclude each other."""
+    if (files := open_files()) < _LEAST_FILES:  # the registries would wait for one in vain
+        why = f"it needs {_LEAST_FILES} open files, and this process may have {files} (ulimit -n)"
+        raise BakeryError("cannot rehearse", why=why, hint=RAISE_FILES, error_code="system/limit")
     if request.metadata and request.layout is None:
         raise UsageError("--metadata needs --layout", hint="pass --layout with the OCI layout that has the images")
     what = _rehearsed(request, emit)
