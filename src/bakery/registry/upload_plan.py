@@ -92,7 +92,7 @@ def upload(
             opened = yield Open()
             assert isinstance(opened, Sent)
             # 201 means that the registry has the blob already, or is its way to open a session: only a look proves it.
-            if _status(opened) == 201 and (yield LookUp(settle=False)) is True:
+            if opened.response is not None and opened.response.status == 201 and (yield LookUp(settle=False)) is True:
                 return
             session = _session_of(opened, manners)
             if session is None:
@@ -164,15 +164,12 @@ def _chunk(chunk: Chunk, about: str) -> Generator[Step, Sent | bool, Sent]:
         yield Backoff(_error(sent, PUSH, about, Purpose.SEND_BLOB))
 
 
-def _status(sent: Sent) -> int:
-    return 0 if sent.response is None else sent.response.status
-
-
 def _session_of(opened: Sent, manners: Manners) -> Url | None:
     """Return the session that was opened, after noting its chunk size; None for any other response."""
-    if opened.response is None or _status(opened) not in (201, 202):
+    response = opened.response
+    if response is None or response.status not in (201, 202):
         return None
-    note_chunk_size(opened.response, manners)
+    note_chunk_size(response, manners)
     return opened.session
 
 
