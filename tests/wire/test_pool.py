@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bakery.registry.http.address import EVERYWHERE, reach_of
 from bakery.registry.http.config import HttpConfig, Proxy
+from bakery.registry.http.exchange import Exchange
 from bakery.registry.http.failure import ProxyRefused, UnsafeTarget
 from bakery.registry.http.pool import Pool, Route, _info
 from bakery.registry.http.url import Origin
@@ -218,6 +219,17 @@ async def test_an_exchange_takes_a_connection_that_is_given_back_before_its_own_
         assert await second is wire
         held.began[1].set_result(None)
         assert await opened(held) == 1
+
+
+async def test_a_connection_that_goes_straight_to_the_next_exchange_has_been_used_before(held: Held):
+    """If the server closes it meanwhile, a GET is sent again, as on one that was idle: the host is not to blame."""
+    async with raw_server(hangs_up) as host:
+        wire, second = await given_back_to_another(held, route_to(host))
+        exchange = Exchange(await second)
+        with pytest.raises(Broken):
+            await exchange.request("GET", "/", [("Host", host)])
+        assert exchange.wire is wire
+        assert exchange.met_closed
 
 
 async def test_the_exchange_that_has_waited_longest_gets_the_first_connection(held: Held):
