@@ -103,3 +103,26 @@ async def test_what_arrived_before_a_body_is_received_reaches_its_reader_at_once
     wire.close()
     await wire.closed
     theirs.close()
+
+
+async def test_a_thread_never_sends_past_bytes_that_wait_in_the_event_loop():
+    """Part of an interim response ended the wait for them: a server of TLS reported a bad record in mid-upload."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    _, wire = await loop.create_connection(FullWire, sock=ours)
+    first, second = b"a" * (4 * 1024 * 1024), b"b" * (4 * 1024 * 1024)
+    sending = asyncio.ensure_future(wire.send(first))
+    await wire.was_full.wait()
+    wire.data_received(b"HTTP/1.1 100")
+    assert await sending == b""
+    assert (wire.is_full, wire.take_arrived()) == (True, b"HTTP/1.1 100")
+    sending = asyncio.ensure_future(wire.send(memoryview(second)))
+    received = bytearray()
+    while len(received) < len(first) + len(second):
+        received += await loop.sock_recv(theirs, 1024 * 1024)
+    assert not await sending
+    assert received == first + second
+    wire.close()
+    await wire.closed
+    theirs.close()

@@ -152,6 +152,7 @@ class Wire(asyncio.Protocol):
         bytes as they are sent. Raises Broken.
         """
         left = piece
+        await self._accepted()  # news, such as an interim response, may have ended the wait of the last call
         while left and not self.has_news:
             if isinstance(left, bytes):
                 self.transport.write(left if self._tls is None else self._tls.encrypt(left))
@@ -174,10 +175,14 @@ class Wire(asyncio.Protocol):
                         raise Broken from turn.error
                 elif not turn.unsent and not size and not self.has_news:
                     await self.change(self._loop.add_writer, self._loop.remove_writer)
-            while self._full and not self.has_news:
-                await self.change()
+            await self._accepted()
             moved(size)
         return left
+
+    async def _accepted(self) -> None:
+        """Wait until the kernel has what was sent, or there is news: a thread sends past what waits in the loop."""
+        while self._full and not self.has_news:
+            await self.change()
 
     async def receive_by(self, take: Take, size: int) -> int:
         """Pass some of the next `size` bytes to `take`, in a thread. Return how many, 0 at the end.
