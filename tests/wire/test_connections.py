@@ -179,6 +179,23 @@ async def test_a_large_body_that_stalls_times_out(channel: Channel):
                 pass
 
 
+async def test_a_destination_is_not_blamed_for_a_source_that_stalls(channel: Channel):
+    """A download that is resumed after a stall takes longer than the limit for it; no upload of it fails for that."""
+    config = RegistryConfig(stall_s=0.2)
+
+    async def stalled():
+        yield CONTENT[:1000]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2 * config.stall_s):
+                await asyncio.Event().wait()
+        yield CONTENT[1000:]
+
+    async with channel.server() as server, channel.client(policy=ONCE, config=config) as client:
+        server.expect("POST", "/v2/acme/app/blobs/uploads/", Response(202, {"Location": SESSION}))
+        server.expect("PUT", f"{SESSION}?digest={LAYER.digest}", 201)
+        await client.blobs(repository(server)).write(LAYER, stalled)
+
+
 async def test_a_cancelled_upload_leaves_no_thread_that_uses_its_content(channel: Channel, opened: Opened):
     large = Descriptor(LAYER_TYPE, LAYER.digest, 64 * 1024 * 1024)
     begun = asyncio.Event()

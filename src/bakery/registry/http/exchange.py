@@ -87,12 +87,14 @@ class Exchange:
         headers: list[tuple[str, str]],
         body: bytes | HttpBody = b"",
         *,
+        waits: Callable[[], object] = lambda: None,
         moved: Callable[[int], object] = lambda _: None,
         sent: Callable[[], object] = lambda: None,
     ) -> None:
         """Send a request and wait for the head of its response. The response may arrive before the whole body is sent.
 
-        moved: called with the number of bytes of the body as they are sent. sent: called after the whole request.
+        waits: called before a piece of the body is awaited, which is not the server's fault. moved: called with the
+        number of bytes of the body as they are sent, 0 once there is a piece. sent: called after the whole request.
         Raises Broken, NotHttp, InvalidContent for a body of another size, and whatever its reader raises.
         """
         head = self._http.send(h11.Request(method=method, target=target, headers=headers)) or b""
@@ -101,6 +103,7 @@ class Exchange:
             self.is_sent = True
         else:
             await self.wire.send(head)
+            waits()
             async for piece in body.open():
                 left = self._counted(piece)
                 moved(0)
@@ -108,6 +111,7 @@ class Exchange:
                     left = await self.wire.send(left, moved)
                 if left or (self.wire.is_full and self._has_head()):
                     break
+                waits()
             else:
                 self._end_body()
                 self.is_sent = True

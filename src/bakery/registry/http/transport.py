@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Self
 
 from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, ConnectionFailed, InvalidContent, limit_of_files
@@ -209,7 +210,8 @@ class Transport:
                 def sent() -> None:
                     timer.reschedule(loop.time() + response_s)
 
-                await exchange.request(request.method, target, _headers(request, route), body, moved=moved, sent=sent)
+                headers, waits = _headers(request, route), partial(timer.reschedule, None)
+                await exchange.request(request.method, target, headers, body, waits=waits, moved=moved, sent=sent)
             _check(exchange, request, route)
         except BaseException as error:
             exchange.wire.close()
