@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 
 import pytest
 
-from bakery.errors import BakeryError, ConnectionFailed, InvalidContent, NotFound
+from bakery.errors import BakeryError, ConnectionFailed, InvalidContent, NotFound, RegistryError
 from bakery.oci.descriptor import Descriptor
+from bakery.oci.reference import Repository
 from bakery.registry.client import Client
+from bakery.registry.config import RegistryConfig
 from bakery.retry import RetryPolicy
 from tests.clock import JumpingClock
 from tests.wire.channel import Channel
@@ -74,6 +77,86 @@ async def test_a_server_without_ranges_is_read_from_the_start_and_the_digest_cov
         server.expect("GET", TARGET, Response(200, body=CONTENT, cut=400_000))
         server.expect("GET", TARGET, Response(200, body=CONTENT))
         assert await collect(client, server) == CONTENT
+
+
+REFUSALS = {
+    "416": Response(416, body=b"requested range not satisfiable", length=LAYER.size),
+    "400": Response(400),
+    "403": Response(403),
+    "501": Response(501),
+    "a 206 without a range": Response(206, body=CONTENT[400_000:]),
+    "another range": part(399_000),
+    "a part of it": Response(206, {"Content-Range": f"bytes 400000-499999/{LAYER.size}"}, CONTENT[400_000:500_000]),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+async def test_a_server_that_refuses_to_resume_is_read_from_the_start(channel: Channel, refusal: Response):
+    async with channel.server() as server, channel.client() as client:
+        server.expect("GET", TARGET, Response(200, body=CONTENT, cut=400_000))
+        server.expect("GET", TARGET, refusal)
+        server.expect("GET", TARGET, Response(200, body=CONTENT, cut=500_000))
+        server.expect("GET", TARGET, Response(200, body=CONTENT))
+        assert await collect(client, server) == CONTENT
+        ranges = [request.header("Range") for request in server.received]
+        assert ranges == [None, "bytes=400000-", None, None]
+
+
+async def test_a_refusal_without_a_range_is_final(channel: Channel):
+    async with channel.server() as server, channel.client() as client:
+        server.expect("GET", TARGET, Response(200, body=CONTENT, cut=400_000))
+        server.expect("GET", TARGET, Response(400, body=b"broken"), times=2)
+        with pytest.raises(RegistryError, match="400: broken"):
+            await collect(client, server)
+
+
+@pytest.mark.parametrize("size", [1000, LAYER.size])
+async def test_content_that_is_complete_needs_no_end_of_its_response(channel: Channel, size: int):
+    """Nothing is left to request: the range after the last byte is refused."""
+    layer, content = blob(CONTENT[:size])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (size, content))
+        await writer.drain()
+
+    async with channel.raw_server(serve) as host, channel.client() as client:
+        chunks = client.blobs(Repository(host, "acme/app")).read(layer)
+        assert b"".join([chunk async for chunk in chunks]) == content
+        assert client.stats.retries == 0
+
+
+async def test_a_download_that_stalls_after_progress_is_resumed(channel: Channel):
+    """A firewall drops a connection: the host has been silent for as long as a dead one, but it sent megabytes."""
+    large = CONTENT * 3
+    layer, _ = blob(large)
+    length, half = str(layer.size), 2 * len(CONTENT)
+
+    class Passing(JumpingClock):
+        """Time passes with each look at the clock, so that no host counts as alive."""
+
+        def now(self) -> float:
+            self.time += 1
+            return super().now()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"Range: " in head:
+            described = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes %d-%d/%d\r\n" % (
+                half,
+                layer.size - 1,
+                layer.size,
+            )
+            writer.write(described + b"Content-Length: %d\r\n\r\n" % (layer.size - half) + large[half:])
+        else:
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode() + large[:half])
+        await writer.drain()
+        await reader.read()
+
+    config = RegistryConfig(stall_s=0.5)
+    async with channel.raw_server(serve) as host, channel.client(config=config, clock=Passing()) as client:
+        chunks = client.blobs(Repository(host, "acme/app")).read(layer)
+        assert b"".join([chunk async for chunk in chunks]) == large
 
 
 async def test_a_blob_that_always_ends_early_is_an_error_after_the_last_attempt(channel: Channel):

@@ -24,6 +24,7 @@ from bakery.registry.gate import Lane
 from bakery.registry.http.message import HttpBody, HttpResponse
 from bakery.registry.http.transport import OpenResponse
 from bakery.registry.http.url import Url
+from bakery.registry.intake import Intake
 from bakery.registry.links import session_in
 from bakery.registry.mounts import Mounts
 from bakery.registry.operation import Operation
@@ -134,53 +135,66 @@ class Blobs:
     async def fetch(self, blob: Descriptor, keep: Keep, *, must_exist: bool = True) -> AsyncGenerator[int, None]:
         """Download a blob: pass its pieces to `keep`, in threads, and yield how many bytes are kept: 0 first.
 
-        Continues where it stopped after a broken connection. The last step is yielded only after size and digest were
-        checked. must_exist: a 404 is lag and is waited for. Raises DigestMismatch, and whatever `keep` raises.
+        Continues where it stopped after a broken connection; if the server refuses that, the content is sent again from
+        its start. The last step is yielded only after size and digest were checked. must_exist: a 404 is lag and is
+        waited for. Raises DigestMismatch, and whatever `keep` raises.
         A caller that stops early must close the generator: it holds a slot of the host.
         """
-        intake, size, about = _Intake(blob, keep), blob.size, self._about(blob)
+        intake, size, about = Intake(blob, keep), blob.size, self._about(blob)
         if blob.data is not None:
             yield 0
             keep(memoryview(blob.check(blob.data, about=about)), 0)
             yield size
             return
         operation = self._operation("GET", f"blobs/{blob.digest}", _READ, blob, lane=_lane(size))
-        retries, lags, since_pause = Retries(self._state, operation), poll_delays(), 0
+        retries, lags, since_pause, resumes = Retries(self._state, operation), poll_delays(), 0, True
         while True:
-            headers = {"Range": f"bytes={intake.size}-"} if intake.size else {}
+            headers = {"Range": f"bytes={intake.size}-"} if intake.size and resumes else {}
             # What arrived is being uploaded somewhere: that upload holds a slot and waits for the rest.
             operation = replace(operation, headers=headers, urgent=intake.size > 0)
             try:
-                async with self._endpoint.open(operation) as response:
-                    if response.status >= 400:
-                        refused = await response.read(MAX_ERROR_BYTES, strict=False)
-                        raise await self._endpoint.refusal(refused, operation)
-                    yield intake.size
-                    if response.encoding and response.headers.get("Content-Length") != str(size):
-                        intake.take(memoryview(await _decoded(response, intake, blob)))
-                        intake.check(about)
-                        break
-                    intake.skip = check_start(response.status, response.headers, intake.size, blob, about)
-                    while await response.move(intake.take) and intake.size <= size:
-                        if intake.size < size:
-                            yield intake.size
-                    if intake.size < size:
-                        why = f"the content ended after {intake.size} of {size} bytes"
-                        raise ConnectionFailed(operation.failed, about=about, why=why)
-                    intake.check(about)
-                    break
+                async with aclosing(self._receive(operation, intake)) as progress:
+                    async for kept in progress:
+                        yield kept
+                break
             except NotFound as error:
                 if not must_exist:
                     raise
                 await retries.wait_for_lag(next(lags), error)
             except BakeryError as error:
+                if 0 < size <= intake.size:
+                    break  # only the end of the response is missing
+                if headers and not error.transient and not isinstance(error, DigestMismatch):
+                    resumes = False  # the digest covers the seam
+                    retries.report(error)
+                    continue
                 if not error.transient:
                     raise
                 if intake.size - since_pause >= _WORTH_BYTES:
-                    retries.failures = 0
+                    retries.made_progress()
                 since_pause = intake.size
                 await retries.pause(error)
+        intake.check(about)
         yield size
+
+    async def _receive(self, operation: Operation, intake: Intake) -> AsyncGenerator[int, None]:
+        """Take the rest of a blob from one response; yield how many bytes are kept so far, less than all of them."""
+        blob, size, about = intake.blob, intake.blob.size, operation.about
+        async with self._endpoint.open(operation) as response:
+            if response.status >= 400:
+                refused = await response.read(MAX_ERROR_BYTES, strict=False)
+                raise await self._endpoint.refusal(refused, operation)
+            yield intake.size
+            if response.encoding and response.headers.get("Content-Length") != str(size):
+                intake.take(memoryview(await _decoded(response, intake)))
+                return
+            intake.skip = check_start(response.status, response.headers, intake.size, blob, about)
+            while await response.move(intake.take) and intake.size <= size:
+                if intake.size < size:
+                    yield intake.size
+            if intake.size < size:
+                why = f"the content ended after {intake.size} of {size} bytes"
+                raise ConnectionFailed(operation.failed, about=about, why=why)
 
     async def mount(self, blob: Descriptor, source: Blobs) -> bool:
         """Mount the blob from another repository of this registry. False if that did not succeed, for any reason."""
@@ -278,44 +292,14 @@ class Blobs:
         return self._state.operation(method, self.repository, target, action, self._about(blob), **others)  # type: ignore[arg-type]  # by name
 
 
-async def _decoded(response: OpenResponse, intake: _Intake, blob: Descriptor) -> bytes:
+async def _decoded(response: OpenResponse, intake: Intake) -> bytes:
     """Return a small blob, such as a config, that a server compressed unasked. Raises InvalidContent for a larger one.
 
     Some storage marks layers as compressed because they are: then the length is right, and the bytes are used as sent.
     """
-    if intake.size or blob.size > _SMALL_BYTES:
+    if intake.size or intake.blob.size > _SMALL_BYTES:
         response.refuse_encoding()
-    return (await response.read(blob.size + _SMALL_BYTES)).body
-
-
-class _Intake:
-    """What a download has received so far: counted, hashed and kept, in whatever thread it arrives."""
-
-    def __init__(self, blob: Descriptor, keep: Keep) -> None:
-        self._blob, self._keep, self._hasher = blob, keep, blob.digest.hasher()
-        self.size = 0
-        self.skip = 0  # how many of the next bytes are known already
-
-    def take(self, piece: memoryview) -> None:
-        """Accept the next bytes."""
-        if self.skip:
-            passed = min(self.skip, len(piece))
-            self.skip, piece = self.skip - passed, piece[passed:]
-        if self.size + len(piece) <= self._blob.size:  # longer content is not kept
-            self._hasher.update(piece)
-            self._keep(piece, self.size)
-        self.size += len(piece)
-
-    def check(self, about: str) -> None:
-        """Raise DigestMismatch if this is not the content that the descriptor names."""
-        if self.size != self._blob.size or self._hasher.hexdigest() != self._blob.digest.hex:
-            raise DigestMismatch(
-                "cannot read blob",
-                about=about,
-                why=f"expected {self._blob.size} bytes of {self._blob.digest}, "
-                f"got {self.size} with {self._hasher.hexdigest()}",
-                hint="build and push the image again: the source or a proxy altered the content",
-            )
+    return (await response.read(intake.blob.size + _SMALL_BYTES)).body
 
 
 class _Chunks:

@@ -156,7 +156,7 @@ class ClientState:
 
 
 class Retries:
-    """The waits of one operation. `failures` counts since it began; a caller that made progress may reset it."""
+    """The waits of one operation. `failures` counts since it began, or since it last made progress."""
 
     def __init__(self, state: ClientState, operation: Operation) -> None:
         self._state, self._operation = state, operation
@@ -166,6 +166,7 @@ class Retries:
         limit_s = _limit_s.get()
         self._gives_up_at = state.clock.now() + min(limit_s, state.left_s / 2) if limit_s < math.inf else math.inf
         self.failures = 0
+        self._progressed = False
 
     async def attempt(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do the work until it succeeds, fails permanently, or time is up. It must be safe to repeat."""
@@ -177,6 +178,10 @@ class Retries:
                 if not error.transient:
                     raise
                 await self.pause(error)
+
+    def made_progress(self) -> None:
+        """Count failures from here on. A host that has been silent since then gets one more try."""
+        self.failures, self._progressed = 0, True
 
     def report(self, doubt: BakeryError | None) -> None:
         """Report a failure that is looked into before the request is repeated."""
@@ -199,8 +204,9 @@ class Retries:
             longest_s = since - now + (_UNKNOWN_S if isinstance(error, UnknownHost) else _UNREACHABLE_S)
             if longest_s <= 0:
                 raise error
-        elif isinstance(error.__cause__, TimeoutError) and not self._endpoint.is_alive:
+        elif isinstance(error.__cause__, TimeoutError) and not self._endpoint.is_alive and not self._progressed:
             raise error  # silent for so long to every request: another try would wait as long
+        self._progressed = False
         if isinstance(error, Conflict):
             self._conflict_since = state.clock.now() if self._conflict_since is None else self._conflict_since
             if state.clock.now() - self._conflict_since > _CONFLICT_S:
