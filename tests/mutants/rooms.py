@@ -56,4 +56,8 @@ ROOMS = {
             "tests/wire/test_security_login.py",
         ),
     ),
+    "wire": Room(
+        ("registry/http/wire.py", "registry/http/turns.py"),
+        ("tests/wire/test_wire.py", "tests/wire/test_wire_ends.py", "tests/wire/test_pool.py"),
+    ),
 }

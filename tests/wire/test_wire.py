@@ -19,6 +19,7 @@ class Session:
 
     def __init__(self, wire: Wire) -> None:
         self.wire, self.loop, self.due, self.met = wire, asyncio.get_running_loop(), b"", 0
+        self.is_encrypting = self.was_shared = False
 
     def encrypt(self, content: memoryview) -> bytes:
         arrived = Future[None]()
@@ -27,11 +28,14 @@ class Session:
             self.wire.data_received(b"a new key")
             arrived.set_result(None)
 
+        self.is_encrypting = True
         self.loop.call_soon_threadsafe(arrive)
         arrived.result(timeout=10)
+        self.is_encrypting = False
         return bytes(content)
 
     def feed(self, data: bytes) -> None:
+        self.was_shared |= self.is_encrypting
         self.due, self.met = UPDATE, self.met + 1
 
     def read(self) -> None:
@@ -79,6 +83,7 @@ async def test_what_a_tls_session_sends_itself_never_cuts_a_record_that_is_being
     await wire.closed
     theirs.close()
     assert session.met > 1
+    assert not session.was_shared  # by the event loop and a thread
     at, content = 0, 0
     while at < len(received):  # each record is whole: the session's own message is between two of them
         if received[at : at + 1] == UPDATE:
@@ -87,6 +92,7 @@ async def test_what_a_tls_session_sends_itself_never_cuts_a_record_that_is_being
             assert received[at : at + RECORDS_BYTES] == CONTENT[:RECORDS_BYTES]
             at, content = at + RECORDS_BYTES, content + RECORDS_BYTES
     assert content == len(CONTENT)
+    assert len(received) > content  # with the session's own messages
 
 
 async def test_what_arrived_before_a_body_is_received_reaches_its_reader_at_once():
@@ -100,6 +106,9 @@ async def test_what_arrived_before_a_body_is_received_reaches_its_reader_at_once
     assert await wire.receive_by(lambda piece: taken.append(bytes(piece)), size) == size
     assert taken == [b"one, two, three"]
     assert wire.take_arrived() == b", and the next response"
+    wire.data_received(b"all")
+    assert await wire.receive_by(lambda piece: taken.append(bytes(piece)), len(b"all")) == len(b"all")
+    assert not wire.has_news
     wire.close()
     await wire.closed
     theirs.close()

@@ -77,7 +77,7 @@ def receive_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, most: 
 
 def send_encrypted(handle: socket.socket, tls: Tls, buffer: bytearray, content: memoryview | Extent) -> Turn:
     turn, most, view = Turn(), min(len(content), TURN_BYTES), memoryview(buffer)[:RECORDS_BYTES]
-    while turn.size < most and not turn.unsent:
+    while turn.size < most:
         size = min(most - turn.size, len(view))
         part = part_of(content, turn.size, size)
         turn.unsent = memoryview(tls.encrypt(part.read_into(view) if isinstance(part, Extent) else part))

@@ -48,7 +48,6 @@ class Wire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._arrived: deque[bytes] = deque()
         self._arrived_bytes = 0
-        self._paused = False  # reading is paused
         self._full = False  # the server accepts no more for now
         self._ended = False
         self._error: Exception | None = None
@@ -83,13 +82,12 @@ class Wire(asyncio.Protocol):
     def eof_received(self) -> None:
         if self._encrypted is not None:
             self._encrypted.append(b"")
-            self._change.set()
-        elif self._tls is not None and not self._ended:
+        elif self._tls is not None:
             self._decrypt(b"")
         self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if error is not None and not self._ended:
+        if not self._ended:  # then there is an error
             had_handle = self._socket is not None  # then a thread may be using it, and `close` closes it
             self._read_rest()
             if not had_handle:
@@ -142,7 +140,7 @@ class Wire(asyncio.Protocol):
         data = self._arrived.popleft()
         self._arrived_bytes -= len(data)
         if not self._arrived:
-            self._resume()
+            self.transport.resume_reading()
         return data
 
     async def send(self, piece: Piece, moved: Callable[[int], object] = lambda _: None) -> Piece:
@@ -173,7 +171,7 @@ class Wire(asyncio.Protocol):
                     self._read_rest()
                     if not self.has_news:
                         raise Broken from turn.error
-                elif not turn.unsent and not size and not self.has_news:
+                elif not size and not self.has_news:
                     await self.change(self._loop.add_writer, self._loop.remove_writer)
             await self._accepted()
             moved(size)
@@ -189,7 +187,7 @@ class Wire(asyncio.Protocol):
 
         Raises Broken, and whatever `take` raises.
         """
-        self._pause()
+        self.transport.pause_reading()
         got = 0
         if self._arrived:
             data = memoryview(b"".join(self._arrived))  # records of TLS; each would wake a thread, and every reader
@@ -219,13 +217,9 @@ class Wire(asyncio.Protocol):
                 return 0
             if not got:
                 await self.change(self._loop.add_reader, self._loop.remove_reader)
-        if self._tls is not None and (outgoing := self._tls.outgoing()):
-            self.transport.write(outgoing)
         if got == size:
             self._buffer = bytearray()
-            if self._tls is not None:
-                self._decrypt()
-            self._resume()
+            self.transport.resume_reading()
         return got
 
     async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
@@ -268,8 +262,8 @@ class Wire(asyncio.Protocol):
     def _arrive(self, data: bytes) -> None:
         self._arrived.append(data)
         self._arrived_bytes += len(data)
-        if self._arrived_bytes >= _AHEAD_BYTES and not self._paused:
-            self._pause()
+        if self._arrived_bytes >= _AHEAD_BYTES:
+            self.transport.pause_reading()
         self._change.set()
 
     def _decrypt(self, *data: bytes) -> None:
@@ -316,15 +310,6 @@ class Wire(asyncio.Protocol):
         self._ended = True
         self._error = self._error or error
         self._change.set()
-
-    def _pause(self) -> None:
-        self._paused = True
-        self.transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._paused and not self._ended:
-            self._paused = False
-            self.transport.resume_reading()
 
     def _handle(self) -> socket.socket:
         if self._socket is None:
