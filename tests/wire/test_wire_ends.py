@@ -10,7 +10,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -405,3 +405,13 @@ async def test_a_connection_that_breaks_keeps_only_the_descriptor_that_a_thread_
         peer.reset()
         await wire.closed
         assert (wire._socket is not None) is had_descriptor
+
+
+async def test_what_follows_the_end_of_tls_takes_no_memory(tls: Tls):
+    """A connection may be kept for a whole run."""
+    async with connected(tls) as (wire, peer):
+        await peer.announce_end()
+        while not wire.has_news:
+            await wire.change()
+        await asyncio.get_running_loop().sock_sendall(peer.handle, LARGE)
+        assert cast(Any, wire)._tls._in.pending <= READ_AT_ONCE_BYTES

@@ -74,10 +74,10 @@ class Wire(asyncio.Protocol):
         if self._encrypted is not None:
             self._encrypted.append(data)
             self._change.set()
-        elif self._tls is not None:
-            self._decrypt(data)
-        else:
+        elif self._tls is None:
             self._arrive(data)
+        elif not self._ended:  # what follows the end of TLS, or an error of it, is dropped
+            self._decrypt(data)
 
     def eof_received(self) -> None:
         if self._encrypted is not None:
