@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from bakery.errors import AuthError, NotFound, RegistryError
+from bakery.errors import AuthError, DigestMismatch, NotFound, RegistryError
 from bakery.oci import media_type as mt
 from bakery.oci.canonical import MAX_MANIFEST_BYTES
 from bakery.oci.descriptor import Descriptor
@@ -20,6 +20,7 @@ from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import DigestReference, Reference, TagReference
 from bakery.registry.answers import NO_HEAD, Meaning, Purpose, meaning_of
 from bakery.registry.failure import TagTaken
+from bakery.registry.http.message import HttpResponse
 from bakery.registry.operation import Operation
 from bakery.registry.retries import ClientState, Retries
 from bakery.registry.verify import check_requested, descriptor_in, verified
@@ -201,7 +202,9 @@ class Reads:
             manners.heads_are_wrong = found is None or found.digest != got.digest  # else it was only lag
         return got
 
-    async def _get(self, reference: Reference, action: str, expected: Descriptor | None = None) -> RawManifest | None:
+    async def _get(
+        self, reference: Reference, action: str, expected: Descriptor | None = None, *, is_second: bool = False
+    ) -> RawManifest | None:
         endpoint = self._state.endpoint(reference.repository)
         operation = self._operation("GET", reference, action, headers=_ACCEPT, limit_bytes=MAX_MANIFEST_BYTES)
         response = await endpoint.send(operation)
@@ -209,7 +212,13 @@ class Reads:
             if meaning_of(response, Purpose.READ) is Meaning.ABSENT:
                 return None
             raise await endpoint.refusal(response, operation)
-        return verified(response, reference, operation, expected)
+        try:
+            return verified(response, reference, operation, expected)
+        except DigestMismatch as error:
+            if is_second or not _is_other(response, reference):
+                raise
+            _log.warning("%s: %s; it is read once more", reference, error.why)
+            return await self._get(reference, action, expected, is_second=True)
 
     def _operation(self, method: str, reference: Reference, action: str, **others: object) -> Operation:
         target = f"manifests/{reference.identifier}"
@@ -217,3 +226,9 @@ class Reads:
 
     def _retries(self, method: str, reference: Reference, action: str) -> Retries:
         return Retries(self._state, self._operation(method, reference, action))
+
+
+def _is_other(response: HttpResponse, reference: Reference) -> bool:
+    """Return whether these are not the bytes that the digest names: a cache on the way may be wrong once."""
+    digest = reference.digest if isinstance(reference, DigestReference) else None
+    return digest is not None and Digest.of(response.body, digest.algorithm) != digest

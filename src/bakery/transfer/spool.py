@@ -8,15 +8,16 @@ never becomes an upload.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from bakery.defaults import SPOOL_BYTES, SPOOL_FILES, SPOOL_MEMORY_BYTES
-from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, limit_of_files
+from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, DigestMismatch, limit_of_files
 from bakery.extent import Extent, Piece
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
@@ -24,16 +25,22 @@ from bakery.tasks import in_thread
 from bakery.transfer.arena import Arena, Loan
 from bakery.transfer.store import Store
 
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 SMALL_BYTES: Final = 256 * 1024  # a blob up to this size has memory of its own, however many there are
 _COPIED_BYTES: Final = 64 * 1024  # a piece up to this size is sent faster than a thread is woken
 CHUNK_BYTES: Final = 1024 * 1024
 
 
 class Spool:
-    """The content of one blob, growing while it is written. Spools creates and fills it."""
+    """The content of one blob, growing while it is written. Spools creates and fills it.
 
-    def __init__(self, blob: Descriptor, directory: Path | None) -> None:
-        self.blob = blob
+    is_second: its content was wrong once before.
+    """
+
+    def __init__(self, blob: Descriptor, directory: Path | None, *, is_second: bool = False) -> None:
+        self.blob, self._is_second = blob, is_second
         self.loan: Loan | None = None
         self.holders = 0
         self.reads = 0  # how often it was held to the end
@@ -53,6 +60,11 @@ class Spool:
     def is_broken(self) -> bool:
         """Whether the writer failed."""
         return self._error is not None
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the content was wrong for the first time: a cache on the way may be. It is downloaded once more."""
+        return isinstance(self._error, DigestMismatch) and not self._is_second
 
     @property
     def is_stale(self) -> bool:
@@ -107,6 +119,13 @@ class Spool:
                 position = available
             else:
                 await self._grown.wait()
+
+    async def verified(self) -> None:
+        """Wait until the whole content is verified. Raises the error of the download."""
+        while not self._complete:
+            if self._error is not None:
+                raise self._error
+            await self._grown.wait()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the same content as bytes, in chunks of at most CHUNK_BYTES."""
@@ -171,7 +190,21 @@ class Spools:
         self._limit_bytes, self._limit_files = limit_bytes, limit_files
         self._spools: OrderedDict[Digest, Spool] = OrderedDict()  # least recently used first
         self._total_bytes = 0
+        self._were_wrong: set[Digest] = set()
         self._freed = asyncio.Event()  # replaced each time space becomes available
+
+    async def use(self, blob: Descriptor, source: Store, work: Callable[[Spool], Awaitable[T]]) -> T:
+        """Return what `work` does with the spool of a blob; it begins again, once, if the content was wrong.
+
+        Nothing is kept of the first content: it may have reached a destination, but never completely.
+        """
+        while True:
+            async with self.holding(blob, source) as spool:
+                try:
+                    return await work(spool)
+                except DigestMismatch:
+                    if not spool.is_wrong:
+                        raise
 
     @asynccontextmanager
     async def holding(self, blob: Descriptor, source: Store) -> AsyncIterator[Spool]:
@@ -179,10 +212,10 @@ class Spools:
 
         The first caller has it filled from `source`. Waits while there is no space for another spool.
         """
-        while (spool := self._spools.get(blob.digest)) is None or spool.is_stale:
-            if spool is not None:
+        while (spool := self._spools.get(blob.digest)) is None or spool.is_stale or spool.is_wrong:
+            if spool is not None and spool.is_stale:
                 self._drop(spool)  # it failed, and the caller that waited for it is gone: the download is repeated
-            elif self._make_space(blob.size):
+            elif spool is None and self._make_space(blob.size):
                 spool = self._create(blob, source)
                 break
             else:
@@ -219,7 +252,10 @@ class Spools:
         return size > SMALL_BYTES and large >= self._limit_files
 
     def _create(self, blob: Descriptor, source: Store) -> Spool:
-        spool = self._spools[blob.digest] = Spool(blob, self._directory)
+        is_second = blob.digest in self._were_wrong
+        if is_second:
+            _log.warning("%s: the content was wrong, it is downloaded once more", blob.digest)
+        spool = self._spools[blob.digest] = Spool(blob, self._directory, is_second=is_second)
         self._total_bytes += blob.size
         self._owner.create_task(spool.fill(source, self._lend, self._wake))
         return spool
@@ -236,6 +272,8 @@ class Spools:
     def _drop(self, spool: Spool) -> None:
         if self._spools.get(spool.blob.digest) is spool:
             del self._spools[spool.blob.digest]
+            if spool.is_wrong:
+                self._were_wrong.add(spool.blob.digest)
             self._total_bytes -= spool.blob.size
             if spool.loan is not None:
                 self._arena.take_back(spool.loan)
