@@ -21,6 +21,28 @@ ROOMS = {
         ("registry/upload_plan.py", "registry/put_plan.py", "registry/gate.py"),
         ("tests/registry/test_upload_plan.py", "tests/registry/test_put_plan.py", "tests/registry/test_gate.py"),
     ),
+    "answers": Room(
+        (
+            "registry/answers.py",
+            "registry/challenge.py",
+            "registry/http/address.py",
+            "registry/http/redirect.py",
+            "registry/http/url.py",
+        ),
+        (
+            "tests/registry/test_answers.py",
+            "tests/registry/test_challenge.py",
+            "tests/registry/test_origin.py",
+            "tests/registry/test_put_plan.py",
+            "tests/registry/test_upload_plan.py",
+            "tests/registry/http",
+            "tests/wire/test_looks.py",
+            "tests/wire/test_manifests.py",
+            "tests/wire/test_security_content.py",
+            "tests/wire/test_security_login.py",
+            "tests/wire/test_uploads.py",
+        ),
+    ),
     "build": Room(
         (
             "build/argv.py",

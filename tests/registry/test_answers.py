@@ -13,9 +13,11 @@ from bakery.errors import AuthError, NotFound, RegistryError, Unavailable
 from bakery.oci.digest import Digest
 from bakery.registry.answers import (
     Meaning,
+    OciError,
     Purpose,
     error_for,
     is_immutable_tag,
+    is_throttled,
     meaning_of,
     missing_digests,
     oci_errors,
@@ -54,7 +56,12 @@ MEANINGS = {
     "digest refused": (400, "DIGEST_INVALID", SEND, False, Meaning.REFUSED),
     "manifest refused": (400, "MANIFEST_INVALID", PUT, False, Meaning.REFUSED),
     "too large": (413, "", PUT, False, Meaning.REFUSED),
+    "not taken only by code": (400, "UNAVAILABLE", PUT, False, Meaning.NOT_TAKEN),
+    "a proxy's own error, whatever it names": (502, "MANIFEST_BLOB_UNKNOWN", PUT, False, Meaning.AMBIGUOUS),
+    "child missing, without a body": (404, "", PUT, False, Meaning.CONTENT_MISSING),
+    "not supported only by code": (400, "UNSUPPORTED", PUT, False, Meaning.UNSUPPORTED),
     "conflict": (409, "", PUT, False, Meaning.CONFLICT),
+    "conflict of a read": (409, "", READ, False, Meaning.REFUSED),
     "conflict in a new repository": (409, "", OPEN, False, Meaning.CONFLICT),
     "precondition of a tag": (412, "", PUT, False, Meaning.CONFLICT),
 }
@@ -96,11 +103,16 @@ def test_a_403_is_a_rate_limit_only_if_it_says_so():
     )
 
 
+def test_a_success_is_not_a_rate_limit_whatever_it_contains():
+    assert not is_throttled(HttpResponse(200, body=errors("TOOMANYREQUESTS")))
+
+
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 WAITS = {
     "seconds": (429, {"Retry-After": "7"}, b"", 7.0),
     "a fraction": (503, {"retry-after": "0.5"}, b"", 0.5),
     "a date": (429, {"Retry-After": "Thu, 01 Jan 2026 12:01:30 GMT"}, b"", 90.0),
+    "a date of another zone": (429, {"Retry-After": "Thu, 01 Jan 2026 13:01:30 +0100"}, b"", 90.0),
     "a date in the past": (429, {"Retry-After": "Thu, 01 Jan 2026 11:00:00 GMT"}, b"", 0.0),
     "a day": (429, {"Retry-After": "86400"}, b"", 600.0),
     "negative": (429, {"Retry-After": "-5"}, b"", None),
@@ -110,6 +122,7 @@ WAITS = {
     "GHCR's text, below a second": (429, {}, b"retry-after: 10.48ms, allowed: 2000/minute", 1.0),
     "GHCR's text in JSON": (429, {}, errors("TOOMANYREQUESTS", "retry-after: 2500ms, allowed: 44000/minute"), 2.5),
     "text in seconds": (429, {}, b"Retry-After: 12s", 12.0),
+    "a header before a text": (429, {"Retry-After": "7"}, b"please retry after 2 minutes", 7.0),
     "text in minutes": (429, {}, b"please retry after 2 minutes", 120.0),
     "a number that is not a wait": (429, {}, b"allowed: 2000/minute", None),
     "GHCR's secondary limit": (403, {}, GHCR_LIMIT, 60.0),
@@ -120,6 +133,13 @@ WAITS = {
 @pytest.mark.parametrize(("status", "headers", "body", "expected"), WAITS.values(), ids=WAITS)
 def test_the_requested_wait_is_read_from_header_and_message(status, headers, body, expected):
     assert retry_after_s(HttpResponse(status, Fields(headers), body), now=NOW) == expected
+
+
+def test_a_date_is_compared_with_the_time_at_which_it_is_read():
+    past = Fields({"Retry-After": "Thu, 01 Jan 2026 12:00:00 GMT"})
+    future = Fields({"Retry-After": "Thu, 01 Jan 2099 12:00:00 GMT"})
+    assert retry_after_s(HttpResponse(429, past)) == 0
+    assert retry_after_s(HttpResponse(429, future)) == 600
 
 
 CLASSES = {
@@ -140,13 +160,54 @@ def test_each_failure_has_the_class_that_callers_act_on(status, code, purpose, e
     assert found.transient is (expected is Unavailable)
 
 
+CODES = {  # of the catalogue: what users look up
+    "throttled": (HttpResponse(429), "registry/rate-limit"),
+    "transient": (HttpResponse(502), "registry/unavailable"),
+    "login": (HttpResponse(401), "auth/login"),
+    "denied": (HttpResponse(403), "auth/denied"),
+    "absent": (HttpResponse(404), "registry/not-found"),
+    "an absent manifest": (HttpResponse(404, body=errors("MANIFEST_UNKNOWN")), "registry/not-found"),
+    "an absent repository": (HttpResponse(404, body=errors("NAME_UNKNOWN")), "registry/no-repository"),
+    "an absent repository, in words": (
+        HttpResponse(404, body=errors("NOT_FOUND", "the repository does not exist")),
+        "registry/no-repository",
+    ),
+    "a full disk": (HttpResponse(507), "registry/disk-full"),
+    "a quota": (HttpResponse(402), "registry/quota"),
+    "not supported": (HttpResponse(405), "registry/unsupported"),
+    "refused": (HttpResponse(400), "registry/refused"),
+}
+
+
+@pytest.mark.parametrize(("response", "expected"), CODES.values(), ids=CODES)
+def test_each_failure_has_the_code_that_users_look_up(response, expected):
+    assert error_for(response, "push blob", "host/a").error_code == expected
+
+
+def test_a_full_disk_and_a_quota_have_hints_of_their_own():
+    assert "disk space" in error_for(HttpResponse(507), "push blob", "host/a").hint
+    assert "raise the limit" in error_for(HttpResponse(402), "push blob", "host/a").hint
+
+
+def test_a_code_or_message_of_another_form_is_dropped():
+    body = b'{"errors":[{"code":"NO CODE","message":["x"],"detail":1},{"code":"denied","message":"no"}]}'
+    assert oci_errors(body) == (OciError("", "", 1), OciError("DENIED", "no"))
+
+
+def test_a_code_that_says_something_precedes_one_that_does_not():
+    body = b'{"errors":[{"code":"UNKNOWN"},{"code":"DENIED"},{"code":"MANIFEST_INVALID"}]}'
+    assert summary_of(HttpResponse(400, body=body))[0] == "DENIED"
+    assert summary_of(HttpResponse(400, body=errors("UNKNOWN")))[0] == "UNKNOWN"
+
+
 def test_missing_digests_are_read_from_any_shape_of_detail():
-    one, two, three = (Digest.of(text) for text in (b"1", b"2", b"3"))
+    one, two, three, other = (Digest.of(text) for text in (b"1", b"2", b"3", b"4"))
     body = (
         b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"%s"}},'
         b'{"code":"MANIFEST_BLOB_UNKNOWN","detail":"%s"},{"code":"BLOB_UNKNOWN","detail":{"Digest":"%s"}},'
-        b'{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"%s"}},{"code":"MANIFEST_BLOB_UNKNOWN","detail":[1]}]}'
-    ) % tuple(str(digest).encode() for digest in (one, two, three, one))
+        b'{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"%s"}},{"code":"MANIFEST_BLOB_UNKNOWN","detail":[1]},'
+        b'{"code":"DIGEST_INVALID","detail":"%s"}]}'
+    ) % tuple(str(digest).encode() for digest in (one, two, three, one, other))
     assert missing_digests(HttpResponse(400, body=body)) == (one, two, three)
 
 
@@ -157,7 +218,7 @@ IMMUTABLE = {
     "a conflict": (409, errors("CONFLICT", "another request is being processed"), False),
     "a sentence": (403, errors("DENIED", "tag v1 is immutable"), True),
     "another refusal": (400, errors("MANIFEST_INVALID", "no"), False),
-    "a failure": (500, errors("UNKNOWN", "immutable"), False),
+    "a failure": (500, errors("TAG_INVALID", "immutable"), False),
 }
 
 

@@ -46,6 +46,7 @@ READ = {
     "a comma in quotes": ('Bearer realm="a,b"', [Challenge("bearer", {"realm": "a,b"})]),
     "spaces around the equals sign": ('Basic realm = "x"', [Challenge("basic", REALM)]),
     "an unquoted realm of two words": ("Basic realm=Registry Realm", [Challenge("basic", {"realm": "Registry"})]),
+    "Basic with a semicolon": ('Basic;realm="x"', [Challenge("basic")]),
     "Basic with an open quote": ('Basic realm="x', [Challenge("basic")]),
     "parameters separated by blanks": ('Bearer realm="https://a/t" service="s"\tscope="x"', [BEARER]),
     "parameters separated by semicolons": ('Bearer realm="https://a/t";service="s" ; scope="x"', [BEARER]),
@@ -62,6 +63,18 @@ READ = {
         [Challenge("bearer", {"realm": "https://a/t;v=1"})],
     ),
     "a semicolon in quotes": ('Bearer realm="a; b=c"', [Challenge("bearer", {"realm": "a; b=c"})]),
+    "a semicolon at the end of an unquoted URL": (
+        "Bearer realm=https://a/t;",
+        [Challenge("bearer", {"realm": "https://a/t;"})],
+    ),
+    "a blank before the comma after a scheme": (
+        'Negotiate , Basic realm="x"',
+        [Challenge("negotiate"), Challenge("basic", REALM)],
+    ),
+    "a name that Basic repeats": (
+        'Basic realm="x", realm="y", Bearer realm="x"',
+        [Challenge("basic", REALM), Challenge("bearer", REALM)],
+    ),
     "empty": ("", []),
 }
 MALFORMED = [
@@ -69,6 +82,10 @@ MALFORMED = [
     "Bearer service=a, realm=",
     'Bearer realm="a" junk here',
     '"quoted"',
+    "Negotiate/abc",
+    'Bearer "quoted"',
+    'Bearer"quoted"',
+    "Bearer junk here",
     'Bearer realm="a",realm="b"',
     'Bearer realm="a" realm="b"',
     'Bearer realm="a";realm="b"',
@@ -101,6 +118,17 @@ def test_bearer_is_preferred_and_unknown_schemes_are_skipped():
     assert preferred(parse(lines)) == Challenge("bearer", {"realm": "https://t"})
     assert preferred(parse(lines[:2])) == Challenge("basic", {"realm": "b"})
     assert preferred(parse(lines[:1])) is None
+
+
+def test_a_bearer_without_a_realm_is_skipped():
+    assert preferred(parse(['Bearer service="s"', 'Basic realm="b"'])) == Challenge("basic", {"realm": "b"})
+
+
+def test_a_header_of_more_than_16_kib_is_not_read():
+    header = f'Basic realm="{"x" * (16 * 1024 - 14)}"'
+    assert [found.scheme for found in parse([header])] == ["basic"]
+    with pytest.raises(BadChallenge, match="longer than 16384 characters"):
+        parse([f"{header} "])
 
 
 @given(st.lists(st.text(max_size=200), max_size=3))

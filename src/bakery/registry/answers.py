@@ -6,6 +6,7 @@ message counts only if a registry hides a rate limit in it. Source: registry.md 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -185,10 +186,8 @@ def missing_digests(response: HttpResponse) -> tuple[Digest, ...]:
             continue
         detail = error.detail.values() if isinstance(error.detail, dict) else [error.detail]
         for text in detail:
-            try:
+            with contextlib.suppress(BadDigest):
                 found[Digest.parse(text)] = None
-            except BadDigest:
-                continue
     return tuple(found)
 
 

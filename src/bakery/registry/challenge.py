@@ -89,7 +89,7 @@ def _parse_parameters(header: str, at: int, into: dict[str, str], *, is_lax: boo
     while at < len(header):
         name = _TOKEN.match(header, at)
         if name is None:
-            if header[at] == "," and not into:  # a scheme without parameters, then a comma
+            if header[at] == ",":  # a scheme without parameters, then a comma
                 return _after_item(header, at)
             raise _bad(header, at)
         equals = _skip(header, name.end())

@@ -21,6 +21,7 @@ REACHES = {
     "64:ff9b::7f00:1": Reach.LOOPBACK,
     "2002:7f00:1::": Reach.LOOPBACK,
     "::ffff:10.0.0.1": Reach.PRIVATE,
+    "2001:0:808:808:8000:63bf:f5ff:fffe": Reach.PRIVATE,  # Teredo, of 10.0.0.1
     "169.254.169.254": Reach.FORBIDDEN,
     "::ffff:169.254.169.254": Reach.FORBIDDEN,
     "fe80::1": Reach.FORBIDDEN,

@@ -20,6 +20,16 @@ def test_only_internal_servers_may_name_internal_addresses():
         assert Reach.FORBIDDEN not in allowed_reach(own, https=True)
 
 
+def test_a_private_address_needs_an_internal_server_or_a_certificate():
+    here = Origin.parse("http://a.example")
+    assert allowed_reach(Reach.PRIVATE, https=False) == {Reach.PUBLIC, Reach.PRIVATE}
+    assert check_hop(here, Url.parse("http://b.example/"), Reach.PUBLIC) == {Reach.PUBLIC}
+    assert check_hop(here, Url.parse("https://b.example/"), Reach.PUBLIC) == {Reach.PUBLIC, Reach.PRIVATE}
+    assert check_hop(here, Url.parse("https://10.0.0.1/"), Reach.PRIVATE) == {Reach.PUBLIC, Reach.PRIVATE}
+    with pytest.raises(UnsafeTarget, match="redirects to a private address"):
+        check_hop(here, Url.parse("https://10.0.0.1/"), Reach.PUBLIC)
+
+
 def test_a_redirect_never_leads_from_https_to_http():
     secure, plain = Origin.parse("https://a.example"), Origin.parse("http://a.example")
     with pytest.raises(UnsafeTarget):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.registry.http.failure import UnsafeTarget
-from bakery.registry.http.url import Url
+from bakery.registry.http.url import Origin, Url
 
 BASE = Url.parse("https://reg.example/v2/acme/app/blobs/uploads/?x=1")
 LOCATIONS = {
@@ -32,6 +32,33 @@ LOCATIONS = {
 @pytest.mark.parametrize(("location", "expected"), LOCATIONS.values(), ids=LOCATIONS)
 def test_a_location_is_resolved_against_the_url_of_its_response(location, expected):
     assert str(BASE.resolve(location)) == expected
+
+
+REASONS = {
+    "x": "expected an absolute URL",
+    "https://user:pw@x/": "it contains a user name",
+    "https://x:65536/": "the port must be between 1 and 65535",
+    "https://[1:2]/": "the host is malformed",
+    "https://x/a b": "it contains characters that are not allowed in a URL",
+}
+
+
+@pytest.mark.parametrize(("text", "why"), REASONS.items())
+def test_a_refused_url_has_its_reason(text, why):
+    with pytest.raises(UnsafeTarget, match=why):
+        Url.parse(text)
+
+
+def test_the_longest_names_and_the_last_port_are_allowed():
+    host = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    assert len(host) == 253
+    assert Url.parse(f"https://{host}:65535/").origin == Origin("https", host, 65535)
+
+
+def test_an_origin_has_no_path():
+    assert Origin.parse("https://x/") == Origin("https", "x", 443)
+    with pytest.raises(UnsafeTarget, match="an origin has no path"):
+        Origin.parse("https://x/y")
 
 
 UNSAFE = [

@@ -34,13 +34,13 @@ def reach_of(address: str) -> Reach:
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour
-        if inner is None and found in _TRANSLATED:
+        if found in _TRANSLATED:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inner is None and found.teredo:
+        if found.teredo:
             inner = found.teredo[1]
         if inner is not None:
             return reach_of(str(inner))
-    if str(found) in _METADATA or found.is_unspecified or found.is_link_local or found.is_multicast:
+    if str(found) in _METADATA or found.is_link_local or found.is_multicast:
         return Reach.FORBIDDEN
     if found.is_loopback:
         return Reach.LOOPBACK
