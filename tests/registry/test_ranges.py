@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakery.registry.ranges import BadRange, ContentRange, check_resumed, parse_content_range
+from bakery.registry.ranges import BadRange, ContentRange, check_resumed, parse_content_range, received_bytes
 
 READ = {
     "bytes 0-9/10": ContentRange(0, 9, 10),
@@ -58,3 +58,23 @@ def test_only_the_rest_from_the_offset_to_the_end_is_accepted(first, last, total
         assert not right
     else:
         assert right
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("0-4194303", 4194304),
+        ("bytes=0-9", 10),
+        (" bytes 0-9 ", 10),
+        ("0-0", 0),  # as distribution writes an empty session
+        ("", None),
+        ("0-", None),
+        ("0--1", None),
+        ("5-9", None),
+        ("0-9/10", None),
+        ("0-\xb2", None),
+        ("0-" + "9" * 5000, None),
+    ],
+)
+def test_what_an_upload_session_has_received_is_read_or_unknown(header, expected):
+    assert received_bytes(header) == expected

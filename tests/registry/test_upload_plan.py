@@ -17,7 +17,7 @@ from bakery.registry.http.failure import BodyCut, NotConnected
 from bakery.registry.http.message import Fields, HttpResponse
 from bakery.registry.http.url import Url
 from bakery.registry.step import Backoff, LookUp
-from bakery.registry.upload_plan import Chunk, Finish, Manners, Open, Sent, Whole
+from bakery.registry.upload_plan import Ask, Chunk, Finish, Manners, Open, Sent, Whole
 from tests.hypothesis_profiles import examples
 from tests.wire.making import errors
 
@@ -283,6 +283,11 @@ def test_the_result_of_a_request_is_a_response_or_an_error():
         follow(upload_plan.upload(LAYER, Manners()), lambda step: Sent())
 
 
+def at(received: str) -> Sent:
+    """Return the response of a session that states this range."""
+    return Sent(HttpResponse(204, Fields({"Range": received})))
+
+
 CHUNKS = {  # result of the second chunk, result of the commit, the steps; the blob is never found
     "a chunk is lost": (LOST, None, "open Chunk Chunk pause"),
     "a chunk is refused for now": (BROKEN, None, "open Chunk Chunk pause"),
@@ -320,6 +325,35 @@ def test_a_chunk_that_was_not_taken_for_now_is_sent_again_in_its_session(untaken
     steps = follow(upload_plan.upload(LAYER, Manners(chunk_bytes=500)), lambda step: next(results))
     assert " ".join(name_of(step) for step in steps) == "open Chunk Chunk pause Chunk pause Chunk Finish"
     assert [(step.session, step.first) for step in steps[2:7:2]] == [(newer, 500)] * 3
+
+
+UNCERTAIN = {  # what the session states after the second chunk (bytes 500 to 999) failed, the steps that follow
+    "it has the chunk": (at("0-999"), "Finish"),
+    "it has nothing of the chunk": (at("0-499"), "Chunk Finish"),
+    "it has a part of the chunk": (at("0-700"), "open Chunk Chunk Finish"),
+    "it has nothing": (at("0-0"), "open Chunk Chunk Finish"),
+    "it has more than was sent": (at("0-5000"), "open Chunk Chunk Finish"),
+    "it states nothing": (at(""), "open Chunk Chunk Finish"),
+    "it is gone": (STALE, "open Chunk Chunk Finish"),
+    "it does not respond": (LOST, "open Chunk Chunk Finish"),
+}
+
+
+@pytest.mark.parametrize("failure", [LOST, CUT, BROKEN], ids=["lost", "cut", "500"])
+@pytest.mark.parametrize(("stated", "expected"), UNCERTAIN.values(), ids=UNCERTAIN)
+def test_after_a_doubtful_chunk_the_session_decides_where_the_upload_goes_on(failure, stated, expected):
+    follows = [CREATED if step == "Finish" else OPENED for step in expected.split()]
+    results = iter([OPENED, OPENED, failure, None, stated, *follows])
+    steps = follow(upload_plan.upload(LAYER, Manners(chunk_bytes=500)), lambda step: next(results))
+    assert " ".join(name_of(step) for step in steps) == f"open Chunk Chunk pause Ask {expected}"
+    assert next(results, "no other step") == "no other step"
+
+
+def test_a_chunk_that_is_sent_again_goes_to_the_url_that_the_session_states():
+    newer = Url.parse("https://reg.example/up/2")
+    results = iter([OPENED, OPENED, LOST, None, Sent(at("0-499").response, newer), OPENED, CREATED])
+    steps = follow(upload_plan.upload(LAYER, Manners(chunk_bytes=500)), lambda step: next(results))
+    assert [step.session for step in steps[-2:]] == [newer, SESSION]
 
 
 @pytest.mark.parametrize("status", [300, 403, 413])
@@ -395,10 +429,14 @@ def test_a_refused_put_becomes_chunks_even_if_another_blob_learned_it_meanwhile(
 @settings(max_examples=examples(150))
 @given(st.data(), st.sampled_from([None, 300]))
 def test_a_blob_that_was_acknowledged_or_found_is_never_sent_again(data, chunk_bytes):
-    """A random registry: it may store content and lose the response. The plan must end right and never too early."""
+    """A random registry: it may store content, lose the response and lie about what a session has received.
+
+    The plan must end right and never too early.
+    """
     stored = acknowledged = found = False
     fresh: Url | None = None
     used: set[str] = set()
+    received: list[int] = []  # the offsets of the bytes of the session
 
     def act(step: Any) -> Any:
         nonlocal stored, acknowledged, found, fresh
@@ -409,19 +447,31 @@ def test_a_blob_that_was_acknowledged_or_found_is_never_sent_again(data, chunk_b
                 outcome = data.draw(st.sampled_from([OPENED, LOST, THROTTLED, BROKEN, BUSY]))
                 if outcome is OPENED:
                     fresh = Url.parse(f"https://reg.example/up/{len(used)}")
+                    received.clear()
                     return Sent(HttpResponse(202), fresh)
                 return outcome
             case Whole(session) | Finish(session):
                 assert session == fresh
                 assert str(session) not in used, "a session is used once"
                 used.add(str(session))
-                outcome = data.draw(st.sampled_from([CREATED, LOST, CUT, THROTTLED, BROKEN, STALE, LOGIN, WRONG]))
+                results = [CREATED, LOST, CUT, THROTTLED, BROKEN, STALE, LOGIN, WRONG]
+                if isinstance(step, Finish) and received != list(range(LAYER.size)):
+                    return data.draw(st.sampled_from([CUT, THROTTLED, WRONG]))
+                outcome = data.draw(st.sampled_from(results))
                 stored = stored or outcome is CREATED or (outcome in (LOST, BROKEN, STALE) and data.draw(st.booleans()))
                 acknowledged = outcome is CREATED
                 return outcome
-            case Chunk(session):
+            case Chunk(session, first, last):
                 assert session == fresh
-                return data.draw(st.sampled_from([Sent(HttpResponse(202), session), LOST, BROKEN]))
+                outcome = data.draw(st.sampled_from([Sent(HttpResponse(202), session), LOST, BROKEN, THROTTLED]))
+                if outcome.session is not None or (outcome is not THROTTLED and data.draw(st.booleans())):
+                    received.extend(range(first, last + 1))
+                return outcome
+            case Ask(session):
+                assert session == fresh
+                truth = f"0-{max(0, len(received) - 1)}"
+                stated = data.draw(st.sampled_from([truth, truth, truth, "0-0", "0-299", "", "none"]))
+                return data.draw(st.sampled_from([at(stated), at(stated), at(stated), LOST, STALE]))
             case LookUp(settle):
                 seen = stored and (settle or data.draw(st.booleans()))
                 found = seen

@@ -201,6 +201,41 @@ async def test_chunks_have_the_size_that_the_registry_requires(channel: Channel)
         await client.blobs(repository(server)).write(layer, body_of(content))
 
 
+async def test_only_the_chunk_that_failed_is_sent_again_if_the_session_lacks_it(channel: Channel):
+    content = bytes(range(256)) * 40_000  # 10.24 MB: three chunks
+    layer, _ = blob(content)
+    session = Response(202, {"Location": "/up/one"})
+    async with channel.server() as server, channel.client() as client:
+        server.expect("POST", UPLOADS, session, times=2)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", Response(413))
+        server.expect("PATCH", "/up/one", session)
+        server.expect("PATCH", "/up/one", Response(502))
+        server.expect("GET", "/up/one", Response(204, {"Location": "/up/two", "Range": "0-4194303"}))
+        server.expect("PATCH", "/up/two", session)
+        server.expect("PATCH", "/up/one", Response(lose=True))
+        server.expect("GET", "/up/one", Response(204, {"Location": "/up/three", "Range": f"0-{len(content) - 1}"}))
+        server.expect("PUT", f"/up/three?digest={layer.digest}", 201)
+        await client.blobs(repository(server)).write(layer, body_of(content))
+        first, failed, *others = server.sent("PATCH")
+        assert first.body + b"".join(request.body for request in others) == content
+        assert others[0].body == failed.body
+
+
+async def test_a_session_that_may_not_be_read_leads_to_a_new_one(channel: Channel):
+    content = bytes(5 * 1024 * 1024)
+    layer, _ = blob(content)
+    session = Response(202, {"Location": "/up/one"})
+    async with channel.server() as server, channel.client() as client:
+        server.expect("POST", UPLOADS, session, times=3)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", Response(413))
+        server.expect("PATCH", "/up/one", Response(502))
+        server.expect("GET", "/up/one", Response(401))
+        server.expect("GET", "/v2/", 200, times=None)
+        server.expect("PATCH", "/up/one", session, times=2)
+        server.expect("PUT", f"/up/one?digest={layer.digest}", 201)
+        await client.blobs(repository(server)).write(layer, body_of(content))
+
+
 @pytest.mark.parametrize("least", ["\xb2", "9" * 5000, "-1", "1e3"])
 async def test_a_required_chunk_size_that_is_not_a_number_is_ignored(least):
     content = bytes(1024)

@@ -237,7 +237,7 @@ class Blobs:
                         response = await self._endpoint.send(operation)
                         result = plan.Sent(response, self._session(step, response, blob))
                     except BakeryError as error:
-                        if not error.transient:
+                        if not error.transient and not isinstance(step, plan.Ask):
                             raise
                         result = plan.Sent(error=error)
                 step = flow.send(result)
@@ -260,6 +260,8 @@ class Blobs:
         size = part.size if isinstance(part, HttpBody) else len(part)
         if isinstance(step, plan.Open):
             return self._operation("POST", "blobs/uploads/", plan.OPEN, blob, purpose=Purpose.OPEN_UPLOAD, body=b"")
+        if isinstance(step, plan.Ask):
+            return self._operation("GET", step.session, plan.PUSH, blob, purpose=Purpose.SEND_BLOB)
         headers, method, url = _OCTETS if size else {}, "PUT", step.session.with_query(f"digest={blob.digest}")
         if isinstance(step, plan.Chunk):
             headers = headers | {"Content-Range": f"{step.first}-{step.last}"}

@@ -1,4 +1,4 @@
-"""Byte ranges: which 206 responses continue a download. The ranges that upload sessions report are not read at all.
+"""Byte ranges: which 206 responses continue a download, and how much an upload session has after a doubtful chunk.
 
 Source: RFC 9110 section 14.4; registry.md 2.5 and 7 row 17; upload ranges are stale on ECR and wrong elsewhere (2.2).
 """
@@ -14,6 +14,7 @@ from msgspec import Struct
 from bakery.errors import InvalidContent
 
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
+_RECEIVED: Final = re.compile(r"(?:bytes[= ])?0-([0-9]{1,18})", re.IGNORECASE)
 
 
 class BadRange(InvalidContent):
@@ -47,6 +48,16 @@ def check_resumed(headers: Sequence[str], *, offset: int, size: int) -> None:
     found = parse_content_range(headers)
     if found.first != offset or found.last != size - 1 or found.total not in (None, size):
         raise _bad(f"requested bytes {offset}-{size - 1}/{size}, got {found.first}-{found.last}/{found.total}")
+
+
+def received_bytes(header: str) -> int | None:
+    """Return how many bytes the `Range` of an upload session states, None if it is not one.
+
+    `0-0` is an empty session, or one byte: distribution writes both so. Chunks are larger.
+    """
+    match = _RECEIVED.fullmatch(header.strip())
+    last = int(match[1]) if match else None
+    return last + 1 if last else last
 
 
 def _bad(why: str) -> BadRange:

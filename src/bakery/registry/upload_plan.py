@@ -2,6 +2,7 @@
 
 POST, then one streaming PUT. After a doubtful result, the digest is looked for before it is judged; then a new POST:
 sessions do not survive a broken connection on distribution, and their `Range` is stale on ECR (registry.md 2.1 to 2.3).
+Only after a doubtful chunk is a session asked where it is: if that is before or after this chunk, the upload goes on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bakery.registry.failure import LoginEnded
 from bakery.registry.http.failure import BodyCut, NotConnected
 from bakery.registry.http.message import HttpResponse
 from bakery.registry.http.url import Url
+from bakery.registry.ranges import received_bytes
 from bakery.registry.step import Backoff, LookUp
 
 GHCR_CHUNK_BYTES: Final = 4 * 1024 * 1024  # GHCR refuses larger chunks with 416
@@ -49,13 +51,19 @@ class Chunk(Struct, frozen=True):
     last: int
 
 
+class Ask(Struct, frozen=True):
+    """GET the session: how much it has received."""
+
+    session: Url
+
+
 class Finish(Struct, frozen=True):
     """PUT without a body: commit the chunks."""
 
     session: Url
 
 
-Request = Open | Whole | Chunk | Finish
+Request = Open | Whole | Chunk | Ask | Finish
 Step = Request | LookUp | Backoff
 
 
@@ -77,6 +85,7 @@ class Sent(Struct, frozen=True):
     session: Url | None = None
     error: BakeryError | None = None
     uncommitted: bool = False  # it was not the step that commits
+    waited: bool = False  # there was a pause after it
 
 
 def upload(
@@ -84,7 +93,7 @@ def upload(
 ) -> Generator[Step, Sent | bool, None]:
     """Return once the blob was acknowledged or found. `session`: one that a mount attempt left open.
 
-    The result of Open, Whole, Chunk and Finish is a Sent, of LookUp a bool, of Backoff anything.
+    The result of Open, Whole, Chunk, Ask and Finish is a Sent, of LookUp a bool, of Backoff anything.
     """
     about, doubts, lost = about or str(blob.digest), 0, 0
     while True:
@@ -117,8 +126,7 @@ def upload(
         if response is not None and _requires_smaller(response, meaning, chunk_bytes, manners):
             continue
         is_doubtful = isinstance(sent.error, LoginEnded) or (response is not None and _refuses_digest(response))
-        doubts += is_doubtful
-        lost += meaning is Meaning.SESSION_LOST
+        doubts, lost = doubts + is_doubtful, lost + (meaning is Meaning.SESSION_LOST)
         error = _error(sent, PUSH, about, Purpose.SEND_BLOB)
         may_pass = error.transient or is_doubtful or meaning is Meaning.SESSION_LOST
         if doubts > _MAX_DOUBTS or lost > _MAX_SESSIONS_LOST or not may_pass:
@@ -128,7 +136,8 @@ def upload(
         settle = not is_doubtful and (response is None or response.status != 500)
         if not untaken and (yield LookUp(settle, error)) is True:
             return
-        yield Backoff(error)
+        if not sent.waited:
+            yield Backoff(error)
 
 
 def _whole(session: Url) -> Generator[Step, Sent | bool, Sent]:
@@ -138,16 +147,12 @@ def _whole(session: Url) -> Generator[Step, Sent | bool, Sent]:
 
 
 def _chunks(session: Url, blob: Descriptor, manners: Manners, about: str) -> Generator[Step, Sent | bool, Sent]:
-    """Send all chunks and the commit. The ranges in 2xx responses are not read: the digest at the end decides.
-
-    A chunk that the registry did not take for now is sent again: with a rate limit, a blob of many chunks that began
-    again each time would never be complete.
-    """
+    """Send all chunks and the commit. The ranges in responses to chunks are not read: the digest at the end decides."""
     size, step = blob.size, max(manners.chunk_bytes or GHCR_CHUNK_BYTES, manners.least_chunk_bytes)
     for first in range(0, size, step):
         sent = yield from _chunk(Chunk(session, first, min(first + step, size) - 1), about)
         if sent.response is None or sent.response.status >= 300:
-            return Sent(sent.response, None, sent.error, uncommitted=True)
+            return Sent(sent.response, None, sent.error, uncommitted=True, waited=sent.waited)
         session = sent.session or session
     finished = yield Finish(session)
     assert isinstance(finished, Sent)
@@ -155,13 +160,33 @@ def _chunks(session: Url, blob: Descriptor, manners: Manners, about: str) -> Gen
 
 
 def _chunk(chunk: Chunk, about: str) -> Generator[Step, Sent | bool, Sent]:
+    """Send a chunk until the session has it, or its result is final. A blob of many must not begin again each time.
+
+    One that was not taken is sent again. If that is in doubt, the session decides; a part of a chunk is not continued.
+    """
     while True:
         sent = yield chunk
         assert isinstance(sent, Sent)
-        untaken = sent.response is not None and meaning_of(sent.response, Purpose.SEND_BLOB) in _UNTAKEN
-        if not untaken and not isinstance(sent.error, NotConnected):
+        meaning = None if sent.response is None else meaning_of(sent.response, Purpose.SEND_BLOB)
+        is_untaken = meaning in _UNTAKEN or isinstance(sent.error, NotConnected)
+        if sent.response is not None and not is_untaken and meaning is not Meaning.AMBIGUOUS:
             return sent
         yield Backoff(_error(sent, PUSH, about, Purpose.SEND_BLOB))
+        if is_untaken:
+            continue
+        asked = yield Ask(chunk.session)
+        assert isinstance(asked, Sent)
+        received = _received(asked.response)
+        if received == chunk.last + 1:
+            return asked
+        if received != chunk.first:
+            return Sent(sent.response, None, sent.error, waited=True)
+        chunk = Chunk(asked.session or chunk.session, chunk.first, chunk.last)
+
+
+def _received(response: HttpResponse | None) -> int | None:
+    """Return how many bytes a session has received, None if its response does not state it."""
+    return None if response is None or response.status >= 300 else received_bytes(response.header("Range"))
 
 
 def _session_of(opened: Sent, manners: Manners) -> Url | None:
