@@ -25,6 +25,7 @@ OWNERS = {  # name: (one, other, same owner?)
     "names of one label": ("registry", "registry", False),
     "a public suffix": ("co.uk", "co.uk", False),
     "IPv4 addresses": ("10.0.0.1", "10.9.0.1", False),
+    "IPv4 addresses within IPv6": ("[::ffff:1.2.3.4]", "[::ffff:9.9.3.4]", False),
     "IPv6 addresses": ("[2001:db8::1]", "[2001:db8::1]", False),
 }
 

@@ -10,6 +10,7 @@ from bakery.registry.ranges import BadRange, ContentRange, check_resumed, parse_
 
 READ = {
     "bytes 0-9/10": ContentRange(0, 9, 10),
+    "bytes 9-9/10": ContentRange(9, 9, 10),
     "bytes 5-9/*": ContentRange(5, 9, None),
     "BYTES 5-9/10": ContentRange(5, 9, 10),
     " bytes 5-9/10 ": ContentRange(5, 9, 10),

@@ -80,7 +80,7 @@ _KNOWN: Final = {
 def known_reason(response: HttpResponse) -> Known | None:
     """Return the reason that a refusal's words state, if it is one of the known ones."""
     words = words_of(response)
-    if response.status == 507 or (words and _KNOWN[Known.DISK_FULL].search(words)):
+    if response.status == 507 or _KNOWN[Known.DISK_FULL].search(words):
         return Known.DISK_FULL
     if not 400 <= response.status < 500 or response.status == 429:
         return None
@@ -175,7 +175,7 @@ def _sentences(value: Any, *, is_said: bool, depth: int = 0) -> Iterator[str]:
         return
     if isinstance(value, str):
         text = " ".join(value.split())
-        if text and (is_said or " " in text) and not _DIGEST_ONLY.fullmatch(text):
+        if (is_said or " " in text) and not _DIGEST_ONLY.fullmatch(text):
             yield text
     elif isinstance(value, list):
         for one in value[:20]:

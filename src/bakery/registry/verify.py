@@ -57,7 +57,7 @@ def verified(
     digest = Digest.of(raw, algorithm)
     check_requested(reference, digest, operation)
     stated = stated_digest(response)
-    if stated and stated.partition(":")[0] == algorithm and stated != str(digest):
+    if stated.partition(":")[0] == algorithm and stated != str(digest):
         why = f"its header states {stated[:80]!r}, its bytes are {digest}"
         if isinstance(reference, DigestReference):
             raise DigestMismatch(operation.failed, about=reference, why=why)
@@ -117,7 +117,7 @@ def is_blob(response: HttpResponse, blob: Descriptor) -> bool:
     stated, length = stated_digest(response), response.header("Content-Length")
     if length and length != str(blob.size):
         return False
-    if stated and stated.partition(":")[0] == blob.digest.algorithm:
+    if stated.partition(":")[0] == blob.digest.algorithm:
         return stated == str(blob.digest)
     return bool(length) and not response.header("Content-Type").startswith("text/")
 

@@ -176,7 +176,7 @@ def _covers(entry: str, origin: Origin) -> bool:
     except ValueError:
         pass
     name, _, port = entry.rpartition(":")
-    if port.isdigit() and int(port) == origin.port and not name.endswith("]"):
+    if port.isdigit() and int(port) == origin.port:
         entry = name  # as in Go: a suffix may have a port as well
     suffix = entry.removeprefix("*").removeprefix(".")
     return bool(suffix) and ((host == suffix and not entry.startswith((".", "*"))) or host.endswith(f".{suffix}"))
@@ -220,7 +220,7 @@ def _check_socks(name: str, scheme: str) -> None:
 
 def _with_port(host: str) -> str:
     """Return the authority with the default port of SOCKS if it names no port."""
-    return host if re.search(r":[0-9]*$", host) and not host.endswith("]") else f"{host}:{_SOCKS_PORT}"
+    return host if re.search(r":[0-9]*$", host) else f"{host}:{_SOCKS_PORT}"
 
 
 def _socks_login(name: str, username: str, password: str) -> SocksLogin:
