@@ -90,6 +90,54 @@ def test_a_service_that_refuses_post_gets_a_get_if_there_is_a_password(status: i
         requests_for(IDENTITY, HttpResponse(status))
 
 
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_service_that_fails_for_now_gets_no_password_by_get(status: int):
+    with pytest.raises(Unavailable):
+        requests_for(Login("robot", "secret", "refresh"), HttpResponse(status))
+
+
+def test_a_service_is_named_by_post_if_the_challenge_names_it():
+    flow = token_flow(CHALLENGE, REALM, SCOPES, IDENTITY, EVERYWHERE)
+    assert b"service=reg+example" in body_of(next(flow))
+    flow = token_flow(Challenge("bearer", {"realm": str(REALM)}), REALM, SCOPES, IDENTITY, EVERYWHERE)
+    assert b"service" not in body_of(next(flow))
+
+
+def body_of(request: HttpRequest) -> bytes:
+    assert isinstance(request.body, bytes)
+    return request.body
+
+
+CODES = {  # of the catalogue
+    "refused": (401, "auth/login"),
+    "forbidden": (403, "auth/denied"),
+    "redirected": (302, "auth/login"),
+    "a quota": (402, "registry/quota"),
+}
+
+
+@pytest.mark.parametrize(("status", "code"), CODES.values(), ids=CODES)
+def test_a_refusal_has_the_code_that_users_look_up(status: int, code: str):
+    with pytest.raises(BakeryError) as caught:
+        requests_for(PASSWORD, HttpResponse(status))
+    assert caught.value.error_code == code
+
+
+@pytest.mark.parametrize(("login", "hint"), [(PASSWORD, "check the login for"), (ANONYMOUS, "log in to")])
+def test_a_refusal_has_a_hint_that_knows_whether_there_was_a_login(login: Login, hint: str):
+    with pytest.raises(AuthError) as caught:
+        requests_for(login, HttpResponse(401))
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_login_of_any_part_is_a_login():
+    assert not ANONYMOUS
+    assert Login("robot")
+    assert Login(password="secret")
+    assert Login(identity_token="refresh")
+    assert Login(registry_token="token")
+
+
 REFUSALS = {
     "refused": (401, AuthError),
     "forbidden": (403, AuthError),
@@ -166,6 +214,23 @@ TRUST = {  # registry, realm, class of the registry's address, trusted by the us
     "the same name on another port": ("https://reg.example", "https://reg.example:8443/t", Reach.PUBLIC, "", YES),
     "Docker Hub": ("https://registry-1.docker.io", "https://auth.docker.io/token", Reach.PUBLIC, "", YES),
     "GitLab": ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", Reach.PUBLIC, "", YES),
+    "the same name on another port, on loopback": (
+        "https://reg.example",
+        "https://reg.example:8443/t",
+        Reach.LOOPBACK,
+        "",
+        NO,
+    ),
+    "localhost on another port": ("https://localhost", "https://localhost:8443/t", Reach.LOOPBACK, "", NO),
+    "https, from plain HTTP": ("http://reg.example", "https://reg.example/t", Reach.PRIVATE, "", NO),
+    "Scaleway": ("https://rg.fr-par.scw.cloud", "https://api.scaleway.com/t", Reach.PUBLIC, "", YES),
+    "the same domain on another port": (
+        "https://registry.acme.com",
+        "https://git.acme.com:8443/t",
+        Reach.PUBLIC,
+        "",
+        NO,
+    ),
     "the same domain": ("https://registry.acme.com", "https://git.acme.com/jwt/auth", Reach.PUBLIC, "", YES),
     "the same domain, .co.uk": (
         "https://reg.acme.co.uk",
@@ -225,9 +290,20 @@ def test_a_token_service_gets_the_login_only_if_it_is_trusted(registry, realm, o
         assert trust()[0] is expected
 
 
+@pytest.mark.parametrize("realm", ["https://reg.acme.com:8443/t", "https://auth.acme.com/t", "https://other.example/t"])
+def test_the_name_of_a_token_service_may_resolve_to_what_a_redirect_may_lead_to(realm):
+    _, allowed = trust_in(Origin.parse("https://reg.acme.com"), Url.parse(realm), Reach.PUBLIC, frozenset())
+    assert allowed == {Reach.PUBLIC, Reach.PRIVATE}
+
+
 def test_a_refresh_token_is_kept_for_the_next_exchange():
     token = read_token(json.dumps({"token": "t", "refresh_token": "next"}).encode(), REALM)
     assert token.refresh_token == "next"
+
+
+@pytest.mark.parametrize("refresh", ["not a token", 7, None])
+def test_a_refresh_token_that_cannot_be_sent_is_dropped(refresh):
+    assert read_token(json.dumps({"token": "t", "refresh_token": refresh}).encode(), REALM).refresh_token == ""
 
 
 def test_the_documentation_lists_the_known_pairs_of_registry_and_token_service():
@@ -240,3 +316,25 @@ def test_the_documentation_lists_the_known_pairs_of_registry_and_token_service()
 def test_the_parts_of_a_token_are_masked_when_a_server_quotes_only_one():
     read_token(b'{"token":"head.canary-of-the-payload.signature-of-it"}', REALM)
     assert clean("the token canary-of-the-payload is bad") == "the token *** is bad"
+
+
+def test_secrets_are_masked_in_every_form_in_which_a_server_may_quote_them():
+    Login("robot", "canary password").hide()
+    forms = ("canary password", "canary+password", "canary%20password")
+    for form in (
+        *forms,
+        base64.b64encode(b"canary password").decode(),
+        base64.b64encode(b"robot:canary password").decode(),
+    ):
+        assert clean(f"the login {form} is bad") == "the login *** is bad"
+    read_token(b'{"token":"head.canary-of-16-byt.end","refresh_token":"canary-refresh"}', REALM)
+    assert clean("canary-of-16-byt") == clean("canary-refresh") == "***"
+
+
+def test_only_what_a_header_can_hold_is_sent():
+    assert Login("röbot", "pässword").fault == ""
+    assert Login("robot\n", "x").fault.startswith("its user name")
+    assert Login("robot", "x\x00y").fault.startswith("its password")
+    for text in ("tökën", "a\nb", "a b"):
+        assert Login(identity_token=text).fault.startswith("its identity token")
+        assert Login(registry_token=text).fault.startswith("its registry token")

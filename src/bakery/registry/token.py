@@ -20,7 +20,7 @@ from bakery.oci.reference import Repository
 from bakery.registry.answers import Meaning, Purpose, error_for, meaning_of
 from bakery.registry.challenge import Challenge
 from bakery.registry.domains import same_owner
-from bakery.registry.http.address import Reach, is_loopback_name, literal_reach
+from bakery.registry.http.address import Reach, literal_reach
 from bakery.registry.http.failure import UnsafeTarget
 from bakery.registry.http.message import HttpRequest, HttpResponse
 from bakery.registry.http.redirect import check_hop
@@ -138,10 +138,10 @@ def trust_in(registry: Origin, realm: Url, own: Reach, trusted: frozenset[Origin
         return Trust.CREDENTIALS, frozenset(Reach)
     allowed = check_hop(registry, realm, own)
     host = realm.origin.host
-    if registry.scheme != "https" or realm.origin.scheme != "https":
+    if registry.scheme != "https":
         return Trust.NOTHING, allowed
     # GitLab's registry is often on port 5050 of GitLab's own name. On loopback, each port may be another user's.
-    if host == registry.host and Reach.LOOPBACK not in (own, literal_reach(host)) and not is_loopback_name(host):
+    if host == registry.host and Reach.LOOPBACK not in (own, literal_reach(host)):
         return Trust.CREDENTIALS, allowed
     is_related = (registry.host, host) in KNOWN_PAIRS or same_owner(registry.host, host)
     if realm.origin.port == registry.port == 443 and is_related:
@@ -232,7 +232,7 @@ def is_token(text: str) -> bool:
 
 
 def _lifetime(expires_in: Any) -> float:
-    if isinstance(expires_in, int) and not isinstance(expires_in, bool):
+    if isinstance(expires_in, int):
         return min(max(float(expires_in), _SHORTEST_LIFE_S), 24 * 3600.0)
     return _SHORTEST_LIFE_S
 
