@@ -17,6 +17,7 @@ from bakery.publish.pipeline import Pipeline, PipelineOptions
 from bakery.registry.client import Client
 from bakery.registry.config import RegistryConfig
 from bakery.rehearsal.embedded import EmbeddedRegistry
+from bakery.rehearsal.faults import Rule, When, WrongBytes
 from bakery.retry import RetryPolicy
 from bakery.soci import media
 from tests.engines.test_native import FOREIGN
@@ -58,6 +59,18 @@ async def test_the_converted_image_is_published_with_all_its_content(registries)
             assert isinstance(manifest, Manifest)
             for blob in manifest.blobs:
                 assert Digest.of(registry.blob("acme/app", blob.digest)) == blob.digest
+
+
+@pytest.mark.parametrize("skip", range(6))
+async def test_a_blob_that_is_wrong_once_is_indexed_and_uploaded_from_a_second_download(skip):
+    """An indexer may fail at the wrong bytes, before the digest is known to be wrong."""
+    wrong = Rule(name="wrong", effect=WrongBytes(), when=When.COMMIT, method="GET", path="/blobs/", times=1, skip=skip)
+    async with EmbeddedRegistry(rules=[wrong]) as source, EmbeddedRegistry() as one:
+        target = replace(add_target(source, (one,), "a"), soci=ALL)
+        outcome = await publish(target)
+        assert outcome.exit_code == ExitCode.DONE, outcome.failures
+        assert source.faults_met == {"wrong": 1}
+        assert [entry.artifact_type for entry in index_of(one).manifests[2:]] == [media.SOCI_INDEX] * 2
 
 
 async def test_a_layer_is_read_once_for_its_index_and_for_every_upload(registries):
