@@ -335,6 +335,7 @@ UNCERTAIN = {  # what the session states after the second chunk (bytes 500 to 99
     "it has more than was sent": (at("0-5000"), "open Chunk Chunk Finish"),
     "it states nothing": (at(""), "open Chunk Chunk Finish"),
     "it is gone": (STALE, "open Chunk Chunk Finish"),
+    "it is elsewhere": (Sent(HttpResponse(300, Fields({"Range": "0-999"}))), "open Chunk Chunk Finish"),
     "it does not respond": (LOST, "open Chunk Chunk Finish"),
 }
 

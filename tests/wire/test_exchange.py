@@ -133,8 +133,14 @@ async def test_only_a_kept_connection_that_ended_without_a_byte_met_a_closed_one
 async def test_each_piece_of_a_body_is_reported_before_and_after_it_moves():
     steps: list[int | str] = []
     body = Body(b"abc", b"defg")
-    await put(MemoryWire(EMPTY), body, moved=steps.append, sent=lambda: steps.append("sent"))
-    assert steps == [0, 3, 0, 4, "sent"]
+    await put(
+        MemoryWire(EMPTY),
+        body,
+        waits=lambda: steps.append("waits"),
+        moved=steps.append,
+        sent=lambda: steps.append("sent"),
+    )
+    assert steps == ["waits", 0, 3, "waits", 0, 4, "waits", "sent"]
 
 
 async def test_a_response_ends_a_body_that_the_server_does_not_take():
