@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bakery.errors import DigestMismatch
 from bakery.oci.descriptor import Descriptor
 from bakery.transfer.copy import UNCHECKED_BYTES, Mover
 from bakery.transfer.spool import Spools
@@ -41,6 +42,15 @@ class DictionaryStore:
             self.content[blob.digest] = source.content[blob.digest]
             return True
         return False
+
+
+class WrongOnce(DictionaryStore):
+    async def fetch(self, blob, keep):
+        is_first = "fetch" not in self.log
+        async for written in super().fetch(blob, keep):
+            if is_first and written:
+                raise DigestMismatch("cannot read blob")
+            yield written
 
 
 class RefusingStore(DictionaryStore):
@@ -137,6 +147,15 @@ async def test_a_repository_that_refuses_a_blob_does_not_keep_it_from_another_on
     assert (str(refused), brought) == ("quota", True)
     assert (refusing.log, other.log) == (["has", "write"], ["has", "write"])
     assert origin.log == ["fetch"]
+
+
+async def test_a_source_whose_content_was_wrong_once_does_not_count_as_unreadable(mover):
+    """What one repository refuses after the second download, another one may still take."""
+    origin, refusing, other = WrongOnce("a", LARGE), RefusingStore("b"), DictionaryStore("b")
+    refused, brought = await asyncio.gather(
+        *(mover.bring(of(LARGE), origin, to) for to in (refusing, other)), return_exceptions=True
+    )
+    assert (str(refused), brought) == ("quota", True)
     assert other.content == origin.content
 
 
