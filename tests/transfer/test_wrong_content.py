@@ -29,6 +29,13 @@ class Corrupt(Source):
             yield written
 
 
+async def use(room, blob, source, work):
+    """What every user of a spool does."""
+    while True:
+        async with room.holding(blob, source) as spool:
+            return await work(spool)
+
+
 @pytest.mark.parametrize("memory_bytes", [0, 1 << 24], ids=["no memory", "memory"])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 async def test_content_that_is_wrong_once_is_downloaded_once_more_for_all_its_readers(size, memory_bytes):
@@ -46,7 +53,7 @@ async def test_content_that_is_wrong_once_is_downloaded_once_more_for_all_its_re
             return bytes(received)
 
         async with asyncio.TaskGroup() as readers:
-            results = [readers.create_task(room.use(blob, source, work)) for _ in range(3)]
+            results = [readers.create_task(use(room, blob, source, work)) for _ in range(3)]
     assert [result.result() for result in results] == [content] * 3
     assert source.reads == 2
     assert all(len(one) < size for one in tries[:3] if size)  # of the first content, none got the last byte
@@ -58,11 +65,11 @@ async def test_content_that_is_wrong_twice_is_an_error_for_all_its_readers():
     source, blob = Corrupt(content, times=99), blob_of(content)
     async with asyncio.TaskGroup() as group:
         room = Spools(group, limit_bytes=1 << 30)
-        results = await asyncio.gather(*(room.use(blob, source, everything) for _ in range(3)), return_exceptions=True)
+        results = await asyncio.gather(*(use(room, blob, source, everything) for _ in range(3)), return_exceptions=True)
         assert [type(result) for result in results] == [DigestMismatch] * 3
         assert source.reads == 2
         with pytest.raises(DigestMismatch):
-            await room.use(blob, source, everything)
+            await use(room, blob, source, everything)
         assert source.reads == 3  # of a later caller: one more, not two
     room.close()
 
@@ -76,7 +83,7 @@ async def test_a_caller_that_arrives_while_wrong_content_is_held_waits_for_its_r
         async with room.holding(blob, source) as first:
             with pytest.raises(DigestMismatch):
                 await first.verified()
-            second = asyncio.create_task(room.use(blob, source, everything))
+            second = asyncio.create_task(use(room, blob, source, everything))
             for _ in range(5):
                 await asyncio.sleep(0)
             assert source.reads == 1

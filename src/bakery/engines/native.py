@@ -36,7 +36,7 @@ from bakery.registry.client import Client
 from bakery.registry.failure import ConditionFailed, ContentMissing
 from bakery.tasks import together
 from bakery.transfer.copy import Mover
-from bakery.transfer.spool import Spool, Spools
+from bakery.transfer.spool import Spools
 from bakery.transfer.store import Store
 
 if TYPE_CHECKING:
@@ -133,11 +133,9 @@ class NativeEngine:
             )
         if descriptor.data is not None:
             return descriptor.data
-
-        async def read(spool: Spool) -> bytes:
-            return b"".join([chunk async for chunk in spool.chunks()])
-
-        return await self._spools.use(descriptor, self._store(origin), read)
+        while True:  # once more if the content was wrong
+            async with self._spools.holding(descriptor, self._store(origin)) as spool:
+                return b"".join([chunk async for chunk in spool.chunks()])
 
     async def convert(
         self, image: AssembledImage, options: SociOptions, *, towards: Sequence[Repository]

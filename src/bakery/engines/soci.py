@@ -30,7 +30,7 @@ from bakery.soci.index import LayerIndex, LayerIndexer
 from bakery.soci.options import SociSettings
 from bakery.soci.plan import LayerWork, plan_conversion
 from bakery.tasks import in_thread, together
-from bakery.transfer.spool import Spool, Spools
+from bakery.transfer.spool import Spools
 from bakery.transfer.store import Store
 
 if TYPE_CHECKING:
@@ -78,21 +78,19 @@ class Converter:
             raise LayerUnsupported(
                 "cannot index", about=about, why="it is in no registry; clients fetch it from its URLs"
             )
-
-        async def index(spool: Spool) -> LayerIndex:
+        while True:  # once more if the content was wrong
             indexer = LayerIndexer(work.compression, settings, about=about, size=blob.size)
-            async for piece in spool.read():
-                buffer = await self._processors.get()
-                try:
-                    await in_thread(partial(_feed, indexer, piece, buffer), stop=indexer.stop)
-                except BakeryError:
-                    await spool.verified()  # it may not be the layer
-                    raise
-                finally:
-                    self._processors.put_nowait(buffer)
-            return await in_thread(indexer.finish, stop=indexer.stop)
-
-        return await self._spools.use(blob, self._store_of(origin), index)
+            async with self._spools.holding(blob, self._store_of(origin)) as spool:
+                async for piece in spool.read():
+                    buffer = await self._processors.get()
+                    try:
+                        await in_thread(partial(_feed, indexer, piece, buffer), stop=indexer.stop)
+                    except BakeryError:
+                        await spool.verified()  # it may not be the layer
+                        raise
+                    finally:
+                        self._processors.put_nowait(buffer)
+                return await in_thread(indexer.finish, stop=indexer.stop)
 
 
 def _feed(indexer: LayerIndexer, piece: Piece, buffer: memoryview) -> None:

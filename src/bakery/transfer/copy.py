@@ -10,7 +10,7 @@ from bakery.ledger import Ledger
 from bakery.oci.descriptor import Descriptor
 from bakery.oci.digest import Digest
 from bakery.oci.media_type import NONDISTRIBUTABLE
-from bakery.transfer.spool import Spool, Spools
+from bakery.transfer.spool import Spools
 from bakery.transfer.store import Store
 
 UNCHECKED_BYTES: Final = 16 * 1024  # sending no more than this takes about as long as checking for it
@@ -91,17 +91,15 @@ class Mover:
         # If nothing can be mounted, the blob is there or must be sent: one request can check and begin the upload.
         if unchecked and blob.size > UNCHECKED_BYTES and await to.has(blob, else_write=True):
             return to
-
-        async def send(spool: Spool) -> None:
-            try:
-                await to.write(blob, spool.read)
-            except Exception:
-                if spool.is_broken and not spool.is_wrong:
-                    self._unreadable.add((origin, blob.digest))
-                raise
-
-        await self._spools.use(blob, origin, send)
-        return to
+        while True:  # once more if the content was wrong
+            async with self._spools.holding(blob, origin) as spool:
+                try:
+                    await to.write(blob, spool.read)
+                except Exception:
+                    if spool.is_broken and not spool.is_wrong:
+                        self._unreadable.add((origin, blob.digest))
+                    raise
+                return to
 
     async def _bring_made(self, blob: Descriptor, content: bytes, to: Store) -> bool:
         if await to.has(blob):

@@ -11,10 +11,10 @@ import asyncio
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from bakery.defaults import SPOOL_BYTES, SPOOL_FILES, SPOOL_MEMORY_BYTES
 from bakery.errors import RAISE_FILES, TOO_MANY_FILES, BakeryError, DigestMismatch, limit_of_files
@@ -26,7 +26,6 @@ from bakery.transfer.arena import Arena, Loan
 from bakery.transfer.store import Store
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 SMALL_BYTES: Final = 256 * 1024  # a blob up to this size has memory of its own, however many there are
 _COPIED_BYTES: Final = 64 * 1024  # a piece up to this size is sent faster than a thread is woken
@@ -193,30 +192,21 @@ class Spools:
         self._were_wrong: set[Digest] = set()
         self._freed = asyncio.Event()  # replaced each time space becomes available
 
-    async def use(self, blob: Descriptor, source: Store, work: Callable[[Spool], Awaitable[T]]) -> T:
-        """Return what `work` does with the spool of a blob; it begins again, once, if the content was wrong.
-
-        Nothing is kept of the first content: it may have reached a destination, but never completely.
-        """
-        while True:
-            async with self.holding(blob, source) as spool:
-                try:
-                    return await work(spool)
-                except DigestMismatch:
-                    if not spool.is_wrong:
-                        raise
-
     @asynccontextmanager
     async def holding(self, blob: Descriptor, source: Store) -> AsyncIterator[Spool]:
         """Return the spool of a blob, complete or being filled; it stays open inside the context.
 
-        The first caller has it filled from `source`. Waits while there is no space for another spool.
+        The first caller has it filled from `source`. Waits while there is no space for another spool. If the content is
+        wrong for the first time, the context ends early and without the error: do the work again with the next spool.
+        What a destination received of such content is never complete.
         """
         while (spool := self._spools.get(blob.digest)) is None or spool.is_stale or spool.is_wrong:
             if spool is not None and spool.is_stale:
                 self._drop(spool)  # it failed, and the caller that waited for it is gone: the download is repeated
             elif spool is None and self._make_space(blob.size):
-                spool = self._create(blob, source)
+                spool = Spool(blob, self._directory, is_second=blob.digest in self._were_wrong)
+                self._spools[blob.digest], self._total_bytes = spool, self._total_bytes + blob.size
+                self._owner.create_task(spool.fill(source, self._lend, self._wake))
                 break
             else:
                 await self._freed.wait()
@@ -225,6 +215,9 @@ class Spools:
         try:
             yield spool
             spool.reads += 1
+        except DigestMismatch:
+            if not spool.is_wrong:
+                raise
         finally:
             spool.holders -= 1
             if spool.is_stale:
@@ -251,15 +244,6 @@ class Spools:
         large = sum(not spool.is_small for spool in self._spools.values())
         return size > SMALL_BYTES and large >= self._limit_files
 
-    def _create(self, blob: Descriptor, source: Store) -> Spool:
-        is_second = blob.digest in self._were_wrong
-        if is_second:
-            _log.warning("%s: the content was wrong, it is downloaded once more", blob.digest)
-        spool = self._spools[blob.digest] = Spool(blob, self._directory, is_second=is_second)
-        self._total_bytes += blob.size
-        self._owner.create_task(spool.fill(source, self._lend, self._wake))
-        return spool
-
     def _lend(self, size: int) -> Loan | None:
         """Return memory for a spool, once those that every reader has read are dropped; None if that is not enough."""
         while (loan := self._arena.lend(size)) is None:
@@ -274,6 +258,7 @@ class Spools:
             del self._spools[spool.blob.digest]
             if spool.is_wrong:
                 self._were_wrong.add(spool.blob.digest)
+                _log.warning("%s: the content was wrong, it is downloaded once more", spool.blob.digest)
             self._total_bytes -= spool.blob.size
             if spool.loan is not None:
                 self._arena.take_back(spool.loan)
