@@ -58,6 +58,7 @@ async def test_the_images_are_published_and_a_warning_says_what_is_not_copied(ki
     assert "WARNING" in warning
     for part in (kitchen.reference, words, "were not copied", "run the same command again to copy them"):
         assert part in warning, warning
+    assert all(f"docker login {registry.address}" not in warning for registry in (kitchen.modern, kitchen.old))
 
 
 async def test_the_warning_is_in_the_result_the_summary_the_page_and_on_github(kitchen):

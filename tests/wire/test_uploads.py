@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from bakery.errors import ConnectionFailed, DigestMismatch, RegistryError, Unavailable, message
+from bakery.errors import AuthError, ConnectionFailed, DigestMismatch, RegistryError, Unavailable, message
 from bakery.events import Event, HostPaused
 from bakery.oci.manifest import RawManifest
 from bakery.oci.reference import Repository
@@ -130,6 +131,21 @@ async def test_a_stale_session_is_a_success_if_the_blob_exists(channel: Channel)
         server.expect("HEAD", HEAD, 404)
         server.expect("HEAD", HEAD, Response(200, {"Docker-Content-Digest": str(LAYER.digest)}))
         await client.blobs(repository(server)).write(LAYER, body_of(CONTENT))
+
+
+async def test_an_error_of_the_source_keeps_its_hint(channel: Channel):
+    """It named the destination as the registry to log in to, and with two of them, each its own."""
+    refused = AuthError("cannot read blob", status=403, hint="log in to the source")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield CONTENT[:1000]
+        raise refused
+
+    async with channel.server() as server, channel.client() as client:
+        server.expect("POST", UPLOADS, opened())
+        with pytest.raises(AuthError) as caught:
+            await client.blobs(repository(server)).write(LAYER, body)
+    assert caught.value.hint == "log in to the source"
 
 
 async def test_a_refused_body_is_a_permanent_error_with_its_reason(channel: Channel):

@@ -240,13 +240,14 @@ class Blobs:
                         if not error.transient and not isinstance(step, plan.Ask):
                             raise
                         result = plan.Sent(error=error)
-                step = flow.send(result)
+                try:
+                    step = flow.send(result)
+                except (AuthError, NotFound) as error:  # of this registry; those of the body's source have their hint
+                    error.hint = await self._endpoint.hint_for(error, self.repository)
+                    raise
         except StopIteration:
             self._state.acknowledge(self.repository, blob.digest)
             self._pushed = self._pushed or blob
-        except (AuthError, NotFound) as error:
-            error.hint = await self._endpoint.hint_for(error, self.repository)
-            raise
         finally:
             flow.close()
 
