@@ -26,7 +26,7 @@ from bakery.app.planning import project_targets
 from bakery.app.sources import check_platforms, read_bake_file
 from bakery.defaults import NATIVE_JOBS, REQUEST_BACKOFF_S, TIME_BUDGET_S
 from bakery.engines.native import NativeEngine
-from bakery.errors import RAISE_FILES, BakeryError, UsageError
+from bakery.errors import BakeryError, UsageError
 from bakery.events import Emit, ignore
 from bakery.limits import open_files
 from bakery.oci import canonical
@@ -118,7 +118,9 @@ def rehearse_request(request: RehearseRequest, *, emit: Emit = ignore) -> Rehear
     """Rehearse a publish. Raises UsageError for metadata without a layout, and for options that exclude each other."""
     if (files := open_files()) < _LEAST_FILES:  # the registries would wait for one in vain
         why = f"it needs {_LEAST_FILES} open files, and this process may have {files} (ulimit -n)"
-        raise BakeryError("cannot rehearse", why=why, hint=RAISE_FILES, error_code="system/limit")
+        raise BakeryError(
+            "cannot rehearse", why=why, hint="raise it, for example with ulimit -n 1024", error_code="system/limit"
+        )
     if request.metadata and request.layout is None:
         raise UsageError("--metadata needs --layout", hint="pass --layout with the OCI layout that has the images")
     what = _rehearsed(request, emit)
